@@ -1,0 +1,63 @@
+"""Puts the parts together, for the listener and for the dry run."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Collection
+
+from supervisor_memkill.clock import boot_clock
+from supervisor_memkill.config import Config, PoolConfig
+from supervisor_memkill.errors import MemkillError
+from supervisor_memkill.machine import memory_limit_bytes
+from supervisor_memkill.memory import ProcessTable
+from supervisor_memkill.redis_url import connect
+from supervisor_memkill.supervisord import Supervisord
+from supervisor_memkill.survey import Pool, Surveyor
+from supervisor_memkill.workers.contract import Tools
+from supervisor_memkill.workers.registry import load_kind
+
+EVERYTHING = PoolConfig(name="-", programs=("*",))
+"""Stands in where no pool is configured: every worker's memory is shown, and none is over."""
+
+
+def build_pools(config: Config, supervisord: Supervisord) -> list[Pool]:
+    """Each configured pool with its kind."""
+    return [
+        Pool(pool, load_kind(pool.worker)(pool.kind_values, _tools(config, pool, supervisord)))
+        for pool in config.pools or (EVERYTHING,)
+    ]
+
+
+def _tools(config: Config, pool: PoolConfig, supervisord: Supervisord) -> Tools:
+    @functools.cache
+    def redis() -> object:
+        if pool.redis is None:
+            raise MemkillError(f"[memkill:{pool.name}] has no redis")
+        return connect(pool.redis, "supervisor-memkill")
+
+    return Tools(
+        redis=redis,
+        signal=supervisord.signal,
+        clock=boot_clock,
+        host=config.host,
+        key_namespace=pool.key_namespace,
+    )
+
+
+def build_surveyor(
+    pools: Collection[Pool],
+    supervisord: Supervisord,
+    *,
+    own_group: str,
+    eventlistener_groups: Collection[str],
+) -> Surveyor:
+    """`own_group`: the listener's; empty by hand."""
+    return Surveyor(
+        supervisord,
+        tuple(pools),
+        boot_clock,
+        own_group=own_group,
+        tables=ProcessTable,
+        machine_bytes=memory_limit_bytes,
+        eventlistener_groups=eventlistener_groups,
+    )

@@ -1,0 +1,1 @@
+"""Agreeing on who may drain: the contract, its rules, and the places where it is kept."""

@@ -1,0 +1,167 @@
+"""The contract of coordination: publish, consider, acquire, release, view.
+
+Every call may be repeated with the same effect. The coordinator judges by a clock of its own: no
+caller's time goes in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Protocol
+
+from supervisor_memkill.errors import MemkillError
+
+
+class CoordinationUnknown(MemkillError):
+    """The coordinator did not answer: a request may or may not have had its effect."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """One worker as its own listener sees it."""
+
+    worker: str
+    """``group:name``."""
+    pid: int
+    start: int
+    """Epoch second of the process's start."""
+    memory_bytes: int | None
+    limit_bytes: int
+    in_service: bool
+    """RUNNING, settled, not quiet, not draining, and its kind finds nothing wrong."""
+    state: str
+    """The state of its drain, or of its process."""
+    busy: int | None
+    urgency: float | None
+    """Memory over limit while it asks for a slot (1.0 is just at the limit); None: it does not ask."""
+    queues: frozenset[str] = frozenset()
+    """A peer that stands in for it must cover all of these."""
+
+
+@dataclass(frozen=True)
+class Holding:
+    """A slot that this listener believes it holds."""
+
+    worker: str
+    token: str
+
+
+@dataclass(frozen=True)
+class Rules:
+    """The pool's settings that decide who may drain."""
+
+    min_available: int
+    max_draining: int
+    cooldown_seconds: float
+
+
+@dataclass(frozen=True)
+class Request:
+    """One worker's request for a slot."""
+
+    worker: str
+    token: str
+    """Random, one per drain, journalled before it is sent."""
+    urgency: float
+    queues: frozenset[str] = frozenset()
+    hard: bool = False
+    """Above its hard limit: the slot is recorded though not waited for; peers must be there all the same."""
+    already_out: bool = False
+    """It is quiet already: draining it only gives capacity back, so nothing is waited for."""
+
+
+class Cause(Enum):
+    """Why a slot is refused."""
+
+    SLOTS_TAKEN = "slots_taken"
+    """`max_draining` workers of the pool are draining."""
+    TOO_FEW_IN_SERVICE = "too_few_in_service"
+    """Fewer than `min_available` others are in service."""
+    COOLDOWN = "cooldown"
+    """The pool's last drain ended less than `cooldown` ago."""
+    MORE_URGENT = "more_urgent"
+    """Another worker that asks goes first."""
+
+
+_WORDS = {
+    Cause.SLOTS_TAKEN: "max_draining is reached",
+    Cause.COOLDOWN: "the pool's cooldown is not over",
+    Cause.MORE_URGENT: "a more urgent one goes first",
+}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What became of a request."""
+
+    refused: Cause | None
+    """None: the slot is held."""
+    others_in_service: int
+    min_available: int
+    """How many others must be in service, by the strictest setting in force."""
+    draining: int
+    """Slots taken by others."""
+    detail: str = ""
+    """The worker that goes first, the seconds that are left: whatever makes the cause plain."""
+
+    @property
+    def granted(self) -> bool:
+        return self.refused is None
+
+    @property
+    def words(self) -> str:
+        """Why it is refused, for an operator; empty when it is granted."""
+        if self.refused is None:
+            return ""
+        if self.refused is Cause.TOO_FEW_IN_SERVICE:
+            return f"{self.others_in_service} others are in service and min_available is {self.min_available}"
+        return f"{_WORDS[self.refused]} ({self.detail})" if self.detail else _WORDS[self.refused]
+
+    @property
+    def peers_suffice(self) -> bool:
+        """Enough others are in service now; asked again before each act that takes a worker out."""
+        return self.others_in_service >= self.min_available
+
+
+@dataclass(frozen=True)
+class PoolView:
+    """A whole pool, for people to read."""
+
+    reports: tuple[Report, ...]
+    holders: tuple[str, ...]
+    """Workers that hold a slot."""
+
+
+class Coordinator(Protocol):
+    """Keeps the slots of pools. Every method raises CoordinationUnknown when it does not know."""
+
+    def publish(
+        self, pool: str, rules: Rules, reports: Sequence[Report], holdings: Sequence[Holding]
+    ) -> frozenset[str]:
+        """Replace what this listener said of the pool, renew its slots; the tokens that hold a slot."""
+        ...
+
+    def consider(self, pool: str, rules: Rules, request: Request) -> Answer:
+        """What `acquire` would answer now. Takes nothing and writes nothing."""
+        ...
+
+    def acquire(self, pool: str, rules: Rules, request: Request) -> Answer:
+        """Take a slot, or be told why not. The token that holds one already is told so."""
+        ...
+
+    def release(self, pool: str, token: str, *, drained: bool) -> None:
+        """Give the slot back; `drained` starts the pool's cooldown. A token that holds none does nothing."""
+        ...
+
+    def view(self, pool: str) -> PoolView:
+        """The whole pool."""
+        ...
+
+    def drain_ended_at(self) -> Mapping[str, float]:
+        """When each pool's last drain ended, on the boot clock: what the journal must keep for it.
+
+        Empty where the coordinator keeps it itself.
+        """
+        ...

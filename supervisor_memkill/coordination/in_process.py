@@ -1,0 +1,62 @@
+"""Coordination within one supervisord: nothing to install, nothing to lose.
+
+Slots live as long as the listener. After its restart the drains in the journal take theirs anew
+by `publish`; the time of the last drain is handed over by whoever keeps the journal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from supervisor_memkill.clock import Clock
+from supervisor_memkill.coordination import rules as judge
+from supervisor_memkill.coordination.contract import Answer, Holding, PoolView, Report, Request, Rules
+
+
+class InProcessCoordinator:
+    """The only listener there is, so that what it publishes is all there is."""
+
+    def __init__(self, clock: Clock, drain_ended_at: Mapping[str, float] | None = None) -> None:
+        """`drain_ended_at`: when each pool's last drain ended, on `clock`."""
+        self._clock = clock
+        self._pools: dict[str, judge.PoolState] = {}
+        for name, ended_at in (drain_ended_at or {}).items():
+            self._pool(name).drain_ended_at = ended_at
+
+    def publish(
+        self, pool: str, rules: Rules, reports: Sequence[Report], holdings: Sequence[Holding]
+    ) -> frozenset[str]:
+        state = self._pool(pool)
+        state.asking_since = judge.asking_since(reports, state.asking_since, self._clock())
+        state.reports = {report.worker: report for report in reports}
+        state.slots = {holding.token: holding.worker for holding in holdings}
+        return frozenset(state.slots)
+
+    def consider(self, pool: str, rules: Rules, request: Request) -> Answer:
+        return judge.answer(self._pool(pool), rules, request, self._clock())
+
+    def acquire(self, pool: str, rules: Rules, request: Request) -> Answer:
+        answer = self.consider(pool, rules, request)
+        if answer.granted:
+            self._pool(pool).slots[request.token] = request.worker
+        return answer
+
+    def release(self, pool: str, token: str, *, drained: bool) -> None:
+        state = self._pool(pool)
+        if state.slots.pop(token, None) is not None and drained:
+            state.drain_ended_at = self._clock()
+
+    def view(self, pool: str) -> PoolView:
+        state = self._pool(pool)
+        return PoolView(tuple(state.reports.values()), tuple(sorted(state.slots.values())))
+
+    def drain_ended_at(self) -> dict[str, float]:
+        """When each pool's last drain ended, for the journal."""
+        return {
+            name: state.drain_ended_at
+            for name, state in self._pools.items()
+            if state.drain_ended_at is not None
+        }
+
+    def _pool(self, name: str) -> judge.PoolState:
+        return self._pools.setdefault(name, judge.PoolState())

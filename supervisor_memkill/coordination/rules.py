@@ -1,0 +1,98 @@
+"""Who may drain: the rules themselves, without I/O and without a clock."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from supervisor_memkill.coordination.contract import Answer, Cause, Report, Request, Rules
+
+PATIENCE_SECONDS = 1800.0
+"""Who has asked for so long goes before anyone more urgent, so that nobody waits for ever."""
+
+
+@dataclass(frozen=True)
+class Asking:
+    """A worker that wants a slot."""
+
+    worker: str
+    urgency: float
+    since: float
+    queues: frozenset[str]
+
+    def rank(self, now: float) -> tuple[bool, float, float, str]:
+        """Sorts first who goes first: the long-waiting by age, then the others by urgency."""
+        patient = now - self.since < PATIENCE_SECONDS
+        return (patient, -self.urgency if patient else 0.0, self.since, self.worker)
+
+
+@dataclass
+class PoolState:
+    """What is known of one pool."""
+
+    reports: dict[str, Report] = field(default_factory=dict)
+    asking_since: dict[str, float] = field(default_factory=dict)
+    slots: dict[str, str] = field(default_factory=dict)
+    """Worker by token."""
+    drain_ended_at: float | None = None
+
+    def others_in_service(self, worker: str, queues: frozenset[str]) -> int:
+        """Workers other than `worker` that would take its jobs now."""
+        out = set(self.slots.values())
+        return sum(
+            report.in_service and report.worker not in out and report.queues >= queues
+            for report in self.reports.values()
+            if report.worker != worker
+        )
+
+    def asking(self) -> Iterator[Asking]:
+        """Workers that ask and hold no slot yet."""
+        out = set(self.slots.values())
+        for report in self.reports.values():
+            if report.urgency is not None and report.worker not in out:
+                since = self.asking_since[report.worker]
+                yield Asking(report.worker, report.urgency, since, report.queues)
+
+
+def answer(pool: PoolState, rules: Rules, request: Request, now: float) -> Answer:
+    """Whether this request gets a slot now. Changes nothing."""
+    others = pool.others_in_service(request.worker, request.queues)
+    draining = sum(token != request.token for token in pool.slots)
+
+    def say(refused: Cause | None, detail: str = "") -> Answer:
+        return Answer(refused, others, rules.min_available, draining, detail)
+
+    if request.token in pool.slots or request.already_out:
+        return say(None)
+    if not request.hard and draining >= rules.max_draining:
+        return say(Cause.SLOTS_TAKEN, ", ".join(sorted(pool.slots.values())))
+    if others < rules.min_available:
+        return say(Cause.TOO_FEW_IN_SERVICE)
+    if request.hard:
+        return say(None)
+    ended = pool.drain_ended_at
+    if ended is not None and now - ended < rules.cooldown_seconds:
+        return say(Cause.COOLDOWN, f"{rules.cooldown_seconds - (now - ended):.0f}s left")
+    first = _goes_before(pool, rules, request, now)
+    return say(Cause.MORE_URGENT, first) if first else say(None)
+
+
+def _goes_before(pool: PoolState, rules: Rules, request: Request, now: float) -> str:
+    """The worker that goes before this one; empty when none does.
+
+    One that could not go itself, for want of peers on its queues, keeps nobody waiting.
+    """
+    since = pool.asking_since.get(request.worker, now)
+    own = Asking(request.worker, request.urgency, since, request.queues).rank(now)
+    rivals: Iterable[Asking] = (
+        rival for rival in pool.asking() if rival.worker != request.worker and rival.rank(now) < own
+    )
+    able = [
+        rival for rival in rivals if pool.others_in_service(rival.worker, rival.queues) >= rules.min_available
+    ]
+    return min(able, key=lambda rival: rival.rank(now)).worker if able else ""
+
+
+def asking_since(reports: Iterable[Report], before: Mapping[str, float], now: float) -> dict[str, float]:
+    """Since when each asking worker asks: who asked before keeps its place."""
+    return {report.worker: before.get(report.worker, now) for report in reports if report.urgency is not None}

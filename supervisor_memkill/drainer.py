@@ -1,0 +1,331 @@
+"""Carries drains: one step of one worker reads observe, decide, save, act."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import secrets
+from collections.abc import Callable, Mapping
+
+from supervisor_memkill import drain as core
+from supervisor_memkill.clock import Clock
+from supervisor_memkill.config import Config
+from supervisor_memkill.coordination.contract import Answer, CoordinationUnknown, Coordinator
+from supervisor_memkill.drain import Action, Drain, Plan, Seen, State
+from supervisor_memkill.errors import Unknown
+from supervisor_memkill.eventlog import EventLog
+from supervisor_memkill.hands import Hands
+from supervisor_memkill.ledger import Ledger
+from supervisor_memkill.memory import ProcessTable
+from supervisor_memkill.policy import Pause, is_below_baseline, next_pause
+from supervisor_memkill.processes import ProcessId, ProcessInfo, ProcessState
+from supervisor_memkill.supervisord import Supervisord
+from supervisor_memkill.survey import Finding, Pool, PoolSurvey, Surveyor, holdings
+from supervisor_memkill.units import format_duration, format_size
+from supervisor_memkill.workers.contract import Kind, Reading, Target, Traits
+
+ORPHAN_TRAITS = Traits(quiets=True, confirms_quiet=True)
+ORPHAN_READING = Reading(recognised=True, in_service=True, quiet=None, busy=None)
+"""For a drain whose pool left the configuration: it goes on by its deadline, without its kind."""
+
+SLOW_SETTLING_SECONDS = 60.0
+"""A fresh worker that is not in service so long after `settle` is worth a word."""
+
+
+class Drainer:
+    """Owns every drain from its beginning to its end."""
+
+    def __init__(
+        self,
+        config: Config,
+        pools: Mapping[str, Pool],
+        supervisord: Supervisord,
+        surveyor: Surveyor,
+        coordinator: Coordinator,
+        ledger: Ledger,
+        log: EventLog,
+        clock: Clock,
+        *,
+        tables: Callable[[], ProcessTable] = ProcessTable,
+        at: Callable[[str], None] = lambda place: None,
+    ) -> None:
+        """`at` is told each place where a death would matter: ``quieting.saved``, ``quieting.acted``."""
+        self._config = config
+        self._pools = pools
+        self._supervisord = supervisord
+        self._surveyor = surveyor
+        self._coordinator = coordinator
+        self._ledger = ledger
+        self._log = log
+        self._clock = clock
+        self._tables = tables
+        self._at = at
+        self._hands = Hands(supervisord, log, tables)
+        self._asked_at: dict[str, float] = {}
+
+    def take_up(self, drain: Drain) -> None:
+        """Go on with a drain that the last listener left."""
+        if drain.state is State.ASKING:
+            # Nothing was done to the worker; whether it still asks is for the next check to say.
+            self._forget(drain, drained=False)
+            return
+        self._log.info("drain.taken_up", worker=drain.worker, pid=drain.pid, state=drain.state)
+        if drain.pool not in self._pools:
+            self._log.warning("drain.pool_removed", worker=drain.worker, pool=drain.pool)
+            self._ledger.put(dataclasses.replace(drain, is_quiet=True), must=False)
+
+    def begin(self, survey: PoolSurvey, finding: Finding, reason: str) -> None:
+        """Journal a new drain of this worker and carry it as far as it goes now.
+
+        `reason`: ``max_rss``, ``hard_max_rss`` or ``adopted``.
+        """
+        drain = self._new_drain(survey, finding, reason)
+        if self._ledger.put(drain, must=True):
+            self._at("asking.saved")
+            self.step(drain)
+
+    def _new_drain(self, survey: PoolSurvey, finding: Finding, reason: str) -> Drain:
+        process, now = finding.seen.process, self._clock()
+        program = self._surveyor.program(process.worker)
+        return Drain(
+            worker=process.worker,
+            pool=survey.pool.name,
+            token=secrets.token_hex(16),
+            reason=reason,
+            pid=process.pid,
+            start=process.start,
+            state=State.ASKING,
+            began_at=now,
+            since=now,
+            deadline=now + survey.pool.config.drain_timeout_seconds,
+            memory_before_bytes=finding.seen.memory_bytes,
+            limit_bytes=survey.terms.limit_bytes or 0,
+            stop_wait_seconds=float(program.stopwaitsecs) if program else 10.0,
+            is_quiet=finding.is_quiet,
+        )
+
+    def step(self, drain: Drain) -> None:
+        """One step of one drain."""
+        plan = self._plan(drain)
+        seen = self._observe(drain)
+        if seen.reading is not None:
+            drain = dataclasses.replace(drain, note=seen.reading.note)
+        step = core.decide(drain, seen, plan, self._clock())
+        if step.wants_answer:
+            seen = dataclasses.replace(seen, asked=True, answer=self._ask(drain))
+            step = core.decide(drain, seen, plan, self._clock())
+        if step.drain.state in core.OVER:
+            self._finish(drain, step.drain, step.cause)
+            return
+        if step.action is Action.STOP:
+            step = dataclasses.replace(step, drain=self._with_tree(step.drain))
+        takes_out = step.action in core.TAKES_OUT
+        if not self._ledger.put(step.drain, must=takes_out) and takes_out:
+            return
+        self._say_step(drain, step, seen)
+        self._at(f"{step.drain.state.value}.saved")
+        if step.action is not None:
+            self._act(step.drain, step.action)
+
+    def _plan(self, drain: Drain) -> Plan:
+        pool = self._pools.get(drain.pool)
+        if pool is None:
+            return Plan(ORPHAN_TRAITS, None, "stop", 0.0)
+        terms = self._surveyor.terms(pool.config)
+        return Plan(
+            traits=pool.kind.traits,
+            hard_limit_bytes=terms.hard_limit_bytes,
+            on_timeout=pool.config.on_timeout,
+            settle_seconds=terms.settle_seconds,
+            protect_jobs=terms.protect_jobs,
+        )
+
+    # --- observe --------------------------------------------------------------------------------
+
+    def _observe(self, drain: Drain) -> Seen:
+        process = self._supervisord.process(drain.worker)
+        table = self._tables()
+        survivors = tuple(one.pid for one in drain.tree if _may_live(one, table))
+        if process is None or process.state is not ProcessState.RUNNING:
+            return Seen(process, survivors=survivors)
+        pool = self._pools.get(drain.pool)
+        if pool is None:
+            return Seen(process, reading=ORPHAN_READING, survivors=survivors)
+        note = None if drain.state is State.ASKING else drain.note
+        reading = pool.kind.read([Target(process, note)], table).get(drain.worker)
+        memory = None
+        if drain.state is State.ASKING or pool.config.hard_max_rss is not None:
+            memory = _memory(pool, process, table)
+        return Seen(process, memory, reading, survivors)
+
+    def _ask(self, drain: Drain) -> Answer | None:
+        """What coordination says now, by a fresh look at the pool; None when it does not say."""
+        pool = self._pools.get(drain.pool)
+        if pool is None:
+            return None
+        self._asked_at[drain.worker] = self._clock()
+        (survey,) = self._surveyor.look(self._ledger.contents, pool).pools
+        finding = survey.finding(drain.worker)
+        if finding is None:
+            return None
+        request = dataclasses.replace(
+            finding.request(drain.token), hard=drain.reason == "hard_max_rss", already_out=drain.is_quiet
+        )
+        try:
+            self.publish(survey)
+            return self._coordinator.acquire(pool.name, pool.rules, request)
+        except CoordinationUnknown as error:
+            self._log.changed("coordination", "coordination.away", level="warning", error=error)
+            return None
+
+    def publish(self, survey: PoolSurvey) -> None:
+        """Tell coordination what this survey saw. Raises CoordinationUnknown."""
+        held = holdings(self._ledger.drains.values(), survey.pool.name)
+        self._coordinator.publish(survey.pool.name, survey.pool.rules, survey.reports(), held)
+
+    def _with_tree(self, drain: Drain) -> Drain:
+        try:
+            return dataclasses.replace(drain, tree=self._tables().tree(drain.pid))
+        except Unknown:
+            return drain
+
+    # --- act ------------------------------------------------------------------------------------
+
+    def _act(self, drain: Drain, action: Action) -> None:
+        outcome, note = self._hands.do(drain, action, self._kind(drain), lambda: self._is_late(drain))
+        self._at(f"{drain.state.value}.acted")
+        if note is not None:
+            drain = dataclasses.replace(drain, note=note)
+        drain = core.acknowledge(drain, action, outcome, self._clock())
+        if drain.state in core.OVER:
+            self._finish(self._ledger.drains[drain.worker], drain, f"{action.value} {outcome.value}")
+        else:
+            self._ledger.put(drain, must=False)
+
+    def _kind(self, drain: Drain) -> Kind | None:
+        pool = self._pools.get(drain.pool)
+        return pool.kind if pool else None
+
+    def _is_late(self, drain: Drain) -> bool:
+        """The slot was asked for so long ago that it may be somebody else's by now."""
+        asked_at = self._asked_at.get(drain.worker)
+        return asked_at is None or self._clock() - asked_at >= self._config.slot_ttl_seconds
+
+    # --- end ------------------------------------------------------------------------------------
+
+    def _finish(self, before: Drain, drain: Drain, cause: str) -> None:
+        pauses = dict(self._ledger.contents.pauses)
+        if drain.state is State.DONE:
+            pauses = self._say_done(drain, pauses)
+        elif before.touched:
+            self._log.warning("drain.let_go", worker=drain.worker, state=before.state, cause=cause)
+        elif cause != "refused":
+            self._log.info("drain.not_begun", worker=drain.worker, cause=cause)
+        self._forget(drain, drained=before.touched, pauses=pauses)
+
+    def _forget(self, drain: Drain, *, drained: bool, pauses: Mapping[str, Pause] | None = None) -> None:
+        """Give the slot back, then forget the drain: the other way round could leave a slot taken."""
+        try:
+            self._coordinator.release(drain.pool, drain.token, drained=drained)
+        except CoordinationUnknown as error:
+            self._log.warning("slot.not_released", worker=drain.worker, pool=drain.pool, error=error)
+        self._asked_at.pop(drain.worker, None)
+        self._ledger.remove(drain.worker, ended_at=self._coordinator.drain_ended_at(), pauses=pauses)
+
+    # --- say ------------------------------------------------------------------------------------
+
+    def _say_step(self, before: Drain, step: core.Step, seen: Seen) -> None:
+        drain = step.drain
+        if drain.state is not before.state:
+            self._log.info(
+                f"drain.{drain.state.value}",
+                worker=drain.worker,
+                pid=drain.pid,
+                rss=_size(drain.memory_before_bytes) if before.state is State.ASKING else None,
+                max_rss=_size(drain.limit_bytes) if before.state is State.ASKING else None,
+                reason=drain.reason if before.state is State.ASKING else None,
+                cause=step.cause or None,
+            )
+        elif step.action is not None:
+            self._log.info(
+                "drain.again",
+                worker=drain.worker,
+                state=drain.state,
+                action=step.action,
+                attempt=max(drain.quiet_attempts, drain.stop_attempts, drain.start_attempts),
+            )
+        reading = seen.reading
+        if reading is not None and drain.state in (State.QUIETING, State.DRAINING):
+            self._log.changed(
+                f"busy:{drain.worker}",
+                "drain.busy",
+                worker=drain.worker,
+                busy=reading.busy,
+                why=reading.why or None,
+            )
+        slow = drain.running_since is not None and self._clock() - drain.running_since > SLOW_SETTLING_SECONDS
+        if drain.state is State.SETTLING and slow:
+            self._log.changed(
+                f"slow:{drain.worker}",
+                "drain.not_in_service_yet",
+                level="warning",
+                worker=drain.worker,
+                pid=drain.pid,
+                why=reading.why if reading else None,
+            )
+
+    def _say_done(self, drain: Drain, pauses: dict[str, Pause]) -> dict[str, Pause]:
+        """The line that tells what the drain took and gave back; the pauses from now on."""
+        after = self._memory_after(drain)
+        self._log.info(
+            "drain.done",
+            worker=drain.worker,
+            pid=drain.pid,
+            reason=drain.reason,
+            before=_size(drain.memory_before_bytes),
+            after=_size(after),
+            quiet=_duration(drain.quiet_seconds),
+            stopped=_duration(drain.stopped_seconds),
+            took=_duration(self._clock() - drain.began_at),
+        )
+        former = pauses.pop(drain.worker, None)
+        if after is None or not drain.limit_bytes or not is_below_baseline(after, drain.limit_bytes):
+            return pauses
+        pauses[drain.worker] = pause = next_pause(former, self._clock())
+        self._log.error(
+            "limit.below_baseline",
+            worker=drain.worker,
+            pid=drain.pid,
+            rss=_size(after),
+            max_rss=_size(drain.limit_bytes),
+            pause=_duration(pause.seconds),
+            hint="a fresh worker needs this much: raise max_rss",
+        )
+        return pauses
+
+    def _memory_after(self, drain: Drain) -> int | None:
+        pool, process = self._pools.get(drain.pool), self._supervisord.process(drain.worker)
+        if pool is None or process is None or not drain.is_process(process):
+            return None
+        return _memory(pool, process, self._tables())
+
+
+def _memory(pool: Pool, process: ProcessInfo, table: ProcessTable) -> int | None:
+    with contextlib.suppress(Unknown):
+        return pool.memory(process, table)
+    return None
+
+
+def _may_live(process: ProcessId, table: ProcessTable) -> bool:
+    try:
+        return table.is_alive(process)
+    except Unknown:
+        return True
+
+
+def _size(size_bytes: int | None) -> str | None:
+    return None if size_bytes is None else format_size(size_bytes)
+
+
+def _duration(seconds: float | None) -> str | None:
+    return None if seconds is None else format_duration(seconds)

@@ -1,0 +1,130 @@
+"""``--dry-run`` by hand: one check now, as a table or as JSON, that touches nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+from supervisor_memkill.coordination.contract import Coordinator
+from supervisor_memkill.journal import Contents
+from supervisor_memkill.processes import ProcessState
+from supervisor_memkill.survey import Finding, PoolSurvey, Surveyor, holdings
+from supervisor_memkill.units import format_size
+
+HEADINGS = ("POOL", "WORKER", "PID", "MEMORY", "LIMIT", "BUSY", "PEERS", "VERDICT")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One worker, as the table and the JSON show it."""
+
+    pool: str
+    worker: str
+    state: str
+    """supervisord's."""
+    pid: int | None
+    memory_bytes: int | None
+    """None: unknown, or not running."""
+    limit_bytes: int | None
+    hard_limit_bytes: int | None
+    busy: int | None
+    """Jobs in hand; None: unknown, or its kind cannot tell."""
+    peers_in_service: int
+    """Other workers of the pool that would take its jobs now."""
+    over: bool
+    would_drain: bool
+    verdict: str
+
+
+@dataclass(frozen=True)
+class Report:
+    """What one check found."""
+
+    rows: tuple[Row, ...]
+    notes: tuple[str, ...]
+    """What the operator should know or mend, one sentence each."""
+
+
+def check(surveyor: Surveyor, coordinator: Coordinator, contents: Contents) -> Report:
+    """One check. `coordinator` is a throwaway one: slots are taken in it to see who would wait."""
+    survey = surveyor.check(contents)
+    rows: list[Row] = []
+    notes = list(survey.notes)
+    for pool in survey.pools:
+        held = holdings(contents.drains.values(), pool.pool.name)
+        coordinator.publish(pool.pool.name, pool.pool.rules, pool.reports(), held)
+        peers = {one.worker: _peers(pool, one, coordinator) for one in pool.findings}
+        verdicts = _verdicts(pool, coordinator)
+        rows += [_row(pool, one, peers[one.worker], verdicts) for one in pool.findings]
+        notes += [f"{worker}: {hint}" for worker, hint in surveyor.hints(pool)]
+    return Report(tuple(rows), tuple(dict.fromkeys(notes)))
+
+
+def _peers(survey: PoolSurvey, finding: Finding, coordinator: Coordinator) -> int:
+    answer = coordinator.consider(survey.pool.name, survey.pool.rules, finding.request(""))
+    return answer.others_in_service
+
+
+def _verdicts(survey: PoolSurvey, coordinator: Coordinator) -> dict[str, tuple[bool, str]]:
+    """Whether each worker would be drained now, and the words for it, in the order they would go."""
+    pool = survey.pool
+    verdicts = {one.worker: (False, one.verdict.words) for one in survey.findings}
+    for finding in survey.asking():
+        answer = coordinator.acquire(pool.name, pool.rules, finding.request(finding.worker))
+        words = "would be drained now" if answer.granted else f"would wait: {answer.words}"
+        verdicts[finding.worker] = (answer.granted, f"over its limit, {words}")
+    return verdicts
+
+
+def _row(survey: PoolSurvey, finding: Finding, peers: int, verdicts: dict[str, tuple[bool, str]]) -> Row:
+    seen, pool = finding.seen, survey.pool
+    would_drain, words = verdicts[finding.worker]
+    running = seen.process.state is ProcessState.RUNNING
+    if seen.reading is not None and seen.reading.why and seen.reading.why not in words:
+        words = f"{words}; {seen.reading.why}"
+    return Row(
+        pool=pool.name,
+        worker=finding.worker,
+        state=seen.process.state.name,
+        pid=seen.process.pid or None,
+        memory_bytes=seen.memory_bytes,
+        limit_bytes=survey.terms.limit_bytes,
+        hard_limit_bytes=survey.terms.hard_limit_bytes,
+        busy=seen.reading.busy if running and seen.reading else None,
+        peers_in_service=peers,
+        over=finding.verdict.is_over,
+        would_drain=would_drain,
+        verdict=words,
+    )
+
+
+def as_table(report: Report) -> str:
+    """The report for people."""
+    lines = [HEADINGS, *(_cells(row) for row in report.rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(HEADINGS) - 1)]
+    text = [
+        "  ".join([*(cell.ljust(width) for cell, width in zip(line, widths, strict=False)), line[-1]])
+        for line in lines
+    ]
+    return "\n".join([*text, *(f"note: {note}" for note in report.notes)]) + "\n"
+
+
+def _cells(row: Row) -> Sequence[str]:
+    return (
+        row.pool,
+        row.worker,
+        str(row.pid or "-"),
+        "-" if row.memory_bytes is None else format_size(row.memory_bytes),
+        "-" if row.limit_bytes is None else format_size(row.limit_bytes),
+        "-" if row.busy is None else str(row.busy),
+        str(row.peers_in_service),
+        row.verdict,
+    )
+
+
+def as_json(report: Report) -> str:
+    """The report for programs."""
+    return (
+        json.dumps({"workers": [asdict(row) for row in report.rows], "notes": report.notes}, indent=2) + "\n"
+    )

@@ -1,0 +1,29 @@
+"""Every error that this program raises on purpose; ``main`` turns what reaches it into one line."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class MemkillError(Exception):
+    """Something went wrong that the operator can be told in one line."""
+
+
+class UsageError(MemkillError):
+    """The program was called wrongly, or where it cannot work (exit status 2)."""
+
+
+class ConfigError(MemkillError):
+    """One or more problems of the configuration, all found in one reading (exit status 2)."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(self.problems))
+
+
+class Unknown(MemkillError):
+    """A reading failed. Nothing may be concluded from it: whoever meets it holds."""
+
+
+class NotSent(MemkillError):
+    """An act on a worker was given up before anything reached it."""

@@ -1,0 +1,58 @@
+"""The drains under way, in memory and in the journal."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+from supervisor_memkill.drain import Drain
+from supervisor_memkill.journal import Contents, Journal, JournalError
+from supervisor_memkill.outage import Outage
+from supervisor_memkill.policy import Pause
+
+
+class Ledger:
+    """What the listener owes, kept equal to the journal as far as the disk allows."""
+
+    def __init__(self, journal: Journal, outage: Outage) -> None:
+        self._journal = journal
+        self._outage = outage
+        self.contents = Contents()
+
+    @property
+    def drains(self) -> Mapping[str, Drain]:
+        """By worker."""
+        return self.contents.drains
+
+    def save(self, contents: Contents, *, must: bool) -> bool:
+        """Write the contents and make them the present ones; whether they are on disk.
+
+        `must`: the act that follows needs the journal to say so, hence nothing changes without it.
+        Otherwise the present ones change all the same: the act gives capacity back, and the older
+        journal leads to the same end.
+        """
+        if contents == self.contents:
+            return True
+        try:
+            self._journal.save(contents)
+        except JournalError as error:
+            self._outage.away(error)
+            if not must:
+                self.contents = contents
+            return False
+        self._outage.back()
+        self.contents = contents
+        return True
+
+    def put(self, drain: Drain, *, must: bool) -> bool:
+        """Keep this drain in place of the worker's former one; see `save`."""
+        drains = {**self.drains, drain.worker: drain}
+        return self.save(dataclasses.replace(self.contents, drains=drains), must=must)
+
+    def remove(
+        self, worker: str, *, ended_at: Mapping[str, float], pauses: Mapping[str, Pause] | None = None
+    ) -> None:
+        """Forget a drain that is over. `ended_at`: when each pool's last drain ended."""
+        drains = {name: drain for name, drain in self.drains.items() if name != worker}
+        contents = Contents(drains, dict(ended_at), self.contents.pauses if pauses is None else dict(pauses))
+        self.save(contents, must=False)

@@ -1,0 +1,263 @@
+"""The listener: its turns.
+
+One turn reads: take up what the last listener left, carry every drain one step on, then, when a
+check is due, look at all workers and begin what may begin. Nothing in a turn waits: whatever takes
+time is a state of a drain, and the next turn looks again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from supervisor_memkill.clock import Clock
+from supervisor_memkill.config import Config
+from supervisor_memkill.coordination.contract import CoordinationUnknown, Coordinator
+from supervisor_memkill.drainer import Drainer
+from supervisor_memkill.eventlog import EventLog
+from supervisor_memkill.journal import Journal, JournalError
+from supervisor_memkill.ledger import Ledger
+from supervisor_memkill.memory import ProcessTable
+from supervisor_memkill.outage import Outage
+from supervisor_memkill.policy import Hold
+from supervisor_memkill.supervisord import ShuttingDown, Supervisord, SupervisordError
+from supervisor_memkill.survey import Finding, Pool, PoolSurvey, Survey, Surveyor
+from supervisor_memkill.units import format_size
+
+
+class Listener:
+    """Watches one supervisord's pools for as long as it lives."""
+
+    def __init__(
+        self,
+        config: Config,
+        pools: Sequence[Pool],
+        supervisord: Supervisord,
+        surveyor: Surveyor,
+        journal: Journal,
+        coordinate: Callable[[Mapping[str, float]], Coordinator],
+        log: EventLog,
+        clock: Clock,
+        *,
+        tables: Callable[[], ProcessTable] = ProcessTable,
+        at: Callable[[str], None] = lambda place: None,
+    ) -> None:
+        """`coordinate` makes the coordinator from the journal's ends of drains; for `at` see Drainer."""
+        self._config = config
+        self._pools = {pool.name: pool for pool in pools}
+        self._supervisord = supervisord
+        self._surveyor = surveyor
+        self._journal = journal
+        self._coordinate = coordinate
+        self._log = log
+        self._clock = clock
+        self._tables = tables
+        self._at = at
+        self._away = {name: Outage(name, log, clock) for name in ("supervisord", "journal", "coordination")}
+        self._ledger = Ledger(journal, self._away["journal"])
+        self._coordinator: Coordinator = coordinate({})
+        self._drainer: Drainer | None = None
+        self._check_due_at: float | None = None
+        self._adopts = False
+        self._examined: set[str] = set()
+        self.ended = False
+        """Set from outside, a signal handler included: not one step more."""
+
+    def wait_seconds(self) -> float | None:
+        """How long until there is something to do without an event; None: nothing is due."""
+        if self._drainer is None:
+            return self._config.heartbeat_seconds
+        if self._ledger.drains and not self._config.dry_run:
+            return self._config.poll_interval_seconds
+        if self._check_due_at is not None:
+            return max(0.0, self._check_due_at - self._clock())
+        return None
+
+    def turn(self, *, ticked: bool) -> None:
+        """One turn. Whatever happens in it is logged and does not end the listener."""
+        with self._guarded("turn"):
+            try:
+                self._turn(ticked=ticked)
+            except ShuttingDown:
+                self._log.changed("shutdown", "supervisord.shutting_down")
+            except SupervisordError as error:
+                self._away["supervisord"].away(error)
+            except JournalError as error:
+                self._away["journal"].away(error)
+            else:
+                self._away["supervisord"].back()
+
+    def _turn(self, *, ticked: bool) -> None:
+        drainer = self._drainer or self._take_over()
+        if not self._config.dry_run:
+            self._step_all(drainer)
+        due = self._check_due_at is not None and self._clock() >= self._check_due_at
+        if (ticked or due) and not self.ended:
+            self._check(drainer, counts=ticked)
+
+    def _take_over(self) -> Drainer:
+        """Lock the journal and take up what the last listener left. Raises JournalError."""
+        drains_left = []
+        if not self._config.dry_run:
+            self._journal.lock()
+            loaded = self._journal.load()
+            self._away["journal"].back()
+            if loaded.damaged:
+                self._adopts = True
+                self._log.error(
+                    "journal.damaged",
+                    error=loaded.damaged,
+                    hint="quiet workers are adopted; look for stopped ones that nobody stopped",
+                )
+            if loaded.other_boot:
+                self._log.info("journal.of_another_boot", path=self._journal.path)
+            self._ledger.contents = loaded.contents
+            self._coordinator = self._coordinate(loaded.contents.drain_ended_at)
+            drains_left = list(loaded.contents.drains.values())
+        drainer = Drainer(
+            self._config,
+            self._pools,
+            self._supervisord,
+            self._surveyor,
+            self._coordinator,
+            self._ledger,
+            self._log,
+            self._clock,
+            tables=self._tables,
+            at=self._at,
+        )
+        for drain in drains_left:
+            drainer.take_up(drain)
+        self._drainer = drainer
+        return drainer
+
+    def _step_all(self, drainer: Drainer) -> None:
+        before = len(self._ledger.drains)
+        for drain in list(self._ledger.drains.values()):
+            if self.ended:
+                return
+            with self._guarded(f"worker {drain.worker}"):
+                drainer.step(drain)
+        if len(self._ledger.drains) < before:
+            self._check_due_at = self._clock()  # A slot is free: who waited for it need not wait longer.
+
+    @contextlib.contextmanager
+    def _guarded(self, name: str) -> Iterator[None]:
+        """What goes wrong with one worker or pool is logged under its name and stops no other.
+
+        supervisord and the journal serve all: their errors end the turn.
+        """
+        try:
+            yield
+        except (SupervisordError, JournalError):
+            raise
+        except Exception as error:  # noqa: BLE001 - a listener that dies leaves workers quiet
+            self._log.changed(
+                f"failed:{name}",
+                "failed",
+                level="error",
+                at=name,
+                error=f"{type(error).__name__}: {error}",
+                where=_where(error),
+            )
+
+    # --- checks ---------------------------------------------------------------------------------
+
+    def _check(self, drainer: Drainer, *, counts: bool) -> None:
+        self._check_due_at = None
+        contents = self._ledger.contents
+        survey = self._surveyor.check(contents) if counts else self._surveyor.look(contents)
+        self._say_notes(survey)
+        for pool in survey.pools:
+            if self.ended:
+                return
+            with self._guarded(f"pool {pool.pool.name}"):
+                self._check_pool(drainer, pool)
+
+    def _check_pool(self, drainer: Drainer, survey: PoolSurvey) -> None:
+        self._say_hints(survey)
+        try:
+            drainer.publish(survey)
+            self._begin_what_may(drainer, survey)
+        except CoordinationUnknown as error:
+            self._away["coordination"].away(error)
+            self._check_soon()
+        else:
+            self._away["coordination"].back()
+
+    def _begin_what_may(self, drainer: Drainer, survey: PoolSurvey) -> None:
+        pool = survey.pool
+        for finding in survey.findings:
+            if self._is_to_adopt(finding) and not self.ended:
+                self._begin(drainer, survey, finding, "adopted")
+            elif not finding.verdict.asks:
+                self._say_held(finding, finding.verdict.hold, finding.verdict.words)
+        for finding in survey.asking():
+            if self.ended or finding.worker in self._ledger.drains:
+                continue
+            answer = self._coordinator.consider(pool.name, pool.rules, finding.request(""))
+            if not answer.granted:
+                self._say_held(finding, answer.refused, f"over its limit, but {answer.words}")
+                self._check_soon()
+            elif self._config.dry_run:
+                self._say_held(finding, None, "over its limit: would be drained now")
+            else:
+                reason = "hard_max_rss" if finding.verdict.hard else "max_rss"
+                self._begin(drainer, survey, finding, reason)
+
+    def _begin(self, drainer: Drainer, survey: PoolSurvey, finding: Finding, reason: str) -> None:
+        self._log.forget(f"held:{finding.worker}")
+        with self._guarded(f"worker {finding.worker}"):
+            drainer.begin(survey, finding, reason)
+        if finding.worker not in self._ledger.drains:
+            self._check_soon()
+
+    def _is_to_adopt(self, finding: Finding) -> bool:
+        """After a damaged journal: quiet, and perhaps by us. Only a restart brings it back."""
+        reading = finding.seen.reading
+        if not self._adopts or self._config.dry_run or reading is None or reading.quiet is None:
+            return False
+        if finding.worker in self._examined or finding.seen.draining is not None:
+            return False
+        self._examined.add(finding.worker)
+        return reading.quiet
+
+    def _check_soon(self) -> None:
+        due = self._clock() + self._config.heartbeat_seconds
+        self._check_due_at = due if self._check_due_at is None else min(due, self._check_due_at)
+
+    # --- what is said ---------------------------------------------------------------------------
+
+    def _say_held(self, finding: Finding, cause: object, words: str) -> None:
+        """Why a worker over its limit is not drained, once per change of the cause."""
+        seen, key = finding.seen, f"held:{finding.worker}"
+        if not (finding.verdict.is_over or finding.verdict.hold is Hold.MEMORY_UNKNOWN):
+            self._log.forget(key)
+            return
+        self._log.changed(
+            key,
+            "dry_run.verdict" if self._config.dry_run else "worker.held",
+            by=cause,
+            worker=finding.worker,
+            pid=seen.process.pid,
+            rss=None if seen.memory_bytes is None else format_size(seen.memory_bytes),
+            why=words,
+        )
+
+    def _say_hints(self, survey: PoolSurvey) -> None:
+        for worker, hint in self._surveyor.hints(survey):
+            self._log.changed(f"{worker}: {hint}", "worker.hint", level="warning", worker=worker, hint=hint)
+
+    def _say_notes(self, survey: Survey) -> None:
+        for note in survey.notes:
+            self._log.changed(note, "pool.note", level="warning", note=note)
+
+
+def _where(error: BaseException) -> str:
+    """The innermost place of our own code: a traceback in one word."""
+    frames = traceback.extract_tb(error.__traceback__)
+    if not frames:
+        return ""
+    return f"{Path(frames[-1].filename).name}:{frames[-1].lineno}"

@@ -1,0 +1,191 @@
+"""What the operating system says of processes: their memory, their trees, whether they live."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+import psutil
+
+from supervisor_memkill.errors import Unknown
+from supervisor_memkill.processes import Measure, ProcessId
+
+SAME_START_SECONDS = 0.02
+"""Two clock ticks of Linux: no process ends and another one gets its pid within so little time."""
+
+ENDED = frozenset({psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD})
+
+T = TypeVar("T")
+
+
+class Gone(Unknown):
+    """There is no such process; a zombie is none any more."""
+
+
+class Backend(Protocol):
+    """Where the readings come from. Each raises Gone, or Unknown in words."""
+
+    def parents(self) -> Mapping[int, int]:
+        """The parent's pid of every process."""
+        ...
+
+    def created(self, pid: int) -> float: ...
+
+    def memory_bytes(self, pid: int, measure: Measure) -> int:
+        """Above 0: a process that has no memory left is Gone."""
+        ...
+
+    def status(self, pid: int) -> str:
+        """One of psutil's STATUS_ constants."""
+        ...
+
+    def command_line(self, pid: int) -> Sequence[str]: ...
+
+
+class PsutilBackend:
+    """The processes of this machine, by psutil."""
+
+    def parents(self) -> Mapping[int, int]:
+        found = {}
+        # Not process_iter: its cache leaves out a process that has the pid of an earlier one.
+        for pid in psutil.pids():
+            with contextlib.suppress(psutil.Error):
+                found[pid] = psutil.Process(pid).ppid()
+        return found
+
+    def created(self, pid: int) -> float:
+        if psutil.LINUX:
+            return _linux_start(pid)
+        return _read(pid, lambda process: process.create_time())
+
+    def memory_bytes(self, pid: int, measure: Measure) -> int:
+        if measure == "rss":
+            size = _read(pid, lambda process: process.memory_info().rss)
+        else:
+            info = _read(pid, lambda process: process.memory_full_info(), measure)
+            if not hasattr(info, measure):
+                raise Unknown(f"{measure} is not measured on this system; use rss")
+            size = int(getattr(info, measure))
+        if size == 0:
+            raise Gone(f"process {pid} is ending")
+        return size
+
+    def status(self, pid: int) -> str:
+        return str(_read(pid, lambda process: process.status()))
+
+    def command_line(self, pid: int) -> Sequence[str]:
+        return _read(pid, lambda process: process.cmdline())
+
+
+class ProcessTable:
+    """The processes as one check sees them: who is whose child is read once, at the first question."""
+
+    def __init__(self, backend: Backend | None = None) -> None:
+        self._backend = backend or PsutilBackend()
+
+    @cached_property
+    def _children(self) -> Mapping[int, Sequence[int]]:
+        children: defaultdict[int, list[int]] = defaultdict(list)
+        for pid, parent in self._backend.parents().items():
+            if pid != parent:
+                children[parent].append(pid)
+        return children
+
+    def identify(self, pid: int) -> ProcessId:
+        """The process that has this pid now. Raises Unknown."""
+        return ProcessId(pid, self._backend.created(pid))
+
+    def tree(self, pid: int) -> tuple[ProcessId, ...]:
+        """The process itself, then its descendants; those that have ended since are left out.
+
+        Raises Unknown for the process itself.
+        """
+        found = [self.identify(pid)]
+        for parent in found:
+            found += self._born_after(parent)
+        return tuple(found)
+
+    def _born_after(self, parent: ProcessId) -> list[ProcessId]:
+        """Its children. One that is older than its parent has got the pid of a child that ended."""
+        born = []
+        for pid in self._children.get(parent.pid, ()):
+            try:
+                child = self.identify(pid)
+            except Gone:
+                continue
+            if child.created >= parent.created:
+                born.append(child)
+        return born
+
+    def memory(self, pid: int, measure: Measure = "rss", with_children: bool = False) -> int:
+        """Bytes. A child that ends meanwhile counts 0; any other reading that fails raises Unknown."""
+        total = self._backend.memory_bytes(pid, measure)
+        if with_children:
+            total += sum(self._memory_if_there(child.pid, measure) for child in self.tree(pid)[1:])
+        return total
+
+    def _memory_if_there(self, pid: int, measure: Measure) -> int:
+        try:
+            return self._backend.memory_bytes(pid, measure)
+        except Gone:
+            return 0
+
+    def is_alive(self, process: ProcessId) -> bool:
+        """This very process lives, and is no zombie. Raises Unknown when that cannot be told."""
+        try:
+            same = abs(self._backend.created(process.pid) - process.created) <= SAME_START_SECONDS
+            return same and self._backend.status(process.pid) not in ENDED
+        except Gone:
+            return False
+
+    def is_suspended(self, pid: int) -> bool:
+        """A stop signal suspended it (state T). Raises Unknown."""
+        return self._backend.status(pid) == psutil.STATUS_STOPPED
+
+    def title(self, pid: int) -> str:
+        """Its command line, which a program may have rewritten; "" when it cannot be read."""
+        try:
+            return " ".join(self._backend.command_line(pid))
+        except Unknown:
+            return ""
+
+
+def _read(pid: int, question: Callable[[psutil.Process], T], measure: str = "") -> T:
+    """The answer to one question about a process, or psutil's error in the words of ours."""
+    try:
+        return question(psutil.Process(pid))
+    except psutil.NoSuchProcess:
+        raise _absent(pid) from None
+    except psutil.AccessDenied:
+        needs = f"; {measure} needs root, or the process's own user" if measure else ""
+        raise Unknown(f"access to process {pid} is denied{needs}") from None
+    except (psutil.Error, OSError, ValueError, OverflowError) as error:
+        raise Unknown(f"process {pid} cannot be read: {error}") from error
+
+
+def _linux_start(pid: int) -> float:
+    """Seconds from boot to the start of a process: field 22 of /proc/PID/stat (proc(5))."""
+    try:
+        # The second field, the program's name in brackets, may itself hold spaces and brackets.
+        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+        return int(fields[22 - 3]) / os.sysconf("SC_CLK_TCK")
+    except (FileNotFoundError, ProcessLookupError):
+        raise _absent(pid) from None
+    except (OSError, LookupError, ValueError) as error:
+        raise Unknown(f"process {pid} cannot be read: {error}") from error
+
+
+def _absent(pid: int) -> Unknown:
+    """Why a process is not to be found: it is gone, or /proc hides it from this user (hidepid=2)."""
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return Unknown(f"process {pid} is hidden from this user")
+    except (OSError, OverflowError):
+        pass
+    return Gone(f"there is no process {pid}")

@@ -1,0 +1,31 @@
+"""Something that the listener needs and that may go away: said once when it goes, once when it is back."""
+
+from __future__ import annotations
+
+from supervisor_memkill.clock import Clock
+from supervisor_memkill.eventlog import EventLog
+from supervisor_memkill.units import format_duration
+
+
+class Outage:
+    """Whether one thing is away, and since when."""
+
+    def __init__(self, name: str, log: EventLog, clock: Clock) -> None:
+        """`name` is the first part of the events, ``supervisord`` in ``supervisord.away``."""
+        self._name = name
+        self._log = log
+        self._clock = clock
+        self._since: float | None = None
+
+    def away(self, error: object) -> None:
+        """It did not answer. Logged when that is news, or when the error is another one."""
+        if self._since is None:
+            self._since = self._clock()
+        self._log.changed(self._name, f"{self._name}.away", level="error", error=str(error))
+
+    def back(self) -> None:
+        """It answered."""
+        if self._since is not None:
+            self._log.info(f"{self._name}.back", after=format_duration(self._clock() - self._since))
+            self._log.forget(self._name)
+            self._since = None

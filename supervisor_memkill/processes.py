@@ -1,0 +1,87 @@
+"""What supervisord says of one of its processes, as values."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from typing import Literal
+
+Measure = Literal["rss", "pss", "uss"]
+"""What counts as a process's memory."""
+
+
+class ProcessState(enum.IntEnum):
+    """supervisord's process states (supervisor/states.py; a test holds the two together)."""
+
+    STOPPED = 0
+    STARTING = 10
+    RUNNING = 20
+    BACKOFF = 30
+    STOPPING = 40
+    EXITED = 100
+    FATAL = 200
+    UNKNOWN = 1000
+
+
+STOPPED_STATES = frozenset({ProcessState.STOPPED, ProcessState.EXITED, ProcessState.FATAL})
+"""The states that startProcess can start from. BACKOFF is not one: supervisord is still trying."""
+
+
+@dataclass(frozen=True)
+class ProcessId:
+    """A process, told from a later one with the same pid. Comparable within one boot."""
+
+    pid: int
+    created: float
+    """When it began, in seconds: since boot on Linux, where that is known exactly, else since the epoch.
+
+    psutil.Process.create_time adds the boot time, which moves with every step of the clock.
+    """
+
+
+@dataclass(frozen=True)
+class ProcessInfo:
+    """One entry of supervisord's getAllProcessInfo."""
+
+    group: str
+    name: str
+    state: ProcessState
+    pid: int
+    """0 while no process runs."""
+    start: int
+    """Epoch second of the last spawn, by supervisord's clock; 0 when it was never started."""
+    stop: int
+    """Epoch second of the last end, by supervisord's clock; 0 when it never ended."""
+    now: int
+    """Epoch second at which supervisord answered."""
+    spawnerr: str = ""
+    exitstatus: int = 0
+
+    @property
+    def worker(self) -> str:
+        """``group:name``, the name that every call of supervisord's takes."""
+        return f"{self.group}:{self.name}"
+
+    @property
+    def uptime_seconds(self) -> int:
+        return max(0, self.now - self.start)
+
+
+@dataclass(frozen=True)
+class ProgramInfo:
+    """What of a program's settings getAllConfigInfo tells; durations in seconds."""
+
+    group: str
+    name: str
+    command: str
+    stopsignal: int
+    """The signal's number."""
+    stopwaitsecs: int
+    startsecs: int
+    killasgroup: bool
+    group_priority: int
+    """Below 0 for event listeners, unless their ``priority`` was set."""
+
+    @property
+    def worker(self) -> str:
+        return f"{self.group}:{self.name}"

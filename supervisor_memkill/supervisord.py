@@ -1,0 +1,299 @@
+"""The gateway to supervisord: its XML-RPC calls as methods, its faults as errors.
+
+Every call is sent once, over a connection of its own, within a time limit. It is never sent again
+by itself: a stop that arrives twice would be answered NOT_RUNNING, and be taken for somebody else's.
+"""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import socket
+import time
+import xmlrpc.client
+from collections.abc import Callable, Mapping
+from http import HTTPStatus
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+from xml.parsers.expat import ExpatError
+
+from supervisor_memkill.errors import MemkillError, UsageError
+from supervisor_memkill.processes import ProcessInfo, ProcessState, ProgramInfo
+
+ANSWER_LIMIT_BYTES = 64 * 1024 * 1024
+"""Far above what supervisord says of thousands of processes (about 1 KB each)."""
+
+T = TypeVar("T")
+
+
+class SupervisordError(MemkillError):
+    """supervisord did not do what it was asked, or it is not known whether it did."""
+
+
+class ShuttingDown(SupervisordError):
+    """supervisord is shutting down or restarting, and refuses every call (SHUTDOWN_STATE)."""
+
+
+class NoSuchProcess(SupervisordError):
+    """The name is not in supervisord's configuration, or no longer (BAD_NAME)."""
+
+
+class NotRunning(SupervisordError):
+    """There is no process to stop or to signal; STOPPING counts as none for a stop (NOT_RUNNING)."""
+
+
+class AlreadyStarted(SupervisordError):
+    """It is running, or supervisord is trying to start it, BACKOFF included (ALREADY_STARTED)."""
+
+
+class CannotStart(SupervisordError):
+    """The start failed; supervisord may still be trying (BACKOFF)."""
+
+
+class BadSignal(SupervisordError):
+    """supervisord knows no such signal (BAD_SIGNAL)."""
+
+
+class Refused(SupervisordError):
+    """Something has to be put right in supervisord's configuration first; nothing was done."""
+
+
+class Unreachable(SupervisordError):
+    """No connection came about: the request was certainly not sent."""
+
+
+class NoAnswer(SupervisordError):
+    """The request was sent, and no answer came that can be understood: it may have had its effect."""
+
+
+# The codes are supervisor.xmlrpc.Faults of supervisor 4.
+_FAULTS: Mapping[int, type[SupervisordError]] = {
+    1: Refused,
+    6: ShuttingDown,
+    10: NoSuchProcess,
+    11: BadSignal,
+    60: AlreadyStarted,
+    70: NotRunning,
+}
+_START_FAULTS = {
+    20: "its command does not exist",
+    21: "its command is not executable",
+    30: "supervisord could not start it",
+    40: "it ended before it counted as running",
+    50: "supervisord could not spawn it",
+}
+_NO_INTERFACE = "supervisord offers no control: its configuration needs an [rpcinterface:supervisor] section"
+_WRONG_PASSWORD = (
+    "supervisord refused the user name or password: set SUPERVISOR_USERNAME and SUPERVISOR_PASSWORD"
+    " to those of its server section (environment= of the event listener's section)"
+)
+
+
+class Supervisord:
+    """One supervisord, reached at a ``unix://`` or ``http://`` address.
+
+    Every method raises SupervisordError, in the subclass that tells what is known.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        username: str | None = None,
+        password: str | None = None,
+        timeout_seconds: float = 5,
+    ) -> None:
+        """Raises UsageError for another kind of address. Nothing is sent yet."""
+        self.url = url
+        self._connection = _connector(url, timeout_seconds)
+        self._timeout_seconds = timeout_seconds
+        self._headers = {"Content-Type": "text/xml"}
+        if username or password:
+            credentials = f"{username or ''}:{password or ''}".encode()
+            self._headers["Authorization"] = "Basic " + base64.b64encode(credentials).decode()
+
+    def pid(self) -> int:
+        """supervisord's own process id."""
+        return _understood(int, self._call("getPID"))
+
+    def all_processes(self) -> list[ProcessInfo]:
+        """Every process, event listeners included."""
+        return _understood(
+            lambda answer: [_process(entry) for entry in answer], self._call("getAllProcessInfo")
+        )
+
+    def process(self, worker: str) -> ProcessInfo | None:
+        """One process; None when it is gone from supervisord's configuration."""
+        try:
+            return _understood(_process, self._call("getProcessInfo", worker))
+        except NoSuchProcess:
+            return None
+
+    def programs(self) -> list[ProgramInfo]:
+        """The settings of every process, as supervisord last read them."""
+        return _understood(
+            lambda answer: [_program(entry) for entry in answer], self._call("getAllConfigInfo")
+        )
+
+    def stop(self, worker: str) -> None:
+        """Begin the stop; it stays stopped, whatever its autorestart, until somebody starts it."""
+        self._call("stopProcess", worker, False)
+
+    def start(self, worker: str) -> None:
+        """Begin the start. Without effect and without an error while the process is STOPPING."""
+        self._call("startProcess", worker, False)
+
+    def signal(self, worker: str, name: str) -> None:
+        """Send a signal (``TSTP``) to the process itself, not to its children."""
+        self._call("signalProcess", worker, name)
+
+    def _call(self, method: str, *arguments: str | bool) -> Any:
+        body = xmlrpc.client.dumps(arguments, f"supervisor.{method}").encode()
+        status, answer = self._exchange(body)
+        if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+            raise Refused(_WRONG_PASSWORD)
+        if status == HTTPStatus.NOT_FOUND:
+            raise Refused(_NO_INTERFACE)
+        if status != HTTPStatus.OK:
+            raise NoAnswer(f"{self.url} answered {method} with HTTP status {status}")
+        try:
+            (value,), _ = xmlrpc.client.loads(answer)
+        except xmlrpc.client.Fault as fault:
+            raise _error(method, arguments, fault) from None
+        except (ExpatError, xmlrpc.client.Error, ValueError, TypeError, LookupError, AttributeError) as error:
+            raise NoAnswer(f"{self.url} answered {method} with something that is not XML-RPC") from error
+        return value
+
+    def _exchange(self, body: bytes) -> tuple[int, bytes]:
+        """Send one request; the HTTP status and the body of its answer."""
+        connection = self._connection()
+        try:
+            self._connect(connection)
+            connection.request("POST", "/RPC2", body, self._headers)
+            response = connection.getresponse()
+            return response.status, self._read(response)
+        except TimeoutError:
+            raise NoAnswer(f"{self.url} did not answer within {self._timeout_seconds:g} s") from None
+        except (OSError, http.client.HTTPException) as error:
+            reason = str(error) or type(error).__name__
+            raise NoAnswer(f"{self.url} broke off before it had answered: {reason}") from error
+        finally:
+            connection.close()
+
+    def _connect(self, connection: http.client.HTTPConnection) -> None:
+        try:
+            connection.connect()
+        except PermissionError:
+            raise Refused(
+                f"permission denied on {self.url}: run this as the user the socket belongs to,"
+                " or change chown= and chmod= in supervisord's [unix_http_server] section"
+            ) from None
+        except (OSError, UnicodeError) as error:
+            reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+            raise Unreachable(f"supervisord cannot be reached at {self.url}: {reason}") from error
+
+    def _read(self, response: http.client.HTTPResponse) -> bytes:
+        # The socket's own limit is for one read; an answer that trickles in would never reach it.
+        deadline = time.monotonic() + self._timeout_seconds
+        answer = bytearray()
+        while chunk := response.read1(65536):
+            answer += chunk
+            if time.monotonic() > deadline:
+                raise TimeoutError
+            if len(answer) > ANSWER_LIMIT_BYTES:
+                raise NoAnswer(f"{self.url} answered with more than {ANSWER_LIMIT_BYTES} bytes")
+        return bytes(answer)
+
+
+def from_environment(env: Mapping[str, str]) -> Supervisord:
+    """The supervisord that started this process, by the environment it gives to its children.
+
+    supervisord sets no user name and password there: the operator does, with ``environment=``.
+    Raises UsageError without SUPERVISOR_SERVER_URL.
+    """
+    url = env.get("SUPERVISOR_SERVER_URL")
+    if not url:
+        raise UsageError(
+            "SUPERVISOR_SERVER_URL is not set: either supervisord did not start this program,"
+            " or its configuration has neither a [unix_http_server] nor an [inet_http_server] section"
+        )
+    return Supervisord(url, env.get("SUPERVISOR_USERNAME"), env.get("SUPERVISOR_PASSWORD"))
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    """HTTP over a unix socket."""
+
+    def __init__(self, path: str, timeout_seconds: float) -> None:
+        super().__init__("localhost", timeout=timeout_seconds)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
+
+
+def _connector(url: str, timeout_seconds: float) -> Callable[[], http.client.HTTPConnection]:
+    if url.startswith("unix://"):
+        path = url.removeprefix("unix://")
+        return lambda: _UnixConnection(path, timeout_seconds)
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port or 80
+    except ValueError:
+        host = None
+    if host is None or parts.scheme != "http":
+        raise UsageError(f"not an address of supervisord: {url!r} (unix:///path or http://host:port)")
+    return lambda: http.client.HTTPConnection(host, port, timeout=timeout_seconds)
+
+
+def _error(method: str, arguments: tuple[str | bool, ...], fault: xmlrpc.client.Fault) -> SupervisordError:
+    """The error for a fault, in words that name the worker it is about."""
+    code, text = fault.faultCode, fault.faultString
+    about = f"{arguments[0]}: " if arguments else ""
+    if method == "startProcess" and code in _START_FAULTS:
+        return CannotStart(f"{about}{_START_FAULTS[code]} ({text})")
+    if code == 1:
+        return Refused(_NO_INTERFACE)
+    return _FAULTS.get(code, SupervisordError)(f"{about}supervisord answered {method} with {text}")
+
+
+def _understood(parse: Callable[[Any], T], answer: Any) -> T:
+    """The answer as a value; raises NoAnswer for one of another shape."""
+    try:
+        return parse(answer)
+    except (KeyError, TypeError, ValueError) as error:
+        raise NoAnswer("supervisord's answer is not understood; is it supervisor 4?") from error
+
+
+def _process(entry: Mapping[str, Any]) -> ProcessInfo:
+    return ProcessInfo(
+        group=str(entry["group"]),
+        name=str(entry["name"]),
+        state=_state(entry["state"]),
+        pid=int(entry["pid"]),
+        start=int(entry["start"]),
+        stop=int(entry["stop"]),
+        now=int(entry["now"]),
+        spawnerr=str(entry.get("spawnerr", "")),
+        exitstatus=int(entry.get("exitstatus", 0)),
+    )
+
+
+def _state(number: Any) -> ProcessState:
+    try:
+        return ProcessState(number)
+    except ValueError:
+        return ProcessState.UNKNOWN
+
+
+def _program(entry: Mapping[str, Any]) -> ProgramInfo:
+    return ProgramInfo(
+        group=str(entry["group"]),
+        name=str(entry["name"]),
+        command=str(entry["command"]),
+        stopsignal=int(entry["stopsignal"]),
+        stopwaitsecs=int(entry["stopwaitsecs"]),
+        startsecs=int(entry["startsecs"]),
+        killasgroup=bool(entry["killasgroup"]),
+        group_priority=int(entry["group_prio"]),
+    )

@@ -1,0 +1,273 @@
+"""One look at every worker of every pool: what supervisord, the system and the kinds say of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
+
+from supervisor_memkill.clock import Clock
+from supervisor_memkill.config import PoolConfig
+from supervisor_memkill.coordination.contract import Holding, Report, Request, Rules
+from supervisor_memkill.drain import Drain, State
+from supervisor_memkill.errors import Unknown
+from supervisor_memkill.journal import Contents
+from supervisor_memkill.memory import ProcessTable
+from supervisor_memkill.policy import Sighting, Strikes, Terms, Verdict, is_in_service, judge
+from supervisor_memkill.pools import assign, notes
+from supervisor_memkill.processes import ProcessInfo, ProcessState, ProgramInfo
+from supervisor_memkill.supervisord import Supervisord
+from supervisor_memkill.units import Size
+from supervisor_memkill.workers.contract import Kind, Note, Target
+
+
+@dataclass(frozen=True)
+class Pool:
+    """A pool ready to work with."""
+
+    config: PoolConfig
+    kind: Kind
+
+    @property
+    def name(self) -> str:
+        return self.config.name
+
+    @property
+    def rules(self) -> Rules:
+        return Rules(self.config.min_available, self.config.max_draining, self.config.cooldown_seconds)
+
+    def memory(self, process: ProcessInfo, table: ProcessTable) -> int:
+        """Bytes, by the pool's `measure` and `children`. Raises Unknown."""
+        children = self.config.children
+        if children is None:
+            children = self.kind.memory_in_children(process, table)
+        return table.memory(process.pid, self.config.measure, children)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One worker with the verdict on it."""
+
+    seen: Sighting
+    verdict: Verdict
+
+    @property
+    def worker(self) -> str:
+        return self.seen.process.worker
+
+    @property
+    def queues(self) -> frozenset[str]:
+        return self.seen.reading.queues if self.seen.reading else frozenset()
+
+    @property
+    def is_quiet(self) -> bool:
+        """Out of service already, and not by a drain of ours."""
+        return self.seen.reading is not None and self.seen.reading.quiet is True
+
+    def request(self, token: str) -> Request:
+        verdict = self.verdict
+        return Request(
+            self.worker,
+            token,
+            verdict.urgency,
+            self.queues,
+            hard=verdict.hard,
+            already_out=self.is_quiet,
+        )
+
+
+@dataclass(frozen=True)
+class PoolSurvey:
+    """One pool at one moment."""
+
+    pool: Pool
+    terms: Terms
+    findings: tuple[Finding, ...]
+
+    def finding(self, worker: str) -> Finding | None:
+        return next((one for one in self.findings if one.worker == worker), None)
+
+    def asking(self) -> list[Finding]:
+        """Those that ask, the most urgent first."""
+        asking = [one for one in self.findings if one.verdict.asks]
+        return sorted(asking, key=lambda one: (not one.verdict.hard, -one.verdict.urgency, one.worker))
+
+    def reports(self) -> list[Report]:
+        """What coordination is told."""
+        return [self._report(one) for one in self.findings]
+
+    def _report(self, finding: Finding) -> Report:
+        seen = finding.seen
+        return Report(
+            worker=finding.worker,
+            pid=seen.process.pid,
+            start=seen.process.start,
+            memory_bytes=seen.memory_bytes,
+            limit_bytes=self.terms.limit_bytes or 0,
+            in_service=is_in_service(seen, self.terms.settle_seconds),
+            state=seen.draining.value if seen.draining else seen.process.state.name,
+            busy=seen.reading.busy if seen.reading else None,
+            urgency=finding.verdict.urgency if finding.verdict.asks else None,
+            queues=finding.queues,
+        )
+
+
+@dataclass(frozen=True)
+class Survey:
+    """Every pool at one moment."""
+
+    pools: tuple[PoolSurvey, ...]
+    notes: tuple[str, ...]
+    """What is odd about which worker belongs to which pool."""
+
+
+def holdings(drains: Collection[Drain], pool: str) -> list[Holding]:
+    """The slots that these drains hold in a pool."""
+    return [
+        Holding(drain.worker, drain.token)
+        for drain in drains
+        if drain.pool == pool and drain.state is not State.ASKING
+    ]
+
+
+class Surveyor:
+    """Looks at the pools; changes nothing."""
+
+    def __init__(
+        self,
+        supervisord: Supervisord,
+        pools: Sequence[Pool],
+        clock: Clock,
+        *,
+        own_group: str,
+        tables: Callable[[], ProcessTable],
+        machine_bytes: Callable[[], int],
+        eventlistener_groups: Collection[str] = (),
+    ) -> None:
+        """`own_group`: the listener's, empty by hand; `machine_bytes`: what percentages are of."""
+        self._supervisord = supervisord
+        self._pools = tuple(pools)
+        self._clock = clock
+        self._own_group = own_group
+        self._tables = tables
+        self._machine_bytes = machine_bytes
+        self._listener_groups = frozenset(eventlistener_groups)
+        self._programs: dict[str, ProgramInfo] = {}
+        self._known_groups: frozenset[str] = frozenset()
+        self._strikes = Strikes()
+
+    def program(self, worker: str) -> ProgramInfo | None:
+        """supervisord's settings of this worker; None when it did not tell them."""
+        return self._programs.get(worker)
+
+    def hints(self, survey: PoolSurvey) -> Iterator[tuple[str, str]]:
+        """Worker and sentence: what the operator should mend though nothing is wrong yet."""
+        for finding in survey.findings:
+            program = self.program(finding.worker)
+            for hint in survey.pool.kind.advice(program) if program else ():
+                yield finding.worker, hint
+            if finding.seen.reading is not None and finding.seen.reading.remark:
+                yield finding.worker, finding.seen.reading.remark
+
+    def check(self, contents: Contents) -> Survey:
+        """A look at all pools that strikes are counted by. Raises SupervisordError."""
+        return self._look(self._pools, contents, counts=True)
+
+    def look(self, contents: Contents, only: Pool | None = None) -> Survey:
+        """A look at all pools, or one, between checks. Raises SupervisordError."""
+        return self._look(self._pools if only is None else (only,), contents, counts=False)
+
+    def _look(self, pools: Sequence[Pool], contents: Contents, *, counts: bool) -> Survey:
+        processes = self._supervisord.all_processes()
+        self._learn_programs(processes)
+        configs = [pool.config for pool in self._pools]
+        assignment = assign(processes, configs, self._excluded_groups())
+        if counts:
+            self._strikes.keep(process.worker for process in processes)
+        table = self._tables()
+        surveys = [
+            self._survey(pool, assignment.members[pool.name], contents, table, counts=counts)
+            for pool in pools
+        ]
+        odd = notes(assignment, configs, processes)
+        return Survey(tuple(surveys), tuple(odd))
+
+    def _learn_programs(self, processes: Sequence[ProcessInfo]) -> None:
+        """Ask for the programs' settings when a group came or went: they change with `update` only."""
+        groups = frozenset(process.group for process in processes)
+        if groups != self._known_groups:
+            self._programs = {program.worker: program for program in self._supervisord.programs()}
+            self._known_groups = groups
+
+    def _excluded_groups(self) -> frozenset[str]:
+        """The own group and every event listener: acting on one could stop us for good.
+
+        supervisord does not say which groups are listeners; their priority is below 0 unless it was
+        set, and the sections of its configuration name the others.
+        """
+        listeners = {program.group for program in self._programs.values() if program.group_priority < 0}
+        return frozenset({self._own_group}) | listeners | self._listener_groups
+
+    def _survey(
+        self,
+        pool: Pool,
+        processes: Sequence[ProcessInfo],
+        contents: Contents,
+        table: ProcessTable,
+        *,
+        counts: bool,
+    ) -> PoolSurvey:
+        terms = self.terms(pool.config)
+        drains = contents.drains
+        targets = [
+            Target(process, _note(drains.get(process.worker)))
+            for process in processes
+            if process.state is ProcessState.RUNNING
+        ]
+        readings = pool.kind.read(targets, table) if targets else {}
+        findings = []
+        for process in processes:
+            memory, why = _memory(pool, process, table)
+            if counts:
+                self._strikes.count(process, memory, terms.limit_bytes)
+            drain = drains.get(process.worker)
+            seen = Sighting(
+                process=process,
+                memory_bytes=memory,
+                reading=readings.get(process.worker),
+                draining=drain.state if drain and drain.state is not State.ASKING else None,
+                strikes=self._strikes.of(process),
+                pause=contents.pauses.get(process.worker),
+                memory_why=why,
+            )
+            findings.append(Finding(seen, judge(seen, terms, self._clock())))
+        return PoolSurvey(pool, terms, tuple(findings))
+
+    def terms(self, config: PoolConfig) -> Terms:
+        """The pool's settings with its sizes in bytes."""
+        return Terms(
+            limit_bytes=self._bytes(config.max_rss),
+            hard_limit_bytes=self._bytes(config.hard_max_rss),
+            strikes=config.strikes,
+            min_uptime_seconds=config.min_uptime_seconds,
+            settle_seconds=config.settle_seconds,
+            protect_jobs=config.protect_jobs,
+        )
+
+    def _bytes(self, size: Size | None) -> int | None:
+        if size is None or size.percent is None:
+            return size.exact_bytes if size else None
+        return size.resolve(self._machine_bytes())
+
+
+def _note(drain: Drain | None) -> Note | None:
+    return drain.note if drain is not None and drain.state is not State.ASKING else None
+
+
+def _memory(pool: Pool, process: ProcessInfo, table: ProcessTable) -> tuple[int | None, str]:
+    """Bytes, or None and why."""
+    if process.state is not ProcessState.RUNNING:
+        return None, ""
+    try:
+        return pool.memory(process, table), ""
+    except Unknown as error:
+        return None, str(error)

@@ -1,0 +1,1 @@
+"""The kinds of workers: one file per kind, and the contract that each one keeps."""

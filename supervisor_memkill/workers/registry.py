@@ -1,0 +1,76 @@
+"""Finds the class of a kind by the name that `worker = NAME` gives."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from typing import TYPE_CHECKING, cast
+
+from supervisor_memkill.errors import MemkillError
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
+    from supervisor_memkill.workers.contract import Kind
+
+ENTRY_POINT_GROUP = "supervisor_memkill.workers"
+
+BUILT_IN = {
+    "plain": "supervisor_memkill.workers.plain:Plain",
+    "custom": "supervisor_memkill.workers.custom:Custom",
+    "sidekiq": "supervisor_memkill.workers.sidekiq:Sidekiq",
+}
+"""The same as this package's own entry points, known without reading the metadata of every package."""
+
+_CONTRACT = ("options", "needs_redis", "traits_for", "problems")
+
+
+def kinds() -> tuple[str, ...]:
+    """The name of every kind that is installed, ours first."""
+    others = {entry.name for entry in _entry_points()} - BUILT_IN.keys()
+    return (*BUILT_IN, *sorted(others))
+
+
+def load_kind(name: str) -> type[Kind]:
+    """The class of the kind `name`.
+
+    Raises MemkillError, in one line, when no such kind is installed or when it cannot be loaded.
+    """
+    if name in BUILT_IN:
+        module, _, attribute = BUILT_IN[name].partition(":")
+        return cast("type[Kind]", getattr(importlib.import_module(module), attribute))
+    entry = _entry_point(name)
+    try:
+        found = entry.load()
+    except Exception as error:
+        raise MemkillError(_one_line(f"kind {name} ({entry.value}) cannot be loaded: {error!r}")) from error
+    missing = [attribute for attribute in _CONTRACT if not hasattr(found, attribute)]
+    if missing:
+        raise MemkillError(f"kind {name} ({entry.value}) is no kind: it has no {', '.join(missing)}")
+    return cast("type[Kind]", found)
+
+
+def _entry_point(name: str) -> EntryPoint:
+    by_target = {entry.value: entry for entry in _entry_points() if entry.name == name}
+    if not by_target:
+        raise MemkillError(_unknown(name))
+    if len(by_target) > 1:
+        raise MemkillError(f"kind {name} is declared more than once: {', '.join(sorted(by_target))}")
+    return next(iter(by_target.values()))
+
+
+def _unknown(name: str) -> str:
+    known = kinds()
+    near = difflib.get_close_matches(name.lower(), known, n=1)
+    hint = f", did you mean {near[0]}?" if near else ""
+    return f"unknown kind{hint} (known: {', '.join(known)})"
+
+
+def _entry_points() -> list[EntryPoint]:
+    from importlib.metadata import entry_points  # reads every installed package: only when it is needed
+
+    return list(entry_points(group=ENTRY_POINT_GROUP))
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())

@@ -1,0 +1,147 @@
+"""What a Sidekiq process writes about itself, as values. Nothing here reads or writes anything.
+
+Source: the heartbeat in Sidekiq's lib/sidekiq/launcher.rb, 4.2 to 8.1.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from supervisor_memkill.errors import Unknown
+
+FIELDS = ("info", "busy", "beat", "quiet")
+"""The fields of an identity's hash that a Record is made of."""
+BEATS_UNTIL_STALE = 3
+CLOCK_SLACK_SECONDS = 2.0
+"""A beat further in the future means that a clock was set back since: its age says nothing."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """One heartbeat of one Sidekiq process."""
+
+    identity: str
+    """``host:pid:nonce``; the nonce is new for every process."""
+    pid: int
+    beat: float
+    """Epoch seconds, by the worker's clock."""
+    beat_interval_seconds: float
+    busy: int
+    quiet: bool
+    queues: frozenset[str] = frozenset()
+    version: str = ""
+    """Empty below 7.0.2."""
+    embedded: bool = False
+    """It runs inside another program, such as Puma, which the signals are not meant for."""
+    jobs: tuple[str, ...] | None = ()
+    """Class names of the running jobs; None when not every one of them can be told."""
+
+    def is_fresh(self, wall: float) -> bool:
+        """Whether the process was alive of late; `wall` is epoch seconds."""
+        age = wall - self.beat
+        return -CLOCK_SLACK_SECONDS <= age < BEATS_UNTIL_STALE * self.beat_interval_seconds
+
+
+def pid_in(identity: str, hostname: str) -> int | None:
+    """The pid in an identity of this host; None for every other text."""
+    rest = identity.removeprefix(f"{hostname}:")
+    pid, colon, _nonce = rest.partition(":")
+    if rest == identity or not colon or not re.fullmatch(r"[0-9]{1,10}", pid):
+        return None
+    return int(pid)
+
+
+def parse_record(identity: str, pid: int, fields: Sequence[Any], work: Iterable[Any]) -> Record | None:
+    """The record in the values of FIELDS and of the hash of running jobs; None when the hash is gone.
+
+    Raises Unknown for what Sidekiq would not have written.
+    """
+    if all(value is None for value in fields):
+        return None
+    info_text, busy_text, beat_text, quiet_text = fields
+    try:
+        info, busy, beat = json.loads(info_text), int(busy_text), float(beat_text)
+        quiet = {"true": True, "false": False}[quiet_text]
+        if not isinstance(info, dict) or busy < 0 or not math.isfinite(beat):
+            raise ValueError(f"busy={busy} beat={beat}")
+    except (TypeError, ValueError, KeyError, RecursionError) as error:
+        raise Unknown(f"the Sidekiq record {identity} cannot be read: {error}") from error
+    return Record(
+        identity=identity,
+        pid=pid,
+        beat=beat,
+        beat_interval_seconds=10.0 if info.keys() & {"version", "embedded"} else 5.0,
+        busy=busy,
+        quiet=quiet,
+        queues=_queues(info),
+        version=str(info.get("version") or ""),
+        embedded=bool(info.get("embedded")),
+        jobs=_job_classes(work, busy),
+    )
+
+
+def _queues(info: dict[str, Any]) -> frozenset[str]:
+    queues = info.get("queues")
+    return frozenset(map(str, queues)) if isinstance(queues, list) else frozenset()
+
+
+def _job_classes(work: Iterable[Any], busy: int) -> tuple[str, ...] | None:
+    names = [_job_class(entry) for entry in work]
+    known = sorted(name for name in names if name is not None)
+    return tuple(known) if len(known) == len(names) and len(names) >= busy else None
+
+
+def _job_class(entry: Any) -> str | None:
+    """The job's class, or the one that Active Job wrapped; None when the entry does not tell."""
+    try:
+        job = json.loads(entry)["payload"]
+        # An object up to 6.0.1, a string of JSON from 6.0.3.
+        job = json.loads(job) if isinstance(job, str) else job
+        name = job.get("wrapped") or job["class"]
+    except (TypeError, ValueError, KeyError, AttributeError, RecursionError):
+        return None
+    return name if isinstance(name, str) else None
+
+
+def version_in_title(title: str) -> str | None:
+    """The version in the process title that a booted Sidekiq gives itself; None for any other title.
+
+    ``sidekiq 6.4.1 myapp [1 of 3 busy]``
+    """
+    match = re.match(r"sidekiq ([0-9]+(?:\.[0-9]+)+)\S* ", title)
+    return match[1] if match else None
+
+
+def quiet_signal(version: str) -> str:
+    """TSTP, or USR1 for a version known to be older than 4.2.9; USR1 kills a later Sidekiq."""
+    numbers = tuple(int(part) for part in re.findall(r"[0-9]+", version)[:3])
+    return "USR1" if numbers and numbers < (4, 2, 9) else "TSTP"
+
+
+def record_of(pids: Sequence[int], since: float, wall: float, records: Iterable[Record]) -> Record | None:
+    """The record of the process pids[0], else of the one below it that is a Sidekiq; None without one.
+
+    `since` (epoch seconds) is when the supervised process started: an older beat is of a dead process
+    whose pid came round again, as it does at once in a container that restarts. Raises Unknown when
+    the record is stale, or when it cannot be told which of several is meant.
+    """
+    if not pids:
+        raise Unknown("its process cannot be read")
+    candidates = [record for record in records if record.pid in pids and record.beat >= since]
+    own = [record for record in candidates if record.pid == pids[0]] or candidates
+    if not own:
+        return None
+    fresh = [record for record in own if record.is_fresh(wall)]
+    if not fresh:
+        age = min(wall - record.beat for record in own)
+        raise Unknown(f"no beat of Sidekiq for {age:.0f} s" if age > 0 else "Sidekiq's beat is in the future")
+    if len({record.pid for record in fresh}) > 1:
+        raise Unknown(f"{len(fresh)} Sidekiq processes run under one supervised process")
+    if len(fresh) > 1:
+        raise Unknown("two machines write Sidekiq records under this hostname")
+    return fresh[0]

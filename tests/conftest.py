@@ -1,0 +1,63 @@
+"""Fixtures that start real programs and always clean up after themselves."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.harness import LeakyWorkers, RealRedis, RealSupervisord, short_directory, supervisor42_python
+
+StartSupervisord = Callable[..., RealSupervisord]
+
+
+@pytest.fixture
+def short_path() -> Iterator[Path]:
+    """A directory whose path is short enough for unix sockets."""
+    with short_directory() as path:
+        yield path
+
+
+@pytest.fixture
+def start_supervisord() -> Iterator[StartSupervisord]:
+    """Starts supervisords of the tests' own interpreter; takes what RealSupervisord takes."""
+    with contextlib.ExitStack() as cleanup:
+        yield _starter(cleanup)
+
+
+@pytest.fixture(params=["4.3", "4.2"])
+def start_any_supervisord(request: pytest.FixtureRequest) -> Iterator[StartSupervisord]:
+    """The same, once for every version of supervisor that is supported."""
+    python = supervisor42_python() if request.param == "4.2" else sys.executable
+    with contextlib.ExitStack() as cleanup:
+        yield _starter(cleanup, python=python)
+
+
+def _starter(cleanup: contextlib.ExitStack, **defaults: Any) -> StartSupervisord:
+    def start(sections: str = "", **options: Any) -> RealSupervisord:
+        directory = cleanup.enter_context(short_directory())
+        supervisord = RealSupervisord(directory, sections, **{**defaults, **options})
+        cleanup.callback(supervisord.stop, seconds=5)
+        return supervisord.start()
+
+    return start
+
+
+@pytest.fixture
+def redis_server(short_path: Path) -> Iterator[RealRedis]:
+    """A running, empty Redis."""
+    server = RealRedis(short_path)
+    try:
+        yield server.start()
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+def leaky_workers(tmp_path: Path) -> LeakyWorkers:
+    """A fresh spool and record for leaky workers."""
+    return LeakyWorkers(tmp_path)

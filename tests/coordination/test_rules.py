@@ -1,0 +1,183 @@
+"""Who may drain: every rule by itself."""
+
+from __future__ import annotations
+
+import pytest
+
+from supervisor_memkill.coordination.contract import Cause, Holding, Report, Request, Rules
+from supervisor_memkill.coordination.in_process import InProcessCoordinator
+from supervisor_memkill.coordination.rules import PATIENCE_SECONDS
+from tests.builders import report
+
+POOL = "jobs"
+
+
+class FakeClock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def coordinator(clock: FakeClock) -> InProcessCoordinator:
+    return InProcessCoordinator(clock)
+
+
+def rules(min_available: int = 1, max_draining: int = 1, cooldown_seconds: float = 0.0) -> Rules:
+    return Rules(min_available, max_draining, cooldown_seconds)
+
+
+def ask(worker: str, urgency: float = 1.5, token: str = "", **values: object) -> Request:
+    return Request(worker, token or f"token-{worker}", urgency, **values)  # type: ignore[arg-type]
+
+
+def over(worker: str, urgency: float = 1.5, **values: object) -> Report:
+    return report(worker, urgency=urgency, **values)
+
+
+def test_slot_is_granted_when_a_peer_is_in_service(coordinator: InProcessCoordinator) -> None:
+    coordinator.publish(POOL, rules(), [over("a"), report("b")], [])
+    answer = coordinator.acquire(POOL, rules(), ask("a"))
+    assert answer.granted
+    assert (answer.others_in_service, answer.draining) == (1, 0)
+
+
+def test_last_one_is_never_taken(coordinator: InProcessCoordinator) -> None:
+    coordinator.publish(POOL, rules(), [over("a"), report("b", in_service=False)], [])
+    assert coordinator.acquire(POOL, rules(), ask("a")).refused is Cause.TOO_FEW_IN_SERVICE
+
+
+def test_last_one_is_not_taken_above_the_hard_limit_either(coordinator: InProcessCoordinator) -> None:
+    coordinator.publish(POOL, rules(), [over("a")], [])
+    assert coordinator.acquire(POOL, rules(), ask("a", hard=True)).refused is Cause.TOO_FEW_IN_SERVICE
+
+
+def test_min_available_0_lets_a_pool_of_one_drain(coordinator: InProcessCoordinator) -> None:
+    coordinator.publish(POOL, rules(0), [over("a")], [])
+    assert coordinator.acquire(POOL, rules(0), ask("a")).granted
+
+
+def test_peer_counts_only_when_it_covers_the_same_queues(coordinator: InProcessCoordinator) -> None:
+    both, one = frozenset({"mail", "default"}), frozenset({"mail"})
+    coordinator.publish(POOL, rules(), [over("a", queues=both), report("b", queues=one)], [])
+    assert coordinator.acquire(POOL, rules(), ask("a", queues=both)).refused is Cause.TOO_FEW_IN_SERVICE
+    coordinator.publish(POOL, rules(), [over("b", queues=one), report("a", queues=both)], [])
+    assert coordinator.acquire(POOL, rules(), ask("b", queues=one)).granted
+
+
+def test_one_at_a_time_unless_max_draining_says_more(coordinator: InProcessCoordinator) -> None:
+    workers = [over("a"), over("b"), over("c"), report("d")]
+    coordinator.publish(POOL, rules(), workers, [])
+    assert coordinator.acquire(POOL, rules(), ask("a")).granted
+    refused = coordinator.acquire(POOL, rules(), ask("b"))
+    assert (refused.refused, refused.detail) == (Cause.SLOTS_TAKEN, "a")
+    assert coordinator.acquire(POOL, rules(max_draining=2), ask("b")).granted
+
+
+def test_slot_holder_is_not_counted_as_in_service(coordinator: InProcessCoordinator) -> None:
+    """Granted, but not yet published as quiet: it is as good as gone."""
+    coordinator.publish(POOL, rules(max_draining=2), [over("a"), over("b")], [])
+    assert coordinator.acquire(POOL, rules(max_draining=2), ask("a")).granted
+    refused = coordinator.acquire(POOL, rules(max_draining=2), ask("b"))
+    assert refused.refused is Cause.TOO_FEW_IN_SERVICE
+
+
+def test_hard_limit_waits_for_no_slot(coordinator: InProcessCoordinator) -> None:
+    coordinator.publish(POOL, rules(), [over("a"), over("b"), report("c")], [])
+    assert coordinator.acquire(POOL, rules(), ask("a")).granted
+    assert coordinator.acquire(POOL, rules(), ask("b", hard=True)).granted
+    assert coordinator.view(POOL).holders == ("a", "b")
+
+
+def test_worker_that_is_out_already_waits_for_nothing(coordinator: InProcessCoordinator) -> None:
+    """Two quiet workers must not wait for each other for ever."""
+    coordinator.publish(POOL, rules(), [over("a", in_service=False), over("b", in_service=False)], [])
+    assert coordinator.acquire(POOL, rules(), ask("a", already_out=True)).granted
+    assert coordinator.acquire(POOL, rules(), ask("b", already_out=True)).granted
+
+
+def test_cooldown_counts_from_the_end_of_the_last_drain(
+    coordinator: InProcessCoordinator, clock: FakeClock
+) -> None:
+    waiting = rules(cooldown_seconds=60.0)
+    coordinator.publish(POOL, waiting, [over("a"), over("b")], [])
+    assert coordinator.acquire(POOL, waiting, ask("a")).granted
+    coordinator.release(POOL, "token-a", drained=True)
+    clock.now += 59.0
+    assert coordinator.acquire(POOL, waiting, ask("b")).refused is Cause.COOLDOWN
+    restarted = InProcessCoordinator(clock, coordinator.drain_ended_at())
+    restarted.publish(POOL, waiting, [report("a"), over("b")], [])
+    assert restarted.acquire(POOL, waiting, ask("b")).refused is Cause.COOLDOWN
+    clock.now += 1.0
+    assert restarted.acquire(POOL, waiting, ask("b")).granted
+
+
+def test_drain_that_touched_nothing_starts_no_cooldown(coordinator: InProcessCoordinator) -> None:
+    waiting = rules(cooldown_seconds=60.0)
+    coordinator.publish(POOL, waiting, [report("a"), over("b")], [])
+    coordinator.acquire(POOL, waiting, ask("a", already_out=True))
+    coordinator.release(POOL, "token-a", drained=False)
+    assert coordinator.acquire(POOL, waiting, ask("b")).granted
+
+
+def test_most_urgent_goes_first(coordinator: InProcessCoordinator) -> None:
+    coordinator.publish(POOL, rules(), [over("a", 1.5), over("b", 2.5), report("c")], [])
+    refused = coordinator.acquire(POOL, rules(), ask("a", 1.5))
+    assert (refused.refused, refused.detail) == (Cause.MORE_URGENT, "b")
+    assert coordinator.acquire(POOL, rules(), ask("b", 2.5)).granted
+
+
+def test_one_that_could_not_go_itself_keeps_nobody_waiting(coordinator: InProcessCoordinator) -> None:
+    special = frozenset({"special"})
+    coordinator.publish(POOL, rules(), [over("a", 1.5), over("b", 2.5, queues=special), report("c")], [])
+    assert coordinator.acquire(POOL, rules(), ask("b", 2.5, queues=special)).refused
+    assert coordinator.acquire(POOL, rules(), ask("a", 1.5)).granted
+
+
+def test_nobody_waits_for_ever(coordinator: InProcessCoordinator, clock: FakeClock) -> None:
+    """The less urgent one goes first once it has asked for long enough."""
+    coordinator.publish(POOL, rules(), [over("a", 1.5), report("c")], [])
+    clock.now += PATIENCE_SECONDS
+    coordinator.publish(POOL, rules(), [over("a", 1.5), over("b", 2.5), report("c")], [])
+    assert coordinator.acquire(POOL, rules(), ask("b", 2.5)).refused is Cause.MORE_URGENT
+    assert coordinator.acquire(POOL, rules(), ask("a", 1.5)).granted
+
+
+def test_same_token_is_told_that_it_holds(coordinator: InProcessCoordinator) -> None:
+    coordinator.publish(POOL, rules(), [over("a"), report("b")], [])
+    assert coordinator.acquire(POOL, rules(), ask("a")).granted
+    coordinator.publish(
+        POOL, rules(), [over("a"), report("b", in_service=False)], [Holding("a", "token-a")]
+    )
+    again = coordinator.acquire(POOL, rules(), ask("a"))
+    assert again.granted
+    assert not again.peers_suffice
+
+
+def test_consider_takes_nothing(coordinator: InProcessCoordinator) -> None:
+    coordinator.publish(POOL, rules(), [over("a"), report("b")], [])
+    assert coordinator.consider(POOL, rules(), ask("a")).granted
+    assert coordinator.view(POOL).holders == ()
+
+
+def test_release_needs_the_own_token_and_may_be_repeated(coordinator: InProcessCoordinator) -> None:
+    coordinator.publish(POOL, rules(), [over("a"), report("b")], [])
+    coordinator.acquire(POOL, rules(), ask("a"))
+    coordinator.release(POOL, "another", drained=True)
+    assert coordinator.view(POOL).holders == ("a",)
+    coordinator.release(POOL, "token-a", drained=True)
+    coordinator.release(POOL, "token-a", drained=True)
+    assert coordinator.view(POOL).holders == ()
+
+
+def test_drains_from_the_journal_take_their_slots_anew(coordinator: InProcessCoordinator) -> None:
+    held = coordinator.publish(POOL, rules(), [report("a"), over("b")], [Holding("a", "t1")])
+    assert held == {"t1"}
+    assert coordinator.acquire(POOL, rules(), ask("b")).refused is Cause.SLOTS_TAKEN

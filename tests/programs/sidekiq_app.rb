@@ -1,0 +1,44 @@
+# Jobs that record in Redis when they start and finish, for tests that count them.
+#
+#   REDIS_URL=redis://127.0.0.1:6379/0 sidekiq -r tests/programs/sidekiq_app.rb -c 2 -q default -t 2
+#
+# APP_BOOT_SECONDS: how long it takes to boot. APP_BOOT_MB: how much memory it then holds.
+#
+# The hashes `app:started` and `app:finished` hold, by job id, how often. `app:pids` holds, by job id,
+# which process ran it last.
+
+require "sidekiq"
+
+$ballast = "x" * (ENV.fetch("APP_BOOT_MB", "0").to_i * 1024 * 1024)
+sleep ENV.fetch("APP_BOOT_SECONDS", "0").to_f
+
+module Recorded
+  def recorded
+    Sidekiq.redis do |redis|
+      redis.hset("app:pids", jid, Process.pid)
+      redis.hincrby("app:started", jid, 1)
+    end
+    yield
+    Sidekiq.redis { |redis| redis.hincrby("app:finished", jid, 1) }
+  end
+end
+
+# Works for that many seconds.
+class SleepJob
+  include Sidekiq::Worker
+  include Recorded
+
+  def perform(seconds)
+    recorded { sleep seconds }
+  end
+end
+
+# Leaves that many MB behind in the process.
+class LeakJob
+  include Sidekiq::Worker
+  include Recorded
+
+  def perform(megabytes)
+    recorded { $ballast << ("x" * (megabytes * 1024 * 1024)) }
+  end
+end

@@ -1,0 +1,502 @@
+"""What a drain does next, for every state and whatever is seen."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from supervisor_memkill.coordination.contract import Cause
+from supervisor_memkill.drain import (
+    OVER,
+    TRANSITIONS,
+    Action,
+    Drain,
+    IllegalTransitionError,
+    Outcome,
+    Seen,
+    State,
+    Step,
+    StopAnswer,
+    acknowledge,
+    decide,
+    from_json,
+    move,
+    to_json,
+)
+from supervisor_memkill.processes import ProcessId, ProcessState
+from tests.builders import (
+    CUSTOM_LIKE,
+    EPOCH,
+    PID,
+    PLAIN_LIKE,
+    START,
+    answer,
+    drain,
+    info,
+    plan,
+    reading,
+)
+
+P, S, A = ProcessState, State, Action
+NOW = 100.0
+BEFORE_STOP = (S.QUIETING, S.DRAINING, S.RESUMING)
+UNDER_WAY = tuple(set(S) - OVER)
+
+
+def step(
+    record: Drain, seen: Seen, *, now: float = NOW, traits: Any = None, **settings: Any
+) -> Step:
+    going_by = plan(traits, **settings) if traits else plan(**settings)
+    return decide(record, seen, going_by, now)
+
+
+def seen(state: ProcessState = P.RUNNING, **values: Any) -> Seen:
+    """One observation; `pid`, `start`, `stop` go to supervisord's word, the rest to the observation."""
+    words = {name: values.pop(name) for name in ("pid", "start", "stop", "now") if name in values}
+    values.setdefault("memory_bytes", 300)
+    return Seen(info(state, **words), **values)
+
+
+def outcome(taken: Step) -> tuple[State, Action | None]:
+    return taken.drain.state, taken.action
+
+
+# --- all states ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("state", UNDER_WAY)
+def test_worker_gone_from_the_configuration_is_let_go(state: State) -> None:
+    assert outcome(step(drain(state), Seen(None))) == (S.LET_GO, None)
+
+
+@pytest.mark.parametrize("state", UNDER_WAY)
+@pytest.mark.parametrize("process_state", [P.UNKNOWN, P.BACKOFF, P.STOPPING])
+def test_nothing_is_done_while_supervisord_is_in_between(state: State, process_state: ProcessState) -> None:
+    if state is S.ASKING:
+        return
+    record = drain(state, quiet_attempts=1, stop_attempts=1)
+    taken = step(record, seen(process_state, stop=EPOCH))
+    assert outcome(taken) == (state, None)
+
+
+def test_pair_that_the_table_does_not_list_raises() -> None:
+    with pytest.raises(IllegalTransitionError):
+        move(drain(S.DONE), S.QUIETING, NOW)
+
+
+def test_every_state_leads_to_an_end() -> None:
+    """From each state there is a way to DONE or LET_GO, so that no drain can be stuck by the table."""
+    ends = {state for state in S if not TRANSITIONS[state]}
+    assert ends == OVER
+    leading = set(ends)
+    while grown := {s for s in S if TRANSITIONS[s] & leading} - leading:
+        leading |= grown
+    assert leading == set(S)
+
+
+# --- asking -------------------------------------------------------------------------------------
+
+
+def test_nothing_begins_before_coordination_was_asked() -> None:
+    taken = step(drain(S.ASKING), seen(reading=reading()))
+    assert taken.wants_answer
+    assert outcome(taken) == (S.ASKING, None)
+
+
+def test_nothing_begins_while_coordination_does_not_answer() -> None:
+    taken = step(drain(S.ASKING), seen(reading=reading(), asked=True))
+    assert outcome(taken) == (S.ASKING, None)
+    assert not taken.wants_answer
+
+
+@pytest.mark.parametrize(
+    ("what", "given", "expected"),
+    [
+        ("granted", {}, (S.QUIETING, A.QUIET)),
+        ("refused", {"answer": answer(Cause.SLOTS_TAKEN)}, (S.LET_GO, None)),
+        ("held, peers gone", {"answer": answer(others=0)}, (S.LET_GO, None)),
+        ("memory fell", {"memory_bytes": 200}, (S.LET_GO, None)),
+        ("memory unknown", {"memory_bytes": None}, (S.LET_GO, None)),
+        ("another pid", {"pid": PID + 1}, (S.LET_GO, None)),
+        ("another start", {"start": START + 1}, (S.LET_GO, None)),
+    ],
+)
+def test_drain_begins_only_when_all_is_still_so(
+    what: str, given: dict[str, Any], expected: tuple[State, Action | None]
+) -> None:
+    observed = seen(**{"reading": reading(), "asked": True, "answer": answer(), **given})
+    assert outcome(step(drain(S.ASKING), observed)) == expected, what
+
+
+@pytest.mark.parametrize("state", [P.STARTING, P.STOPPING, P.STOPPED, P.EXITED, P.BACKOFF, P.FATAL])
+def test_only_a_running_process_is_taken(state: ProcessState) -> None:
+    observed = seen(state, asked=True, answer=answer())
+    assert outcome(step(drain(S.ASKING), observed)) == (S.LET_GO, None)
+
+
+def test_kind_without_a_quiet_goes_straight_to_its_stop() -> None:
+    observed = seen(reading=reading(), asked=True, answer=answer())
+    assert outcome(step(drain(S.ASKING), observed, traits=PLAIN_LIKE)) == (S.STOPPING, A.STOP)
+
+
+def test_over_the_hard_limit_nothing_is_waited_for() -> None:
+    observed = seen(reading=reading(), asked=True, answer=answer(), memory_bytes=500)
+    taken = step(drain(S.ASKING), observed, hard_limit_bytes=400)
+    assert outcome(taken) == (S.STOPPING, A.STOP)
+
+
+def test_worker_that_is_quiet_already_is_not_signalled_again() -> None:
+    observed = seen(reading=reading(quiet=True), asked=True, answer=answer(others=0))
+    assert outcome(step(drain(S.ASKING, is_quiet=True), observed)) == (S.DRAINING, None)
+
+
+# --- before our stop: what others do --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("state", BEFORE_STOP)
+def test_stopped_by_somebody_before_our_stop_stays_stopped(state: State) -> None:
+    record = drain(state, quiet_attempts=1)
+    assert outcome(step(record, seen(P.STOPPED, stop=EPOCH))) == (S.LET_GO, None)
+
+
+@pytest.mark.parametrize("state", BEFORE_STOP)
+@pytest.mark.parametrize("ended", [P.EXITED, P.FATAL])
+def test_worker_that_ends_by_itself_after_our_quiet_is_started(state: State, ended: ProcessState) -> None:
+    record = drain(state, quiet_attempts=1)
+    assert outcome(step(record, seen(ended, stop=EPOCH))) == (S.STARTING, A.START)
+
+
+@pytest.mark.parametrize("state", [*BEFORE_STOP, S.STOPPING])
+@pytest.mark.parametrize("new", [{"pid": PID + 1}, {"start": START + 60}])
+def test_restarted_by_somebody_is_only_watched_back_into_service(state: State, new: dict[str, int]) -> None:
+    taken = step(drain(state, quiet_attempts=1), seen(reading=reading(idle=True, quiet=True), **new))
+    assert outcome(taken) == (S.SETTLING, None)
+    assert (taken.drain.pid, taken.drain.start) == (new.get("pid", PID), new.get("start", START))
+
+
+# --- quieting -------------------------------------------------------------------------------------
+
+
+def quieting(**values: Any) -> Drain:
+    return drain(S.QUIETING, **{"quiet_attempts": 1, "quiet_sent_at": 90.0, **values})
+
+
+def test_quiet_counts_only_when_a_reading_confirms_it() -> None:
+    assert outcome(step(quieting(), seen(reading=reading(quiet=None)))) == (S.QUIETING, None)
+    assert outcome(step(quieting(), seen(reading=reading(quiet=False)))) == (S.QUIETING, None)
+    taken = step(quieting(), seen(reading=reading(quiet=True)))
+    assert outcome(taken) == (S.DRAINING, None)
+    assert taken.drain.is_quiet
+
+
+def test_idle_is_not_believed_before_the_quiet_is_confirmed() -> None:
+    assert outcome(step(quieting(), seen(reading=reading(busy=0, idle=True)))) == (S.QUIETING, None)
+
+
+@pytest.mark.parametrize(
+    ("what", "now", "observed", "expected"),
+    [
+        ("too early", 119.0, reading(), None),
+        ("in time", 120.0, reading(), A.QUIET),
+        ("unknown", 120.0, reading(quiet=None), None),
+        ("not recognised", 120.0, reading(recognised=False), None),
+        ("no reading", 120.0, None, None),
+    ],
+)
+def test_quiet_is_sent_again_only_to_a_worker_that_is_known_to_take_jobs(
+    what: str, now: float, observed: Any, expected: Action | None
+) -> None:
+    taken = step(quieting(), seen(reading=observed, asked=True, answer=answer()), now=now)
+    assert outcome(taken) == (S.QUIETING, expected), what
+
+
+def test_quiet_is_sent_again_only_while_peers_suffice() -> None:
+    assert step(quieting(), seen(reading=reading()), now=200.0).wants_answer
+    alone = seen(reading=reading(), asked=True, answer=answer(others=0))
+    assert outcome(step(quieting(), alone, now=200.0)) == (S.QUIETING, None)
+
+
+def test_quiet_that_could_harm_when_repeated_is_not() -> None:
+    taken = step(quieting(), seen(reading=reading(quiet=None)), now=2000.0, traits=CUSTOM_LIKE)
+    assert outcome(taken) == (S.DRAINING, None)
+
+
+def test_process_that_our_quiet_suspended_is_woken() -> None:
+    taken = step(quieting(), seen(reading=reading(recognised=False, quiet=None, frozen=True)))
+    assert outcome(taken) == (S.QUIETING, A.THAW)
+
+
+def test_nothing_done_when_the_quiet_did_not_go_out() -> None:
+    """A first quiet that certainly reached nobody ends the drain; nothing is owed."""
+    assert acknowledge(quieting(), A.QUIET, Outcome.NOT_SENT, NOW).state is S.LET_GO
+    assert acknowledge(quieting(), A.QUIET, Outcome.UNCERTAIN, NOW).state is S.QUIETING
+    assert acknowledge(quieting(quiet_attempts=2), A.QUIET, Outcome.NOT_SENT, NOW).state is S.QUIETING
+
+
+# --- draining -------------------------------------------------------------------------------------
+
+
+def draining(**values: Any) -> Drain:
+    return drain(S.DRAINING, **{"quiet_attempts": 1, "quiet_sent_at": 10.0, "is_quiet": True, **values})
+
+
+@pytest.mark.parametrize(
+    ("what", "observed", "expected"),
+    [
+        ("busy", reading(quiet=True, busy=2), (S.DRAINING, None)),
+        ("0, not yet trustworthy", reading(quiet=True, busy=0), (S.DRAINING, None)),
+        ("unknown", reading(recognised=None, in_service=None, quiet=None, busy=None), (S.DRAINING, None)),
+        ("no reading", None, (S.DRAINING, None)),
+        ("idle", reading(quiet=True, busy=0, idle=True), (S.STOPPING, A.STOP)),
+        ("takes jobs again", reading(quiet=False), (S.QUIETING, None)),
+    ],
+)
+def test_stop_follows_only_a_trustworthy_idle(
+    what: str, observed: Any, expected: tuple[State, Action | None]
+) -> None:
+    assert outcome(step(draining(), seen(reading=observed))) == expected, what
+
+
+def test_hard_limit_cuts_the_wait_short() -> None:
+    observed = seen(reading=reading(quiet=True, busy=1), memory_bytes=500)
+    assert outcome(step(draining(), observed, hard_limit_bytes=400)) == (S.STOPPING, A.STOP)
+    unknown = seen(reading=reading(quiet=True, busy=1), memory_bytes=None)
+    assert outcome(step(draining(), unknown, hard_limit_bytes=400)) == (S.DRAINING, None)
+
+
+@pytest.mark.parametrize(
+    ("on_timeout", "traits", "expected"),
+    [
+        ("stop", CUSTOM_LIKE, (S.STOPPING, A.STOP)),
+        ("wait", CUSTOM_LIKE, (S.DRAINING, None)),
+        ("resume", CUSTOM_LIKE, (S.RESUMING, A.RESUME)),
+        ("resume", PLAIN_LIKE, (S.STOPPING, A.STOP)),
+    ],
+)
+def test_drain_timeout_does_what_the_pool_says(
+    on_timeout: str, traits: Any, expected: tuple[State, Action | None]
+) -> None:
+    observed = seen(reading=reading(quiet=None, busy=1))
+    early = step(draining(), observed, now=3599.0, traits=traits, on_timeout=on_timeout)
+    assert outcome(early) == (S.DRAINING, None)
+    late = step(draining(), observed, now=3600.0, traits=traits, on_timeout=on_timeout)
+    assert outcome(late) == expected
+
+
+@pytest.mark.parametrize("jobs", [("Import", "Mail"), None])
+def test_drain_does_not_time_out_while_a_protected_job_runs_or_may_run(jobs: Any) -> None:
+    observed = seen(reading=reading(quiet=True, jobs=jobs))
+    assert outcome(step(draining(), observed, now=9999.0, protect_jobs=("Imp*",))) == (S.DRAINING, None)
+    free = seen(reading=reading(quiet=True, jobs=("Mail",)))
+    assert outcome(step(draining(), free, now=9999.0, protect_jobs=("Imp*",))) == (S.STOPPING, A.STOP)
+
+
+def test_timeout_of_a_quiet_never_confirmed_stops_only_while_peers_suffice() -> None:
+    taken = step(quieting(), seen(reading=reading()), now=9999.0)
+    assert taken.wants_answer
+    alone = seen(reading=reading(), asked=True, answer=answer(others=0))
+    assert outcome(step(quieting(), alone, now=9999.0)) == (S.QUIETING, None)
+    together = seen(reading=reading(), asked=True, answer=answer())
+    assert outcome(step(quieting(), together, now=9999.0)) == (S.STOPPING, A.STOP)
+
+
+def test_quiet_that_nothing_confirms_and_nobody_acknowledged_needs_peers_to_stop() -> None:
+    """Killed between save and act, the listener does not know whether the worker still takes jobs."""
+    record = draining(is_quiet=False)
+    idle = reading(quiet=None, busy=0, idle=True)
+    assert step(record, seen(reading=idle), traits=CUSTOM_LIKE).wants_answer
+    alone = seen(reading=idle, asked=True, answer=answer(others=0))
+    assert outcome(step(record, alone, traits=CUSTOM_LIKE)) == (S.DRAINING, None)
+
+
+def test_resume_is_repeated_until_it_went_out() -> None:
+    record = drain(S.RESUMING, quiet_attempts=1)
+    assert outcome(step(record, seen(reading=reading()), traits=CUSTOM_LIKE)) == (S.RESUMING, A.RESUME)
+    assert acknowledge(record, A.RESUME, Outcome.UNCERTAIN, NOW).state is S.RESUMING
+    assert acknowledge(record, A.RESUME, Outcome.DONE, NOW).state is S.LET_GO
+
+
+# --- stopping -------------------------------------------------------------------------------------
+
+
+def stopping(**values: Any) -> Drain:
+    defaults: dict[str, Any] = {
+        "quiet_attempts": 1,
+        "is_quiet": True,
+        "stop_attempts": 1,
+        "stop_asked_epoch": EPOCH,
+        "stop_sent_at": 90.0,
+    }
+    return drain(S.STOPPING, **{**defaults, **values})
+
+
+@pytest.mark.parametrize(
+    ("what", "record", "stop", "ours"),
+    [
+        ("acknowledged, whatever the clock says", {"stop_answer": StopAnswer.ACCEPTED}, EPOCH + 999, True),
+        ("answer lost, time fits", {}, EPOCH + 1, True),
+        ("answer lost, killed after stopwaitsecs", {"stop_wait_seconds": 30.0}, EPOCH + 31, True),
+        ("answer lost, long before", {}, EPOCH - 60, False),
+        ("answer lost, long after", {}, EPOCH + 60, False),
+        ("refused: it was being stopped already", {"stop_answer": StopAnswer.REFUSED}, EPOCH, False),
+        ("never sent", {"stop_attempts": 0}, EPOCH, False),
+    ],
+)
+def test_stopped_worker_is_started_only_when_the_stop_was_ours(
+    what: str, record: dict[str, Any], stop: int, ours: bool
+) -> None:
+    expected = (S.STARTING, A.START) if ours else (S.LET_GO, None)
+    assert outcome(step(stopping(**record), seen(P.STOPPED, stop=stop))) == expected, what
+
+
+def test_started_by_somebody_and_stopped_again_is_an_operators() -> None:
+    record = stopping(stop_answer=StopAnswer.ACCEPTED)
+    assert outcome(step(record, seen(P.STOPPED, start=START + 1, stop=EPOCH))) == (S.LET_GO, None)
+
+
+def test_never_started_under_this_supervisord_is_left_as_it_is() -> None:
+    """supervisord was restarted: what it does not start by itself was not left stopped by us."""
+    assert outcome(step(stopping(), seen(P.STOPPED, start=0, stop=0))) == (S.LET_GO, None)
+
+
+def test_refusal_counts_as_somebody_elses_stop_only_at_the_first_attempt() -> None:
+    first = acknowledge(stopping(), A.STOP, Outcome.REFUSED, NOW)
+    assert first.stop_answer is StopAnswer.REFUSED
+    later = acknowledge(stopping(stop_attempts=2), A.STOP, Outcome.REFUSED, NOW)
+    assert later.stop_answer is StopAnswer.NONE
+    assert acknowledge(stopping(), A.STOP, Outcome.NOT_SENT, NOW).stop_attempts == 0
+
+
+def test_stop_is_sent_again_only_to_a_process_that_no_stop_reached() -> None:
+    assert outcome(step(stopping(), seen(P.STOPPING))) == (S.STOPPING, None)
+    assert outcome(step(stopping(), seen(P.RUNNING))) == (S.STOPPING, A.STOP)
+    accepted = stopping(stop_answer=StopAnswer.ACCEPTED)
+    assert outcome(step(accepted, seen(P.RUNNING))) == (S.STOPPING, None)
+
+
+def test_stop_that_takes_out_is_sent_again_only_while_peers_suffice() -> None:
+    record = stopping(is_quiet=False, quiet_attempts=0)
+    assert step(record, seen(P.RUNNING)).wants_answer
+    alone = seen(P.RUNNING, asked=True, answer=answer(others=0))
+    assert outcome(step(record, alone)) == (S.LET_GO, None)
+    together = seen(P.RUNNING, asked=True, answer=answer())
+    assert outcome(step(record, together)) == (S.STOPPING, A.STOP)
+
+
+def test_start_waits_for_the_old_tree_but_no_longer_than_stopwaitsecs() -> None:
+    record = stopping(stop_answer=StopAnswer.ACCEPTED, tree=(ProcessId(PID, 1.0), ProcessId(101, 2.0)))
+    alive = seen(P.STOPPED, stop=EPOCH, survivors=(101,))
+    waiting = step(record, alive)
+    assert outcome(waiting) == (S.STOPPING, None)
+    assert outcome(step(waiting.drain, alive, now=NOW + 9.9)) == (S.STOPPING, None)
+    late = step(waiting.drain, alive, now=NOW + 10.0)
+    assert outcome(late) == (S.STARTING, A.START)
+    assert "101" in late.cause
+    gone = step(waiting.drain, seen(P.STOPPED, stop=EPOCH), now=NOW + 1.0)
+    assert outcome(gone) == (S.STARTING, A.START)
+
+
+def test_worker_that_ended_by_itself_before_a_first_stop_is_supervisords_matter() -> None:
+    record = stopping(stop_answer=StopAnswer.REFUSED, is_quiet=False, quiet_attempts=0)
+    assert outcome(step(record, seen(P.EXITED, stop=EPOCH))) == (S.LET_GO, None)
+    quieted = stopping(stop_answer=StopAnswer.REFUSED)
+    assert outcome(step(quieted, seen(P.EXITED, stop=EPOCH))) == (S.STARTING, A.START)
+
+
+# --- starting -------------------------------------------------------------------------------------
+
+
+def starting(**values: Any) -> Drain:
+    defaults = {"stopped_start": START, "start_attempts": 1, "next_start_at": NOW, "stop_sent_at": 90.0}
+    return drain(S.STARTING, **{**defaults, **values})
+
+
+@pytest.mark.parametrize("state", [P.STOPPED, P.EXITED, P.FATAL])
+def test_start_that_fails_is_tried_again_with_a_growing_pause(state: ProcessState) -> None:
+    record, now, pauses = starting(), NOW, []
+    for _ in range(9):
+        taken = step(record, seen(state), now=now)
+        assert outcome(taken) == (S.STARTING, A.START)
+        record = taken.drain
+        assert outcome(step(record, seen(state), now=record.next_start_at - 0.1)) == (S.STARTING, None)
+        pauses.append(record.next_start_at - now)
+        now = record.next_start_at
+    assert pauses == [2, 4, 8, 16, 32, 60, 60, 60, 60]
+
+
+def test_started_then_stopped_by_somebody_stays_stopped() -> None:
+    observed = seen(P.STOPPED, start=EPOCH, stop=EPOCH + 5)
+    assert outcome(step(starting(), observed, now=9999.0)) == (S.LET_GO, None)
+
+
+def test_start_in_backoff_is_supervisords_to_repeat() -> None:
+    assert outcome(step(starting(), seen(P.BACKOFF, start=EPOCH), now=9999.0)) == (S.STARTING, None)
+
+
+def test_fresh_process_is_watched() -> None:
+    for state in (P.STARTING, P.RUNNING):
+        taken = step(starting(), seen(state, pid=7, start=EPOCH))
+        assert outcome(taken) == (S.SETTLING, None)
+        assert (taken.drain.pid, taken.drain.start) == (7, EPOCH)
+        assert taken.drain.stopped_seconds == 10.0
+
+
+# --- settling -------------------------------------------------------------------------------------
+
+
+def settling(**values: Any) -> Drain:
+    defaults = {"quiet_attempts": 1, "stop_attempts": 1, "running_since": 90.0, "start_attempts": 1}
+    return drain(S.SETTLING, **{**defaults, **values})
+
+
+@pytest.mark.parametrize(
+    ("what", "now", "observed", "expected"),
+    [
+        ("settled and in service", 100.0, reading(), S.DONE),
+        ("not settled yet", 99.0, reading(), S.SETTLING),
+        ("kind finds it wanting", 100.0, reading(in_service=False), S.SETTLING),
+        ("kind does not know", 100.0, reading(in_service=None), S.SETTLING),
+        ("no reading", 100.0, None, S.SETTLING),
+        ("our quiet reached it late", 100.0, reading(quiet=True, in_service=False), S.DRAINING),
+    ],
+)
+def test_done_only_when_seen_in_service(what: str, now: float, observed: Any, expected: State) -> None:
+    assert outcome(step(settling(), seen(reading=observed), now=now)) == (expected, None), what
+
+
+def test_settle_counts_from_running_and_anew_for_each_process() -> None:
+    taken = step(settling(), seen(P.STARTING), now=200.0)
+    assert taken.drain.running_since is None
+    taken = step(taken.drain, seen(reading=reading()), now=201.0)
+    assert taken.drain.running_since == 201.0
+    another = step(taken.drain, seen(pid=8, start=EPOCH, reading=reading()), now=250.0)
+    assert outcome(another) == (S.SETTLING, None)
+    assert another.drain.running_since == 250.0
+
+
+def test_fresh_process_stopped_by_somebody_stays_stopped() -> None:
+    assert outcome(step(settling(), seen(P.STOPPED, stop=EPOCH))) == (S.LET_GO, None)
+
+
+def test_fresh_process_that_ends_by_itself_is_started_again_after_the_pause() -> None:
+    taken = step(settling(next_start_at=NOW + 1), seen(P.EXITED, start=EPOCH, stop=EPOCH))
+    assert outcome(taken) == (S.STARTING, None)
+    again = step(taken.drain, seen(P.EXITED, start=EPOCH, stop=EPOCH), now=NOW + 1)
+    assert outcome(again) == (S.STARTING, A.START)
+
+
+def test_fresh_process_that_a_late_quiet_suspended_is_woken() -> None:
+    observed = seen(reading=reading(recognised=False, in_service=False, frozen=True))
+    assert outcome(step(settling(), observed)) == (S.SETTLING, A.THAW)
+
+
+# --- the record -----------------------------------------------------------------------------------
+
+
+def test_record_survives_json() -> None:
+    record = stopping(
+        stop_answer=StopAnswer.ACCEPTED, tree=(ProcessId(5, 1.25),), note={"b1": 1.5, "identity": "h:5:x"}
+    )
+    assert from_json(json.loads(json.dumps(to_json(record)))) == record

@@ -1,0 +1,398 @@
+"""How Sidekiq's records become readings, and whom a signal may reach: on fakes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import pytest
+import redis
+
+from supervisor_memkill.errors import MemkillError
+from supervisor_memkill.workers.contract import Kind, Note, Reading, Target
+from supervisor_memkill.workers.sidekiq import Sidekiq
+from tests.workers.contract_suite import ContractSuite
+from tests.workers.fakes import (
+    STARTED,
+    FakeProcesses,
+    FakeRedis,
+    Signals,
+    process,
+    read_one,
+    tools,
+)
+
+HOST = "web1.example"
+PID = 100
+IDENTITY = f"{HOST}:{PID}:0a1b2c3d4e5f"
+TITLE = "sidekiq 6.4.1 myapp [0 of 2 busy]"
+JOB = json.dumps({"queue": "default", "payload": json.dumps({"class": "Report"})})
+
+
+class Machine:
+    """A worker with its record in Redis, and the kind that reads it at a wall clock of its own."""
+
+    def __init__(self, *, wrapped: bool = False, title: str = TITLE, namespace: str = "") -> None:
+        self.prefix = f"{namespace}:" if namespace else ""
+        self.processes = FakeProcesses({PID: title})
+        if wrapped:
+            self.processes = FakeProcesses({PID: title, 50: "sh -c bundle exec sidekiq; true"}, {PID: 50})
+        self.supervised = process(50 if wrapped else PID)
+        self.redis = FakeRedis()
+        self.signals = Signals()
+        self.now = STARTED + 500.0
+        self.kind = Sidekiq(
+            {},
+            tools(lambda: self.redis, self.signals, namespace),
+            hostname=HOST,
+            wall=lambda: self.now,
+        )
+
+    def beat(
+        self,
+        busy: int = 0,
+        quiet: bool = False,
+        identity: str = IDENTITY,
+        work: Mapping[str, str] | None = None,
+        **info: object,
+    ) -> None:
+        """One heartbeat, now."""
+        self.redis.data.setdefault(f"{self.prefix}processes", set()).add(identity)
+        self.redis.data[self.prefix + identity] = {
+            "info": json.dumps({"queues": ["default"], **info}),
+            "busy": str(busy),
+            "beat": str(self.now),
+            "quiet": str(quiet).lower(),
+        }
+        self.redis.data[f"{self.prefix}{identity}:workers"] = dict(
+            work or {f"t{n}": JOB for n in range(busy)}
+        )
+
+    def read(self, note: Note | None = None) -> Reading:
+        return read_one(self.kind, Target(self.supervised, note), self.processes.table)
+
+    def quiet(self, note: Note | None = None) -> Note:
+        return self.kind.quiet(Target(self.supervised, note or {}), self.processes.table)
+
+    def before_stop(self, note: Note | None = None) -> None:
+        self.kind.before_stop(Target(self.supervised, note or {}), self.processes.table)
+
+    def waiting_signals(self) -> list[str]:
+        return list(self.redis.data.get(f"{self.prefix}{IDENTITY}-signals", ()))
+
+
+class TestContract(ContractSuite):
+    kind = Sidekiq
+    values: ClassVar[Mapping[str, Any]] = {}
+    title = TITLE
+    note: ClassVar[Note] = {"identity": IDENTITY, "signalled": "TSTP", "quiet_beat": 1.5}
+    reads_redis = True
+
+    def make(self, store: FakeRedis) -> Kind:
+        return Sidekiq({}, tools(lambda: store), hostname=HOST, wall=lambda: STARTED + 1)
+
+    def plant(self, store: FakeRedis, garbage: str | None) -> None:
+        store.data = {
+            "processes": {IDENTITY, garbage or ""},
+            IDENTITY: {"info": garbage, "busy": "1", "beat": str(STARTED), "quiet": "true"},
+            f"{IDENTITY}:work": {"tid": garbage},
+        }
+
+
+# --- recognising
+
+
+def test_a_fresh_record_is_in_service_and_tells_its_queues_and_jobs() -> None:
+    machine = Machine()
+    machine.beat(busy=1)
+    reading = machine.read()
+    assert (reading.recognised, reading.in_service, reading.quiet, reading.busy) == (True, True, False, 1)
+    assert (reading.jobs, reading.queues, reading.why) == (("Report",), frozenset({"default"}), "")
+    assert not reading.idle
+
+
+def test_keys_stand_in_the_namespace() -> None:
+    machine = Machine(namespace="app")
+    machine.beat()
+    assert machine.read().recognised
+    assert "app:processes" in machine.redis.data
+
+
+def test_without_a_record_a_process_is_not_recognised() -> None:
+    machine = Machine()
+    reading = machine.read()
+    assert reading.recognised is False and not reading.in_service
+    assert "booting" in reading.why
+
+
+def test_a_record_that_ran_out_is_no_record() -> None:
+    machine = Machine()
+    machine.beat()
+    del machine.redis.data[IDENTITY]
+    assert machine.read().recognised is False
+
+
+def test_a_record_of_another_host_with_the_same_pid_is_not_its_own() -> None:
+    machine = Machine()
+    machine.beat(identity=f"web2.example:{PID}:0a1b2c3d4e5f")
+    assert machine.read().recognised is False
+
+
+def test_a_stale_record_is_unknown() -> None:
+    machine = Machine()
+    machine.beat()
+    machine.now += 16
+    reading = machine.read()
+    assert reading.recognised is None and not reading.in_service
+    assert "no beat of Sidekiq for 16 s" in reading.why
+
+
+def test_the_slower_beat_of_sidekiq_7_stays_fresh_for_longer() -> None:
+    machine = Machine()
+    machine.beat(version="7.3.10", embedded=False)
+    machine.now += 16
+    assert machine.read().in_service
+
+
+def test_an_embedded_sidekiq_is_never_signalled() -> None:
+    """The signal would reach the program round it, which TSTP suspends."""
+    machine = Machine()
+    machine.beat(version="7.3.10", embedded=True)
+    assert machine.read().recognised is False
+    with pytest.raises(MemkillError):
+        machine.quiet()
+    assert machine.signals.sent == []
+
+
+def test_a_quiet_one_that_nobody_drains_is_out_of_service_and_said() -> None:
+    machine = Machine()
+    machine.beat(quiet=True)
+    reading = machine.read()
+    assert (reading.recognised, reading.in_service, reading.quiet) == (True, False, True)
+    assert "until it is restarted" in reading.why
+
+
+def test_a_process_that_is_gone_is_unknown() -> None:
+    machine = Machine()
+    machine.beat()
+    del machine.processes.titles[PID]
+    assert machine.read().recognised is None
+
+
+def test_only_the_records_of_the_pools_own_processes_are_fetched() -> None:
+    machine = Machine()
+    machine.beat()
+    for pid in range(1000, 1100):
+        machine.beat(identity=f"{HOST}:{pid}:0a1b2c3d4e5f")
+    machine.redis.data[f"{HOST}:1000:0a1b2c3d4e5f"]["info"] = "garbage that is none of its business"
+    assert machine.read().recognised
+    assert machine.redis.round_trips == 2
+
+
+# --- idle
+
+
+def test_idle_is_believed_only_in_a_beat_after_the_first_quiet_one() -> None:
+    """The first may have counted its jobs before the quiet."""
+    machine = Machine()
+    machine.beat()
+    note = machine.quiet()
+
+    assert not machine.read(note).idle, "busy 0, not quiet yet"
+    machine.now += 5
+    machine.beat(busy=0, quiet=True)
+    first = machine.read(note)
+    assert first.quiet and first.busy == 0 and not first.idle
+    assert not machine.read(first.note).idle, "the same beat read twice"
+
+    machine.now += 5
+    machine.beat(busy=1, quiet=True)
+    second = machine.read(first.note)
+    assert second.busy == 1 and not second.idle
+    machine.now += 5
+    machine.beat(busy=0, quiet=True)
+    assert machine.read(second.note).idle
+
+
+def test_one_that_was_quiet_before_is_held_to_the_same_rule() -> None:
+    machine = Machine()
+    machine.beat(quiet=True)
+    adopted = machine.read({})
+    assert not adopted.idle
+    machine.now += 5
+    machine.beat(quiet=True)
+    assert machine.read(adopted.note).idle
+
+
+def test_the_later_beat_must_be_fresh() -> None:
+    machine = Machine()
+    machine.beat(quiet=True)
+    note = machine.read({}).note
+    machine.now += 5
+    machine.beat(quiet=True)
+    machine.now += 15
+    reading = machine.read(note)
+    assert not reading.idle and reading.recognised is None
+    assert reading.note == note
+
+
+def test_another_process_under_the_same_pid_starts_anew() -> None:
+    machine = Machine()
+    machine.beat(quiet=True)
+    note = machine.read(machine.quiet()).note
+    machine.redis.data.clear()
+    machine.now += 5
+    machine.beat(quiet=True, identity=f"{HOST}:{PID}:ffffffffffff")
+    reading = machine.read(note)
+    assert not reading.idle
+    assert reading.note == {"identity": f"{HOST}:{PID}:ffffffffffff", "quiet_beat": machine.now}
+
+
+@pytest.mark.parametrize("quiet", [True, False])
+def test_an_older_record_after_a_failover_starts_the_rule_anew(quiet: bool) -> None:
+    machine = Machine()
+    machine.beat(quiet=True)
+    note = machine.read({}).note
+    machine.now -= 5
+    machine.beat(quiet=quiet)
+    older = machine.read(note)
+    assert not older.idle
+    assert older.note.get("quiet_beat") == (machine.now if quiet else None)
+
+
+def test_an_entry_of_a_running_job_holds_back_idle_whatever_busy_says() -> None:
+    machine = Machine()
+    machine.beat(quiet=True)
+    note = machine.read({}).note
+    machine.now += 5
+    machine.beat(busy=0, quiet=True, work={"tid": JOB})
+    assert not machine.read(note).idle
+
+
+def test_an_outage_keeps_the_note() -> None:
+    machine = Machine()
+    machine.beat(quiet=True)
+    note = machine.read(machine.quiet()).note
+    machine.redis.error = redis.ConnectionError("away")
+    assert machine.read(note).note == note
+
+
+# --- quiet
+
+
+def test_a_supervised_sidekiq_is_quieted_by_supervisord() -> None:
+    machine = Machine()
+    machine.beat()
+    note = machine.quiet()
+    assert machine.signals.sent == [("jobs:jobs_0", "TSTP")]
+    assert note == {"identity": IDENTITY, "signalled": "TSTP"}
+
+
+@pytest.mark.parametrize(
+    ("title", "info", "name"),
+    [
+        ("sidekiq 4.1.0 myapp [0 of 2 busy]", {}, "USR1"),
+        ("sidekiq 4.1.0 myapp [0 of 2 busy]", {"version": "7.3.10"}, "TSTP"),
+        ("an application's own title", {}, "TSTP"),
+    ],
+)
+def test_usr1_goes_only_to_a_version_that_says_it_is_old(title: str, info: dict[str, str], name: str) -> None:
+    machine = Machine(title=title)
+    machine.beat(**info)  # type: ignore[arg-type]  # mypy takes them for the named arguments
+    machine.quiet()
+    assert machine.signals.sent == [("jobs:jobs_0", name)]
+
+
+@pytest.mark.parametrize("case", ["no record", "stale", "redis away"])
+def test_without_a_fresh_record_nobody_is_signalled(case: str) -> None:
+    """TSTP freezes a Sidekiq that is still booting, and whatever is no Sidekiq."""
+    for machine in (Machine(), Machine(wrapped=True)):
+        if case != "no record":
+            machine.beat()
+        if case == "stale":
+            machine.now += 60
+        if case == "redis away":
+            machine.redis.error = redis.TimeoutError("Timeout reading from socket")
+        with pytest.raises(MemkillError):
+            machine.quiet()
+        assert machine.signals.sent == [] and machine.waiting_signals() == []
+
+
+def test_repeating_the_quiet_keeps_what_was_noted() -> None:
+    machine = Machine()
+    machine.beat(quiet=True)
+    note = machine.read(machine.quiet()).note
+    machine.now += 5
+    machine.beat(quiet=True)
+    assert machine.quiet(note) == note
+
+
+def test_one_that_our_signal_suspended_is_frozen() -> None:
+    machine = Machine()
+    machine.beat()
+    note = machine.quiet()
+    machine.processes.suspended.add(PID)
+    assert machine.read(note).frozen
+    assert not machine.read({}).frozen and not machine.read().frozen, "that was not us"
+    machine.redis.error = redis.ConnectionError("away")
+    assert machine.read(note).frozen, "whether or not Redis is there"
+
+
+# --- behind a wrapper
+
+
+@pytest.mark.parametrize("namespace", ["", "app"])
+def test_behind_a_wrapper_sidekiq_is_quieted_through_redis_once(namespace: str) -> None:
+    machine = Machine(wrapped=True, namespace=namespace)
+    machine.beat()
+    machine.quiet(machine.quiet())
+    assert machine.signals.sent == []
+    assert machine.waiting_signals() == ["TSTP"]
+    assert machine.redis.expires == {f"{machine.prefix}{IDENTITY}-signals": 60}
+
+
+def test_behind_a_wrapper_it_is_in_service_with_a_remark() -> None:
+    machine = Machine(wrapped=True)
+    machine.beat()
+    reading = machine.read()
+    assert reading.in_service and reading.why == ""
+    assert "without exec" in reading.remark and "sh -c" in reading.remark
+
+
+def test_behind_a_wrapper_the_stop_reaches_sidekiq_too() -> None:
+    machine = Machine(wrapped=True)
+    machine.beat()
+    machine.before_stop()
+    assert machine.waiting_signals() == ["TERM"]
+
+
+def test_behind_a_wrapper_the_drained_one_is_told_though_its_record_is_lost() -> None:
+    machine = Machine(wrapped=True)
+    machine.before_stop({"identity": IDENTITY})
+    assert machine.waiting_signals() == ["TERM"]
+
+
+def test_a_wrapper_without_anything_known_behind_it_is_said() -> None:
+    with pytest.raises(MemkillError):
+        Machine(wrapped=True).before_stop()
+
+
+def test_a_direct_sidekiq_is_stopped_by_supervisord_alone() -> None:
+    machine = Machine()
+    machine.redis.error = redis.ConnectionError("away")
+    machine.before_stop()
+    assert machine.waiting_signals() == [] and machine.signals.sent == []
+
+    untitled = Machine(title="an application's own title")
+    untitled.beat()
+    untitled.before_stop()
+    assert untitled.waiting_signals() == []
+
+
+def test_memory_is_below_a_wrapper_and_nowhere_else() -> None:
+    direct, wrapped = Machine(), Machine(wrapped=True)
+    assert not direct.kind.memory_in_children(direct.supervised, direct.processes.table)
+    assert wrapped.kind.memory_in_children(wrapped.supervised, wrapped.processes.table)
+    forked = FakeProcesses({PID: TITLE, 101: TITLE}, {101: PID})
+    assert not direct.kind.memory_in_children(process(PID), forked.table)

@@ -1,0 +1,53 @@
+"""Settings of supervisord that would lose Sidekiq's jobs are named, and good ones are not."""
+
+from __future__ import annotations
+
+import pytest
+
+from supervisor_memkill.workers.sidekiq_advice import advice_on
+from tests.workers.fakes import program_info
+
+
+@pytest.mark.parametrize(
+    ("command", "stopwaitsecs", "said"),
+    [
+        ("sidekiq", 10, "stopwaitsecs=10 must be above Sidekiq's timeout of 25 s"),
+        ("sidekiq", 25, "such as 30"),
+        ("sidekiq -t 60 -c 5", 60, "60 s (set on its command line), such as 65"),
+        ("sidekiq -t60", 30, "timeout of 60 s"),
+        ("sidekiq --timeout=60", 30, "timeout of 60 s"),
+        ("sidekiq --timeout 8", 10, None),
+        ("sidekiq", 30, None),
+    ],
+)
+def test_a_stop_shorter_than_sidekiqs_own_timeout_is_advised_against(
+    command: str, stopwaitsecs: int, said: str | None
+) -> None:
+    advice = advice_on(program_info(command, stopwaitsecs))
+    assert [said in sentence for sentence in advice if said] == ([True] if said else [])
+    assert len(advice) == (1 if said else 0)
+
+
+@pytest.mark.parametrize(
+    ("command", "wrapped"),
+    [
+        ("bash -lc 'cd /srv/app && bundle exec sidekiq'", True),
+        ("/bin/sh -c 'sidekiq; true'", True),
+        ("sh -c 'exec bundle exec sidekiq'", False),
+        ("bash -c 'cd /srv/app && exec bundle exec sidekiq'", False),
+        ("bundle exec sidekiq", False),
+        ("sh start.sh", False),
+        ("sh", False),
+        ("sh -c 'unbalanced", False),
+    ],
+)
+def test_a_shell_without_exec_is_advised_against(command: str, wrapped: bool) -> None:
+    advice = advice_on(program_info(command))
+    assert any("without exec" in sentence for sentence in advice) == wrapped
+
+
+def test_a_wrapper_without_killasgroup_and_another_stopsignal_are_advised_against() -> None:
+    (wrapper,) = advice_on(program_info("sh -c 'sidekiq; true'", killasgroup=False))
+    assert "killasgroup" in wrapper
+    (signal,) = advice_on(program_info("sidekiq", stopsignal=3))
+    assert "stopsignal=3 should be TERM" in signal
