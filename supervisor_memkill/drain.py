@@ -146,7 +146,7 @@ class Drain:
     start_attempts: int = 0
     next_start_at: float = 0.0
     quiet_seconds: float | None = None
-    """How long it took no new jobs before the stop; None until then."""
+    """How long it took no new jobs before the stop; None until then, and without a quiet."""
     stopped_seconds: float | None = None
     """How long no process ran; None until a fresh one did."""
     running_since: float | None = None
@@ -382,7 +382,8 @@ def _on_timeout(drain: Drain, seen: Seen, plan: Plan, now: float) -> Step:
     if plan.on_timeout == "resume" and plan.traits.can_resume:
         return Step(move(drain, State.RESUMING, now), Action.RESUME, cause="drain_timeout")
     if drain.state is State.DRAINING:
-        return _stop(drain, seen, now, "drain_timeout")
+        # Whether an unconfirmed quiet arrived cannot be learnt any more: it counts as quiet.
+        return _stop(dataclasses.replace(drain, is_quiet=True), seen, now, "drain_timeout")
     return _stop_if_peers_suffice(drain, seen, now, "drain_timeout")
 
 
@@ -402,7 +403,7 @@ def _stop_if_peers_suffice(drain: Drain, seen: Seen, now: float, cause: str) -> 
 
 def _stop(drain: Drain, seen: Seen, now: float, cause: str) -> Step:
     process = _process(seen)
-    quiet_seconds = now - drain.quiet_sent_at if drain.quiet_sent_at is not None else 0.0
+    quiet_seconds = now - drain.quiet_sent_at if drain.quiet_sent_at is not None else None
     drain = move(
         drain,
         State.STOPPING,

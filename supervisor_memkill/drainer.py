@@ -86,6 +86,7 @@ class Drainer:
 
     def _new_drain(self, survey: PoolSurvey, finding: Finding, reason: str) -> Drain:
         process, now = finding.seen.process, self._clock()
+        self._surveyor.learn_programs()  # `supervisorctl update` may have changed them
         program = self._surveyor.program(process.worker)
         return Drain(
             worker=process.worker,
@@ -247,12 +248,12 @@ class Drainer:
                 cause=step.cause or None,
             )
         elif step.action is not None:
-            self._log.info(
+            self._log.changed(
+                f"again:{drain.worker}",
                 "drain.again",
                 worker=drain.worker,
                 state=drain.state,
                 action=step.action,
-                attempt=max(drain.quiet_attempts, drain.stop_attempts, drain.start_attempts),
             )
         reading = seen.reading
         if reading is not None and drain.state in (State.QUIETING, State.DRAINING):

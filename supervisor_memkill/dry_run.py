@@ -58,6 +58,8 @@ def check(surveyor: Surveyor, coordinator: Coordinator, contents: Contents) -> R
         verdicts = _verdicts(pool, coordinator)
         rows += [_row(pool, one, peers[one.worker], verdicts) for one in pool.findings]
         notes += [f"{worker}: {hint}" for worker, hint in surveyor.hints(pool)]
+        if pool.failure is not None:
+            notes.append(f"[memkill:{pool.pool.name}] could not be looked at: {pool.failure!r}")
     return Report(tuple(rows), tuple(dict.fromkeys(notes)))
 
 

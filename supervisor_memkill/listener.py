@@ -177,6 +177,8 @@ class Listener:
                 self._check_pool(drainer, pool)
 
     def _check_pool(self, drainer: Drainer, survey: PoolSurvey) -> None:
+        if survey.failure is not None:
+            raise survey.failure
         self._say_hints(survey)
         try:
             drainer.publish(survey)

@@ -82,6 +82,9 @@ class PoolSurvey:
     pool: Pool
     terms: Terms
     findings: tuple[Finding, ...]
+    """None of them where the look failed."""
+    failure: Exception | None = None
+    """What went wrong: a fault of one kind must not hide the other pools."""
 
     def finding(self, worker: str) -> Finding | None:
         return next((one for one in self.findings if one.worker == worker), None)
@@ -178,24 +181,27 @@ class Surveyor:
 
     def _look(self, pools: Sequence[Pool], contents: Contents, *, counts: bool) -> Survey:
         processes = self._supervisord.all_processes()
-        self._learn_programs(processes)
+        self._learn_new_groups(processes)
         configs = [pool.config for pool in self._pools]
         assignment = assign(processes, configs, self._excluded_groups())
         if counts:
             self._strikes.keep(process.worker for process in processes)
         table = self._tables()
         surveys = [
-            self._survey(pool, assignment.members[pool.name], contents, table, counts=counts)
+            self._survey_safely(pool, assignment.members[pool.name], contents, table, counts=counts)
             for pool in pools
         ]
         odd = notes(assignment, configs, processes)
         return Survey(tuple(surveys), tuple(odd))
 
-    def _learn_programs(self, processes: Sequence[ProcessInfo]) -> None:
-        """Ask for the programs' settings when a group came or went: they change with `update` only."""
+    def learn_programs(self) -> None:
+        """Ask for the programs' settings. Raises SupervisordError."""
+        self._programs = {program.worker: program for program in self._supervisord.programs()}
+
+    def _learn_new_groups(self, processes: Sequence[ProcessInfo]) -> None:
         groups = frozenset(process.group for process in processes)
         if groups != self._known_groups:
-            self._programs = {program.worker: program for program in self._supervisord.programs()}
+            self.learn_programs()
             self._known_groups = groups
 
     def _excluded_groups(self) -> frozenset[str]:
@@ -206,6 +212,20 @@ class Surveyor:
         """
         listeners = {program.group for program in self._programs.values() if program.group_priority < 0}
         return frozenset({self._own_group}) | listeners | self._listener_groups
+
+    def _survey_safely(
+        self,
+        pool: Pool,
+        processes: Sequence[ProcessInfo],
+        contents: Contents,
+        table: ProcessTable,
+        *,
+        counts: bool,
+    ) -> PoolSurvey:
+        try:
+            return self._survey(pool, processes, contents, table, counts=counts)
+        except Exception as error:  # noqa: BLE001 - a kind may be anybody's code
+            return PoolSurvey(pool, self.terms(pool.config), (), failure=error)
 
     def _survey(
         self,

@@ -513,3 +513,18 @@ def test_journal_is_there_for_the_next_listener(world: World, path: Path) -> Non
     assert list(Journal(path, "boot").load().contents.drains) == ["jobs:one"]
 
 
+
+
+def test_fault_of_one_kind_does_not_hide_the_other_pools(path: Path) -> None:
+    world = World()
+
+    class Faulty(QuietKind):
+        def read(self, targets: Any, table: Any) -> Any:
+            raise ZeroDivisionError("a bug")
+
+    life = Life(world, path, kind=Faulty)
+    life.run(20)
+    assert world.happened == []
+    (line,) = life.stream.having("failed")
+    assert "pool jobs" in line
+    assert "ZeroDivisionError" in line
