@@ -110,7 +110,7 @@ def _read(
     from supervisor_memkill import config, inifile
     from supervisor_memkill.workers.registry import load_kind
 
-    found = inifile.find_supervisord_config(Path(sys.argv[0]), Path.cwd(), Path.exists)
+    found = inifile.find_supervisord_config(Path(sys.argv[0]), Path.cwd(), os.path.exists)
     node = socket.gethostname()
     if arguments.config is not None:
         reading = inifile.read_file(arguments.config)

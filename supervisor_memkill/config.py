@@ -360,7 +360,10 @@ def _contradictions(
     where = f"{section.place}: [{section.name}]"
     if _is_above(values["max_rss"], values["hard_max_rss"]):
         yield f"{where} hard_max_rss must be above max_rss"
-    if values["on_timeout"] == "resume" and not kind.traits_for(kind_values).can_resume:
+    traits = kind.traits_for(kind_values)
+    if values["protect_jobs"] and not traits.names_jobs:
+        yield f"{where} protect_jobs: worker = {values['worker']} cannot tell which jobs run"
+    if values["on_timeout"] == "resume" and not traits.can_resume:
         yield f"{where} on_timeout = resume: worker = {values['worker']} cannot be resumed; stop or wait"
     if kind.needs_redis and not values["redis"]:
         yield (

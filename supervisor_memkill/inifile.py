@@ -11,6 +11,7 @@ from __future__ import annotations
 import configparser
 import glob
 import io
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -24,8 +25,6 @@ DEFAULT_SERVERURL = "http://localhost:9001"
 _HEADER = re.compile(r"\[(.+)\]")
 _INDENTED_HEADER = re.compile(rf"\s+\[({SECTION}(?::[^\]]*)?)\]")
 _INLINE_COMMENT = re.compile(r"\s[;#].*")
-_NO_DEFAULT_SECTION = "\n"
-"""No section can have this name, so [DEFAULT] adds nothing to the others."""
 
 
 @dataclass(frozen=True)
@@ -149,7 +148,8 @@ def server_address(section: Section | None, environ: Mapping[str, str]) -> Serve
     serverurl = found.get("serverurl") or DEFAULT_SERVERURL
     if serverurl.startswith("unix://"):
         # a relative path is relative to the current directory, as supervisorctl has it
-        serverurl = f"unix://{Path(serverurl.removeprefix('unix://')).expanduser().absolute()}"
+        path = Path(serverurl.removeprefix("unix://")).expanduser()
+        serverurl = f"unix://{os.path.normpath(path.absolute())}"
     return ServerAddress(serverurl, found.get("username"), found.get("password"))
 
 
@@ -204,9 +204,7 @@ def _is_ours(name: str) -> bool:
 
 def _parse(path: Path) -> _File:
     lines = _NumberedLines(path, _read_text(path))
-    parser = configparser.RawConfigParser(
-        inline_comment_prefixes=(";", "#"), default_section=_NO_DEFAULT_SECTION
-    )
+    parser = configparser.RawConfigParser(inline_comment_prefixes=(";", "#"))
     # called once for each key, while its line is the last one handed out
     parser.optionxform = lambda key: f"{lines.number} {key.lower()}"  # type: ignore[assignment,method-assign]
     problems: list[str] = []

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 _WILDCARD = re.compile(r"\[[^\]]+\]|[*?]")
 
-Exactness = tuple[bool, int, int]
-"""How exactly a pattern names a worker: by its full name, then by how many literal characters, then
-by how few wildcards (counted below 0); the greater, the more exactly."""
+Exactness = tuple[int, int]
+"""How exactly a pattern names a worker: its literal characters, then how few its wildcards are (counted
+below 0). The greater, the more exactly; the full name itself has all characters and no wildcard."""
 
 _Matcher = Callable[[ProcessInfo], Exactness | None]
 
@@ -119,7 +119,7 @@ def _matcher(pattern: str) -> _Matcher:
 
     def match(process: ProcessInfo) -> Exactness | None:
         if process.worker == pattern:
-            return (True, 0, 0)
+            return len(pattern), 0  # even where the name has the look of a pattern
         if matches(process.group):
             return as_group
         return as_name if matches(process.worker) else None
@@ -129,4 +129,4 @@ def _matcher(pattern: str) -> _Matcher:
 
 def _exactness(pattern: str) -> Exactness:
     literals, wildcards = _WILDCARD.subn("", pattern)
-    return (False, len(literals), -wildcards)
+    return len(literals), -wildcards

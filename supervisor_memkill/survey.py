@@ -120,7 +120,7 @@ class Survey:
 
     pools: tuple[PoolSurvey, ...]
     notes: tuple[str, ...]
-    """What is odd about which worker belongs to which pool."""
+    """What is odd about which worker belongs to which pool; told by checks only."""
 
 
 def holdings(drains: Collection[Drain], pool: str) -> list[Holding]:
@@ -191,7 +191,7 @@ class Surveyor:
             self._survey_safely(pool, assignment.members[pool.name], contents, table, counts=counts)
             for pool in pools
         ]
-        odd = notes(assignment, configs, processes)
+        odd = notes(assignment, configs, processes) if counts else ()
         return Survey(tuple(surveys), tuple(odd))
 
     def learn_programs(self) -> None:

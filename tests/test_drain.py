@@ -42,7 +42,7 @@ from tests.builders import (
 P, S, A = ProcessState, State, Action
 NOW = 100.0
 BEFORE_STOP = (S.QUIETING, S.DRAINING, S.RESUMING)
-UNDER_WAY = tuple(set(S) - OVER)
+UNDER_WAY = tuple(state for state in S if state not in OVER)
 
 
 def step(

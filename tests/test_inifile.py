@@ -44,8 +44,8 @@ redis = redis://host/0   ; why
 key_prefix: a;b#c
 Host=here # there
 
-  heartbeat = 5s
-[memkill:jobs] ; a pool
+  indented = part of host
+[memkill:jobs] ; a pool, see [1]
 programs = one,
     two
     ; not this
@@ -70,7 +70,6 @@ def test_every_key_and_section_knows_its_file_and_line(tmp_path: Path) -> None:
         "redis": 5,
         "key_prefix": 6,
         "host": 7,
-        "heartbeat": 9,
     }
     assert {entry.key: str(entry.place) for entry in jobs.entries} == {
         "programs": f"{path}:11",
@@ -129,9 +128,9 @@ def test_what_cannot_be_read_as_meant_is_a_problem_with_its_place(
 
 
 def test_a_line_that_does_not_parse_hides_no_other(tmp_path: Path) -> None:
-    reading = _read(tmp_path, "[memkill]\nlonely\nhost = a\n[memkill:b]\nlonely\nmax_rss = 1\n")
+    reading = _read(tmp_path, "[memkill]\nlonely\nhost = a\n= 2\n[memkill:b]\nlonely\nmax_rss = 1\n")
     assert _values(reading) == {"memkill": {"host": "a"}, "memkill:b": {"max_rss": "1"}}
-    assert len(reading.problems) == 2
+    assert len(reading.problems) == 3
 
 
 @pytest.mark.parametrize("text", ["", "\n", "\ufeff[memkill]\r\nhost = a\r\n"])

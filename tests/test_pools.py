@@ -69,6 +69,11 @@ def test_a_worker_belongs_to_the_pool_that_names_it_most_exactly(exact: str, les
         assert assignment.unmatched == ()
 
 
+def test_a_full_name_is_the_most_exact_even_where_it_looks_like_a_pattern() -> None:
+    assignment = assign(_processes("jobs:[1]"), _pools(far="jobs:[[]1*", near="jobs:[1]"), ())
+    assert _owners(assignment) == {"far": [], "near": ["jobs:[1]"]}
+
+
 def test_a_bare_group_is_as_exact_as_the_group_with_a_star() -> None:
     assignment = assign(_processes("jobs:one"), _pools(first="jobs:*", second="jobs"), ())
     assert [(overlap.pool, overlap.other) for overlap in assignment.overlaps] == [("first", "second")]

@@ -36,6 +36,8 @@ class Traits:
     repeat_quiet_after_seconds: float | None = None
     """Unconfirmed for so long, the quiet is sent again; None where repeating could harm."""
     can_resume: bool = False
+    names_jobs: bool = False
+    """`Reading.jobs` can be known, so that protect_jobs means something."""
 
 
 @dataclass(frozen=True)

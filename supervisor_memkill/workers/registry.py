@@ -43,7 +43,7 @@ def load_kind(name: str) -> type[Kind]:
     try:
         found = entry.load()
     except Exception as error:
-        raise MemkillError(_one_line(f"kind {name} ({entry.value}) cannot be loaded: {error!r}")) from error
+        raise MemkillError(f"kind {name} ({entry.value}) cannot be loaded: {error!r}") from error
     missing = [attribute for attribute in _CONTRACT if not hasattr(found, attribute)]
     if missing:
         raise MemkillError(f"kind {name} ({entry.value}) is no kind: it has no {', '.join(missing)}")
@@ -70,7 +70,3 @@ def _entry_points() -> list[EntryPoint]:
     from importlib.metadata import entry_points  # reads every installed package: only when it is needed
 
     return list(entry_points(group=ENTRY_POINT_GROUP))
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from supervisor_memkill.memory import ProcessTable
     from supervisor_memkill.processes import ProcessInfo, ProgramInfo
 
-TRAITS = Traits(quiets=True, confirms_quiet=True, repeat_quiet_after_seconds=30.0, can_resume=False)
+TRAITS = Traits(quiets=True, confirms_quiet=True, repeat_quiet_after_seconds=30.0, names_jobs=True)
 """Repeated after 3 of the longest beats: a second TSTP changes nothing."""
 SIGNALS_EXPIRE_SECONDS = 60
 """As long as Sidekiq itself leaves a signal waiting (lib/sidekiq/api.rb)."""

@@ -1,0 +1,74 @@
+"""The listener's log retold for somebody who has never seen it. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+_LINE = re.compile(r"\d{4}-\d\d-\d\d [\d:,]+ (?P<level>[A-Z]+) (?P<name>\S+)(?P<fields>.*)")
+_FIELD = re.compile(r'(\w+)=(?:"((?:[^"\\]|\\.)*)"|(\S*))')
+
+
+@dataclass(frozen=True)
+class Event:
+    """One line of the listener's log."""
+
+    level: str
+    name: str
+    fields: Mapping[str, str]
+
+    @property
+    def worker(self) -> str:
+        """``group:name``; "" where it is about no worker."""
+        return self.fields.get("worker", "")
+
+
+def parse(line: str) -> Event | None:
+    """The event in a line of the log; None for a line of another form."""
+    found = _LINE.fullmatch(line)
+    if found is None:
+        return None
+    fields = {name: quoted or plain for name, quoted, plain in _FIELD.findall(found["fields"])}
+    return Event(found["level"], found["name"], fields)
+
+
+def retell(event: Event) -> str:
+    """The event as a sentence; "" for one that an onlooker need not know of."""
+    tell = _SENTENCES.get(event.name)
+    if tell is not None:
+        return tell(_Fields(event.fields))
+    if event.level in ("WARNING", "ERROR"):
+        return f"{event.level}: {event.name} " + " ".join(f"{k}={v}" for k, v in event.fields.items())
+    return ""
+
+
+class _Fields(dict[str, str]):
+    """A field that the log leaves out reads ``?``."""
+
+    def __missing__(self, key: str) -> str:
+        return "?"
+
+
+def _held(fields: _Fields) -> str:
+    why = fields["why"].removeprefix("over its limit, but ")
+    return f"{fields['worker']} is over its limit ({fields['rss']}) and waits: {why}."
+
+
+_SENTENCES: Mapping[str, Callable[[_Fields], str]] = {
+    "listener.started": lambda fields: "supervisor-memkill is there and looks at them every 5s.",
+    "worker.held": _held,
+    "drain.quieting": lambda fields: (
+        f"{fields['worker']} is over its limit ({fields['rss']} of {fields['max_rss']}):"
+        " it takes no new job and finishes the one in hand."
+    ),
+    "drain.stopping": lambda fields: f"{fields['worker']} has no job in hand any more: it is stopped.",
+    "drain.starting": lambda fields: f"{fields['worker']} is stopped: it is started again.",
+    "drain.settling": lambda fields: (
+        f"{fields['worker']} runs again, as process {fields['pid']}: it has to stay up for a moment."
+    ),
+    "drain.done": lambda fields: (
+        f"{fields['worker']} is in service again: {fields['before']} before, {fields['after']} now,"
+        f" in {fields['took']}."
+    ),
+}

@@ -1,0 +1,187 @@
+"""The course of the demo: it feeds jobs, watches, tells, and judges at the end."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from supervisor_memkill.clock import Clock, boot_clock
+from supervisor_memkill.demo.interruption import Interruption
+from supervisor_memkill.demo.judge import Account, Tally, account, broken_promises, observe
+from supervisor_memkill.demo.narration import parse, retell
+from supervisor_memkill.demo.sample import Sample
+from supervisor_memkill.demo.screen import Screen
+from supervisor_memkill.demo.spool import Job
+from supervisor_memkill.demo.stage import GROUP, Leak, Stage, set_stage
+from supervisor_memkill.demo.watch import Tail, Watcher
+from supervisor_memkill.supervisord import SupervisordError
+
+MB = 1024**2
+LIMIT_BYTES = 48 * MB
+LEAKS = (
+    # The first two come to the limit at about the same time: one has to wait for the other.
+    Leak("a", int(2.9 * MB), 90 * MB),
+    Leak("b", int(2.8 * MB), 90 * MB),
+    Leak("c", int(2.0 * MB), 90 * MB),
+)
+JOB_SECONDS = (2.0, 3.0, 4.0)
+"""How long jobs take, in turn."""
+JOB_EVERY_SECONDS = 1.25
+"""Three workers can do a little more than this, two a little less."""
+
+SAMPLE_SECONDS = 0.2
+LINE_SECONDS = 2.0
+REPLACED_SECONDS = 100.0
+"""All must be replaced within so much time."""
+REST_SECONDS = 30.0
+"""The last jobs must be done, and the last drain over, within so much time from then on."""
+EVIDENCE_LINES = 15
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How it went."""
+
+    tally: Tally
+    jobs: Account
+    broken: tuple[str, ...]
+    seconds: float
+    log: str
+    """The last lines of the listener's log."""
+
+
+def run() -> int:
+    """Play the demo on stdout; the exit status, 128 and the signal's number after one. Raises MemkillError."""
+    columns = shutil.get_terminal_size().columns
+    screen = Screen.of(columns, sys.stdout.isatty(), os.environ)
+    with Interruption() as interruption:
+        with set_stage(LEAKS, LIMIT_BYTES) as stage:
+            play = Play(stage, screen, interruption, boot_clock, time.sleep)
+            outcome = play.run()
+            if outcome is None:
+                _say("Interrupted: everything is being stopped ... ")
+        if outcome is None:
+            _say("done, nothing is left.\n")
+            return 128 + interruption.number
+    _say(screen.summary(outcome.tally, outcome.jobs, outcome.broken, outcome.seconds))
+    if outcome.broken:
+        _say(f"The last lines of the listener's log:\n{outcome.log}")
+        return 1
+    return 0
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(text)
+    sys.stdout.flush()
+
+
+class Play:
+    """One performance on a stage that was just set."""
+
+    def __init__(
+        self,
+        stage: Stage,
+        screen: Screen,
+        interruption: Interruption,
+        clock: Clock,
+        sleep: Callable[[float], None],
+    ) -> None:
+        self._stage = stage
+        self._screen = screen
+        self._interruption = interruption
+        self._clock = clock
+        self._sleep = sleep
+        self._watcher = Watcher(stage.supervisord, stage.spool, GROUP)
+        self._log = Tail(stage.log)
+        self._began_at = clock()
+        self._tally = Tally()
+        self._last: Sample | None = None
+        self._told: dict[str, str] = {}
+        """The last word of the listener's on each worker that it is not done with."""
+        self._handed_out: list[str] = []
+        self._next_job_at = 0.0
+        self._next_line_at = 0.0
+
+    def run(self) -> Outcome | None:
+        """From the first job to the last one; None when it was interrupted. Raises MemkillError."""
+        _say(self._screen.introduction(self._stage.directory, LIMIT_BYTES, JOB_EVERY_SECONDS))
+        if self._go_on(lambda: self._tally.are_all_replaced and self._is_calm(), REPLACED_SECONDS):
+            self._tell("All three were replaced. No more jobs are handed out; the last ones are being done.")
+        self._go_on(self._is_at_rest, REST_SECONDS, feeds=False)
+        if self._interruption.number:
+            return None
+        jobs = account(self._handed_out, self._stage.spool.facts())
+        return Outcome(
+            self._tally,
+            jobs,
+            broken_promises(self._tally, jobs, self._last),
+            self._now(),
+            "".join(f"  {line}\n" for line in Tail(self._stage.log).lines()[-EVIDENCE_LINES:]),
+        )
+
+    def _go_on(self, is_reached: Callable[[], bool], limit_seconds: float, *, feeds: bool = True) -> bool:
+        """Turn until it is reached; False when it took too long, or was interrupted."""
+        end = self._now() + limit_seconds
+        while not is_reached():
+            if self._interruption.number or self._now() > end:
+                return False
+            self._turn(feeds)
+            self._sleep(SAMPLE_SECONDS)
+        return True
+
+    def _turn(self, feeds: bool) -> None:
+        self._stage.check()
+        try:
+            sample = self._watcher.look(self._now())
+        except SupervisordError:
+            return  # Not there yet, or too busy to answer: the next sample tells.
+        had_begun = bool(self._tally.lives)
+        self._tally, self._last = observe(self._tally, sample), sample
+        if self._tally.lives and not had_begun:
+            self._tell("All three are in service, and the first job is handed out.")
+        if self._tally.lives and feeds:
+            self._feed()
+        self._listen()
+        self._draw(sample)
+
+    def _feed(self) -> None:
+        if self._now() >= self._next_job_at:
+            self._next_job_at = max(self._next_job_at, self._now() - JOB_EVERY_SECONDS) + JOB_EVERY_SECONDS
+            number = len(self._handed_out) + 1
+            job = Job(f"{number:04d}", JOB_SECONDS[number % len(JOB_SECONDS)])
+            self._handed_out.append(job.name)
+            self._stage.spool.hand_out(job)
+
+    def _listen(self) -> None:
+        """Retell what the listener said."""
+        for event in filter(None, map(parse, self._log.lines())):
+            sentence = retell(event)
+            if sentence:
+                self._tell(sentence)
+            if event.name == "drain.done":
+                self._told.pop(event.worker, None)
+            elif event.worker:
+                self._told[event.worker] = event.name
+
+    def _tell(self, sentence: str) -> None:
+        _say(self._screen.event(self._now(), sentence))
+
+    def _draw(self, sample: Sample) -> None:
+        if self._now() >= self._next_line_at:
+            self._next_line_at = self._now() + LINE_SECONDS
+            _say(self._screen.timeline(sample, self._told, LIMIT_BYTES))
+
+    def _is_calm(self) -> bool:
+        """Nobody is out of service, and the listener is done with each that it drained."""
+        drains = {"drain.done", "worker.held"} >= set(self._told.values())
+        return drains and self._last is not None and not self._last.out
+
+    def _is_at_rest(self) -> bool:
+        return self._is_calm() and self._last is not None and self._last.done == len(self._handed_out)
+
+    def _now(self) -> float:
+        return self._clock() - self._began_at

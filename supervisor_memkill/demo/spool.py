@@ -1,0 +1,104 @@
+"""The demo's job queue: a file per job, moved on by atomic renames, and a record of what was done.
+
+Imported by the workers, whose memory is on show: the standard library alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job that was taken by one worker."""
+
+    name: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One line of the record."""
+
+    what: str
+    """``start`` or ``finish``."""
+    job: str
+    worker: str
+    pid: int
+
+
+class Spool:
+    """The directories that a job's file moves through, and the files beside them."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._waiting = directory / "waiting"
+        self._taken = directory / "taken"
+        self._done = directory / "done"
+        self._record = directory / "record"
+
+    def create(self) -> None:
+        for directory in (self._waiting, self._taken, self._done):
+            directory.mkdir()
+        self._record.touch()
+
+    def hand_out(self, job: Job) -> None:
+        """Put the job where the workers look, at once as a whole."""
+        _write(self._waiting / job.name, str(job.seconds))
+
+    def waiting(self) -> Sequence[str]:
+        """Jobs that nobody has taken, oldest first."""
+        return sorted(name for name in os.listdir(self._waiting) if not name.startswith("."))
+
+    def take(self, worker: str) -> Job | None:
+        """The oldest job that no other worker was quicker to take; None when there is none."""
+        for name in self.waiting():
+            with contextlib.suppress(FileNotFoundError):
+                (self._waiting / name).rename(self._taken / name)
+                self._note("start", name, worker)
+                return Job(name, float((self._taken / name).read_text()))
+        return None
+
+    def finish(self, job: Job, worker: str) -> None:
+        self._note("finish", job.name, worker)
+        (self._taken / job.name).rename(self._done / job.name)
+
+    def facts(self) -> Sequence[Fact]:
+        """What was done so far, in the order in which it was done."""
+        lines = [line.split() for line in self._record.read_text().splitlines()]
+        return [Fact(what, job, worker, int(pid)) for what, job, worker, pid in lines]
+
+    def say(self, worker: str, word: str) -> None:
+        """What this process says of itself: ``ready`` or ``quiet``."""
+        _write(self._directory / f"{worker}.says", f"{os.getpid()} {word}")
+
+    def said(self, worker: str, pid: int) -> str:
+        """What this very process said last; "" when it said nothing."""
+        with contextlib.suppress(FileNotFoundError):
+            speaker, word = (self._directory / f"{worker}.says").read_text().split()
+            return word if int(speaker) == pid else ""
+        return ""
+
+    def count_busy(self, worker: str, count: int) -> None:
+        """Where ``busy_command`` of the demo's configuration reads the number of jobs in hand."""
+        _write(self._directory / f"{worker}.busy", f"{count}\n")
+
+    def _note(self, what: str, job: str, worker: str) -> None:
+        # One write, and appended: lines of several workers cannot run into each other.
+        line = f"{what} {job} {worker} {os.getpid()}\n"
+        record = os.open(self._record, os.O_WRONLY | os.O_APPEND)
+        try:
+            os.write(record, line.encode())
+        finally:
+            os.close(record)
+
+
+def _write(path: Path, text: str) -> None:
+    """Replace the file in one step: no reader sees half of it."""
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    fresh.write_text(text)
+    fresh.replace(path)

@@ -1,0 +1,213 @@
+"""The demo's own supervisord, its workers and listener, in a directory that goes away with them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from supervisor_memkill.config import REDIS_VARIABLE
+from supervisor_memkill.demo.spool import Spool
+from supervisor_memkill.errors import MemkillError
+from supervisor_memkill.supervisord import Supervisord
+
+GROUP = "jobs"
+SOCKET_PATH_MOST = 100
+"""A unix socket's path may have about so many characters (unix(7): sun_path)."""
+STOP_SECONDS = 8.0
+"""How long supervisord may take to stop them all, each of which finishes the job in hand."""
+KILL_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class Leak:
+    """One worker's fault."""
+
+    name: str
+    bytes_per_second: int
+    """Of work."""
+    most_bytes: int
+
+
+class Stage:
+    """Everything that runs, once `set_stage` has started it."""
+
+    def __init__(self, directory: Path, process: subprocess.Popen[bytes]) -> None:
+        self.directory = directory
+        self.spool = Spool(directory)
+        self.log = directory / "memkill.log"
+        self.supervisord = Supervisord(f"unix://{directory / SOCKET}")
+        self._process = process
+
+    def check(self) -> None:
+        """Raises MemkillError, in supervisord's own last words, when supervisord has ended."""
+        if self._process.poll() is not None:
+            output = (self.directory / OUTPUT).read_text(errors="replace").strip()
+            words = output.rpartition("\n")[2] or "it said nothing"
+            raise MemkillError(
+                f"the demo's supervisord ended with status {self._process.returncode}: {words}"
+            )
+
+    def close(self) -> None:
+        """Stop supervisord as an operator would, and kill whatever is left then.
+
+        Raises MemkillError when something cannot be killed.
+        """
+        if self._process.poll() is None:
+            self._process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(STOP_SECONDS)
+        end = time.monotonic() + KILL_SECONDS
+        while left := _living(self._process.pid):
+            if time.monotonic() > end:
+                raise MemkillError(f"the demo could not end {', '.join(str(one.pid) for one in left)}")
+            for one in left:
+                with contextlib.suppress(psutil.Error):
+                    one.kill()
+            time.sleep(0.05)
+        self._process.wait()
+
+
+SOCKET, OUTPUT = "supervisor.sock", "supervisord.out"
+
+
+@contextlib.contextmanager
+def set_stage(leaks: Sequence[Leak], limit_bytes: int, python: str = sys.executable) -> Iterator[Stage]:
+    """Start it all; supervisord may not answer yet. What was started is gone afterwards, whatever happens.
+
+    Raises MemkillError.
+    """
+    try:
+        directory = Path(tempfile.mkdtemp(prefix="memkill-demo-", dir=_short_parent()))
+    except OSError as error:
+        raise MemkillError(f"the demo finds no place for its directory: {error}") from error
+    try:
+        Spool(directory).create()
+        (directory / "supervisord.conf").write_text(supervisord_conf(leaks, python, os.getpid()))
+        (directory / "memkill.conf").write_text(memkill_conf(limit_bytes, python))
+        stage = Stage(directory, _start(directory, python))
+        try:
+            yield stage
+        finally:
+            stage.close()
+    finally:
+        shutil.rmtree(directory)
+
+
+def _short_parent() -> str:
+    parent = tempfile.gettempdir()
+    return parent if len(parent) + len("/memkill-demo-12345678/") + len(SOCKET) < SOCKET_PATH_MOST else "/tmp"  # noqa: S108
+
+
+def _start(directory: Path, python: str) -> subprocess.Popen[bytes]:
+    try:
+        with (directory / OUTPUT).open("wb") as output:
+            return subprocess.Popen(
+                [python, "-m", "supervisor.supervisord", "-n", "-c", "supervisord.conf"],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                cwd=directory,
+                env=environment(os.environ),
+                # Ctrl-C is for the demo alone; and its session is how all that it starts is found again.
+                start_new_session=True,
+            )
+    except OSError as error:
+        raise MemkillError(f"the demo's supervisord cannot be started: {error}") from error
+
+
+def environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """The environment without what would lead to another supervisord, or to a Redis."""
+    return {
+        name: value
+        for name, value in environ.items()
+        if not name.startswith("SUPERVISOR_") and name != REDIS_VARIABLE
+    }
+
+
+def _living(session: int) -> list[psutil.Process]:
+    """The processes of supervisord's session, which its children and theirs do not leave.
+
+    Commands of the listener's do (workers.commands); these end by themselves at once.
+    """
+    found = []
+    for pid in psutil.pids():
+        with contextlib.suppress(OSError, psutil.Error):
+            process = psutil.Process(pid)
+            if os.getsid(pid) == session and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+    return found
+
+
+def supervisord_conf(leaks: Sequence[Leak], python: str, owner: int) -> str:
+    """supervisord's configuration. Its programs find their files in its current directory."""
+    programs = "\n".join(_program(leak, python, owner) for leak in leaks)
+    return f"""\
+[supervisord]
+logfile = %(here)s/supervisord.log
+pidfile = %(here)s/supervisord.pid
+childlogdir = %(here)s
+
+[unix_http_server]
+file = %(here)s/{SOCKET}
+
+[rpcinterface:supervisor]
+supervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface
+
+[include]
+files = memkill.conf
+
+[group:{GROUP}]
+programs = {",".join(leak.name for leak in leaks)}
+
+{programs}"""
+
+
+def _program(leak: Leak, python: str, owner: int) -> str:
+    words = [python, "-m", "supervisor_memkill.demo.worker", leak.name, "--owner", str(owner)]
+    words += ["--leak", str(leak.bytes_per_second), "--most", str(leak.most_bytes)]
+    return f"""\
+[program:{leak.name}]
+command = {_command(words)}
+redirect_stderr = true
+"""
+
+
+def memkill_conf(limit_bytes: int, python: str) -> str:
+    """The file that a user would drop into conf.d: the event listener, and its pool."""
+    return f"""\
+[eventlistener:memkill]
+command = {_command([python, "-m", "supervisor_memkill", "--config", "memkill.conf"])}
+events = TICK_5
+stderr_logfile = %(here)s/memkill.log
+
+[memkill]
+journal = %(here)s/journal
+heartbeat = 1s
+slot_ttl = 10s
+poll_interval = 500ms
+
+[memkill:demo]
+programs = {GROUP}
+max_rss = {limit_bytes}
+min_uptime = 0
+settle = 2s
+worker = custom
+quiet_signal = USR1
+busy_command = cat %(name)s.busy
+"""
+
+
+def _command(words: Sequence[str]) -> str:
+    """The words in one line; supervisord fills in %(...)s."""
+    return shlex.join(words).replace("%", "%%")

@@ -1,0 +1,71 @@
+"""Looks at the demo from outside: supervisord, the workers' own words, the spool. Asks no listener."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from supervisor_memkill.demo.sample import Sample, Sight
+from supervisor_memkill.demo.spool import Spool
+from supervisor_memkill.errors import Unknown
+from supervisor_memkill.memory import ProcessTable
+from supervisor_memkill.processes import ProcessInfo
+from supervisor_memkill.supervisord import Supervisord
+
+
+class Watcher:
+    """Takes samples of the workers of one group."""
+
+    def __init__(self, supervisord: Supervisord, spool: Spool, group: str) -> None:
+        self._supervisord = supervisord
+        self._spool = spool
+        self._group = group
+
+    def look(self, at: float) -> Sample:
+        """One sample. Raises SupervisordError when supervisord does not answer."""
+        processes = [one for one in self._supervisord.all_processes() if one.group == self._group]
+        facts = self._spool.facts()
+        finished = Counter(fact.job for fact in facts if fact.what == "finish")
+        in_hand = {fact.pid for fact in facts if fact.what == "start" and not finished[fact.job]}
+        return Sample(
+            at,
+            tuple(self._sight(one, in_hand) for one in sorted(processes, key=lambda one: one.name)),
+            waiting=len(self._spool.waiting()),
+            done=len(finished),
+        )
+
+    def _sight(self, process: ProcessInfo, in_hand: set[int]) -> Sight:
+        return Sight(
+            process.worker,
+            process.state,
+            process.pid,
+            _memory(process.pid),
+            self._spool.said(process.name, process.pid),
+            process.pid in in_hand,
+        )
+
+
+class Tail:
+    """Reads what is appended to a file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._offset = 0
+
+    def lines(self) -> Sequence[str]:
+        """The whole lines that came since the last call."""
+        if not self._path.exists():
+            return []
+        with self._path.open("rb") as file:
+            file.seek(self._offset)
+            whole, newline, _ = file.read().rpartition(b"\n")
+        self._offset += len(whole + newline)
+        return whole.decode(errors="replace").splitlines()
+
+
+def _memory(pid: int) -> int | None:
+    try:
+        return ProcessTable().memory(pid) if pid else None
+    except Unknown:
+        return None
