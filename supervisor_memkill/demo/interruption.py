@@ -19,7 +19,8 @@ class Interruption:
 
     def __enter__(self) -> Interruption:
         for number in SIGNALS:
-            self._before[number] = signal.signal(number, self._note)
+            if signal.getsignal(number) is not signal.SIG_IGN:  # nohup, for one, means it
+                self._before[number] = signal.signal(number, self._note)
         return self
 
     def __exit__(

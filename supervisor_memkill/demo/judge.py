@@ -87,20 +87,18 @@ def broken_promises(tally: Tally, jobs: Account, last: Sample | None) -> tuple[s
         return ("the three workers never came into service together",)
     found = []
     if jobs.lost:
-        found.append(f"{_jobs(jobs.lost)} handed out and never done")
+        found.append(f"handed out and never done: {_jobs(jobs.lost)}")
     if jobs.twice:
-        found.append(f"{_jobs(jobs.twice)} run twice")
+        found.append(f"run twice: {_jobs(jobs.twice)}")
     if len(tally.most_out) > 1:
-        found.append(
-            f"{len(tally.most_out)} workers were out of service at once: {', '.join(tally.most_out)}"
-        )
+        found.append(f"{', '.join(tally.most_out)} were out of service at once")
     found += [f"{one.worker} was left {_left(one)}" for one in last.workers if not one.is_in_service]
-    found += [f"{worker} was not replaced" for worker, lives in tally.lives.items() if len(lives) < 2]
+    found += [f"{worker} was not replaced in time" for worker, lives in tally.lives.items() if len(lives) < 2]
     return tuple(found)
 
 
 def _jobs(names: Sequence[str]) -> str:
-    return f"{len(names)} {'job was' if len(names) == 1 else 'jobs were'} ({' '.join(names)})"
+    return f"{len(names)} {'job' if len(names) == 1 else 'jobs'} ({' '.join(names)})"
 
 
 def _left(seen: Sight) -> str:

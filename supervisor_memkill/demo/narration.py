@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 _LINE = re.compile(r"\d{4}-\d\d-\d\d [\d:,]+ (?P<level>[A-Z]+) (?P<name>\S+)(?P<fields>.*)")
+_GOES_FIRST = re.compile(r"(?:max_draining is reached|a more urgent one goes first) \((.*)\)")
 _FIELD = re.compile(r'(\w+)=(?:"((?:[^"\\]|\\.)*)"|(\S*))')
 
 
@@ -51,8 +52,13 @@ class _Fields(dict[str, str]):
 
 
 def _held(fields: _Fields) -> str:
+    over = f"{fields['worker']} is over its limit ({fields['rss']})"
     why = fields["why"].removeprefix("over its limit, but ")
-    return f"{fields['worker']} is over its limit ({fields['rss']}) and waits: {why}."
+    if why.startswith("not at enough checks"):
+        return ""  # The next check is never far.
+    if first := _GOES_FIRST.match(why):
+        return f"{over} and waits until {first[1]} is back: never two at once."
+    return f"{over} and waits: {why}."
 
 
 _SENTENCES: Mapping[str, Callable[[_Fields], str]] = {
@@ -60,15 +66,15 @@ _SENTENCES: Mapping[str, Callable[[_Fields], str]] = {
     "worker.held": _held,
     "drain.quieting": lambda fields: (
         f"{fields['worker']} is over its limit ({fields['rss']} of {fields['max_rss']}):"
-        " it takes no new job and finishes the one in hand."
+        " it takes no new job and finishes its last one."
     ),
     "drain.stopping": lambda fields: f"{fields['worker']} has no job in hand any more: it is stopped.",
-    "drain.starting": lambda fields: f"{fields['worker']} is stopped: it is started again.",
+    "drain.starting": lambda fields: f"{fields['worker']} has ended: it is started again.",
     "drain.settling": lambda fields: (
         f"{fields['worker']} runs again, as process {fields['pid']}: it has to stay up for a moment."
     ),
     "drain.done": lambda fields: (
         f"{fields['worker']} is in service again: {fields['before']} before, {fields['after']} now,"
-        f" in {fields['took']}."
+        f" after {fields['took']}."
     ),
 }

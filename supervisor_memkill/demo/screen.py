@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from supervisor_memkill.demo.judge import Account, Life, Tally
@@ -13,7 +14,7 @@ from supervisor_memkill.processes import ProcessState
 from supervisor_memkill.units import format_size
 
 WIDEST = 100
-WIDE_BAR, NARROW_BAR = 7, 5
+WIDE_BAR, NARROW_BAR = 6, 5
 
 _GREEN, _YELLOW, _RED, _BOLD = 32, 33, 31, 1
 
@@ -22,6 +23,9 @@ _AS_TOLD = {
     "worker.held": "over, waits",
     "drain.asking": "over",
     "drain.quieting": "going quiet",
+    "drain.draining": "going quiet",
+    "drain.stopping": "stopping",
+    "drain.starting": "starting",
     "drain.settling": "settling",
 }
 """What a worker that takes jobs is about, by the last word of the listener's."""
@@ -54,13 +58,13 @@ class Screen:
 
     def introduction(self, directory: Path, limit_bytes: int, every_seconds: float) -> str:
         return self._wrap(
-            f"Three job workers that leak memory start under a supervisord of their own, in {directory};"
-            f" supervisor-memkill replaces each one that holds more than {format_size(limit_bytes)},"
-            " after its last job and never two at once, which takes about a minute.",
-            "",
+            "Three job workers that leak memory start under a supervisord of their own, without Redis, in"
+            f" {directory}; supervisor-memkill replaces each one that holds more than"
+            f" {format_size(limit_bytes)}, after its last job and never two at once,"
+            " which takes about a minute."
         ) + self._wrap(
-            f"A job comes every {every_seconds:g}s. Ctrl-C ends it all at any moment; nothing is left behind.",
-            "",
+            f"A job comes every {every_seconds:g}s. The bars show memory against the limit."
+            " Ctrl-C ends it all at any moment; nothing is left behind."
         )
 
     def event(self, at: float, sentence: str) -> str:
@@ -76,7 +80,7 @@ class Screen:
 
     def _cell(self, seen: Sight, told: str, limit_bytes: int, wide: bool) -> str:
         memory, words = seen.memory_bytes or 0, words_for(seen, told)
-        length, figure = (WIDE_BAR, f"{whole_megabytes(memory):>4} ") if wide else (NARROW_BAR, "")
+        length, figure = (WIDE_BAR, f"{whole_megabytes(memory):>5} ") if wide else (NARROW_BAR, "")
         filling = self._paint(bar(memory, limit_bytes, length), _RED if memory > limit_bytes else _GREEN)
         standing = self._paint(f"{words:13}", _GREEN if words == IN_SERVICE else _YELLOW)
         return f"{seen.name} {filling}{figure}{standing}"
@@ -96,7 +100,7 @@ class Screen:
         text += self._paint(f"BROKEN after {seconds:.0f}s:\n", _RED)
         return text + "".join(self._wrap(f"  - {sentence}", "    ") for sentence in broken)
 
-    def _wrap(self, text: str, indent: str) -> str:
+    def _wrap(self, text: str, indent: str = "") -> str:
         return textwrap.fill(text, self.columns, subsequent_indent=indent, break_on_hyphens=False) + "\n"
 
     def _paint(self, text: str, code: int) -> str:
@@ -111,7 +115,7 @@ def words_for(seen: Sight, told: str) -> str:
     if seen.is_in_service:
         return _AS_TOLD.get(told, IN_SERVICE)
     if seen.state is ProcessState.RUNNING and seen.said:
-        return "finishing job" if seen.is_busy else "idle, quiet"
+        return "finishing job" if seen.is_busy else "no job left"
     return _BY_STATE[seen.state]
 
 
@@ -129,7 +133,7 @@ def _career(lives: Sequence[Life]) -> str:
     pairs = [
         f"{whole_megabytes(old.most_bytes)} before, "
         + ("? after" if new.first_bytes is None else f"{whole_megabytes(new.first_bytes)} after")
-        for old, new in zip(lives, lives[1:], strict=False)
+        for old, new in pairwise(lives)
     ]
     times = {0: "never replaced", 1: "replaced once"}.get(len(pairs), f"replaced {len(pairs)} times")
     return f"{times}: {'; '.join(pairs)}" if pairs else times

@@ -52,7 +52,7 @@ class Spool:
 
     def waiting(self) -> Sequence[str]:
         """Jobs that nobody has taken, oldest first."""
-        return sorted(name for name in os.listdir(self._waiting) if not name.startswith("."))
+        return sorted(path.name for path in self._waiting.iterdir() if not path.name.startswith("."))
 
     def take(self, worker: str) -> Job | None:
         """The oldest job that no other worker was quicker to take; None when there is none."""

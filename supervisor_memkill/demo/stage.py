@@ -22,10 +22,14 @@ from supervisor_memkill.errors import MemkillError
 from supervisor_memkill.supervisord import Supervisord
 
 GROUP = "jobs"
-SOCKET_PATH_MOST = 100
-"""A unix socket's path may have about so many characters (unix(7): sun_path)."""
+PREFIX = "memkill-demo-"
+SOCKET, OUTPUT, LOG = "sock", "supervisord.out", "memkill.log"
+SOCKET_PATH_MOST = 90
+"""A unix socket's path may have 100 characters or so (unix(7): sun_path); supervisord adds its pid first."""
 STOP_SECONDS = 8.0
 """How long supervisord may take to stop them all, each of which finishes the job in hand."""
+HASTE_SECONDS = 2.0
+"""The same for somebody who does not want to wait for that."""
 KILL_SECONDS = 5.0
 
 
@@ -45,7 +49,7 @@ class Stage:
     def __init__(self, directory: Path, process: subprocess.Popen[bytes]) -> None:
         self.directory = directory
         self.spool = Spool(directory)
-        self.log = directory / "memkill.log"
+        self.log = directory / LOG
         self.supervisord = Supervisord(f"unix://{directory / SOCKET}")
         self._process = process
 
@@ -54,19 +58,18 @@ class Stage:
         if self._process.poll() is not None:
             output = (self.directory / OUTPUT).read_text(errors="replace").strip()
             words = output.rpartition("\n")[2] or "it said nothing"
-            raise MemkillError(
-                f"the demo's supervisord ended with status {self._process.returncode}: {words}"
-            )
+            status = self._process.returncode
+            raise MemkillError(f"the demo's supervisord ended with status {status}: {words}")
 
-    def close(self) -> None:
-        """Stop supervisord as an operator would, and kill whatever is left then.
+    def close(self, patience_seconds: float = STOP_SECONDS) -> None:
+        """Stop supervisord as an operator would, and kill whatever is left then. May be called again.
 
         Raises MemkillError when something cannot be killed.
         """
         if self._process.poll() is None:
             self._process.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(STOP_SECONDS)
+                self._process.wait(patience_seconds)
         end = time.monotonic() + KILL_SECONDS
         while left := _living(self._process.pid):
             if time.monotonic() > end:
@@ -78,9 +81,6 @@ class Stage:
         self._process.wait()
 
 
-SOCKET, OUTPUT = "supervisor.sock", "supervisord.out"
-
-
 @contextlib.contextmanager
 def set_stage(leaks: Sequence[Leak], limit_bytes: int, python: str = sys.executable) -> Iterator[Stage]:
     """Start it all; supervisord may not answer yet. What was started is gone afterwards, whatever happens.
@@ -88,31 +88,34 @@ def set_stage(leaks: Sequence[Leak], limit_bytes: int, python: str = sys.executa
     Raises MemkillError.
     """
     try:
-        directory = Path(tempfile.mkdtemp(prefix="memkill-demo-", dir=_short_parent()))
+        directory = Path(tempfile.mkdtemp(prefix=PREFIX, dir=short_parent(tempfile.gettempdir())))
     except OSError as error:
         raise MemkillError(f"the demo finds no place for its directory: {error}") from error
     try:
-        Spool(directory).create()
-        (directory / "supervisord.conf").write_text(supervisord_conf(leaks, python, os.getpid()))
-        (directory / "memkill.conf").write_text(memkill_conf(limit_bytes, python))
-        stage = Stage(directory, _start(directory, python))
+        stage = _start(directory, leaks, limit_bytes, python)
         try:
             yield stage
         finally:
             stage.close()
     finally:
-        shutil.rmtree(directory)
+        shutil.rmtree(directory, ignore_errors=True)
+        if directory.exists():
+            raise MemkillError(f"the demo could not remove {directory}")
 
 
-def _short_parent() -> str:
-    parent = tempfile.gettempdir()
-    return parent if len(parent) + len("/memkill-demo-12345678/") + len(SOCKET) < SOCKET_PATH_MOST else "/tmp"  # noqa: S108
+def short_parent(parent: str) -> str:
+    """The directory for temporary files, or /tmp where its name leaves too little room for the socket's."""
+    length = len(parent) + len(PREFIX) + len("/12345678/") + len(SOCKET)
+    return parent if length < SOCKET_PATH_MOST else "/tmp"  # noqa: S108 - mkdtemp makes the name
 
 
-def _start(directory: Path, python: str) -> subprocess.Popen[bytes]:
+def _start(directory: Path, leaks: Sequence[Leak], limit_bytes: int, python: str) -> Stage:
     try:
+        Spool(directory).create()
+        (directory / "supervisord.conf").write_text(supervisord_conf(leaks, python, os.getpid()))
+        (directory / "memkill.conf").write_text(memkill_conf(limit_bytes, python))
         with (directory / OUTPUT).open("wb") as output:
-            return subprocess.Popen(
+            process = subprocess.Popen(
                 [python, "-m", "supervisor.supervisord", "-n", "-c", "supervisord.conf"],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -124,6 +127,7 @@ def _start(directory: Path, python: str) -> subprocess.Popen[bytes]:
             )
     except OSError as error:
         raise MemkillError(f"the demo's supervisord cannot be started: {error}") from error
+    return Stage(directory, process)
 
 
 def environment(environ: Mapping[str, str]) -> dict[str, str]:
@@ -189,7 +193,8 @@ def memkill_conf(limit_bytes: int, python: str) -> str:
 [eventlistener:memkill]
 command = {_command([python, "-m", "supervisor_memkill", "--config", "memkill.conf"])}
 events = TICK_5
-stderr_logfile = %(here)s/memkill.log
+stdout_logfile = NONE
+stderr_logfile = %(here)s/{LOG}
 
 [memkill]
 journal = %(here)s/journal
@@ -201,7 +206,7 @@ poll_interval = 500ms
 programs = {GROUP}
 max_rss = {limit_bytes}
 min_uptime = 0
-settle = 2s
+settle = 3s
 worker = custom
 quiet_signal = USR1
 busy_command = cat %(name)s.busy

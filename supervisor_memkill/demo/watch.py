@@ -8,9 +8,9 @@ from pathlib import Path
 
 from supervisor_memkill.demo.sample import Sample, Sight
 from supervisor_memkill.demo.spool import Spool
-from supervisor_memkill.errors import Unknown
+from supervisor_memkill.errors import MemkillError, Unknown
 from supervisor_memkill.memory import ProcessTable
-from supervisor_memkill.processes import ProcessInfo
+from supervisor_memkill.processes import ProcessInfo, ProcessState
 from supervisor_memkill.supervisord import Supervisord
 
 
@@ -23,14 +23,22 @@ class Watcher:
         self._group = group
 
     def look(self, at: float) -> Sample:
-        """One sample. Raises SupervisordError when supervisord does not answer."""
-        processes = [one for one in self._supervisord.all_processes() if one.group == self._group]
+        """One sample.
+
+        Raises SupervisordError when supervisord does not answer, and another MemkillError when one of
+        its programs does not start.
+        """
+        processes = self._supervisord.all_processes()
+        for one in processes:
+            if one.state is ProcessState.FATAL:
+                raise MemkillError(f"the demo's supervisord cannot start {one.worker}: {one.spawnerr}")
         facts = self._spool.facts()
         finished = Counter(fact.job for fact in facts if fact.what == "finish")
         in_hand = {fact.pid for fact in facts if fact.what == "start" and not finished[fact.job]}
+        workers = sorted((one for one in processes if one.group == self._group), key=lambda one: one.name)
         return Sample(
             at,
-            tuple(self._sight(one, in_hand) for one in sorted(processes, key=lambda one: one.name)),
+            tuple(self._sight(one, in_hand) for one in workers),
             waiting=len(self._spool.waiting()),
             done=len(finished),
         )

@@ -32,6 +32,7 @@ class Worker:
         self._supervisord = os.getppid()
         self._spool = Spool(Path())
         self._leaked: list[bytes] = []
+        self._said = ""
         self._quiet = False
         self._ending = False
 
@@ -65,9 +66,14 @@ class Worker:
             self._leaked.append(b"x" * self._leak_bytes)
 
     def _turn(self) -> None:
-        self._spool.say(self._name, "quiet" if self._quiet or self._ending else "ready")
+        self._say("quiet" if self._quiet or self._ending else "ready")
         self._end_with_the_demo()
         time.sleep(TURN_SECONDS)
+
+    def _say(self, word: str) -> None:
+        if word != self._said:
+            self._spool.say(self._name, word)
+            self._said = word
 
     def _end_with_the_demo(self) -> None:
         """A demo that was killed could not stop what it had started."""
