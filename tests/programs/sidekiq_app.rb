@@ -42,3 +42,23 @@ class LeakJob
     recorded { $ballast << ("x" * (megabytes * 1024 * 1024)) }
   end
 end
+
+# Grows by that many MB when the key `app:grow` is set, and works until the key `app:end` is.
+class GrowJob
+  include Sidekiq::Worker
+  include Recorded
+
+  def perform(megabytes)
+    recorded do
+      wait_for_key "app:grow"
+      $ballast << ("x" * (megabytes * 1024 * 1024))
+      wait_for_key "app:end"
+    end
+  end
+
+  private
+
+  def wait_for_key(key)
+    sleep 0.1 until Sidekiq.redis { |redis| redis.get(key) }
+  end
+end
