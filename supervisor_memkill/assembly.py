@@ -7,7 +7,10 @@ from collections.abc import Collection
 
 from supervisor_memkill.clock import boot_clock
 from supervisor_memkill.config import Config, PoolConfig
+from supervisor_memkill.coordination.contract import Coordinator
+from supervisor_memkill.coordination.in_process import InProcessCoordinator
 from supervisor_memkill.errors import MemkillError
+from supervisor_memkill.journal import Contents
 from supervisor_memkill.machine import memory_limit_bytes
 from supervisor_memkill.memory import ProcessTable
 from supervisor_memkill.redis_url import connect
@@ -15,6 +18,8 @@ from supervisor_memkill.supervisord import Supervisord
 from supervisor_memkill.survey import Pool, Surveyor
 from supervisor_memkill.workers.contract import Tools
 from supervisor_memkill.workers.registry import load_kind
+
+CLIENT_NAME = "supervisor-memkill"
 
 EVERYTHING = PoolConfig(name="-", programs=("*",))
 """Stands in where no pool is configured: every worker's memory is shown, and none is over."""
@@ -33,7 +38,7 @@ def _tools(config: Config, pool: PoolConfig, supervisord: Supervisord) -> Tools:
     def redis() -> object:
         if pool.redis is None:
             raise MemkillError(f"[memkill:{pool.name}] has no redis")
-        return connect(pool.redis, "supervisor-memkill")
+        return connect(pool.redis, CLIENT_NAME)
 
     return Tools(
         redis=redis,
@@ -42,6 +47,29 @@ def _tools(config: Config, pool: PoolConfig, supervisord: Supervisord) -> Tools:
         host=config.host,
         key_namespace=pool.key_namespace,
     )
+
+
+def coordinate(config: Config, supervisord: Supervisord, contents: Contents) -> Coordinator:
+    """Through Redis where one is configured, else in process.
+
+    A dry run only looks. Raises SupervisordError: its identifier is part of this listener's name.
+    """
+    url = config.redis
+    if url is None:
+        return InProcessCoordinator(boot_clock, contents.drain_ended_at)
+    from supervisor_memkill.coordination.looking import LookingCoordinator
+    from supervisor_memkill.coordination.redis import RedisCoordinator
+
+    listener = f"{config.host}/{supervisord.identification()}"
+    shared = RedisCoordinator(
+        functools.cache(lambda: connect(url, CLIENT_NAME)),
+        listener,
+        contents.instance,
+        prefix=config.key_prefix,
+        heartbeat_seconds=config.heartbeat_seconds,
+        slot_ttl_seconds=config.slot_ttl_seconds,
+    )
+    return LookingCoordinator(shared, listener, boot_clock) if config.dry_run else shared
 
 
 def build_surveyor(

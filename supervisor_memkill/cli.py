@@ -143,11 +143,11 @@ def _listen(arguments: argparse.Namespace, environ: Mapping[str, str], at: At) -
 
     protocol_fd = private_stdout()
     import dataclasses
+    import functools
 
     from supervisor_memkill import journal
-    from supervisor_memkill.assembly import build_pools, build_surveyor
+    from supervisor_memkill.assembly import build_pools, build_surveyor, coordinate
     from supervisor_memkill.clock import boot_clock
-    from supervisor_memkill.coordination.in_process import InProcessCoordinator
     from supervisor_memkill.eventlog import EventLog
     from supervisor_memkill.listener import Listener
     from supervisor_memkill.serve import serve
@@ -164,8 +164,8 @@ def _listen(arguments: argparse.Namespace, environ: Mapping[str, str], at: At) -
     supervisord = from_environment(environ)
     try:
         supervisord.pid()
-    except Refused as error:
-        raise UsageError(str(error)) from error
+    except Refused:
+        raise
     except SupervisordError as error:
         log.warning("supervisord.away", error=error)
     pools = build_pools(config, supervisord)
@@ -185,7 +185,7 @@ def _listen(arguments: argparse.Namespace, environ: Mapping[str, str], at: At) -
         supervisord,
         surveyor,
         journal.Journal(path),
-        lambda ended_at: InProcessCoordinator(boot_clock, ended_at),
+        functools.partial(coordinate, config, supervisord),
         log,
         boot_clock,
         at=at,
@@ -197,7 +197,7 @@ def _listen(arguments: argparse.Namespace, environ: Mapping[str, str], at: At) -
         host=config.host,
         journal=path,
         dry_run=config.dry_run,
-        coordination="in process: the workers of this supervisord alone",
+        coordination="through Redis" if config.redis else "in process: this supervisord alone",
     )
     serve(listener, stdin_fd=0, stdout_fd=protocol_fd)
     log.info("listener.ended")
@@ -205,10 +205,10 @@ def _listen(arguments: argparse.Namespace, environ: Mapping[str, str], at: At) -
 
 
 def _dry_run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    import dataclasses
+
     from supervisor_memkill import dry_run, journal
-    from supervisor_memkill.assembly import build_pools, build_surveyor
-    from supervisor_memkill.clock import boot_clock
-    from supervisor_memkill.coordination.in_process import InProcessCoordinator
+    from supervisor_memkill.assembly import build_pools, build_surveyor, coordinate
 
     config, reading, supervisords = _read(arguments, environ)
     supervisord = _supervisord(arguments, environ, supervisords or reading)
@@ -219,8 +219,8 @@ def _dry_run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     surveyor = build_surveyor(pools, supervisord, own_group="", eventlistener_groups=groups)
     path = config.journal or journal.default_path(supervisord.url, environ, os.geteuid())
     contents = journal.peek(path)
-    coordinator = InProcessCoordinator(boot_clock, contents.drain_ended_at)
-    report = dry_run.check(surveyor, coordinator, contents)
+    looking = coordinate(dataclasses.replace(config, dry_run=True), supervisord, contents)
+    report = dry_run.check(surveyor, looking, contents)
     sys.stdout.write(dry_run.as_json(report) if arguments.json else dry_run.as_table(report))
     sys.stdout.flush()
     return FINE

@@ -156,6 +156,12 @@ class Drain:
         return process.pid == self.pid and process.start == self.start
 
     @property
+    def is_out(self) -> bool:
+        """Out of service because of this drain, as far as can be known."""
+        is_stopping = self.state is State.STOPPING and self.stop_answer is not StopAnswer.ACCEPTED
+        return self.is_quiet or not (self.state in (State.ASKING, State.QUIETING) or is_stopping)
+
+    @property
     def touched(self) -> bool:
         """Something may have been done to the worker because of this drain."""
         return self.quiet_attempts > 0 or self.stop_attempts > 0 or self.is_quiet

@@ -17,6 +17,7 @@ from supervisor_memkill.eventlog import EventLog
 from supervisor_memkill.hands import Hands
 from supervisor_memkill.ledger import Ledger
 from supervisor_memkill.memory import ProcessTable
+from supervisor_memkill.outage import Outage
 from supervisor_memkill.policy import Pause, is_below_baseline, next_pause
 from supervisor_memkill.processes import ProcessId, ProcessInfo, ProcessState
 from supervisor_memkill.supervisord import Supervisord
@@ -43,19 +44,24 @@ class Drainer:
         surveyor: Surveyor,
         coordinator: Coordinator,
         ledger: Ledger,
+        outage: Outage,
         log: EventLog,
         clock: Clock,
         *,
         tables: Callable[[], ProcessTable] = ProcessTable,
         at: Callable[[str], None] = lambda place: None,
     ) -> None:
-        """`at` is told each place where a death would matter: ``quieting.saved``, ``quieting.acted``."""
+        """`outage` is the coordinator's.
+
+        `at` is told each place where a death would matter: ``quieting.saved``, ``quieting.acted``.
+        """
         self._config = config
         self._pools = pools
         self._supervisord = supervisord
         self._surveyor = surveyor
         self._coordinator = coordinator
         self._ledger = ledger
+        self._outage = outage
         self._log = log
         self._clock = clock
         self._tables = tables
@@ -176,13 +182,25 @@ class Drainer:
             self.publish(survey)
             return self._coordinator.acquire(pool.name, pool.rules, request)
         except CoordinationUnknown as error:
-            self._log.changed("coordination", "coordination.away", level="warning", error=error)
+            self._outage.away(error)
             return None
 
     def publish(self, survey: PoolSurvey) -> None:
         """Tell coordination what this survey saw. Raises CoordinationUnknown."""
         held = holdings(self._ledger.drains.values(), survey.pool.name)
-        self._coordinator.publish(survey.pool.name, survey.pool.rules, survey.reports(), held)
+        pool = survey.pool
+        published = self._coordinator.publish(pool.name, pool.rules, survey.reports(), held)
+        self._outage.back()
+        if published.name_is_taken:
+            self._log.changed(
+                "name",
+                "listener.name_is_taken",
+                level="error",
+                host=self._config.host,
+                hint="another live listener has the same name, and this one drains nothing: set host",
+            )
+        else:
+            self._log.forget("name")
 
     def _with_tree(self, drain: Drain) -> Drain:
         try:
@@ -220,6 +238,7 @@ class Drainer:
             pauses = self._say_done(drain, pauses)
         elif before.touched:
             self._log.warning("drain.let_go", worker=drain.worker, state=before.state, cause=cause)
+            self._record(drain, "drain.let_go", state=before.state.value, cause=cause)
         elif cause != "refused":
             self._log.info("drain.not_begun", worker=drain.worker, cause=cause)
         self._forget(drain, drained=before.touched, pauses=pauses)
@@ -227,11 +246,22 @@ class Drainer:
     def _forget(self, drain: Drain, *, drained: bool, pauses: Mapping[str, Pause] | None = None) -> None:
         """Give the slot back, then forget the drain: the other way round could leave a slot taken."""
         try:
-            self._coordinator.release(drain.pool, drain.token, drained=drained)
+            self._coordinator.release(drain.pool, drain.worker, drain.token, drained=drained)
         except CoordinationUnknown as error:
             self._log.warning("slot.not_released", worker=drain.worker, pool=drain.pool, error=error)
         self._asked_at.pop(drain.worker, None)
         self._ledger.remove(drain.worker, ended_at=self._coordinator.drain_ended_at(), pauses=pauses)
+
+    def _record(self, drain: Drain, event: str, **fields: str | None) -> None:
+        """Leave word for the other hosts; not while they cannot be reached anyway."""
+        if self._outage.is_away:
+            return
+        said = {"worker": drain.worker, "pid": str(drain.pid), "reason": drain.reason}
+        said.update({name: value for name, value in fields.items() if value})
+        try:
+            self._coordinator.record(drain.pool, event, said)
+        except CoordinationUnknown as error:
+            self._outage.away(error)
 
     # --- say ------------------------------------------------------------------------------------
 
@@ -247,6 +277,7 @@ class Drainer:
                 reason=drain.reason if before.state is State.ASKING else None,
                 cause=step.cause or None,
             )
+            self._record(drain, f"drain.{drain.state.value}", cause=step.cause)
         elif step.action is not None:
             self._log.changed(
                 f"again:{drain.worker}",
@@ -289,6 +320,7 @@ class Drainer:
             stopped=_duration(drain.stopped_seconds),
             took=_duration(self._clock() - drain.began_at),
         )
+        self._record(drain, "drain.done", before=_size(drain.memory_before_bytes), after=_size(after))
         former = pauses.pop(drain.worker, None)
         if after is None or not drain.limit_bytes or not is_below_baseline(after, drain.limit_bytes):
             return pauses

@@ -6,13 +6,17 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-from supervisor_memkill.coordination.contract import Coordinator
+from supervisor_memkill.coordination.contract import CoordinationUnknown, Coordinator
 from supervisor_memkill.journal import Contents
 from supervisor_memkill.processes import ProcessState
 from supervisor_memkill.survey import Finding, PoolSurvey, Surveyor, holdings
 from supervisor_memkill.units import format_size
 
 HEADINGS = ("POOL", "WORKER", "PID", "MEMORY", "LIMIT", "BUSY", "PEERS", "VERDICT")
+
+NO_LIMIT = (
+    "no limit is set: choose one by the memory shown, and set it as max_rss in a [memkill:NAME] section"
+)
 
 
 @dataclass(frozen=True)
@@ -30,8 +34,8 @@ class Row:
     hard_limit_bytes: int | None
     busy: int | None
     """Jobs in hand; None: unknown, or its kind cannot tell."""
-    peers_in_service: int
-    """Other workers of the pool that would take its jobs now."""
+    peers_in_service: int | None
+    """Other workers of the pool that would take its jobs now; None: unknown."""
     over: bool
     would_drain: bool
     verdict: str
@@ -51,37 +55,53 @@ def check(surveyor: Surveyor, coordinator: Coordinator, contents: Contents) -> R
     survey = surveyor.check(contents)
     rows: list[Row] = []
     notes = list(survey.notes)
+    if any(pool.terms.limit_bytes is None for pool in survey.pools):
+        notes.append(NO_LIMIT)
     for pool in survey.pools:
-        held = holdings(contents.drains.values(), pool.pool.name)
-        coordinator.publish(pool.pool.name, pool.pool.rules, pool.reports(), held)
-        peers = {one.worker: _peers(pool, one, coordinator) for one in pool.findings}
-        verdicts = _verdicts(pool, coordinator)
-        rows += [_row(pool, one, peers[one.worker], verdicts) for one in pool.findings]
+        try:
+            standings = _standings(pool, coordinator, contents)
+        except CoordinationUnknown as error:
+            standings = {one.worker: _held(one, error) for one in pool.findings}
+        rows += [_row(pool, one, standings[one.worker]) for one in pool.findings]
         notes += [f"{worker}: {hint}" for worker, hint in surveyor.hints(pool)]
         if pool.failure is not None:
             notes.append(f"[memkill:{pool.pool.name}] could not be looked at: {pool.failure!r}")
     return Report(tuple(rows), tuple(dict.fromkeys(notes)))
 
 
-def _peers(survey: PoolSurvey, finding: Finding, coordinator: Coordinator) -> int:
-    answer = coordinator.consider(survey.pool.name, survey.pool.rules, finding.request(""))
-    return answer.others_in_service
+@dataclass(frozen=True)
+class _Standing:
+    """What coordination would say of one worker."""
+
+    peers: int | None
+    would_drain: bool
+    words: str
 
 
-def _verdicts(survey: PoolSurvey, coordinator: Coordinator) -> dict[str, tuple[bool, str]]:
-    """Whether each worker would be drained now, and the words for it, in the order they would go."""
+def _standings(survey: PoolSurvey, coordinator: Coordinator, contents: Contents) -> dict[str, _Standing]:
+    """Each worker's, in the order in which they would go. Raises CoordinationUnknown."""
     pool = survey.pool
-    verdicts = {one.worker: (False, one.verdict.words) for one in survey.findings}
+    held = holdings(contents.drains.values(), pool.name)
+    coordinator.publish(pool.name, pool.rules, survey.reports(), held)
+    standings = {}
+    for finding in survey.findings:
+        answer = coordinator.consider(pool.name, pool.rules, finding.request(""))
+        standings[finding.worker] = _Standing(answer.others_in_service, False, finding.verdict.words)
     for finding in survey.asking():
         answer = coordinator.acquire(pool.name, pool.rules, finding.request(finding.worker))
         words = "would be drained now" if answer.granted else f"would wait: {answer.words}"
-        verdicts[finding.worker] = (answer.granted, f"over its limit, {words}")
-    return verdicts
+        peers = standings[finding.worker].peers
+        standings[finding.worker] = _Standing(peers, answer.granted, f"over its limit, {words}")
+    return standings
 
 
-def _row(survey: PoolSurvey, finding: Finding, peers: int, verdicts: dict[str, tuple[bool, str]]) -> Row:
-    seen, pool = finding.seen, survey.pool
-    would_drain, words = verdicts[finding.worker]
+def _held(finding: Finding, error: CoordinationUnknown) -> _Standing:
+    words = f"over its limit, would wait: {error}" if finding.verdict.asks else finding.verdict.words
+    return _Standing(None, False, words)
+
+
+def _row(survey: PoolSurvey, finding: Finding, standing: _Standing) -> Row:
+    seen, pool, words = finding.seen, survey.pool, standing.words
     running = seen.process.state is ProcessState.RUNNING
     if seen.reading is not None and seen.reading.why and seen.reading.why not in words:
         words = f"{words}; {seen.reading.why}"
@@ -94,9 +114,9 @@ def _row(survey: PoolSurvey, finding: Finding, peers: int, verdicts: dict[str, t
         limit_bytes=survey.terms.limit_bytes,
         hard_limit_bytes=survey.terms.hard_limit_bytes,
         busy=seen.reading.busy if running and seen.reading else None,
-        peers_in_service=peers,
+        peers_in_service=standing.peers,
         over=finding.verdict.is_over,
-        would_drain=would_drain,
+        would_drain=standing.would_drain,
         verdict=words,
     )
 
@@ -120,7 +140,7 @@ def _cells(row: Row) -> Sequence[str]:
         "-" if row.memory_bytes is None else format_size(row.memory_bytes),
         "-" if row.limit_bytes is None else format_size(row.limit_bytes),
         "-" if row.busy is None else str(row.busy),
-        str(row.peers_in_service),
+        "-" if row.peers_in_service is None else str(row.peers_in_service),
         row.verdict,
     )
 

@@ -41,6 +41,8 @@ class Contents:
     """When each pool's last drain ended, on the boot clock."""
     pauses: Mapping[str, Pause] = field(default_factory=dict)
     """By worker."""
+    instance: str = ""
+    """Random, one for each journal: by it other hosts know a restarted listener again."""
 
 
 @dataclass(frozen=True)
@@ -157,6 +159,7 @@ def read(path: Path) -> tuple[Contents, str]:
             drains={drain.worker: drain for drain in map(from_json, body["drains"])},
             drain_ended_at={str(pool): float(at) for pool, at in body["drain_ended_at"].items()},
             pauses=pauses_from_json(body["pauses"]),
+            instance=str(body["instance"]),
         )
         return contents, str(body["boot_id"])
     except ValueError as error:
@@ -172,6 +175,7 @@ def _encode(contents: Contents, boot_id: str) -> str:
         "drains": [to_json(drain) for drain in contents.drains.values()],
         "drain_ended_at": dict(contents.drain_ended_at),
         "pauses": pauses_to_json(contents.pauses),
+        "instance": contents.instance,
     }
     return json.dumps({"sha256": _digest(body), "body": body}) + "\n"
 

@@ -54,5 +54,8 @@ class Ledger:
     ) -> None:
         """Forget a drain that is over. `ended_at`: when each pool's last drain ended."""
         drains = {name: drain for name, drain in self.drains.items() if name != worker}
-        contents = Contents(drains, dict(ended_at), self.contents.pauses if pauses is None else dict(pauses))
-        self.save(contents, must=False)
+        kept = self.contents.pauses if pauses is None else dict(pauses)
+        changed = dataclasses.replace(
+            self.contents, drains=drains, drain_ended_at=dict(ended_at), pauses=kept
+        )
+        self.save(changed, must=False)

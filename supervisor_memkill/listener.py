@@ -8,8 +8,11 @@ time is a state of a drain, and the next turn looks again.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import secrets
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import zlib
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from supervisor_memkill.clock import Clock
@@ -17,7 +20,7 @@ from supervisor_memkill.config import Config
 from supervisor_memkill.coordination.contract import CoordinationUnknown, Coordinator
 from supervisor_memkill.drainer import Drainer
 from supervisor_memkill.eventlog import EventLog
-from supervisor_memkill.journal import Journal, JournalError
+from supervisor_memkill.journal import Contents, Journal, JournalError
 from supervisor_memkill.ledger import Ledger
 from supervisor_memkill.memory import ProcessTable
 from supervisor_memkill.outage import Outage
@@ -25,6 +28,8 @@ from supervisor_memkill.policy import Hold
 from supervisor_memkill.supervisord import ShuttingDown, Supervisord, SupervisordError
 from supervisor_memkill.survey import Finding, Pool, PoolSurvey, Survey, Surveyor
 from supervisor_memkill.units import format_size
+
+MOST_TICK_DELAY_SECONDS = 5.0
 
 
 class Listener:
@@ -37,14 +42,14 @@ class Listener:
         supervisord: Supervisord,
         surveyor: Surveyor,
         journal: Journal,
-        coordinate: Callable[[Mapping[str, float]], Coordinator],
+        coordinate: Callable[[Contents], Coordinator],
         log: EventLog,
         clock: Clock,
         *,
         tables: Callable[[], ProcessTable] = ProcessTable,
         at: Callable[[str], None] = lambda place: None,
     ) -> None:
-        """`coordinate` makes the coordinator from the journal's ends of drains; for `at` see Drainer."""
+        """`coordinate` makes the coordinator from what the journal keeps for it; for `at` see Drainer."""
         self._config = config
         self._pools = {pool.name: pool for pool in pools}
         self._supervisord = supervisord
@@ -57,9 +62,10 @@ class Listener:
         self._at = at
         self._away = {name: Outage(name, log, clock) for name in ("supervisord", "journal", "coordination")}
         self._ledger = Ledger(journal, self._away["journal"])
-        self._coordinator: Coordinator = coordinate({})
+        self._coordinator: Coordinator | None = None
         self._drainer: Drainer | None = None
         self._check_due_at: float | None = None
+        self._tick_due_at: float | None = None
         self._adopts = False
         self._examined: set[str] = set()
         self.ended = False
@@ -69,11 +75,11 @@ class Listener:
         """How long until there is something to do without an event; None: nothing is due."""
         if self._drainer is None:
             return self._config.heartbeat_seconds
+        dues = (self._check_due_at, self._tick_due_at)
+        waits = [max(0.0, due - self._clock()) for due in dues if due is not None]
         if self._ledger.drains and not self._config.dry_run:
-            return self._config.poll_interval_seconds
-        if self._check_due_at is not None:
-            return max(0.0, self._check_due_at - self._clock())
-        return None
+            waits.append(self._config.poll_interval_seconds)
+        return min(waits, default=None)
 
     def turn(self, *, ticked: bool) -> None:
         """One turn. Whatever happens in it is logged and does not end the listener."""
@@ -93,9 +99,21 @@ class Listener:
         drainer = self._drainer or self._take_over()
         if not self._config.dry_run:
             self._step_all(drainer)
-        due = self._check_due_at is not None and self._clock() >= self._check_due_at
-        if (ticked or due) and not self.ended:
-            self._check(drainer, counts=ticked)
+        if ticked and self._tick_due_at is None:
+            self._tick_due_at = self._clock() + self._tick_delay_seconds()
+        counts = self._is_due(self._tick_due_at)
+        if (counts or self._is_due(self._check_due_at)) and not self.ended:
+            self._check(drainer, counts=counts)
+
+    def _is_due(self, at: float | None) -> bool:
+        return at is not None and self._clock() >= at
+
+    def _tick_delay_seconds(self) -> float:
+        """All hosts tick in the same second: each shares what it sees at a moment of its own."""
+        if self._coordinator is None or not self._coordinator.is_shared:
+            return 0.0
+        share = zlib.crc32(self._config.host.encode()) / 2**32
+        return share * min(self._config.heartbeat_seconds / 2, MOST_TICK_DELAY_SECONDS)
 
     def _take_over(self) -> Drainer:
         """Lock the journal and take up what the last listener left. Raises JournalError."""
@@ -114,8 +132,11 @@ class Listener:
             if loaded.other_boot:
                 self._log.info("journal.of_another_boot", path=self._journal.path)
             self._ledger.contents = loaded.contents
-            self._coordinator = self._coordinate(loaded.contents.drain_ended_at)
+            if not loaded.contents.instance:
+                fresh = dataclasses.replace(loaded.contents, instance=secrets.token_hex(8))
+                self._ledger.save(fresh, must=False)
             drains_left = list(loaded.contents.drains.values())
+        self._coordinator = self._coordinate(self._ledger.contents)
         drainer = Drainer(
             self._config,
             self._pools,
@@ -123,6 +144,7 @@ class Listener:
             self._surveyor,
             self._coordinator,
             self._ledger,
+            self._away["coordination"],
             self._log,
             self._clock,
             tables=self._tables,
@@ -167,6 +189,10 @@ class Listener:
 
     def _check(self, drainer: Drainer, *, counts: bool) -> None:
         self._check_due_at = None
+        if counts:
+            self._tick_due_at = None
+        if self._coordinator is not None and self._coordinator.is_shared:
+            self._check_soon()  # the heartbeat
         contents = self._ledger.contents
         survey = self._surveyor.check(contents) if counts else self._surveyor.look(contents)
         self._say_notes(survey)
@@ -174,32 +200,33 @@ class Listener:
             if self.ended:
                 return
             with self._guarded(f"pool {pool.pool.name}"):
-                self._check_pool(drainer, pool)
+                self._check_pool(drainer, pool, counts=counts)
 
-    def _check_pool(self, drainer: Drainer, survey: PoolSurvey) -> None:
+    def _check_pool(self, drainer: Drainer, survey: PoolSurvey, *, counts: bool) -> None:
         if survey.failure is not None:
             raise survey.failure
         self._say_hints(survey)
         try:
             drainer.publish(survey)
-            self._begin_what_may(drainer, survey)
+            self._begin_what_may(drainer, survey, counts=counts)
         except CoordinationUnknown as error:
             self._away["coordination"].away(error)
             self._check_soon()
-        else:
-            self._away["coordination"].back()
 
-    def _begin_what_may(self, drainer: Drainer, survey: PoolSurvey) -> None:
-        pool = survey.pool
+    def _begin_what_may(self, drainer: Drainer, survey: PoolSurvey, *, counts: bool) -> None:
+        pool, coordinator = survey.pool, self._coordinator
+        assert coordinator is not None, "made before the first check"
         for finding in survey.findings:
             if self._is_to_adopt(finding) and not self.ended:
                 self._begin(drainer, survey, finding, "adopted")
+            elif finding.verdict.hold is Hold.STRIKES and not counts:
+                continue  # It may get its strike at the next TICK: that it has none yet is no news.
             elif not finding.verdict.asks:
                 self._say_held(finding, finding.verdict.hold, finding.verdict.words)
         for finding in survey.asking():
             if self.ended or finding.worker in self._ledger.drains:
                 continue
-            answer = self._coordinator.consider(pool.name, pool.rules, finding.request(""))
+            answer = coordinator.consider(pool.name, pool.rules, finding.request(""))
             if not answer.granted:
                 self._say_held(finding, answer.refused, f"over its limit, but {answer.words}")
                 self._check_soon()

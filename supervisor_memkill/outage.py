@@ -17,6 +17,10 @@ class Outage:
         self._clock = clock
         self._since: float | None = None
 
+    @property
+    def is_away(self) -> bool:
+        return self._since is not None
+
     def away(self, error: object) -> None:
         """It did not answer. Logged when that is news, or when the error is another one."""
         if self._since is None:

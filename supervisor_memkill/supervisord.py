@@ -54,7 +54,7 @@ class BadSignal(SupervisordError):
     """supervisord knows no such signal (BAD_SIGNAL)."""
 
 
-class Refused(SupervisordError):
+class Refused(SupervisordError, UsageError):
     """Something has to be put right in supervisord's configuration first; nothing was done."""
 
 
@@ -114,6 +114,10 @@ class Supervisord:
     def pid(self) -> int:
         """supervisord's own process id."""
         return _understood(int, self._call("getPID"))
+
+    def identification(self) -> str:
+        """Its `identifier`: ``supervisor`` on every host, unless it was set."""
+        return _understood(str, self._call("getIdentification"))
 
     def all_processes(self) -> list[ProcessInfo]:
         """Every process, event listeners included."""

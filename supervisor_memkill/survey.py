@@ -126,7 +126,7 @@ class Survey:
 def holdings(drains: Collection[Drain], pool: str) -> list[Holding]:
     """The slots that these drains hold in a pool."""
     return [
-        Holding(drain.worker, drain.token)
+        Holding(drain.worker, drain.token, drain.is_out)
         for drain in drains
         if drain.pool == pool and drain.state is not State.ASKING
     ]

@@ -218,6 +218,14 @@ def test_quiet_is_sent_again_only_while_peers_suffice() -> None:
     assert outcome(step(quieting(), alone, now=200.0)) == (S.QUIETING, None)
 
 
+def test_nothing_is_repeated_while_coordination_does_not_answer() -> None:
+    silent = seen(reading=reading(), asked=True)
+    assert outcome(step(quieting(), silent, now=200.0)) == (S.QUIETING, None)
+    assert outcome(step(quieting(), silent, now=9999.0)) == (S.QUIETING, None)
+    record = stopping(is_quiet=False, quiet_attempts=0)
+    assert outcome(step(record, seen(P.RUNNING, asked=True))) == (S.STOPPING, None)
+
+
 def test_quiet_that_could_harm_when_repeated_is_not() -> None:
     taken = step(quieting(), seen(reading=reading(quiet=None)), now=2000.0, traits=CUSTOM_LIKE)
     assert outcome(taken) == (S.DRAINING, None)
@@ -262,6 +270,8 @@ def test_stop_follows_only_a_trustworthy_idle(
 def test_hard_limit_cuts_the_wait_short() -> None:
     observed = seen(reading=reading(quiet=True, busy=1), memory_bytes=500)
     assert outcome(step(draining(), observed, hard_limit_bytes=400)) == (S.STOPPING, A.STOP)
+    at_it = seen(reading=reading(quiet=True, busy=1), memory_bytes=400)
+    assert outcome(step(draining(), at_it, hard_limit_bytes=400)) == (S.DRAINING, None)
     unknown = seen(reading=reading(quiet=True, busy=1), memory_bytes=None)
     assert outcome(step(draining(), unknown, hard_limit_bytes=400)) == (S.DRAINING, None)
 
@@ -316,6 +326,11 @@ def test_resume_is_repeated_until_it_went_out() -> None:
     assert outcome(step(record, seen(reading=reading()), traits=CUSTOM_LIKE)) == (S.RESUMING, A.RESUME)
     assert acknowledge(record, A.RESUME, Outcome.UNCERTAIN, NOW).state is S.RESUMING
     assert acknowledge(record, A.RESUME, Outcome.DONE, NOW).state is S.LET_GO
+
+
+def test_kind_that_cannot_confirm_a_quiet_cannot_deny_it_either() -> None:
+    record = draining()
+    assert outcome(step(record, seen(reading=reading(quiet=False)), traits=CUSTOM_LIKE)) == (S.DRAINING, None)
 
 
 # --- stopping -------------------------------------------------------------------------------------
@@ -500,3 +515,23 @@ def test_record_survives_json() -> None:
         stop_answer=StopAnswer.ACCEPTED, tree=(ProcessId(5, 1.25),), note={"b1": 1.5, "identity": "h:5:x"}
     )
     assert from_json(json.loads(json.dumps(to_json(record)))) == record
+
+
+@pytest.mark.parametrize(
+    ("record", "touched", "is_out"),
+    [
+        (drain(S.ASKING), False, False),
+        (drain(S.ASKING, is_quiet=True), True, True),
+        (quieting(), True, False),
+        (draining(), True, True),
+        (stopping(is_quiet=False, quiet_attempts=0), True, False),
+        (stopping(is_quiet=False, quiet_attempts=0, stop_answer=StopAnswer.ACCEPTED), True, True),
+        (stopping(), True, True),
+        (starting(), False, True),
+        (settling(), True, True),
+    ],
+)
+def test_record_tells_whether_the_worker_was_touched_and_is_out(
+    record: Drain, touched: bool, is_out: bool
+) -> None:
+    assert (record.touched, record.is_out) == (touched, is_out)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -25,9 +26,10 @@ from tests.builders import drain
 FULL = Contents(
     drains={"jobs:one": drain(State.DRAINING, note={"b1": 1.5}), "jobs:two": drain(State.ASKING)},
     drain_ended_at={"jobs": 12.5},
+    instance="i1",
     pauses={"jobs:one": Pause(10.0, 600.0)},
 )
-CONTENTS = Contents({"jobs:one": FULL.drains["jobs:one"]}, FULL.drain_ended_at, FULL.pauses)
+CONTENTS = dataclasses.replace(FULL, drains={"jobs:one": FULL.drains["jobs:one"]})
 
 
 @pytest.fixture

@@ -528,3 +528,19 @@ def test_fault_of_one_kind_does_not_hide_the_other_pools(path: Path) -> None:
     (line,) = life.stream.having("failed")
     assert "pool jobs" in line
     assert "ZeroDivisionError" in line
+
+
+def test_worker_that_is_over_between_two_checks_is_no_news_yet(world: World, path: Path) -> None:
+    """A look between two TICKs counts no strikes; to say "0 of 1" would only puzzle."""
+    for name in ("jobs:two", "jobs:three"):
+        world.workers[name].memory = FRESH
+    world.finish_jobs()
+    life = Life(world, path)
+    life.tick()
+    for worker in world.workers.values():
+        worker.memory = BLOATED
+    while drains(life):
+        world.advance(1.0)
+        life.listener.turn(ticked=False)
+    life.listener.turn(ticked=False)
+    assert not [line for line in life.stream.having("worker.held") if "checks in a row" in line]

@@ -101,6 +101,11 @@ def test_urgency_is_memory_over_limit() -> None:
     assert judge(sighting(memory_bytes=300), terms(), NOW).urgency == 1.5
 
 
+def test_at_a_limit_is_not_over_it() -> None:
+    assert not judge(sighting(memory_bytes=200), terms(), NOW).is_over
+    assert not judge(sighting(memory_bytes=400), terms(), NOW).hard
+
+
 def test_held_worker_says_why_in_words() -> None:
     verdict = judge(sighting(process=info(start=EPOCH - 30)), terms(), NOW)
     assert verdict.words == "over its limit, but up for less than min_uptime (30s of 1m00s)"
@@ -111,6 +116,7 @@ def test_held_worker_says_why_in_words() -> None:
     [
         ("well", {}, True),
         ("not running", {"process": info(ProcessState.STARTING)}, False),
+        ("just settled", {"process": info(start=EPOCH - 10)}, True),
         ("not settled", {"process": info(start=EPOCH - 9)}, False),
         ("draining", {"draining": State.QUIETING}, False),
         ("quiet", {"reading": reading(quiet=True)}, False),
@@ -138,6 +144,8 @@ def test_strikes_count_checks_in_a_row_of_one_process() -> None:
     assert count(200) == 0
     assert [count(300), count(300, pid=PID + 1)] == [1, 1], "a fresh process starts anew"
     assert count(300, pid=PID + 1, start=START + 1) == 1
+    strikes.count(worker, 300, None)
+    assert strikes.of(info(pid=PID + 1, start=START + 1)) == 1, "no limit, no strike"
     strikes.keep([])
     assert strikes.of(worker) == 0
 

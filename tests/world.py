@@ -15,7 +15,7 @@ from supervisor_memkill.config import Config, PoolConfig
 from supervisor_memkill.coordination.in_process import InProcessCoordinator
 from supervisor_memkill.errors import Unknown
 from supervisor_memkill.eventlog import EventLog
-from supervisor_memkill.journal import Journal
+from supervisor_memkill.journal import Contents, Journal
 from supervisor_memkill.listener import Listener
 from supervisor_memkill.memory import ProcessTable
 from supervisor_memkill.processes import ProcessId, ProcessInfo, ProcessState, ProgramInfo
@@ -344,7 +344,7 @@ class Life:
         die_at: str = "",
         kind: type[QuietKind] = QuietKind,
         config: PoolConfig | None = None,
-        coordinate: Callable[[Mapping[str, float]], Any] | None = None,
+        coordinate: Callable[[Contents], Any] | None = None,
         **settings: Any,
     ) -> None:
         self.world = world
@@ -369,7 +369,7 @@ class Life:
             supervisord,
             surveyor,
             self.journal,
-            coordinate or (lambda ended: InProcessCoordinator(world.clock, ended)),
+            coordinate or (lambda contents: InProcessCoordinator(world.clock, contents.drain_ended_at)),
             log,
             world.clock,
             tables=lambda: WorldTable(world),

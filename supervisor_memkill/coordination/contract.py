@@ -46,6 +46,8 @@ class Holding:
 
     worker: str
     token: str
+    is_out: bool = True
+    """The worker is out of service: if the slot was lost, it is taken anew, whoever else holds one."""
 
 
 @dataclass(frozen=True)
@@ -83,12 +85,18 @@ class Cause(Enum):
     """The pool's last drain ended less than `cooldown` ago."""
     MORE_URGENT = "more_urgent"
     """Another worker that asks goes first."""
+    SETTLING = "settling"
+    """What the listeners share was lost: each must tell anew before anything is granted."""
+    NAME_TAKEN = "name_taken"
+    """Another live listener has the same name."""
 
 
 _WORDS = {
     Cause.SLOTS_TAKEN: "max_draining is reached",
     Cause.COOLDOWN: "the pool's cooldown is not over",
     Cause.MORE_URGENT: "a more urgent one goes first",
+    Cause.SETTLING: "what the listeners share was lost, and is told anew",
+    Cause.NAME_TAKEN: "another listener has the same name: set host in [memkill]",
 }
 
 
@@ -126,21 +134,43 @@ class Answer:
 
 
 @dataclass(frozen=True)
+class Published:
+    """What became of what a listener told."""
+
+    held: frozenset[str]
+    """Its tokens that hold a slot."""
+    name_is_taken: bool = False
+    """Another live listener has the same name: nothing was changed, and this one must not drain."""
+
+
+@dataclass(frozen=True)
 class PoolView:
-    """A whole pool, for people to read."""
+    """A whole pool, to be read. Workers stand under their ids, ``host/identifier/group:name``, where
+    several listeners share it."""
 
     reports: tuple[Report, ...]
-    holders: tuple[str, ...]
+    holders: tuple[str, ...] = ()
     """Workers that hold a slot."""
+    silent: frozenset[str] = frozenset()
+    """Workers whose listener was not heard of lately: they do not count as in service."""
+    min_available: int = 0
+    max_draining: int | None = None
+    """The strictest settings among the live listeners; 0 and None when there is none."""
+    drain_ended_seconds_ago: float | None = None
+    settling_seconds: float = 0.0
+    """How long nothing is granted yet, after data was lost."""
 
 
 class Coordinator(Protocol):
     """Keeps the slots of pools. Every method raises CoordinationUnknown when it does not know."""
 
+    is_shared: bool
+    """Others take part: what this listener sees must be told them at every heartbeat."""
+
     def publish(
         self, pool: str, rules: Rules, reports: Sequence[Report], holdings: Sequence[Holding]
-    ) -> frozenset[str]:
-        """Replace what this listener said of the pool, renew its slots; the tokens that hold a slot."""
+    ) -> Published:
+        """Replace what this listener said of the pool, and renew its slots."""
         ...
 
     def consider(self, pool: str, rules: Rules, request: Request) -> Answer:
@@ -151,12 +181,16 @@ class Coordinator(Protocol):
         """Take a slot, or be told why not. The token that holds one already is told so."""
         ...
 
-    def release(self, pool: str, token: str, *, drained: bool) -> None:
-        """Give the slot back; `drained` starts the pool's cooldown. A token that holds none does nothing."""
+    def release(self, pool: str, worker: str, token: str, *, drained: bool) -> None:
+        """Give the slot back, by its own token only; `drained` starts the pool's cooldown."""
         ...
 
     def view(self, pool: str) -> PoolView:
         """The whole pool."""
+        ...
+
+    def record(self, pool: str, event: str, fields: Mapping[str, str]) -> None:
+        """Leave word of one step of a drain, so that what happened can be read afterwards."""
         ...
 
     def drain_ended_at(self) -> Mapping[str, float]:

@@ -10,11 +10,21 @@ from collections.abc import Mapping, Sequence
 
 from supervisor_memkill.clock import Clock
 from supervisor_memkill.coordination import rules as judge
-from supervisor_memkill.coordination.contract import Answer, Holding, PoolView, Report, Request, Rules
+from supervisor_memkill.coordination.contract import (
+    Answer,
+    Holding,
+    PoolView,
+    Published,
+    Report,
+    Request,
+    Rules,
+)
 
 
 class InProcessCoordinator:
     """The only listener there is, so that what it publishes is all there is."""
+
+    is_shared = False
 
     def __init__(self, clock: Clock, drain_ended_at: Mapping[str, float] | None = None) -> None:
         """`drain_ended_at`: when each pool's last drain ended, on `clock`."""
@@ -25,12 +35,12 @@ class InProcessCoordinator:
 
     def publish(
         self, pool: str, rules: Rules, reports: Sequence[Report], holdings: Sequence[Holding]
-    ) -> frozenset[str]:
+    ) -> Published:
         state = self._pool(pool)
         state.asking_since = judge.asking_since(reports, state.asking_since, self._clock())
         state.reports = {report.worker: report for report in reports}
         state.slots = {holding.token: holding.worker for holding in holdings}
-        return frozenset(state.slots)
+        return Published(frozenset(state.slots))
 
     def consider(self, pool: str, rules: Rules, request: Request) -> Answer:
         return judge.answer(self._pool(pool), rules, request, self._clock())
@@ -41,7 +51,11 @@ class InProcessCoordinator:
             self._pool(pool).slots[request.token] = request.worker
         return answer
 
-    def release(self, pool: str, token: str, *, drained: bool) -> None:
+    def drain_ended(self, pool: str, seconds_ago: float) -> None:
+        """Take over when the pool's last drain ended elsewhere."""
+        self._pool(pool).drain_ended_at = self._clock() - seconds_ago
+
+    def release(self, pool: str, worker: str, token: str, *, drained: bool) -> None:
         state = self._pool(pool)
         if state.slots.pop(token, None) is not None and drained:
             state.drain_ended_at = self._clock()
@@ -49,6 +63,9 @@ class InProcessCoordinator:
     def view(self, pool: str) -> PoolView:
         state = self._pool(pool)
         return PoolView(tuple(state.reports.values()), tuple(sorted(state.slots.values())))
+
+    def record(self, pool: str, event: str, fields: Mapping[str, str]) -> None:
+        """The log says it all."""
 
     def drain_ended_at(self) -> dict[str, float]:
         """When each pool's last drain ended, for the journal."""

@@ -109,7 +109,7 @@ def test_cooldown_counts_from_the_end_of_the_last_drain(
     waiting = rules(cooldown_seconds=60.0)
     coordinator.publish(POOL, waiting, [over("a"), over("b")], [])
     assert coordinator.acquire(POOL, waiting, ask("a")).granted
-    coordinator.release(POOL, "token-a", drained=True)
+    coordinator.release(POOL, "a", "token-a", drained=True)
     clock.now += 59.0
     assert coordinator.acquire(POOL, waiting, ask("b")).refused is Cause.COOLDOWN
     restarted = InProcessCoordinator(clock, coordinator.drain_ended_at())
@@ -123,7 +123,7 @@ def test_drain_that_touched_nothing_starts_no_cooldown(coordinator: InProcessCoo
     waiting = rules(cooldown_seconds=60.0)
     coordinator.publish(POOL, waiting, [report("a"), over("b")], [])
     coordinator.acquire(POOL, waiting, ask("a", already_out=True))
-    coordinator.release(POOL, "token-a", drained=False)
+    coordinator.release(POOL, "a", "token-a", drained=False)
     assert coordinator.acquire(POOL, waiting, ask("b")).granted
 
 
@@ -132,6 +132,20 @@ def test_most_urgent_goes_first(coordinator: InProcessCoordinator) -> None:
     refused = coordinator.acquire(POOL, rules(), ask("a", 1.5))
     assert (refused.refused, refused.detail) == (Cause.MORE_URGENT, "b")
     assert coordinator.acquire(POOL, rules(), ask("b", 2.5)).granted
+
+
+def test_worker_does_not_wait_for_itself(coordinator: InProcessCoordinator) -> None:
+    """Its memory fell a little between the publishing and the request."""
+    coordinator.publish(POOL, rules(), [over("a", 2.5), report("c")], [])
+    assert coordinator.acquire(POOL, rules(), ask("a", 1.5)).granted
+
+
+def test_more_urgent_one_with_just_enough_peers_goes_first(coordinator: InProcessCoordinator) -> None:
+    coordinator.publish(POOL, rules(), [over("a", 1.5), over("b", 2.5, in_service=False)], [])
+    assert coordinator.acquire(POOL, rules(), ask("a", 1.5)).refused is Cause.TOO_FEW_IN_SERVICE
+    coordinator.publish(POOL, rules(), [over("a", 1.5), over("b", 2.5, in_service=False), report("c")], [])
+    assert coordinator.acquire(POOL, rules(2), ask("a", 1.5)).refused is Cause.TOO_FEW_IN_SERVICE
+    assert coordinator.acquire(POOL, rules(1), ask("a", 1.5)).refused is Cause.MORE_URGENT
 
 
 def test_one_that_could_not_go_itself_keeps_nobody_waiting(coordinator: InProcessCoordinator) -> None:
@@ -170,14 +184,14 @@ def test_consider_takes_nothing(coordinator: InProcessCoordinator) -> None:
 def test_release_needs_the_own_token_and_may_be_repeated(coordinator: InProcessCoordinator) -> None:
     coordinator.publish(POOL, rules(), [over("a"), report("b")], [])
     coordinator.acquire(POOL, rules(), ask("a"))
-    coordinator.release(POOL, "another", drained=True)
+    coordinator.release(POOL, "a", "another", drained=True)
     assert coordinator.view(POOL).holders == ("a",)
-    coordinator.release(POOL, "token-a", drained=True)
-    coordinator.release(POOL, "token-a", drained=True)
+    coordinator.release(POOL, "a", "token-a", drained=True)
+    coordinator.release(POOL, "a", "token-a", drained=True)
     assert coordinator.view(POOL).holders == ()
 
 
 def test_drains_from_the_journal_take_their_slots_anew(coordinator: InProcessCoordinator) -> None:
     held = coordinator.publish(POOL, rules(), [report("a"), over("b")], [Holding("a", "t1")])
-    assert held == {"t1"}
+    assert held.held == {"t1"}
     assert coordinator.acquire(POOL, rules(), ask("b")).refused is Cause.SLOTS_TAKEN

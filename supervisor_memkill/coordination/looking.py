@@ -1,0 +1,88 @@
+"""Coordination for a dry run on a fleet: what others shared is read, and nothing is written."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from supervisor_memkill.clock import Clock
+from supervisor_memkill.coordination.contract import (
+    Answer,
+    Cause,
+    Holding,
+    PoolView,
+    Published,
+    Report,
+    Request,
+    Rules,
+)
+from supervisor_memkill.coordination.in_process import InProcessCoordinator
+
+
+class Viewed(Protocol):
+    """What is looked at."""
+
+    def view(self, pool: str) -> PoolView: ...
+
+
+class LookingCoordinator:
+    """Puts what this listener sees beside what the others shared, and judges by the same rules."""
+
+    is_shared = True
+
+    def __init__(self, shared: Viewed, listener: str, clock: Clock) -> None:
+        """`listener`: this one's name, whose own workers in `shared` are older than what it sees now."""
+        self._shared = shared
+        self._own = f"{listener}/"
+        self._here = InProcessCoordinator(clock)
+        self._views: dict[str, PoolView] = {}
+
+    def publish(
+        self, pool: str, rules: Rules, reports: Sequence[Report], holdings: Sequence[Holding]
+    ) -> Published:
+        view = self._views[pool] = self._shared.view(pool)
+        others = [
+            dataclasses.replace(
+                report,
+                in_service=report.in_service and report.worker not in view.silent,
+                urgency=None if report.worker in view.silent else report.urgency,
+            )
+            for report in view.reports
+            if not report.worker.startswith(self._own)
+        ]
+        elsewhere = [Holding(worker, worker) for worker in view.holders if not worker.startswith(self._own)]
+        if view.drain_ended_seconds_ago is not None:
+            self._here.drain_ended(pool, view.drain_ended_seconds_ago)
+        return self._here.publish(pool, rules, [*reports, *others], [*holdings, *elsewhere])
+
+    def consider(self, pool: str, rules: Rules, request: Request) -> Answer:
+        return self._settled(pool, self._here.consider(pool, self._strictest(pool, rules), request))
+
+    def acquire(self, pool: str, rules: Rules, request: Request) -> Answer:
+        """Taken here only: who comes next is told that it would have to wait."""
+        return self._settled(pool, self._here.acquire(pool, self._strictest(pool, rules), request))
+
+    def release(self, pool: str, worker: str, token: str, *, drained: bool) -> None:
+        self._here.release(pool, worker, token, drained=drained)
+
+    def view(self, pool: str) -> PoolView:
+        return self._shared.view(pool)
+
+    def record(self, pool: str, event: str, fields: Mapping[str, str]) -> None:
+        """Nothing is done that could be told."""
+
+    def drain_ended_at(self) -> Mapping[str, float]:
+        return {}
+
+    def _strictest(self, pool: str, rules: Rules) -> Rules:
+        view = self._views[pool]
+        most = rules.max_draining if view.max_draining is None else min(rules.max_draining, view.max_draining)
+        least = max(rules.min_available, view.min_available)
+        return dataclasses.replace(rules, min_available=least, max_draining=most)
+
+    def _settled(self, pool: str, answer: Answer) -> Answer:
+        seconds = self._views[pool].settling_seconds
+        if seconds <= 0:
+            return answer
+        return dataclasses.replace(answer, refused=Cause.SETTLING, detail=f"{seconds:.0f}s left")

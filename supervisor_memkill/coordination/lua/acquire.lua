@@ -1,0 +1,104 @@
+-- Take a slot, or be told why not. The token that holds one already is told so.
+--
+-- KEYS: as in common.lua.
+-- ARGV[1]: JSON of listener, instance, version, known, fresh_epoch, settle, ttl, min_available,
+--   max_draining as for publish, and
+--   id, token, queues, urgency
+--   cooldown      ms
+--   hard          true: the slot is recorded though not waited for
+--   already_out   true: the worker is out of service already; nothing is waited for
+--   dry           true: say what would be answered, and change nothing
+-- Returns JSON of
+--   refused       the cause, absent when the slot is held
+--   detail        the workers that drain, the one that goes first, or the seconds that are left
+--   others, min_available, draining
+--   epoch, seq, at
+
+local request = cjson.decode(ARGV[1])
+local now = clock()
+local meta, lost = load_meta(now, request)
+local slots = load_slots(meta, now, request)
+local least, most = strictest(meta, request, now)
+local others = others_in_service(meta, slots, request.id, request.queues, now)
+
+local holders, draining = {}, 0
+for id, slot in pairs(slots) do
+  if slot.token ~= request.token then
+    draining = draining + 1
+    holders[draining] = id
+  end
+end
+table.sort(holders)
+
+-- Whether this worker's listener told of it of late; and what it works on.
+local function heard_of(id)
+  local text = redis.call('HGET', KEYS[1], 'w:' .. id)
+  local worker = text and cjson.decode(text) or nil
+  return worker and worker['until_after'] and worker.seen + worker.until_after >= now and worker or nil
+end
+
+-- Whether it waits for nothing but its turn: one that could not go itself keeps nobody waiting.
+local function could_go(id)
+  if id == request.id or slots[id] then return false end
+  local worker = heard_of(id)
+  return worker and others_in_service(meta, slots, id, worker.queues, now) >= least
+end
+
+local function goes_before()
+  local since = tonumber(redis.call('ZSCORE', KEYS[4], request.id) or now)
+  local is_patient = now - since < PATIENCE
+  -- First those that waited for too long, by age.
+  local limit = is_patient and now - PATIENCE or since
+  for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[4], '-inf', string.format('%.0f', limit), 'LIMIT', 0, 20)) do
+    local waited = tonumber(redis.call('ZSCORE', KEYS[4], id))
+    if (is_patient or waited < since or (waited == since and id < request.id)) and could_go(id) then return id end
+  end
+  if not is_patient then return nil end
+  -- Then the most urgent; among equals the one that asked first.
+  local found = redis.call('ZREVRANGEBYSCORE', KEYS[3], '+inf', request.urgency, 'WITHSCORES', 'LIMIT', 0, 50)
+  local best, best_urgency, best_since
+  for index = 1, #found, 2 do
+    local id, urgency = found[index], tonumber(found[index + 1])
+    if best and urgency < best_urgency then break end
+    local waited = tonumber(redis.call('ZSCORE', KEYS[4], id) or now)
+    local is_before = urgency > request.urgency or waited < since or (waited == since and id < request.id)
+    if is_before and could_go(id) then
+      if not best or waited < best_since or (waited == best_since and id < best) then
+        best, best_urgency, best_since = id, urgency, waited
+      end
+    end
+  end
+  return best
+end
+
+local function judge()
+  local slot = slots[request.id]
+  if (slot and slot.token == request.token) or request.already_out then return nil, '' end
+  if is_taken(request, now) then return 'name_taken', request.listener end
+  if now < meta.settle then return 'settling', math.ceil((meta.settle - now) / 1000) .. 's left' end
+  if not request.hard and draining >= most then return 'slots_taken', table.concat(holders, ', ') end
+  if others < least then return 'too_few_in_service', '' end
+  if request.hard then return nil, '' end
+  local ended = now - meta.released
+  if meta.released > 0 and ended < request.cooldown then
+    return 'cooldown', math.ceil((request.cooldown - ended) / 1000) .. 's left'
+  end
+  local first = goes_before()
+  if first then return 'more_urgent', first end
+  return nil, ''
+end
+
+local refused, detail = judge()
+if not request.dry then
+  if not refused then
+    local slot = slots[request.id]
+    if not (slot and slot.token == request.token) then
+      put_slot(meta, slots, request.id, {token = request.token, since = now, renewed = now, expires = now + request.ttl})
+    end
+  end
+  save_meta(meta, now)
+end
+return cjson.encode({
+  refused = refused, detail = detail, others = others, min_available = least, draining = draining,
+  lost = lost and true or false, epoch = meta.epoch, seq = meta.seq, at = meta.at,
+})

@@ -1,0 +1,153 @@
+-- What the scripts share; it is put before each of them.
+--
+-- One pool is four keys of one hash tag, none with a TTL:
+--   KEYS[1]  PREFIX:{POOL}       hash
+--     meta           what the pool as a whole is: see load_meta
+--     w:<worker id>  JSON, as its listener told it, with "seen" (ms)
+--     s:<worker id>  JSON of the slot that it holds: token, since, renewed, expires (ms)
+--     l:<listener>   JSON: instance, until (ms), workers
+--   KEYS[2]  PREFIX:{POOL}:up    sorted set of the workers in service; see up_score
+--   KEYS[3]  PREFIX:{POOL}:ask   sorted set of the workers that ask, by urgency
+--   KEYS[4]  PREFIX:{POOL}:wait  the same by the time (ms) since which they ask
+-- The sorted sets hold nothing that the hash does not: they spare reading all of it. Were one of them
+-- lost, fewer workers would count as in service, and the next heartbeats would make it anew.
+--
+-- Times are milliseconds of this Redis's clock.
+
+local SPAN = 4398046511104 -- 2^42 ms, the year 2109; a double counts exactly to 2^53
+local PATIENCE = 1800000 -- as PATIENCE_SECONDS in rules.py
+local CLOCK_SLACK = 1000 -- TIME may be set back a little by whoever keeps it right
+
+local function clock()
+  local time = redis.call('TIME')
+  return tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+end
+
+-- epoch: new whenever data was lost. seq: counts writes. at: the last write. settle: nothing is granted
+-- before. released: when the last drain ended. rules: "least/most" to the time until which a live
+-- listener holds to them. sigs: the sets of queues that are known, each as one text. slots: worker ids.
+local function load_meta(now, request)
+  local text = redis.call('HGET', KEYS[1], 'meta')
+  local meta = text and cjson.decode(text) or nil
+  local known = request.known
+  local lost = not meta or now < meta.at - CLOCK_SLACK
+    or (known and (known.at > meta.at or (known.epoch == meta.epoch and known.seq > meta.seq)))
+  meta = meta or {version = request.version, rules = {}, sigs = {}, slots = {}, released = 0}
+  if lost then
+    meta.epoch, meta.seq, meta.settle = request.fresh_epoch, 0, now + request.settle
+    meta.released = math.min(meta.released, now)
+    -- Who is in service and who asks is told anew by every listener until then.
+    if not request.dry then redis.call('DEL', KEYS[2], KEYS[3], KEYS[4]) end
+  end
+  return meta, lost
+end
+
+local function save_meta(meta, now)
+  meta.seq, meta.at = meta.seq + 1, now
+  redis.call('HSET', KEYS[1], 'meta', cjson.encode(meta))
+end
+
+-- The slots that are taken, by worker id; those that expired are dropped for good.
+local function load_slots(meta, now, request)
+  local slots, kept = {}, {}
+  for _, id in ipairs(meta.slots) do
+    local text = redis.call('HGET', KEYS[1], 's:' .. id)
+    local slot = text and cjson.decode(text) or nil
+    -- A lease that began in the future was given before the clock was set back.
+    if slot and slot.expires > now and slot.renewed <= now + CLOCK_SLACK then
+      slots[id] = slot
+      kept[#kept + 1] = id
+    elseif text and not request.dry then
+      redis.call('HDEL', KEYS[1], 's:' .. id)
+    end
+  end
+  meta.slots = kept
+  return slots
+end
+
+local function put_slot(meta, slots, id, slot)
+  if not slots[id] then meta.slots[#meta.slots + 1] = id end
+  slots[id] = slot
+  redis.call('HSET', KEYS[1], 's:' .. id, cjson.encode(slot))
+end
+
+local function drop_slot(meta, slots, id)
+  slots[id] = nil
+  redis.call('HDEL', KEYS[1], 's:' .. id)
+  local kept = {}
+  for _, other in ipairs(meta.slots) do
+    if other ~= id then kept[#kept + 1] = other end
+  end
+  meta.slots = kept
+end
+
+-- Sets of queues are few, so each has a number, and the workers in service stand in one sorted set:
+-- first by the number of their set, then by the time until which they count.
+local function sig_index(meta, sig)
+  for index, other in ipairs(meta.sigs) do
+    if other == sig then return index end
+  end
+  meta.sigs[#meta.sigs + 1] = sig
+  return #meta.sigs
+end
+
+local function up_score(index, till)
+  return string.format('%.0f', index * SPAN + till)
+end
+
+local function queues_of(sig)
+  local queues = {}
+  for queue in string.gmatch(sig, '[^\n]+') do queues[queue] = true end
+  return queues
+end
+
+local function covers(sig, wanted)
+  local queues = queues_of(sig)
+  for queue in pairs(wanted) do
+    if not queues[queue] then return false end
+  end
+  return true
+end
+
+-- Workers other than `id`, and without a slot, that would take the jobs of these queues now.
+local function others_in_service(meta, slots, id, sig, now)
+  local wanted, count, covered = queues_of(sig), 0, {}
+  for index, other in ipairs(meta.sigs) do
+    if covers(other, wanted) then
+      covered[index] = true
+      count = count + redis.call('ZCOUNT', KEYS[2], up_score(index, now), up_score(index, SPAN - 1))
+    end
+  end
+  local function leave_out(worker)
+    local score = tonumber(redis.call('ZSCORE', KEYS[2], worker) or '')
+    if not score then return end
+    local index = math.floor(score / SPAN)
+    if covered[index] and score - index * SPAN >= now then count = count - 1 end
+  end
+  leave_out(id)
+  for holder in pairs(slots) do
+    if holder ~= id then leave_out(holder) end
+  end
+  return count
+end
+
+-- The strictest rules among the live listeners.
+local function strictest(meta, request, now)
+  local least, most = request.min_available, request.max_draining
+  for rules, till in pairs(meta.rules) do
+    local l, m = string.match(rules, '^(%d+)/(%d+)$')
+    if till < now then
+      meta.rules[rules] = nil
+    else
+      least, most = math.max(least, tonumber(l)), math.min(most, tonumber(m))
+    end
+  end
+  return least, most
+end
+
+-- Another listener that lives under the same name.
+local function is_taken(request, now)
+  local text = redis.call('HGET', KEYS[1], 'l:' .. request.listener)
+  local other = text and cjson.decode(text) or nil
+  return other and other.instance ~= request.instance and other['until'] > now, other
+end

@@ -1,0 +1,82 @@
+-- Say what one listener sees of its workers, and renew the slots that it holds.
+--
+-- KEYS: as in common.lua.
+-- ARGV[1]: JSON of
+--   listener, instance   its name, and which of its lives this is
+--   version              of this protocol
+--   known                what it saw last: epoch, seq, at; absent at first
+--   fresh_epoch, settle  in case data was lost: the new epoch, and how long nothing is granted (ms)
+--   fresh, ttl           how long its word counts, how long a slot lasts (ms)
+--   min_available, max_draining
+--   workers              list of {id, JSON of the worker, 1 if in service, queues, urgency or -1}
+--   holdings             list of {id, token, 1 if the worker is out of service}
+-- Returns JSON of
+--   taken                another listener lives under this name: nothing was changed
+--   held                 the tokens that hold a slot
+--   lost                 data was lost: nothing is granted for a while
+--   epoch, seq, at       to be known the next time
+
+local request = cjson.decode(ARGV[1])
+local now = clock()
+
+local taken, before = is_taken(request, now)
+if taken then return cjson.encode({taken = true, held = {}}) end
+
+local meta, lost = load_meta(now, request)
+local slots = load_slots(meta, now, request)
+meta.rules[request.min_available .. '/' .. request.max_draining] = now + request.fresh
+
+local function forget(id)
+  redis.call('HDEL', KEYS[1], 'w:' .. id)
+  redis.call('ZREM', KEYS[2], id)
+  redis.call('ZREM', KEYS[3], id)
+  redis.call('ZREM', KEYS[4], id)
+end
+
+local present, ids = {}, {}
+for _, worker in ipairs(request.workers) do
+  local id, text, is_up, sig, urgency = unpack(worker)
+  present[id] = true
+  ids[#ids + 1] = id
+  redis.call('HSET', KEYS[1], 'w:' .. id, string.sub(text, 1, -2) .. ',"seen":' .. string.format('%.0f', now) .. '}')
+  if is_up == 1 then
+    redis.call('ZADD', KEYS[2], up_score(sig_index(meta, sig), now + request.fresh), id)
+  else
+    redis.call('ZREM', KEYS[2], id)
+  end
+  if urgency >= 0 then
+    redis.call('ZADD', KEYS[3], urgency, id)
+    redis.call('ZADD', KEYS[4], 'NX', string.format('%.0f', now), id)
+  else
+    redis.call('ZREM', KEYS[3], id)
+    redis.call('ZREM', KEYS[4], id)
+  end
+end
+for _, id in ipairs(before and before.workers or {}) do
+  if not present[id] then forget(id) end
+end
+redis.call('HSET', KEYS[1], 'l:' .. request.listener, cjson.encode({
+  instance = request.instance, ['until'] = now + request.fresh, workers = ids, version = request.version,
+}))
+
+local held = {}
+for _, holding in ipairs(request.holdings) do
+  local id, token, is_out = unpack(holding)
+  local slot = slots[id]
+  if slot and slot.token == token then
+    slot.renewed, slot.expires = now, now + request.ttl
+    put_slot(meta, slots, id, slot)
+    held[#held + 1] = token
+  elseif is_out == 1 then
+    -- It lost its slot, with this Redis's data or by being away too long; but its worker is out of
+    -- service already, and only finishing brings it back. This is a new slot, not the old one revived.
+    put_slot(meta, slots, id, {token = token, since = now, renewed = now, expires = now + request.ttl})
+    held[#held + 1] = token
+  end
+end
+
+save_meta(meta, now)
+return cjson.encode({
+  taken = false, held = held, lost = lost and true or false,
+  epoch = meta.epoch, seq = meta.seq, at = meta.at,
+})

@@ -1,0 +1,249 @@
+"""Coordination through Redis: the same rules for any number of hosts, on Redis's clock.
+
+What is kept there, and why, stands in ``lua/common.lua``. Each call is one round trip, and may be
+repeated with the same effect. What was last seen goes into every call, so that data that was lost, or
+fell back on an older copy, is noticed: nothing is granted then until every listener told anew.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from importlib import resources
+from typing import Any
+
+from supervisor_memkill.coordination.contract import (
+    Answer,
+    Cause,
+    CoordinationUnknown,
+    Holding,
+    PoolView,
+    Published,
+    Report,
+    Request,
+    Rules,
+)
+from supervisor_memkill.errors import MemkillError
+from supervisor_memkill.workers.asking import ask
+
+VERSION = 1
+"""Of the protocol. It stands in the data: listeners of different versions must see each other."""
+FRESH_HEARTBEATS = 3
+"""A worker whose listener was silent for so many heartbeats is not in service."""
+EVENTS_KEPT = 1000
+"""About so many entries of a pool's stream of events."""
+
+
+class RedisCoordinator:
+    """One listener's side of the pools that it shares with others."""
+
+    is_shared = True
+
+    def __init__(
+        self,
+        redis: Callable[[], Any],
+        listener: str,
+        instance: str,
+        *,
+        prefix: str,
+        heartbeat_seconds: float,
+        slot_ttl_seconds: float,
+        settle_seconds: float | None = None,
+    ) -> None:
+        """`redis` makes the client on first use.
+
+        `listener` is this listener's name among all, ``host/identifier``; `instance` is random, and kept
+        in the journal, so that a restarted listener is known again. `settle_seconds`: how long nothing
+        is granted after data was lost; by default as long as a slot lasts, so that none of before can
+        be held any more.
+        """
+        self._redis = redis
+        self._listener = listener
+        self._instance = instance
+        self._prefix = prefix
+        self._fresh_ms = _ms(FRESH_HEARTBEATS * heartbeat_seconds)
+        self._ttl_ms = _ms(slot_ttl_seconds)
+        self._settle_ms = _ms(slot_ttl_seconds if settle_seconds is None else settle_seconds)
+        self._known: dict[str, Mapping[str, Any]] = {}
+        self._scripts: dict[str, Any] = {}
+
+    def publish(
+        self, pool: str, rules: Rules, reports: Sequence[Report], holdings: Sequence[Holding]
+    ) -> Published:
+        found = self._run(
+            "publish",
+            pool,
+            **_rules(rules),
+            fresh=self._fresh_ms,
+            workers=[self._worker(report) for report in reports],
+            holdings=[[self._id(one.worker), one.token, int(one.is_out)] for one in holdings],
+        )
+        return Published(frozenset(found["held"]), found["taken"])
+
+    def consider(self, pool: str, rules: Rules, request: Request) -> Answer:
+        return self._acquire(pool, rules, request, dry=True)
+
+    def acquire(self, pool: str, rules: Rules, request: Request) -> Answer:
+        return self._acquire(pool, rules, request, dry=False)
+
+    def _acquire(self, pool: str, rules: Rules, request: Request, *, dry: bool) -> Answer:
+        found = self._run(
+            "acquire",
+            pool,
+            dry=dry,
+            **_rules(rules),
+            cooldown=_ms(rules.cooldown_seconds),
+            id=self._id(request.worker),
+            token=request.token,
+            queues=_signature(request.queues),
+            urgency=request.urgency,
+            hard=request.hard,
+            already_out=request.already_out,
+        )
+        refused = Cause(found["refused"]) if "refused" in found else None
+        return Answer(
+            refused, found["others"], found["min_available"], found["draining"], found.get("detail", "")
+        )
+
+    def release(self, pool: str, worker: str, token: str, *, drained: bool) -> None:
+        self._run("release", pool, id=self._id(worker), token=token, drained=drained)
+
+    def view(self, pool: str) -> PoolView:
+        (seconds, microseconds), fields = self._ask(lambda redis: self._read(redis, pool))
+        try:
+            return _view(fields, int(seconds) * 1000 + int(microseconds) // 1000)
+        except (TypeError, ValueError, KeyError, AttributeError) as error:
+            raise CoordinationUnknown(f"Redis: what stands there is not understood: {error}") from error
+
+    def _read(self, redis: Any, pool: str) -> Any:
+        pipe = redis.pipeline(transaction=False)
+        pipe.time()
+        pipe.hgetall(self._keys(pool)[0])
+        return pipe.execute()
+
+    def record(self, pool: str, event: str, fields: Mapping[str, str]) -> None:
+        entry = {"event": event, "host": self._listener, **fields}
+        key = f"{self._keys(pool)[0]}:events"
+        self._ask(lambda redis: redis.xadd(key, entry, maxlen=EVENTS_KEPT, approximate=True))
+
+    def drain_ended_at(self) -> Mapping[str, float]:
+        return {}
+
+    def _run(self, script: str, pool: str, **values: Any) -> dict[str, Any]:
+        """Run one script; what it answered. Raises CoordinationUnknown."""
+        request = {
+            "listener": self._listener,
+            "instance": self._instance,
+            "version": VERSION,
+            "fresh_epoch": secrets.token_hex(8),
+            "settle": self._settle_ms,
+            "ttl": self._ttl_ms,
+            **values,
+        }
+        if pool in self._known:
+            request["known"] = self._known[pool]
+        text = json.dumps(request, separators=(",", ":"))
+        answer = self._ask(lambda redis: self._script(redis, script)(keys=self._keys(pool), args=[text]))
+        try:
+            found: dict[str, Any] = json.loads(answer)
+            if "epoch" in found and not values.get("dry"):
+                self._known[pool] = {key: found[key] for key in ("epoch", "seq", "at")}
+        except (TypeError, ValueError, KeyError) as error:
+            raise CoordinationUnknown(f"Redis: what it answered is not understood: {error}") from error
+        return found
+
+    def _script(self, redis: Any, name: str) -> Any:
+        if name not in self._scripts:
+            folder = resources.files("supervisor_memkill.coordination") / "lua"
+            text = "\n".join((folder / f"{part}.lua").read_text() for part in ("common", name))
+            # EVALSHA, and EVAL when Redis does not know it (any more).
+            self._scripts[name] = redis.register_script(text)
+        return self._scripts[name]
+
+    def _ask(self, question: Callable[[Any], Any]) -> Any:
+        try:
+            return ask(self._redis, question)
+        except MemkillError as error:
+            raise CoordinationUnknown(str(error)) from error
+
+    def _keys(self, pool: str) -> list[str]:
+        # POOL in literal braces: a pool is one slot of a cluster.
+        key = f"{self._prefix}:{{{pool}}}"
+        return [key, f"{key}:up", f"{key}:ask", f"{key}:wait"]
+
+    def _id(self, worker: str) -> str:
+        return f"{self._listener}/{worker}"
+
+    def _worker(self, report: Report) -> list[Any]:
+        signature = _signature(report.queues)
+        host = self._listener.partition("/")[0]
+        values = {
+            "host": host,
+            "program": report.worker,
+            "pid": report.pid,
+            "start": report.start,
+            "memory": report.memory_bytes,
+            "limit": report.limit_bytes,
+            "in_service": report.in_service,
+            "state": report.state,
+            "busy": report.busy,
+            "urgency": report.urgency,
+            "queues": signature,
+            "instance": self._instance,
+            "until_after": self._fresh_ms,
+        }
+        text = json.dumps(values, separators=(",", ":"))
+        urgency = -1 if report.urgency is None else report.urgency
+        return [self._id(report.worker), text, int(report.in_service), signature, urgency]
+
+
+def _ms(seconds: float) -> int:
+    return round(seconds * 1000)
+
+
+def _rules(rules: Rules) -> dict[str, int]:
+    return {"min_available": rules.min_available, "max_draining": rules.max_draining}
+
+
+def _signature(queues: frozenset[str]) -> str:
+    """A set of queues as one text, the same for the same set."""
+    return "\n".join(sorted(queues))
+
+
+def _view(fields: Mapping[str, str], now_ms: int) -> PoolView:
+    meta = json.loads(fields.get("meta", "{}"))
+    workers = {name[2:]: json.loads(text) for name, text in fields.items() if name.startswith("w:")}
+    slots = {name[2:]: json.loads(text) for name, text in fields.items() if name.startswith("s:")}
+    rules = [
+        tuple(map(int, pair.split("/")))
+        for pair, till in dict(meta.get("rules") or {}).items()
+        if till >= now_ms
+    ]
+    released = meta.get("released") or None
+    return PoolView(
+        reports=tuple(_report(name, values) for name, values in sorted(workers.items())),
+        holders=tuple(sorted(name for name, slot in slots.items() if slot["expires"] > now_ms)),
+        silent=frozenset(
+            name for name, values in workers.items() if values["seen"] + values["until_after"] < now_ms
+        ),
+        min_available=max((least for least, _ in rules), default=0),
+        max_draining=min((most for _, most in rules), default=None),
+        drain_ended_seconds_ago=None if released is None else max(0, now_ms - released) / 1000,
+        settling_seconds=max(0, meta.get("settle", 0) - now_ms) / 1000,
+    )
+
+
+def _report(name: str, values: Mapping[str, Any]) -> Report:
+    return Report(
+        worker=name,
+        pid=values["pid"],
+        start=values["start"],
+        memory_bytes=values["memory"],
+        limit_bytes=values["limit"],
+        in_service=values["in_service"],
+        state=values["state"],
+        busy=values["busy"],
+        urgency=values["urgency"],
+        queues=frozenset(values["queues"].split("\n")) - {""},
+    )
