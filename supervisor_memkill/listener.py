@@ -169,11 +169,11 @@ class Listener:
     def _guarded(self, name: str) -> Iterator[None]:
         """What goes wrong with one worker or pool is logged under its name and stops no other.
 
-        supervisord and the journal serve all: their errors end the turn.
+        supervisord, the journal and the coordinator serve all: their errors go further.
         """
         try:
             yield
-        except (SupervisordError, JournalError):
+        except (SupervisordError, JournalError, CoordinationUnknown):
             raise
         except Exception as error:  # noqa: BLE001 - a listener that dies leaves workers quiet
             self._log.changed(
@@ -196,22 +196,23 @@ class Listener:
         contents = self._ledger.contents
         survey = self._surveyor.check(contents) if counts else self._surveyor.look(contents)
         self._say_notes(survey)
-        for pool in survey.pools:
-            if self.ended:
-                return
-            with self._guarded(f"pool {pool.pool.name}"):
-                self._check_pool(drainer, pool, counts=counts)
+        try:
+            for pool in survey.pools:
+                if self.ended:
+                    return
+                with self._guarded(f"pool {pool.pool.name}"):
+                    self._check_pool(drainer, pool, counts=counts)
+        except CoordinationUnknown as error:
+            # One coordinator serves all pools: the others would only wait for the same time limit.
+            self._away["coordination"].away(error)
+            self._check_soon()
 
     def _check_pool(self, drainer: Drainer, survey: PoolSurvey, *, counts: bool) -> None:
         if survey.failure is not None:
             raise survey.failure
         self._say_hints(survey)
-        try:
-            drainer.publish(survey)
-            self._begin_what_may(drainer, survey, counts=counts)
-        except CoordinationUnknown as error:
-            self._away["coordination"].away(error)
-            self._check_soon()
+        drainer.publish(survey)
+        self._begin_what_may(drainer, survey, counts=counts)
 
     def _begin_what_may(self, drainer: Drainer, survey: PoolSurvey, *, counts: bool) -> None:
         pool, coordinator = survey.pool, self._coordinator

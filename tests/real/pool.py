@@ -9,6 +9,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from supervisor_memkill import journal
 from supervisor_memkill.drain import Drain, State
@@ -68,7 +69,7 @@ class LeakyPool:
         self.died = directory / "died"
         self._hold = directory / "hold"
         self._jobs: set[str] = set()
-        self._worker_settings = {"stopwaitsecs": 30, **(worker or {})}
+        self._worker_settings: dict[str, Any] = {"stopwaitsecs": 30, **(worker or {})}
         self._commands = {
             name: wrap(self.leaky, name, self._worker_command(name, worker_options)) for name in self.names
         }
@@ -206,7 +207,7 @@ class LeakyPool:
         is missed. Those that were killed count on.
         """
         serving: set[int] = set()
-        counts = []
+        counts: list[int] = []
         for word, pid in self._facts():
             _follow(serving, word, pid)
             if counts or len(serving) == len(self.names):

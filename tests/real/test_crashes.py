@@ -68,9 +68,7 @@ def test_killed_at_any_place_the_drain_goes_on(start_pool: StartPool, kind: str,
 
 
 @pytest.mark.parametrize(("kind", "state"), CASES)
-def test_killed_while_a_state_lasts_the_drain_goes_on(
-    start_pool: StartPool, kind: str, state: State
-) -> None:
+def test_killed_while_a_state_lasts_the_drain_goes_on(start_pool: StartPool, kind: str, state: State) -> None:
     gate = GATE if (kind, state) == ("custom", State.STOPPING) else {}
     pool = start_pool(kind, main={"poll_interval": "500ms"}, pool=gate)
     worker = hold_in(pool, state)
