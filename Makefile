@@ -1,7 +1,7 @@
 # make demo: what it does, in about a minute, on throwaway workers
 # make test: every check and test
 # make check: the checks alone (ruff, mypy)
-# make benchmark: the cost of one check, beside memmon's
+# make benchmark: the cost of one check, beside memmon's, and of coordination to Redis
 
 VENV = .venv
 # Debian 12 and Ubuntu 24.04 ship supervisor 4.2.5, which needs a setuptools that still has pkg_resources.
@@ -25,6 +25,7 @@ check: test-venvs
 
 benchmark: test-venvs
 	$(VENV)-test/bin/python -m tests.benchmark
+	$(VENV)-test/bin/python -m tests.benchmark_redis
 
 venv:
 	@scripts/make-venv $(VENV) -e .

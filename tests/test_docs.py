@@ -107,14 +107,15 @@ SAID_IN_WORDS = {
 def test_kinds_are_those_of_the_code(readme: nodes.document) -> None:
     text = README.read_text()
     assert all(f"**{kind}**" in text for kind in BUILT_IN)
-    (row,) = [row for row in tables(readme)["[memkill:NAME], a pool of workers that can stand in for each other"]
-              if row[0] == "worker"]
+    pool_keys = tables(readme)["[memkill:NAME], a pool of workers that can stand in for each other"]
+    (row,) = [row for row in pool_keys if row[0] == "worker"]
     assert all(kind in row[2] for kind in BUILT_IN)
 
 
 def test_log_events_are_those_of_the_code(readme: nodes.document) -> None:
     states = {f"drain.{state.value}" for state in State}
-    outages = {f"{name}.{word}" for name in ("supervisord", "journal", "coordination") for word in ("away", "back")}
+    needed = ("supervisord", "journal", "coordination")
+    outages = {f"{name}.{word}" for name in needed for word in ("away", "back")}
     said = set(re.findall(r'"([a-z_]+(?:\.[a-z_]+)?)"', SOURCES)) | states | outages
     said.add("drain.start_failed")  # made of the action's name
     rows = tables(readme)["Events worth an alert, or a thought"]
@@ -188,7 +189,7 @@ def test_commented_option_of_an_example_is_one_with_its_default(path: Path) -> N
     (pool,) = load(path).pools
     options = {**config.GLOBAL_KEYS, **config.POOL_KEYS, **load_kind(pool.worker).options}
     found = re.findall(r"^; (\w+) = *(.*?) *(?:;.*)?$", path.read_text(), re.MULTILINE)
-    assert path.name == "memkill.conf" or len(found) > 3
+    assert path.name in ("memkill.conf", "fleet.conf") or len(found) > 3
     for key, value in found:
         if key in ("environment", "autorestart", "quiet_command", "busy_command"):
             continue
@@ -199,7 +200,7 @@ def test_commented_option_of_an_example_is_one_with_its_default(path: Path) -> N
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: str(path.name))
 def test_example_of_a_kind_shows_every_option_that_the_kind_can_use(path: Path) -> None:
-    if path.name == "memkill.conf":
+    if path.name in ("memkill.conf", "fleet.conf"):
         keys: set[str] = set(config.GLOBAL_KEYS)
     else:
         (pool,) = load(path).pools

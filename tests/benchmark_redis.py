@@ -1,0 +1,109 @@
+"""What coordination costs Redis, by the size of the pool.
+
+``python -m tests.benchmark_redis [WORKERS ...]``; by default 100, 1000 and 10000 workers in one pool,
+20 to a listener. Times are Redis's own (INFO commandstats), so they hold no network and no Python.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from supervisor_memkill.coordination.contract import Report, Request, Rules
+from supervisor_memkill.coordination.redis import RedisCoordinator
+from supervisor_memkill.units import format_size
+from tests.builders import report
+from tests.harness import RealRedis
+
+RULES = Rules(min_available=1, max_draining=1, cooldown_seconds=0.0)
+QUEUES = frozenset({"default", "mail"})
+WORKERS_EACH = 20
+HEARTBEAT_SECONDS = 10
+SHARE = 0.05
+
+
+def main(sizes: list[int]) -> None:
+    here = Path(tempfile.mkdtemp(prefix="mk"))
+    server = RealRedis(here)
+    server.start()
+    try:
+        print("cost to Redis        publish of 20    acquire, refused    acquire, granted    memory of the pool")
+        publish = [measure(server.client(), size) for size in sizes][-1]
+    finally:
+        server.stop()
+        shutil.rmtree(here, ignore_errors=True)
+    hosts = SHARE * HEARTBEAT_SECONDS * 1000 / publish
+    print(f"at a heartbeat of {HEARTBEAT_SECONDS}s, {SHARE:.0%} of one Redis carries about {hosts:.0f} listeners")
+
+
+def measure(client: Any, size: int) -> float:
+    """Prints one line; milliseconds of one publish."""
+    client.flushall()
+    listeners = [coordinator(client, number) for number in range(max(1, size // WORKERS_EACH))]
+    for number, listener in enumerate(listeners):
+        listener.publish("pool", RULES, reports(number), [])
+    client.config_resetstat()
+    before = client.info("stats")["total_net_input_bytes"]
+    sample = listeners[:50]
+    for number, listener in enumerate(sample):
+        listener.publish("pool", RULES, reports(number), [])
+    publish = milliseconds(client)
+    received = (client.info("stats")["total_net_input_bytes"] - before) / len(sample)
+    client.config_resetstat()
+    for number in range(100):
+        refused = listeners[0].acquire("pool", RULES, request(f"a{number}", urgency=1.01))
+        assert size <= WORKERS_EACH or not refused.granted
+    refusing = milliseconds(client)
+    client.config_resetstat()
+    for number in range(100):
+        assert listeners[-1].acquire("pool", RULES, request(f"b{number}", urgency=9.0)).granted
+        listeners[-1].release("pool", "jobs:1", f"b{number}", drained=False)
+    granting = milliseconds(client)
+    keys = ["t:{pool}", *(f"t:{{pool}}:{part}" for part in ("up", "ask", "wait"))]
+    memory = sum(client.memory_usage(key) or 0 for key in keys)
+    print(
+        f"{size:6} workers   {publish:10.3f} ms   {refusing:14.3f} ms   {granting:14.3f} ms   {format_size(memory):>12}"
+        f"   ({received / 1024:.1f} KB a heartbeat)"
+    )
+    return publish
+
+
+def coordinator(client: Any, number: int) -> RedisCoordinator:
+    return RedisCoordinator(
+        lambda: client,
+        f"host{number}/supervisor",
+        "benchmark",
+        prefix="t",
+        heartbeat_seconds=600,
+        slot_ttl_seconds=3600,
+        settle_seconds=0,
+    )
+
+
+def reports(number: int) -> list[Report]:
+    """20 workers, half of them over their limit and asking."""
+    return [
+        report(
+            f"jobs:{index}",
+            queues=QUEUES,
+            busy=3,
+            urgency=1.1 + index / 100 + number / 100_000 if index % 2 else None,
+        )
+        for index in range(WORKERS_EACH)
+    ]
+
+
+def request(token: str, urgency: float) -> Request:
+    return Request("jobs:1", token, urgency, QUEUES)
+
+
+def milliseconds(client: Any) -> float:
+    """Per script, as Redis measured it. A release counts with its acquire."""
+    return float(client.info("commandstats")["cmdstat_evalsha"]["usec_per_call"]) / 1000
+
+
+if __name__ == "__main__":
+    main([int(word) for word in sys.argv[1:]] or [100, 1000, 10_000])
