@@ -7,11 +7,11 @@ import dataclasses
 import secrets
 from collections.abc import Callable, Mapping
 
-from supervisor_memkill import drain as core
 from supervisor_memkill.clock import Clock
 from supervisor_memkill.config import Config
 from supervisor_memkill.coordination.contract import Answer, CoordinationUnknown, Coordinator
-from supervisor_memkill.drain import Action, Drain, Plan, Seen, State
+from supervisor_memkill.decision import Plan, Seen, Step, decide
+from supervisor_memkill.drain import OVER, TAKES_OUT, Action, Drain, State, acknowledge
 from supervisor_memkill.errors import Unknown
 from supervisor_memkill.eventlog import EventLog
 from supervisor_memkill.hands import Hands
@@ -117,16 +117,16 @@ class Drainer:
         seen = self._observe(drain)
         if seen.reading is not None:
             drain = dataclasses.replace(drain, note=seen.reading.note)
-        step = core.decide(drain, seen, plan, self._clock())
+        step = decide(drain, seen, plan, self._clock())
         if step.wants_answer:
             seen = dataclasses.replace(seen, asked=True, answer=self._ask(drain))
-            step = core.decide(drain, seen, plan, self._clock())
-        if step.drain.state in core.OVER:
+            step = decide(drain, seen, plan, self._clock())
+        if step.drain.state in OVER:
             self._finish(drain, step.drain, step.cause)
             return
         if step.action is Action.STOP:
             step = dataclasses.replace(step, drain=self._with_tree(step.drain))
-        takes_out = step.action in core.TAKES_OUT
+        takes_out = step.action in TAKES_OUT
         if not self._ledger.put(step.drain, must=takes_out) and takes_out:
             return
         self._say_step(drain, step, seen)
@@ -215,8 +215,8 @@ class Drainer:
         self._at(f"{drain.state.value}.acted")
         if note is not None:
             drain = dataclasses.replace(drain, note=note)
-        drain = core.acknowledge(drain, action, outcome, self._clock())
-        if drain.state in core.OVER:
+        drain = acknowledge(drain, action, outcome, self._clock())
+        if drain.state in OVER:
             self._finish(self._ledger.drains[drain.worker], drain, f"{action.value} {outcome.value}")
         else:
             self._ledger.put(drain, must=False)
@@ -265,7 +265,7 @@ class Drainer:
 
     # --- say ------------------------------------------------------------------------------------
 
-    def _say_step(self, before: Drain, step: core.Step, seen: Seen) -> None:
+    def _say_step(self, before: Drain, step: Step, seen: Seen) -> None:
         drain = step.drain
         if drain.state is not before.state:
             self._log.info(

@@ -6,7 +6,8 @@ import enum
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from supervisor_memkill.drain import State, is_protected
+from supervisor_memkill.decision import is_protected
+from supervisor_memkill.drain import State
 from supervisor_memkill.processes import ProcessInfo, ProcessState
 from supervisor_memkill.units import format_duration, format_size
 from supervisor_memkill.workers.contract import Reading

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from supervisor_memkill.coordination.contract import Answer, Cause, Report
-from supervisor_memkill.drain import Drain, Plan, State
+from supervisor_memkill.decision import Plan
+from supervisor_memkill.drain import Drain, State
 from supervisor_memkill.processes import ProcessInfo, ProcessState
 from supervisor_memkill.workers.contract import Reading, Traits
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from supervisor_memkill.coordination.contract import Cause
+from supervisor_memkill.decision import Seen, Step, decide
 from supervisor_memkill.drain import (
     OVER,
     TRANSITIONS,
@@ -15,12 +16,9 @@ from supervisor_memkill.drain import (
     Drain,
     IllegalTransitionError,
     Outcome,
-    Seen,
     State,
-    Step,
     StopAnswer,
     acknowledge,
-    decide,
     from_json,
     move,
     to_json,
