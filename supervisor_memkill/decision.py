@@ -174,7 +174,7 @@ def _may_repeat_quiet(drain: Drain, reading: Reading | None, plan: Plan, now: fl
 def _quiet_again(drain: Drain, seen: Seen, now: float) -> Step:
     if not seen.asked:
         return Step(drain, wants_answer=True)
-    if seen.answer is None or not seen.answer.peers_suffice:
+    if seen.answer is None or not seen.answer.allows:
         return Step(drain)
     return _quiet(drain, now)
 
@@ -214,7 +214,7 @@ def _stop_if_peers_suffice(drain: Drain, seen: Seen, now: float, cause: str) -> 
         return _stop(drain, seen, now, cause)
     if not seen.asked:
         return Step(drain, wants_answer=True)
-    if seen.answer is None or not seen.answer.peers_suffice:
+    if seen.answer is None or not seen.answer.allows:
         return Step(drain)
     return _stop(drain, seen, now, cause)
 
@@ -260,9 +260,9 @@ def _stop_again(drain: Drain, seen: Seen, now: float) -> Step:
             return Step(drain, wants_answer=True)
         if seen.answer is None:
             return Step(drain)
-        if not seen.answer.peers_suffice:
+        if not seen.answer.allows:
             untouched = drain.quiet_attempts == 0
-            return _end(drain, now, "too few others are in service") if untouched else Step(drain)
+            return _end(drain, now, "it may not go any more") if untouched else Step(drain)
     drain = dataclasses.replace(
         drain,
         stop_attempts=drain.stop_attempts + 1,

@@ -133,6 +133,8 @@ class Drainer:
         self._at(f"{step.drain.state.value}.saved")
         if step.action is not None:
             self._act(step.drain, step.action)
+        if step.drain.state is not drain.state:
+            self._record(step.drain, f"drain.{step.drain.state.value}", cause=step.cause)
 
     def _plan(self, drain: Drain) -> Plan:
         pool = self._pools.get(drain.pool)
@@ -172,6 +174,8 @@ class Drainer:
             return None
         self._asked_at[drain.worker] = self._clock()
         (survey,) = self._surveyor.look(self._ledger.contents, pool).pools
+        if survey.failure is not None:
+            raise survey.failure
         finding = survey.finding(drain.worker)
         if finding is None:
             return None
@@ -250,6 +254,8 @@ class Drainer:
         except CoordinationUnknown as error:
             self._log.warning("slot.not_released", worker=drain.worker, pool=drain.pool, error=error)
         self._asked_at.pop(drain.worker, None)
+        for topic in ("act", "again", "busy", "slow"):
+            self._log.forget(f"{topic}:{drain.worker}")
         self._ledger.remove(drain.worker, ended_at=self._coordinator.drain_ended_at(), pauses=pauses)
 
     def _record(self, drain: Drain, event: str, **fields: str | None) -> None:
@@ -277,7 +283,6 @@ class Drainer:
                 reason=drain.reason if before.state is State.ASKING else None,
                 cause=step.cause or None,
             )
-            self._record(drain, f"drain.{drain.state.value}", cause=step.cause)
         elif step.action is not None:
             self._log.changed(
                 f"again:{drain.worker}",

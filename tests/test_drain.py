@@ -214,6 +214,8 @@ def test_quiet_is_sent_again_only_while_peers_suffice() -> None:
     assert step(quieting(), seen(reading=reading()), now=200.0).wants_answer
     alone = seen(reading=reading(), asked=True, answer=answer(others=0))
     assert outcome(step(quieting(), alone, now=200.0)) == (S.QUIETING, None)
+    slot_lost = seen(reading=reading(), asked=True, answer=answer(Cause.SLOTS_TAKEN))
+    assert outcome(step(quieting(), slot_lost, now=200.0)) == (S.QUIETING, None)
 
 
 def test_nothing_is_repeated_while_coordination_does_not_answer() -> None:
@@ -306,6 +308,8 @@ def test_timeout_of_a_quiet_never_confirmed_stops_only_while_peers_suffice() -> 
     assert taken.wants_answer
     alone = seen(reading=reading(), asked=True, answer=answer(others=0))
     assert outcome(step(quieting(), alone, now=9999.0)) == (S.QUIETING, None)
+    slot_lost = seen(reading=reading(), asked=True, answer=answer(Cause.SLOTS_TAKEN))
+    assert outcome(step(quieting(), slot_lost, now=9999.0)) == (S.QUIETING, None)
     together = seen(reading=reading(), asked=True, answer=answer())
     assert outcome(step(quieting(), together, now=9999.0)) == (S.STOPPING, A.STOP)
 
@@ -394,6 +398,8 @@ def test_stop_that_takes_out_is_sent_again_only_while_peers_suffice() -> None:
     assert step(record, seen(P.RUNNING)).wants_answer
     alone = seen(P.RUNNING, asked=True, answer=answer(others=0))
     assert outcome(step(record, alone)) == (S.LET_GO, None)
+    slot_lost = seen(P.RUNNING, asked=True, answer=answer(Cause.SLOTS_TAKEN))
+    assert outcome(step(record, slot_lost)) == (S.LET_GO, None)
     together = seen(P.RUNNING, asked=True, answer=answer())
     assert outcome(step(record, together)) == (S.STOPPING, A.STOP)
 

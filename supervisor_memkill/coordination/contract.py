@@ -129,8 +129,16 @@ class Answer:
 
     @property
     def peers_suffice(self) -> bool:
-        """Enough others are in service now; asked again before each act that takes a worker out."""
+        """Enough others are in service now."""
         return self.others_in_service >= self.min_available
+
+    @property
+    def allows(self) -> bool:
+        """An act may take the worker out of service: it holds its slot, and enough others are there.
+
+        The token that holds is told so whatever became of the others meanwhile; hence both.
+        """
+        return self.granted and self.peers_suffice
 
 
 @dataclass(frozen=True)
