@@ -92,6 +92,8 @@ class Listener:
                 self._away["supervisord"].away(error)
             except JournalError as error:
                 self._away["journal"].away(error)
+            except CoordinationUnknown as error:
+                self._away["coordination"].away(error)
             else:
                 self._away["supervisord"].back()
 
@@ -152,6 +154,8 @@ class Listener:
         )
         for drain in drains_left:
             drainer.take_up(drain)
+        if self._coordinator.is_shared:
+            self._check_due_at = self._clock()  # Slots must be renewed before they expire.
         self._drainer = drainer
         return drainer
 
@@ -232,7 +236,7 @@ class Listener:
                 self._say_held(finding, answer.refused, f"over its limit, but {answer.words}")
                 self._check_soon()
             elif self._config.dry_run:
-                self._say_held(finding, None, "over its limit: would be drained now")
+                self._say_held(finding, "granted", "over its limit: would be drained now")
             else:
                 reason = "hard_max_rss" if finding.verdict.hard else "max_rss"
                 self._begin(drainer, survey, finding, reason)

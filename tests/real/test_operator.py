@@ -18,7 +18,7 @@ from tests.real.pool import GATE, LeakyPool
 pytestmark = pytest.mark.real
 
 STATES = [State.QUIETING, State.DRAINING, State.STOPPING, State.STARTING, State.SETTLING]
-SLOW = {"poll_interval": "1500ms"}
+SLOW = {"poll_interval": "1s"}
 """QUIETING and STARTING last for one poll: long enough for supervisorctl to come in between."""
 STUBBORN = {"worker_options": ["--ignore-term"], "worker": {"stopwaitsecs": 3}}
 """STOPPING lasts until supervisord's SIGKILL."""
