@@ -30,13 +30,15 @@ def main(sizes: list[int]) -> None:
     server = RealRedis(here)
     server.start()
     try:
-        print("cost to Redis        publish of 20    acquire, refused    acquire, granted    memory of the pool")
+        print("cost to Redis     publish of 20    acquire, refused   acquire, granted   the pool's memory")
         publish = [measure(server.client(), size) for size in sizes][-1]
     finally:
         server.stop()
         shutil.rmtree(here, ignore_errors=True)
     hosts = SHARE * HEARTBEAT_SECONDS * 1000 / publish
-    print(f"at a heartbeat of {HEARTBEAT_SECONDS}s, {SHARE:.0%} of one Redis carries about {hosts:.0f} listeners")
+    print(
+        f"at a heartbeat of {HEARTBEAT_SECONDS}s, {SHARE:.0%} of one Redis carries about {hosts:.0f} listeners"
+    )
 
 
 def measure(client: Any, size: int) -> float:
@@ -65,8 +67,8 @@ def measure(client: Any, size: int) -> float:
     keys = ["t:{pool}", *(f"t:{{pool}}:{part}" for part in ("up", "ask", "wait"))]
     memory = sum(client.memory_usage(key) or 0 for key in keys)
     print(
-        f"{size:6} workers   {publish:10.3f} ms   {refusing:14.3f} ms   {granting:14.3f} ms   {format_size(memory):>12}"
-        f"   ({received / 1024:.1f} KB a heartbeat)"
+        f"{size:6} workers   {publish:10.3f} ms   {refusing:14.3f} ms   {granting:14.3f} ms"
+        f"   {format_size(memory):>12}   ({received / 1024:.1f} KB a heartbeat)"
     )
     return publish
 

@@ -1,4 +1,4 @@
-"""The documentation says what is true: its options, states, commands and configurations are held to the code."""
+"""The documentation says what is true: its options, states, commands and examples are held to the code."""
 
 from __future__ import annotations
 

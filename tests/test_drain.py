@@ -43,9 +43,7 @@ BEFORE_STOP = (S.QUIETING, S.DRAINING, S.RESUMING)
 UNDER_WAY = tuple(state for state in S if state not in OVER)
 
 
-def step(
-    record: Drain, seen: Seen, *, now: float = NOW, traits: Any = None, **settings: Any
-) -> Step:
+def step(record: Drain, seen: Seen, *, now: float = NOW, traits: Any = None, **settings: Any) -> Step:
     going_by = plan(traits, **settings) if traits else plan(**settings)
     return decide(record, seen, going_by, now)
 
@@ -168,7 +166,7 @@ def test_worker_that_ends_by_itself_after_our_quiet_is_started(state: State, end
 
 @pytest.mark.parametrize("state", [*BEFORE_STOP, S.STOPPING])
 @pytest.mark.parametrize("new", [{"pid": PID + 1}, {"start": START + 60}])
-def test_restarted_by_somebody_is_only_watched_back_into_service(state: State, new: dict[str, int]) -> None:
+def test_restarted_by_somebody_is_only_watched_back_into_service(state: State, new: dict[str, Any]) -> None:
     taken = step(drain(state, quiet_attempts=1), seen(reading=reading(idle=True, quiet=True), **new))
     assert outcome(taken) == (S.SETTLING, None)
     assert (taken.drain.pid, taken.drain.start) == (new.get("pid", PID), new.get("start", START))

@@ -513,8 +513,6 @@ def test_journal_is_there_for_the_next_listener(world: World, path: Path) -> Non
     assert list(Journal(path, "boot").load().contents.drains) == ["jobs:one"]
 
 
-
-
 def test_fault_of_one_kind_does_not_hide_the_other_pools(path: Path) -> None:
     world = World()
 

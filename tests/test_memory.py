@@ -11,8 +11,8 @@ import psutil
 import pytest
 
 from supervisor_memkill.errors import Unknown
-from supervisor_memkill.memory import Gone, Measure, ProcessTable
-from supervisor_memkill.processes import ProcessId
+from supervisor_memkill.memory import Gone, ProcessTable
+from supervisor_memkill.processes import Measure, ProcessId
 from tests.harness import wait_for
 
 MB = 1024**2

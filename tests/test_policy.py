@@ -134,7 +134,7 @@ def test_strikes_count_checks_in_a_row_of_one_process() -> None:
     strikes = Strikes()
     worker = info()
 
-    def count(memory: int | None, **fresh: int) -> int:
+    def count(memory: int | None, **fresh: Any) -> int:
         process = info(**fresh) if fresh else worker
         strikes.count(process, memory, 200)
         return strikes.of(process)

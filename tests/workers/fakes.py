@@ -7,8 +7,8 @@ from typing import Any
 
 import psutil
 
-from supervisor_memkill.memory import Gone, Measure, ProcessTable
-from supervisor_memkill.processes import ProcessInfo, ProcessState, ProgramInfo
+from supervisor_memkill.memory import Gone, ProcessTable
+from supervisor_memkill.processes import Measure, ProcessInfo, ProcessState, ProgramInfo
 from supervisor_memkill.workers.contract import Reading, Target, Tools
 
 STARTED = 1_000_000
