@@ -165,7 +165,7 @@ def _listen(arguments: argparse.Namespace, environ: Mapping[str, str], at: At) -
     try:
         supervisord.pid()
     except Refused:
-        raise
+        raise  # to be put right first; whatever else is wrong may pass
     except SupervisordError as error:
         log.warning("supervisord.away", error=error)
     pools = build_pools(config, supervisord)

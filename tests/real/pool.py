@@ -117,9 +117,11 @@ class LeakyPool:
         (self.directory / "memkill.conf").write_text("\n".join(lines) + "\n")
 
     def start(self) -> LeakyPool:
-        """Start it and wait until every worker takes jobs."""
+        """Start it and wait until every worker takes jobs and counts as RUNNING."""
         self.supervisord.start()
         self.wait_for(lambda: len(self._serving()) == len(self.names))
+        for worker in self.workers:
+            self.supervisord.wait_for_state(worker, ProcessState.RUNNING)
         return self
 
     def wait_for(self, condition: Callable[[], object], seconds: float = 40) -> None:

@@ -18,8 +18,9 @@ from tests.real.pool import GATE, LeakyPool
 pytestmark = pytest.mark.real
 
 STATES = [State.QUIETING, State.DRAINING, State.STOPPING, State.STARTING, State.SETTLING]
-SLOW = {"poll_interval": "1s"}
-"""QUIETING and STARTING last for one poll: long enough for supervisorctl to come in between."""
+SLOW = {"poll_interval": "800ms"}
+"""QUIETING and STARTING last for one poll: long enough for supervisorctl to come in between, and short
+enough that the next TICK, which is a turn as well, comes later than STARTING."""
 STUBBORN = {"worker_options": ["--ignore-term"], "worker": {"stopwaitsecs": 3}}
 """STOPPING lasts until supervisord's SIGKILL."""
 
