@@ -537,3 +537,71 @@ def test_record_tells_whether_the_worker_was_touched_and_is_out(
     record: Drain, touched: bool, is_out: bool
 ) -> None:
     assert (record.touched, record.is_out) == (touched, is_out)
+
+
+# --- figures and corners that a wrong sign would move -------------------------------------------------
+
+
+def test_no_reading_at_all_counts_as_a_protected_job() -> None:
+    assert outcome(step(draining(), seen(reading=None), now=9999.0, protect_jobs=("Imp*",))) == (
+        S.DRAINING,
+        None,
+    )
+
+
+@pytest.mark.parametrize(
+    ("record", "expected"),
+    [
+        ({"stop_answer": StopAnswer.REFUSED, "is_quiet": False, "quiet_attempts": 0}, S.LET_GO),
+        ({"stop_answer": StopAnswer.NONE, "is_quiet": False, "quiet_attempts": 0}, S.STARTING),
+        ({"stop_answer": StopAnswer.REFUSED, "is_quiet": True, "quiet_attempts": 0}, S.STARTING),
+        ({"stop_answer": StopAnswer.REFUSED, "is_quiet": False, "quiet_attempts": 1}, S.STARTING),
+    ],
+)
+def test_worker_that_ended_by_itself_is_started_unless_nothing_was_done_to_it(
+    record: dict[str, Any], expected: State
+) -> None:
+    assert outcome(step(stopping(**record), seen(P.EXITED, stop=EPOCH)))[0] is expected
+
+
+def test_time_of_the_first_stop_that_may_have_gone_out_is_kept() -> None:
+    later = seen(P.RUNNING, now=EPOCH + 50)
+    assert step(stopping(stop_attempts=1), later).drain.stop_asked_epoch == EPOCH
+    assert step(stopping(stop_attempts=0), later).drain.stop_asked_epoch == EPOCH + 50
+
+
+@pytest.mark.parametrize(("offset", "ours"), [(-6, False), (-5, True), (15, True), (16, False)])
+def test_stop_time_fits_within_stopwaitsecs_and_the_margin(offset: int, ours: bool) -> None:
+    taken = step(stopping(), seen(P.STOPPED, stop=EPOCH + offset))
+    assert outcome(taken)[0] is (S.STARTING if ours else S.LET_GO)
+
+
+def test_stopped_seconds_count_from_when_it_was_seen_to_end() -> None:
+    """A worker that ended by itself has no stop of ours to count from."""
+    ended = step(draining(), seen(P.EXITED, stop=EPOCH), now=100.0)
+    fresh = step(ended.drain, seen(P.STARTING, pid=7, start=EPOCH), now=103.0)
+    assert fresh.drain.stopped_seconds == 3.0
+    waiting = stopping(stop_answer=StopAnswer.ACCEPTED, stopped_seen_at=95.0)
+    assert step(waiting, seen(P.STOPPED, stop=EPOCH), now=100.0).drain.stopped_seen_at == 95.0
+
+
+def test_start_that_somebody_stops_is_waited_for() -> None:
+    observed = seen(P.STOPPING, pid=7, start=EPOCH)
+    assert outcome(step(starting(), observed)) == (S.STARTING, None)
+
+
+@pytest.mark.parametrize(("state", "since"), [(P.RUNNING, NOW), (P.STARTING, None)])
+def test_running_counts_from_running(state: ProcessState, since: float | None) -> None:
+    assert step(starting(), seen(state, pid=7, start=EPOCH)).drain.running_since == since
+
+
+def test_quiet_that_is_not_ours_is_not_answered_with_a_restart() -> None:
+    record = settling(quiet_attempts=0)
+    taken = step(record, seen(reading=reading(quiet=True, in_service=False)))
+    assert outcome(taken) == (S.SETTLING, None)
+
+
+def test_backoff_in_settling_is_supervisords_to_repeat() -> None:
+    taken = step(settling(), seen(P.BACKOFF, start=EPOCH))
+    assert outcome(taken) == (S.SETTLING, None)
+    assert (taken.drain.pid, taken.drain.start) == (PID, START)
