@@ -37,7 +37,7 @@ class FakeKind:
 
     @classmethod
     def traits_for(cls, values: Mapping[str, Any]) -> Traits:
-        return Traits(quiets=True, can_resume=values["threads"] == 1)
+        return Traits(quiets=True, can_resume=values["threads"] == 1, names_jobs=values["threads"] > 5)
 
     @classmethod
     def problems(cls, values: Mapping[str, Any]) -> Sequence[str]:
@@ -257,6 +257,7 @@ def test_a_pools_redis_is_the_coordinators_unless_it_has_its_own(written: Writte
         ("hard_max_rss = 1GB", "[memkill:jobs] hard_max_rss must be above max_rss"),
         ("worker = needy", "worker = needy needs redis, here, in [memkill], or as MEMKILL_REDIS"),
         ("on_timeout = resume", "on_timeout = resume: worker = plain cannot be resumed; stop or wait"),
+        ("protect_jobs = Report", "protect_jobs: worker = plain cannot tell which jobs run"),
         ("odd = 2", "3: [memkill:jobs] odd must be odd"),
         ("key_namespace = %(ENV_X)s", "only %(here)s is filled in, not %(ENV_X)s;"),
         ("redis = redis://:%(ENV_X)s@h", "the environment variable MEMKILL_REDIS can hold"),

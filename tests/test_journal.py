@@ -80,7 +80,7 @@ def test_cut_at_any_byte_is_set_aside_and_said(path: Path) -> None:
         assert aside.read_bytes() == whole[:length]
 
 
-@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(position=st.integers(0), byte=st.integers(0, 255))
 def test_any_byte_changed_is_noticed_or_harmless(path: Path, position: int, byte: int) -> None:
     Journal(path, "boot").save(CONTENTS)
@@ -91,7 +91,7 @@ def test_any_byte_changed_is_noticed_or_harmless(path: Path, position: int, byte
     assert loaded.damaged or loaded.contents == CONTENTS
 
 
-@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(garbage=st.one_of(st.binary(), st.text().map(str.encode)))
 def test_garbage_is_never_a_reason_not_to_start(path: Path, garbage: bytes) -> None:
     path.parent.mkdir(mode=0o700, exist_ok=True)
