@@ -292,10 +292,9 @@ def _is_stopped_by_us(drain: Drain, process: ProcessInfo) -> bool:
 
 def _start_when_gone(drain: Drain, seen: Seen, process: ProcessInfo, now: float, cause: str) -> Step:
     """Start once the old tree is gone; survivors are waited for no longer than stopwaitsecs."""
-    if drain.stopped_seen_at is None:
-        drain = dataclasses.replace(drain, stopped_seen_at=now)
-    waited = now - (drain.stopped_seen_at or now)
-    if seen.survivors and waited < drain.stop_wait_seconds:
+    seen_at = now if drain.stopped_seen_at is None else drain.stopped_seen_at
+    drain = dataclasses.replace(drain, stopped_seen_at=seen_at)
+    if seen.survivors and now - seen_at < drain.stop_wait_seconds:
         return Step(drain)
     if seen.survivors:
         cause = "old processes survive: " + " ".join(str(pid) for pid in seen.survivors)
@@ -303,13 +302,8 @@ def _start_when_gone(drain: Drain, seen: Seen, process: ProcessInfo, now: float,
 
 
 def _start(drain: Drain, process: ProcessInfo, now: float, cause: str) -> Step:
-    drain = move(
-        drain,
-        State.STARTING,
-        now,
-        stopped_start=process.start,
-        stopped_seen_at=drain.stopped_seen_at if drain.stopped_seen_at is not None else now,
-    )
+    seen_at = now if drain.stopped_seen_at is None else drain.stopped_seen_at
+    drain = move(drain, State.STARTING, now, stopped_start=process.start, stopped_seen_at=seen_at)
     return Step(_count_start(drain, now), Action.START, cause)
 
 

@@ -24,6 +24,7 @@ from supervisor_memkill.drain import (
     to_json,
 )
 from supervisor_memkill.processes import ProcessId, ProcessState
+from supervisor_memkill.workers.contract import Traits
 from tests.builders import (
     CUSTOM_LIKE,
     EPOCH,
@@ -526,6 +527,7 @@ def test_record_survives_json() -> None:
         (drain(S.ASKING, is_quiet=True), True, True),
         (quieting(), True, False),
         (draining(), True, True),
+        (draining(is_quiet=False), True, False),
         (stopping(is_quiet=False, quiet_attempts=0), True, False),
         (stopping(is_quiet=False, quiet_attempts=0, stop_answer=StopAnswer.ACCEPTED), True, True),
         (stopping(), True, True),
@@ -583,6 +585,17 @@ def test_stopped_seconds_count_from_when_it_was_seen_to_end() -> None:
     assert fresh.drain.stopped_seconds == 3.0
     waiting = stopping(stop_answer=StopAnswer.ACCEPTED, stopped_seen_at=95.0)
     assert step(waiting, seen(P.STOPPED, stop=EPOCH), now=100.0).drain.stopped_seen_at == 95.0
+
+
+def test_process_that_supervisord_could_not_kill_is_no_fresh_one() -> None:
+    """Its state is UNKNOWN, and it has the old pid still."""
+    assert outcome(step(starting(), seen(P.UNKNOWN, pid=PID))) == (S.STARTING, None)
+
+
+def test_quiet_of_a_kind_that_must_not_repeat_it_is_not_repeated() -> None:
+    careful = Traits(quiets=True, confirms_quiet=True)
+    taken = step(quieting(), seen(reading=reading(), asked=True, answer=answer()), now=999.0, traits=careful)
+    assert outcome(taken) == (S.QUIETING, None)
 
 
 def test_start_that_somebody_stops_is_waited_for() -> None:
