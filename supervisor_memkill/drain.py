@@ -144,9 +144,13 @@ class Drain:
 
     @property
     def is_out(self) -> bool:
-        """Out of service because of this drain, as far as can be known."""
-        is_stopping = self.state is State.STOPPING and self.stop_answer is not StopAnswer.ACCEPTED
-        return self.is_quiet or not (self.state in (State.ASKING, State.QUIETING) or is_stopping)
+        """Out of service for certain, because of this drain: only finishing it brings the worker back.
+
+        A DRAINING that nothing confirmed is not: its quiet may never have been sent.
+        """
+        if self.state is State.STOPPING:
+            return self.is_quiet or self.stop_answer is StopAnswer.ACCEPTED
+        return self.is_quiet or self.state not in (State.ASKING, State.QUIETING, State.DRAINING)
 
     @property
     def touched(self) -> bool:

@@ -133,7 +133,9 @@ class Drainer:
         self._at(f"{step.drain.state.value}.saved")
         if step.action is not None:
             self._act(step.drain, step.action)
-        if step.drain.state is not drain.state:
+        kept = self._ledger.drains.get(drain.worker)
+        if step.drain.state is not drain.state and kept is not None and kept.touched:
+            # An act that was never sent leaves nothing to tell.
             self._record(step.drain, f"drain.{step.drain.state.value}", cause=step.cause)
 
     def _plan(self, drain: Drain) -> Plan:
@@ -240,12 +242,12 @@ class Drainer:
         pauses = dict(self._ledger.contents.pauses)
         if drain.state is State.DONE:
             pauses = self._say_done(drain, pauses)
-        elif before.touched:
+        elif drain.touched:
             self._log.warning("drain.let_go", worker=drain.worker, state=before.state, cause=cause)
             self._record(drain, "drain.let_go", state=before.state.value, cause=cause)
         elif cause != "refused":
             self._log.info("drain.not_begun", worker=drain.worker, cause=cause)
-        self._forget(drain, drained=before.touched, pauses=pauses)
+        self._forget(drain, drained=drain.touched, pauses=pauses)
 
     def _forget(self, drain: Drain, *, drained: bool, pauses: Mapping[str, Pause] | None = None) -> None:
         """Give the slot back, then forget the drain: the other way round could leave a slot taken."""

@@ -364,7 +364,7 @@ class Life:
             machine_bytes=lambda: 10 * LIMIT,
         )
         self.listener = Listener(
-            Config(host="here", pools=tuple(pool.config for pool in self.pools), **settings),
+            Config(**{"host": "here", **settings}, pools=tuple(pool.config for pool in self.pools)),
             self.pools,
             supervisord,
             surveyor,

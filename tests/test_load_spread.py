@@ -1,0 +1,68 @@
+"""Hosts whose supervisords tick in the same second do not all ask the coordinator in that second."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from supervisor_memkill.clock import Clock
+from supervisor_memkill.coordination.contract import Holding, Published, Report, Rules
+from supervisor_memkill.coordination.in_process import InProcessCoordinator
+from tests.world import Life, World
+
+HEARTBEAT_SECONDS = 8.0
+
+
+class SharedCoordinator(InProcessCoordinator):
+    """Notes when it is told of workers that ask: only a TICK makes one ask, heartbeats do not."""
+
+    is_shared = True
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__(clock)
+        self._now = clock
+        self.told_at: list[float] = []
+
+    def publish(
+        self, pool: str, rules: Rules, reports: Sequence[Report], holdings: Sequence[Holding]
+    ) -> Published:
+        if any(report.urgency is not None for report in reports):
+            self.told_at.append(self._now())
+        return super().publish(pool, rules, reports, holdings)
+
+
+def seconds_after_tick(path: Path, host: str) -> float:
+    """How long after its first TICK this host tells what it saw."""
+    world = World()
+    coordinator = SharedCoordinator(world.clock)
+    life = Life(
+        world,
+        path / host / "own" / "journal",
+        host=host,
+        heartbeat_seconds=HEARTBEAT_SECONDS,
+        coordinate=lambda contents: coordinator,
+    )
+    life.listener.turn(ticked=False)
+    ticked_at = world.now
+    life.tick()
+    while not coordinator.told_at:
+        wait = life.listener.wait_seconds()
+        assert wait is not None
+        world.advance(wait)
+        life.listener.turn(ticked=False)
+    return coordinator.told_at[0] - ticked_at
+
+
+def test_each_host_tells_at_a_moment_of_its_own(tmp_path: Path) -> None:
+    hosts = ["north", "east", "south", "west"]
+    delays = [seconds_after_tick(tmp_path, host) for host in hosts]
+    assert len(set(delays)) == len(hosts)
+    assert all(0 <= delay <= HEARTBEAT_SECONDS / 2 for delay in delays)
+    assert max(delays) - min(delays) > HEARTBEAT_SECONDS / 8
+
+
+def test_a_restarted_host_keeps_its_moment(tmp_path: Path) -> None:
+    first = seconds_after_tick(tmp_path / "first", "north")
+    assert seconds_after_tick(tmp_path / "second", "north") == pytest.approx(first)
