@@ -16,20 +16,23 @@ class Outage:
         self._log = log
         self._clock = clock
         self._since: float | None = None
+        self._said: set[str] = set()
 
     @property
     def is_away(self) -> bool:
         return self._since is not None
 
     def away(self, error: object) -> None:
-        """It did not answer. Logged when that is news, or when the error is another one."""
+        """It did not answer. Logged when it goes, and for each other error once while it is away."""
         if self._since is None:
             self._since = self._clock()
-        self._log.changed(self._name, f"{self._name}.away", level="error", error=str(error))
+        if str(error) not in self._said:
+            self._said.add(str(error))
+            self._log.error(f"{self._name}.away", error=str(error))
 
     def back(self) -> None:
         """It answered."""
         if self._since is not None:
             self._log.info(f"{self._name}.back", after=format_duration(self._clock() - self._since))
-            self._log.forget(self._name)
             self._since = None
+            self._said.clear()
