@@ -75,7 +75,6 @@ class RedisCoordinator:
             "publish",
             pool,
             **_rules(rules),
-            fresh=self._fresh_ms,
             workers=[self._worker(report) for report in reports],
             holdings=[[self._id(one.worker), one.token, int(one.is_out)] for one in holdings],
         )
@@ -110,17 +109,11 @@ class RedisCoordinator:
         self._run("release", pool, id=self._id(worker), token=token, drained=drained)
 
     def view(self, pool: str) -> PoolView:
-        (seconds, microseconds), fields = self._ask(lambda redis: self._read(redis, pool))
+        now, *flat = self._ask(lambda redis: self._script(redis, "view")(keys=self._keys(pool)))
         try:
-            return _view(fields, int(seconds) * 1000 + int(microseconds) // 1000)
+            return _view(dict(zip(flat[::2], flat[1::2], strict=True)), int(now))
         except (TypeError, ValueError, KeyError, AttributeError) as error:
             raise CoordinationUnknown(f"Redis: what stands there is not understood: {error}") from error
-
-    def _read(self, redis: Any, pool: str) -> Any:
-        pipe = redis.pipeline(transaction=False)
-        pipe.time()
-        pipe.hgetall(self._keys(pool)[0])
-        return pipe.execute()
 
     def record(self, pool: str, event: str, fields: Mapping[str, str]) -> None:
         entry = {"event": event, "host": self._listener, **fields}
@@ -138,6 +131,7 @@ class RedisCoordinator:
             "version": VERSION,
             "fresh_epoch": secrets.token_hex(8),
             "settle": self._settle_ms,
+            "fresh": self._fresh_ms,
             "ttl": self._ttl_ms,
             **values,
         }
@@ -157,7 +151,7 @@ class RedisCoordinator:
         if name not in self._scripts:
             folder = resources.files("supervisor_memkill.coordination") / "lua"
             text = "\n".join((folder / f"{part}.lua").read_text() for part in ("common", name))
-            # EVALSHA, and EVAL when Redis does not know it (any more).
+            # EVALSHA; SCRIPT LOAD goes before it when Redis does not know the script (any more).
             self._scripts[name] = redis.register_script(text)
         return self._scripts[name]
 
@@ -216,7 +210,7 @@ def _view(fields: Mapping[str, str], now_ms: int) -> PoolView:
     workers = {name[2:]: json.loads(text) for name, text in fields.items() if name.startswith("w:")}
     slots = {name[2:]: json.loads(text) for name, text in fields.items() if name.startswith("s:")}
     rules = [
-        tuple(map(int, pair.split("/")))
+        tuple(map(int, pair.split("/")[:2]))
         for pair, till in dict(meta.get("rules") or {}).items()
         if till >= now_ms
     ]

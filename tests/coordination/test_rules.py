@@ -1,23 +1,32 @@
-"""Who may drain: every rule by itself."""
+"""Who may drain: every rule by itself, the same in process and through a real Redis."""
 
 from __future__ import annotations
 
-import pytest
+from collections.abc import Callable, Iterator
 
-from supervisor_memkill.coordination.contract import Cause, Holding, Report, Request, Rules
+import pytest
+import redis
+
+from supervisor_memkill.coordination.contract import Cause, Coordinator, Holding
 from supervisor_memkill.coordination.in_process import InProcessCoordinator
 from supervisor_memkill.coordination.rules import PATIENCE_SECONDS
 from tests.builders import report
+from tests.coordination.servers import (
+    POOL,
+    ClockedRedis,
+    FakeClock,
+    ask,
+    listening,
+    over,
+    redis_server,
+    rules,
+)
 
-POOL = "jobs"
+Start = Callable[[], Coordinator]
 
-
-class FakeClock:
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
+LISTENER = "here/s"
+FOR_EVER = 1_000_000.0
+"""Leases and heartbeats that never run out: one listener alone has no others to be silent."""
 
 
 @pytest.fixture
@@ -25,46 +34,72 @@ def clock() -> FakeClock:
     return FakeClock()
 
 
+@pytest.fixture(scope="module")
+def client() -> Iterator[redis.Redis]:
+    with redis_server() as server:
+        yield server.client()
+
+
+@pytest.fixture(params=["in process", pytest.param("redis", marks=pytest.mark.real)])
+def start(request: pytest.FixtureRequest, clock: FakeClock) -> Start:
+    """Starts the listener; once more, and it is restarted with what its journal kept."""
+    if request.param == "redis":
+        return _start_with_redis(request.getfixturevalue("client"), clock)
+    before: list[InProcessCoordinator] = []
+
+    def start_alone() -> Coordinator:
+        kept = before[-1].drain_ended_at() if before else {}
+        before.append(InProcessCoordinator(clock, kept))
+        return before[-1]
+
+    return start_alone
+
+
+def _start_with_redis(client: redis.Redis, clock: FakeClock) -> Start:
+    client.flushall()
+    clocked = ClockedRedis(client, clock)
+
+    def start() -> Coordinator:
+        return listening(
+            clocked, LISTENER, heartbeat_seconds=FOR_EVER, slot_ttl_seconds=FOR_EVER, settle_seconds=0
+        )
+
+    return start
+
+
 @pytest.fixture
-def coordinator(clock: FakeClock) -> InProcessCoordinator:
-    return InProcessCoordinator(clock)
+def coordinator(start: Start) -> Coordinator:
+    return start()
 
 
-def rules(min_available: int = 1, max_draining: int = 1, cooldown_seconds: float = 0.0) -> Rules:
-    return Rules(min_available, max_draining, cooldown_seconds)
+def names(*ids: str) -> tuple[str, ...]:
+    """Workers' names of their ids, which through Redis begin with the listener's."""
+    return tuple(one.removeprefix(f"{LISTENER}/") for one in ids)
 
 
-def ask(worker: str, urgency: float = 1.5, token: str = "", **values: object) -> Request:
-    return Request(worker, token or f"token-{worker}", urgency, **values)  # type: ignore[arg-type]
-
-
-def over(worker: str, urgency: float = 1.5, **values: object) -> Report:
-    return report(worker, urgency=urgency, **values)
-
-
-def test_slot_is_granted_when_a_peer_is_in_service(coordinator: InProcessCoordinator) -> None:
+def test_slot_is_granted_when_a_peer_is_in_service(coordinator: Coordinator) -> None:
     coordinator.publish(POOL, rules(), [over("a"), report("b")], [])
     answer = coordinator.acquire(POOL, rules(), ask("a"))
     assert answer.granted
     assert (answer.others_in_service, answer.draining) == (1, 0)
 
 
-def test_last_one_is_never_taken(coordinator: InProcessCoordinator) -> None:
+def test_last_one_is_never_taken(coordinator: Coordinator) -> None:
     coordinator.publish(POOL, rules(), [over("a"), report("b", in_service=False)], [])
     assert coordinator.acquire(POOL, rules(), ask("a")).refused is Cause.TOO_FEW_IN_SERVICE
 
 
-def test_last_one_is_not_taken_above_the_hard_limit_either(coordinator: InProcessCoordinator) -> None:
+def test_last_one_is_not_taken_above_the_hard_limit_either(coordinator: Coordinator) -> None:
     coordinator.publish(POOL, rules(), [over("a")], [])
     assert coordinator.acquire(POOL, rules(), ask("a", hard=True)).refused is Cause.TOO_FEW_IN_SERVICE
 
 
-def test_min_available_0_lets_a_pool_of_one_drain(coordinator: InProcessCoordinator) -> None:
+def test_min_available_0_lets_a_pool_of_one_drain(coordinator: Coordinator) -> None:
     coordinator.publish(POOL, rules(0), [over("a")], [])
     assert coordinator.acquire(POOL, rules(0), ask("a")).granted
 
 
-def test_peer_counts_only_when_it_covers_the_same_queues(coordinator: InProcessCoordinator) -> None:
+def test_peer_counts_only_when_it_covers_the_same_queues(coordinator: Coordinator) -> None:
     both, one = frozenset({"mail", "default"}), frozenset({"mail"})
     coordinator.publish(POOL, rules(), [over("a", queues=both), report("b", queues=one)], [])
     assert coordinator.acquire(POOL, rules(), ask("a", queues=both)).refused is Cause.TOO_FEW_IN_SERVICE
@@ -72,16 +107,19 @@ def test_peer_counts_only_when_it_covers_the_same_queues(coordinator: InProcessC
     assert coordinator.acquire(POOL, rules(), ask("b", queues=one)).granted
 
 
-def test_one_at_a_time_unless_max_draining_says_more(coordinator: InProcessCoordinator) -> None:
-    workers = [over("a"), over("b"), over("c"), report("d")]
-    coordinator.publish(POOL, rules(), workers, [])
-    assert coordinator.acquire(POOL, rules(), ask("a")).granted
-    refused = coordinator.acquire(POOL, rules(), ask("b"))
-    assert (refused.refused, refused.detail) == (Cause.SLOTS_TAKEN, "a")
-    assert coordinator.acquire(POOL, rules(max_draining=2), ask("b")).granted
+@pytest.mark.parametrize("most", [1, 2])
+def test_no_more_than_max_draining_at_a_time(coordinator: Coordinator, most: int) -> None:
+    rule = rules(max_draining=most)
+    workers = ["a", "b", "c"][: most + 1]
+    coordinator.publish(POOL, rule, [*map(over, workers), report("d")], [])
+    for worker in workers[:most]:
+        assert coordinator.acquire(POOL, rule, ask(worker)).granted
+    refused = coordinator.acquire(POOL, rule, ask(workers[most]))
+    assert refused.refused is Cause.SLOTS_TAKEN
+    assert names(*refused.detail.split(", ")) == tuple(workers[:most])
 
 
-def test_slot_holder_is_not_counted_as_in_service(coordinator: InProcessCoordinator) -> None:
+def test_slot_holder_is_not_counted_as_in_service(coordinator: Coordinator) -> None:
     """Granted, but not yet published as quiet: it is as good as gone."""
     coordinator.publish(POOL, rules(max_draining=2), [over("a"), over("b")], [])
     assert coordinator.acquire(POOL, rules(max_draining=2), ask("a")).granted
@@ -89,14 +127,14 @@ def test_slot_holder_is_not_counted_as_in_service(coordinator: InProcessCoordina
     assert refused.refused is Cause.TOO_FEW_IN_SERVICE
 
 
-def test_hard_limit_waits_for_no_slot(coordinator: InProcessCoordinator) -> None:
+def test_hard_limit_waits_for_no_slot(coordinator: Coordinator) -> None:
     coordinator.publish(POOL, rules(), [over("a"), over("b"), report("c")], [])
     assert coordinator.acquire(POOL, rules(), ask("a")).granted
     assert coordinator.acquire(POOL, rules(), ask("b", hard=True)).granted
-    assert coordinator.view(POOL).holders == ("a", "b")
+    assert names(*coordinator.view(POOL).holders) == ("a", "b")
 
 
-def test_worker_that_is_out_already_waits_for_nothing(coordinator: InProcessCoordinator) -> None:
+def test_worker_that_is_out_already_waits_for_nothing(coordinator: Coordinator) -> None:
     """Two quiet workers must not wait for each other for ever."""
     coordinator.publish(POOL, rules(), [over("a", in_service=False), over("b", in_service=False)], [])
     assert coordinator.acquire(POOL, rules(), ask("a", already_out=True)).granted
@@ -104,22 +142,23 @@ def test_worker_that_is_out_already_waits_for_nothing(coordinator: InProcessCoor
 
 
 def test_cooldown_counts_from_the_end_of_the_last_drain(
-    coordinator: InProcessCoordinator, clock: FakeClock
+    coordinator: Coordinator, start: Start, clock: FakeClock
 ) -> None:
+    """A restart does not cut it short."""
     waiting = rules(cooldown_seconds=60.0)
     coordinator.publish(POOL, waiting, [over("a"), over("b")], [])
     assert coordinator.acquire(POOL, waiting, ask("a")).granted
     coordinator.release(POOL, "a", "token-a", drained=True)
     clock.now += 59.0
     assert coordinator.acquire(POOL, waiting, ask("b")).refused is Cause.COOLDOWN
-    restarted = InProcessCoordinator(clock, coordinator.drain_ended_at())
+    restarted = start()
     restarted.publish(POOL, waiting, [report("a"), over("b")], [])
     assert restarted.acquire(POOL, waiting, ask("b")).refused is Cause.COOLDOWN
     clock.now += 1.0
     assert restarted.acquire(POOL, waiting, ask("b")).granted
 
 
-def test_drain_that_touched_nothing_starts_no_cooldown(coordinator: InProcessCoordinator) -> None:
+def test_drain_that_touched_nothing_starts_no_cooldown(coordinator: Coordinator) -> None:
     waiting = rules(cooldown_seconds=60.0)
     coordinator.publish(POOL, waiting, [report("a"), over("b")], [])
     coordinator.acquire(POOL, waiting, ask("a", already_out=True))
@@ -127,20 +166,20 @@ def test_drain_that_touched_nothing_starts_no_cooldown(coordinator: InProcessCoo
     assert coordinator.acquire(POOL, waiting, ask("b")).granted
 
 
-def test_most_urgent_goes_first(coordinator: InProcessCoordinator) -> None:
+def test_most_urgent_goes_first(coordinator: Coordinator) -> None:
     coordinator.publish(POOL, rules(), [over("a", 1.5), over("b", 2.5), report("c")], [])
     refused = coordinator.acquire(POOL, rules(), ask("a", 1.5))
-    assert (refused.refused, refused.detail) == (Cause.MORE_URGENT, "b")
+    assert (refused.refused, names(refused.detail)) == (Cause.MORE_URGENT, ("b",))
     assert coordinator.acquire(POOL, rules(), ask("b", 2.5)).granted
 
 
-def test_worker_does_not_wait_for_itself(coordinator: InProcessCoordinator) -> None:
+def test_worker_does_not_wait_for_itself(coordinator: Coordinator) -> None:
     """Its memory fell a little between the publishing and the request."""
     coordinator.publish(POOL, rules(), [over("a", 2.5), report("c")], [])
     assert coordinator.acquire(POOL, rules(), ask("a", 1.5)).granted
 
 
-def test_more_urgent_one_with_just_enough_peers_goes_first(coordinator: InProcessCoordinator) -> None:
+def test_more_urgent_one_with_just_enough_peers_goes_first(coordinator: Coordinator) -> None:
     coordinator.publish(POOL, rules(), [over("a", 1.5), over("b", 2.5, in_service=False)], [])
     assert coordinator.acquire(POOL, rules(), ask("a", 1.5)).refused is Cause.TOO_FEW_IN_SERVICE
     coordinator.publish(POOL, rules(), [over("a", 1.5), over("b", 2.5, in_service=False), report("c")], [])
@@ -148,14 +187,14 @@ def test_more_urgent_one_with_just_enough_peers_goes_first(coordinator: InProces
     assert coordinator.acquire(POOL, rules(1), ask("a", 1.5)).refused is Cause.MORE_URGENT
 
 
-def test_one_that_could_not_go_itself_keeps_nobody_waiting(coordinator: InProcessCoordinator) -> None:
+def test_one_that_could_not_go_itself_keeps_nobody_waiting(coordinator: Coordinator) -> None:
     special = frozenset({"special"})
     coordinator.publish(POOL, rules(), [over("a", 1.5), over("b", 2.5, queues=special), report("c")], [])
     assert coordinator.acquire(POOL, rules(), ask("b", 2.5, queues=special)).refused
     assert coordinator.acquire(POOL, rules(), ask("a", 1.5)).granted
 
 
-def test_nobody_waits_for_ever(coordinator: InProcessCoordinator, clock: FakeClock) -> None:
+def test_nobody_waits_for_ever(coordinator: Coordinator, clock: FakeClock) -> None:
     """The less urgent one goes first once it has asked for long enough."""
     coordinator.publish(POOL, rules(), [over("a", 1.5), report("c")], [])
     clock.now += PATIENCE_SECONDS
@@ -164,34 +203,32 @@ def test_nobody_waits_for_ever(coordinator: InProcessCoordinator, clock: FakeClo
     assert coordinator.acquire(POOL, rules(), ask("a", 1.5)).granted
 
 
-def test_same_token_is_told_that_it_holds(coordinator: InProcessCoordinator) -> None:
+def test_same_token_is_told_that_it_holds(coordinator: Coordinator) -> None:
     coordinator.publish(POOL, rules(), [over("a"), report("b")], [])
     assert coordinator.acquire(POOL, rules(), ask("a")).granted
-    coordinator.publish(
-        POOL, rules(), [over("a"), report("b", in_service=False)], [Holding("a", "token-a")]
-    )
+    coordinator.publish(POOL, rules(), [over("a"), report("b", in_service=False)], [Holding("a", "token-a")])
     again = coordinator.acquire(POOL, rules(), ask("a"))
     assert again.granted
     assert not again.peers_suffice
 
 
-def test_consider_takes_nothing(coordinator: InProcessCoordinator) -> None:
+def test_consider_takes_nothing(coordinator: Coordinator) -> None:
     coordinator.publish(POOL, rules(), [over("a"), report("b")], [])
     assert coordinator.consider(POOL, rules(), ask("a")).granted
-    assert coordinator.view(POOL).holders == ()
+    assert names(*coordinator.view(POOL).holders) == ()
 
 
-def test_release_needs_the_own_token_and_may_be_repeated(coordinator: InProcessCoordinator) -> None:
+def test_release_needs_the_own_token_and_may_be_repeated(coordinator: Coordinator) -> None:
     coordinator.publish(POOL, rules(), [over("a"), report("b")], [])
     coordinator.acquire(POOL, rules(), ask("a"))
     coordinator.release(POOL, "a", "another", drained=True)
-    assert coordinator.view(POOL).holders == ("a",)
+    assert names(*coordinator.view(POOL).holders) == ("a",)
     coordinator.release(POOL, "a", "token-a", drained=True)
     coordinator.release(POOL, "a", "token-a", drained=True)
-    assert coordinator.view(POOL).holders == ()
+    assert names(*coordinator.view(POOL).holders) == ()
 
 
-def test_drains_from_the_journal_take_their_slots_anew(coordinator: InProcessCoordinator) -> None:
+def test_drains_from_the_journal_take_their_slots_anew(coordinator: Coordinator) -> None:
     held = coordinator.publish(POOL, rules(), [report("a"), over("b")], [Holding("a", "t1")])
     assert held.held == {"t1"}
     assert coordinator.acquire(POOL, rules(), ask("b")).refused is Cause.SLOTS_TAKEN

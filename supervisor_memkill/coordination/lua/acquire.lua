@@ -1,7 +1,7 @@
 -- Take a slot, or be told why not. The token that holds one already is told so.
 --
 -- KEYS: as in common.lua.
--- ARGV[1]: JSON of listener, instance, version, known, fresh_epoch, settle, ttl, min_available,
+-- ARGV[1]: JSON of listener, instance, version, known, fresh_epoch, settle, fresh, ttl, min_available,
 --   max_draining as for publish, and
 --   id, token, queues, urgency
 --   cooldown      ms
@@ -16,6 +16,8 @@
 
 local request = cjson.decode(ARGV[1])
 local now = clock()
+local taken = is_taken(request, now)
+request.dry = request.dry or taken
 local meta, lost = load_meta(now, request)
 local slots = load_slots(meta, now, request)
 local least, most = strictest(meta, request, now)
@@ -41,6 +43,10 @@ end
 local function could_go(id)
   if id == request.id or slots[id] then return false end
   local worker = heard_of(id)
+  if not worker and not request.dry then
+    redis.call('ZREM', KEYS[3], id)
+    redis.call('ZREM', KEYS[4], id)
+  end
   return worker and others_in_service(meta, slots, id, worker.queues, now) >= least
 end
 
@@ -49,13 +55,13 @@ local function goes_before()
   local is_patient = now - since < PATIENCE
   -- First those that waited for too long, by age.
   local limit = is_patient and now - PATIENCE or since
-  for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[4], '-inf', string.format('%.0f', limit), 'LIMIT', 0, 20)) do
+  for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[4], '-inf', string.format('%.0f', limit))) do
     local waited = tonumber(redis.call('ZSCORE', KEYS[4], id))
     if (is_patient or waited < since or (waited == since and id < request.id)) and could_go(id) then return id end
   end
   if not is_patient then return nil end
   -- Then the most urgent; among equals the one that asked first.
-  local found = redis.call('ZREVRANGEBYSCORE', KEYS[3], '+inf', request.urgency, 'WITHSCORES', 'LIMIT', 0, 50)
+  local found = redis.call('ZREVRANGEBYSCORE', KEYS[3], '+inf', request.urgency, 'WITHSCORES')
   local best, best_urgency, best_since
   for index = 1, #found, 2 do
     local id, urgency = found[index], tonumber(found[index + 1])
@@ -72,9 +78,9 @@ local function goes_before()
 end
 
 local function judge()
+  if taken then return 'name_taken', request.listener end
   local slot = slots[request.id]
   if (slot and slot.token == request.token) or request.already_out then return nil, '' end
-  if is_taken(request, now) then return 'name_taken', request.listener end
   if now < meta.settle then return 'settling', math.ceil((meta.settle - now) / 1000) .. 's left' end
   if not request.hard and draining >= most then return 'slots_taken', table.concat(holders, ', ') end
   if others < least then return 'too_few_in_service', '' end
@@ -91,10 +97,10 @@ end
 local refused, detail = judge()
 if not request.dry then
   if not refused then
+    -- Who asks again counts the slot's age from this request on, so that it must last from now on.
     local slot = slots[request.id]
-    if not (slot and slot.token == request.token) then
-      put_slot(meta, slots, request.id, {token = request.token, since = now, renewed = now, expires = now + request.ttl})
-    end
+    local since = slot and slot.token == request.token and slot.since or now
+    put_slot(meta, slots, request.id, {token = request.token, since = since, renewed = now, expires = now + request.ttl})
   end
   save_meta(meta, now)
 end

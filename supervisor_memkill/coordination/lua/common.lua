@@ -34,8 +34,8 @@ local function load_meta(now, request)
     or (known and (known.at > meta.at or (known.epoch == meta.epoch and known.seq > meta.seq)))
   meta = meta or {version = request.version, rules = {}, sigs = {}, slots = {}, released = 0}
   if lost then
-    meta.epoch, meta.seq, meta.settle = request.fresh_epoch, 0, now + request.settle
-    meta.released = math.min(meta.released, now)
+    meta.epoch, meta.seq, meta.at, meta.settle = request.fresh_epoch, 0, now, now + request.settle
+    meta.released, meta.rules = math.min(meta.released, now), {}
     -- Who is in service and who asks is told anew by every listener until then.
     if not request.dry then redis.call('DEL', KEYS[2], KEYS[3], KEYS[4]) end
   end
@@ -43,11 +43,14 @@ local function load_meta(now, request)
 end
 
 local function save_meta(meta, now)
-  meta.seq, meta.at = meta.seq + 1, now
+  -- Never back by the slack: who saw the later time would take it for a loss.
+  meta.seq, meta.at = meta.seq + 1, math.max(meta.at, now)
   redis.call('HSET', KEYS[1], 'meta', cjson.encode(meta))
 end
 
--- The slots that are taken, by worker id; those that expired are dropped for good.
+-- The slots that are taken, by worker id; those that expired are dropped for good. One that expired
+-- while nobody at all wrote says nothing of its holder: Redis was away, or its clock was put forward.
+-- Who lives is given the time to say so.
 local function load_slots(meta, now, request)
   local slots, kept = {}, {}
   for _, id in ipairs(meta.slots) do
@@ -57,8 +60,11 @@ local function load_slots(meta, now, request)
     if slot and slot.expires > now and slot.renewed <= now + CLOCK_SLACK then
       slots[id] = slot
       kept[#kept + 1] = id
-    elseif text and not request.dry then
-      redis.call('HDEL', KEYS[1], 's:' .. id)
+    elseif slot then
+      if now - meta.at > request.fresh then
+        meta.settle = math.max(meta.settle, now + request.fresh)
+      end
+      if not request.dry then redis.call('HDEL', KEYS[1], 's:' .. id) end
     end
   end
   meta.slots = kept
@@ -135,7 +141,7 @@ end
 local function strictest(meta, request, now)
   local least, most = request.min_available, request.max_draining
   for rules, till in pairs(meta.rules) do
-    local l, m = string.match(rules, '^(%d+)/(%d+)$')
+    local l, m = string.match(rules, '^(%d+)/(%d+)')
     if till < now then
       meta.rules[rules] = nil
     else

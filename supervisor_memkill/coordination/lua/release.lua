@@ -1,14 +1,14 @@
 -- Give a slot back. Only its own token does; any other changes nothing.
 --
 -- KEYS: as in common.lua.
--- ARGV[1]: JSON of version, known, fresh_epoch, settle as for publish, and
+-- ARGV[1]: JSON of version, known, fresh_epoch, settle, fresh as for publish, and
 --   id, token
 --   drained   true: the worker was taken out of service, so that the pool's cooldown begins
 -- Returns JSON of released, epoch, seq, at
 
 local request = cjson.decode(ARGV[1])
 local now = clock()
-local meta, lost = load_meta(now, request)
+local meta = load_meta(now, request)
 local slots = load_slots(meta, now, request)
 local slot = slots[request.id]
 local released = slot ~= nil and slot.token == request.token
@@ -16,5 +16,5 @@ if released then
   drop_slot(meta, slots, request.id)
   if request.drained then meta.released = now end
 end
-if released or lost then save_meta(meta, now) end
+save_meta(meta, now)
 return cjson.encode({released = released, epoch = meta.epoch, seq = meta.seq, at = meta.at})
