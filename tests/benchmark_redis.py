@@ -36,9 +36,8 @@ def main(sizes: list[int]) -> None:
         server.stop()
         shutil.rmtree(here, ignore_errors=True)
     hosts = SHARE * HEARTBEAT_SECONDS * 1000 / publish
-    print(
-        f"at a heartbeat of {HEARTBEAT_SECONDS}s, {SHARE:.0%} of one Redis carries about {hosts:.0f} listeners"
-    )
+    share = f"{SHARE:.0%} of one Redis"
+    print(f"at a heartbeat of {HEARTBEAT_SECONDS}s, {share} carries about {hosts:.0f} listeners")
 
 
 def measure(client: Any, size: int) -> float:

@@ -19,6 +19,7 @@ from supervisor_memkill.units import format_duration
 from supervisor_memkill.workers.contract import Option
 from supervisor_memkill.workers.custom import Custom
 from supervisor_memkill.workers.registry import BUILT_IN, load_kind
+from tests.coordination.test_redis_failures import NEEDED
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.rst"
@@ -140,6 +141,11 @@ def test_commands_are_ones_that_the_program_takes() -> None:
     assert len(commands) >= 2
     for command in commands:
         cli._parser().parse_args(command.split()[1:])
+
+
+def test_permissions_of_redis_are_those_that_were_tried() -> None:
+    (line,) = [block for block in blocks(README) if block.startswith("ACL SETUSER")]
+    assert set(re.findall(r"\+(\S+)", line)) == set(NEEDED)
 
 
 def test_pauses_are_those_of_the_code() -> None:

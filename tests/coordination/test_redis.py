@@ -277,6 +277,24 @@ def test_listener_with_nothing_left_to_tell_leaves_nothing(fleet: Fleet, pair: t
     assert pair[0].coordinator.view(POOL).reports == ()
 
 
+def test_hosts_that_never_come_back_are_forgotten_after_a_day(fleet: Fleet, pair: tuple[Host, Host]) -> None:
+    """Machines are made and unmade under ever new names; what they left must not grow for ever."""
+    day = 24 * 3600
+    one, _gone = pair
+    for number in range(9):
+        fleet.host(f"old{number}", over("a"), report("b"), report("c", in_service=False)).beat()
+    fleet.clock.now += day - 60
+    one.beat()
+    assert any("old8" in field for field in stored(fleet.redis))
+    fleet.clock.now += 120
+    for _ in range(10):
+        one.beat()
+    left = {field for field in stored(fleet.redis) if field[:2] in ("w:", "l:")}
+    assert {field[2:].split("/")[0] for field in left} == {"one"}
+    for part in ("up", "ask", "wait"):
+        assert all("one/" in member for member in fleet.redis.zrange(key(part=f":{part}"), 0, -1))
+
+
 def test_nothing_has_a_time_to_live(fleet: Fleet, pair: tuple[Host, Host]) -> None:
     """volatile-lru and volatile-ttl throw away what has one."""
     one, _ = pair

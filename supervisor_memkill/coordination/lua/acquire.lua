@@ -39,41 +39,60 @@ local function heard_of(id)
   return worker and worker['until_after'] and worker.seen + worker.until_after >= now and worker or nil
 end
 
--- Whether it waits for nothing but its turn: one that could not go itself keeps nobody waiting.
+-- Whether it waits for nothing but its turn: one that could not go itself keeps nobody waiting. One
+-- that was not heard of is cleared away, or the dead would be looked through again and again.
+local cleared = 0
 local function could_go(id)
   if id == request.id or slots[id] then return false end
   local worker = heard_of(id)
   if not worker and not request.dry then
     redis.call('ZREM', KEYS[3], id)
     redis.call('ZREM', KEYS[4], id)
+    cleared = cleared + 1
   end
   return worker and others_in_service(meta, slots, id, worker.queues, now) >= least
+end
+
+-- What visit(id, score) returns first, of those that the command finds in a sorted set; nil when it
+-- returns nothing for all. A page at a time: nearly always the first one tells.
+local PAGE = 20
+local function first_of(command, key, from, to, visit)
+  local offset = 0
+  while true do
+    local found = redis.call(command, key, from, to, 'WITHSCORES', 'LIMIT', offset, PAGE)
+    local cleared_before = cleared
+    for index = 1, #found, 2 do
+      local result = visit(found[index], tonumber(found[index + 1]))
+      if result then return result end
+    end
+    if #found < 2 * PAGE then return nil end
+    offset = offset + PAGE - (cleared - cleared_before)
+  end
 end
 
 local function goes_before()
   local since = tonumber(redis.call('ZSCORE', KEYS[4], request.id) or now)
   local is_patient = now - since < PATIENCE
   -- First those that waited for too long, by age.
-  local limit = is_patient and now - PATIENCE or since
-  for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[4], '-inf', string.format('%.0f', limit))) do
-    local waited = tonumber(redis.call('ZSCORE', KEYS[4], id))
-    if (is_patient or waited < since or (waited == since and id < request.id)) and could_go(id) then return id end
-  end
-  if not is_patient then return nil end
+  local limit = string.format('%.0f', is_patient and now - PATIENCE or since)
+  local oldest = first_of('ZRANGEBYSCORE', KEYS[4], '-inf', limit, function(id, waited)
+    local is_before = is_patient or waited < since or (waited == since and id < request.id)
+    return is_before and could_go(id) and id
+  end)
+  if oldest or not is_patient then return oldest end
   -- Then the most urgent; among equals the one that asked first.
-  local found = redis.call('ZREVRANGEBYSCORE', KEYS[3], '+inf', request.urgency, 'WITHSCORES')
   local best, best_urgency, best_since
-  for index = 1, #found, 2 do
-    local id, urgency = found[index], tonumber(found[index + 1])
-    if best and urgency < best_urgency then break end
+  local function is_better(id, waited)
+    return not best or waited < best_since or (waited == best_since and id < best)
+  end
+  first_of('ZREVRANGEBYSCORE', KEYS[3], '+inf', request.urgency, function(id, urgency)
+    if best and urgency < best_urgency then return best end
     local waited = tonumber(redis.call('ZSCORE', KEYS[4], id) or now)
     local is_before = urgency > request.urgency or waited < since or (waited == since and id < request.id)
-    if is_before and could_go(id) then
-      if not best or waited < best_since or (waited == best_since and id < best) then
-        best, best_urgency, best_since = id, urgency, waited
-      end
+    if is_before and is_better(id, waited) and could_go(id) then
+      best, best_urgency, best_since = id, urgency, waited
     end
-  end
+  end)
   return best
 end
 

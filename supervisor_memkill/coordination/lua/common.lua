@@ -6,7 +6,7 @@
 --     w:<worker id>  JSON, as its listener told it, with "seen" (ms)
 --     s:<worker id>  JSON of the slot that it holds: token, since, renewed, expires (ms)
 --     l:<listener>   JSON: instance, until (ms), workers
---   KEYS[2]  PREFIX:{POOL}:up    sorted set of the workers in service; see up_score
+--   KEYS[2]  PREFIX:{POOL}:up    sorted set of the workers, those in service apart; see up_score
 --   KEYS[3]  PREFIX:{POOL}:ask   sorted set of the workers that ask, by urgency
 --   KEYS[4]  PREFIX:{POOL}:wait  the same by the time (ms) since which they ask
 -- The sorted sets hold nothing that the hash does not: they spare reading all of it. Were one of them
@@ -15,6 +15,8 @@
 -- Times are milliseconds of this Redis's clock.
 
 local SPAN = 4398046511104 -- 2^42 ms, the year 2109; a double counts exactly to 2^53
+local NOT_UP = 0 -- the number of no set of queues: see up_score
+local FORGET = 86400000 -- a day
 local PATIENCE = 1800000 -- as PATIENCE_SECONDS in rules.py
 local CLOCK_SLACK = 1000 -- TIME may be set back a little by whoever keeps it right
 
@@ -87,8 +89,8 @@ local function drop_slot(meta, slots, id)
   meta.slots = kept
 end
 
--- Sets of queues are few, so each has a number, and the workers in service stand in one sorted set:
--- first by the number of their set, then by the time until which they count.
+-- Sets of queues are few, so each has a number from 1 on, and the workers stand in one sorted set:
+-- first by the number of their set, or NOT_UP, then by the time until which their word counts.
 local function sig_index(meta, sig)
   for index, other in ipairs(meta.sigs) do
     if other == sig then return index end

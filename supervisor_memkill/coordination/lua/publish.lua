@@ -39,11 +39,8 @@ for _, worker in ipairs(request.workers) do
   present[id] = true
   ids[#ids + 1] = id
   redis.call('HSET', KEYS[1], 'w:' .. id, string.sub(text, 1, -2) .. ',"seen":' .. string.format('%.0f', now) .. '}')
-  if is_up == 1 then
-    redis.call('ZADD', KEYS[2], up_score(sig_index(meta, sig), now + request.fresh), id)
-  else
-    redis.call('ZREM', KEYS[2], id)
-  end
+  local index = is_up == 1 and sig_index(meta, sig) or NOT_UP
+  redis.call('ZADD', KEYS[2], up_score(index, now + request.fresh), id)
   if urgency >= 0 then
     redis.call('ZADD', KEYS[3], urgency, id)
     redis.call('ZADD', KEYS[4], 'NX', string.format('%.0f', now), id)
@@ -54,6 +51,17 @@ for _, worker in ipairs(request.workers) do
 end
 for _, id in ipairs(before and before.workers or {}) do
   if not present[id] then forget(id) end
+end
+-- Hosts come under ever new names where machines are made and unmade: who was silent for a day is
+-- forgotten, a few at a time.
+for index = NOT_UP, #meta.sigs do
+  local silent = redis.call(
+    'ZRANGEBYSCORE', KEYS[2], up_score(index, 0), up_score(index, now - FORGET), 'LIMIT', 0, 5)
+  for _, id in ipairs(silent) do
+    forget(id)
+    local listener = string.match(id, '^([^/]+/[^/]+)/')
+    if listener then redis.call('HDEL', KEYS[1], 'l:' .. listener) end
+  end
 end
 redis.call('HSET', KEYS[1], 'l:' .. request.listener, cjson.encode({
   instance = request.instance, ['until'] = now + request.fresh, workers = ids, version = request.version,
