@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.harness import Offspring, wait_for
@@ -47,12 +48,19 @@ class Demo:
 
     def started(self) -> set[str]:
         """The programs that run now."""
-        lines = [" ".join(one.cmdline()) for one in self._offspring.living()]
+        lines = [_command_line(one) for one in self._offspring.living()]
         return {word for line in lines for word in ("supervisord", "worker a", "--config") if word in line}
 
     def end(self) -> None:
         self._offspring.end()
         self.process.wait()
+
+
+def _command_line(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except psutil.NoSuchProcess:  # a zombie included: it ended since it was found
+        return ""
 
 
 @pytest.fixture

@@ -157,6 +157,11 @@ def rows(host: Host) -> dict[str, dict[str, Any]]:
     return {row["worker"]: row for row in json.loads(done.stdout)["workers"]}
 
 
+def is_told_in_service(fleet: Fleet, worker: str) -> bool:
+    told = fleet.client.hget(KEY, f"w:{worker}")
+    return bool(told and json.loads(told)["in_service"])
+
+
 def test_dry_run_shows_the_peers_of_other_hosts_and_writes_nothing(redis_server: RealRedis) -> None:
     hosts = {"a": [FAT], "b": [FATTER, SLIM]}
     with running_fleet(redis_server, hosts, main=PATIENT, pool={"min_available": 2}) as fleet:
@@ -164,7 +169,7 @@ def test_dry_run_shows_the_peers_of_other_hosts_and_writes_nothing(redis_server:
         fleet.wait_for_event("b", "worker.held", "min_available is 2")
         fleet["b"].stop_listener()
         fleet.start("a")
-        fleet.wait_for(lambda: fleet.client.zscore(f"{KEY}:up", "a/supervisor/a_0:a_0"))
+        fleet.wait_for(lambda: is_told_in_service(fleet, "a/supervisor/a_0:a_0"))
         fleet["a"].stop_listener()
         before = dump(fleet)
 
