@@ -95,7 +95,7 @@ _WORDS = {
     Cause.SLOTS_TAKEN: "max_draining is reached",
     Cause.COOLDOWN: "the pool's cooldown is not over",
     Cause.MORE_URGENT: "a more urgent one goes first",
-    Cause.SETTLING: "what the listeners share was lost, and is told anew",
+    Cause.SETTLING: "the pool is new or its data was lost, and every listener first tells what it sees",
     Cause.NAME_TAKEN: "another listener has the same name: set host in [memkill]",
 }
 
