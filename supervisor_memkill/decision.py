@@ -92,6 +92,9 @@ def _asking(drain: Drain, seen: Seen, plan: Plan, now: float) -> Step:
     hard = _is_over_hard_limit(seen, plan)
     if seen.memory_bytes is None or seen.memory_bytes <= drain.limit_bytes:
         return _end(drain, now, "read again, it is not over its limit")
+    if drain.reason == "hard_max_rss" and not hard:
+        # Its slot was taken without waiting for one, which only the hard limit allows.
+        return _end(drain, now, "read again, it is not over its hard limit")
     if hard or not plan.traits.quiets:
         return _stop(drain, seen, now, "over hard_max_rss" if hard else "its stop is its drain")
     return _quiet(drain, now)

@@ -144,6 +144,15 @@ def test_over_the_hard_limit_nothing_is_waited_for() -> None:
     assert outcome(taken) == (S.STOPPING, A.STOP)
 
 
+def test_slot_taken_for_the_hard_limit_serves_nothing_less() -> None:
+    """Read again, it is over max_rss only: it has to wait for a slot like any other."""
+    observed = seen(reading=reading(), asked=True, answer=answer(), memory_bytes=300)
+    record = drain(S.ASKING, reason="hard_max_rss")
+    assert outcome(step(record, observed, hard_limit_bytes=400)) == (S.LET_GO, None)
+    over = seen(reading=reading(), asked=True, answer=answer(), memory_bytes=401)
+    assert outcome(step(record, over, hard_limit_bytes=400)) == (S.STOPPING, A.STOP)
+
+
 def test_worker_that_is_quiet_already_is_not_signalled_again() -> None:
     observed = seen(reading=reading(quiet=True), asked=True, answer=answer(others=0))
     assert outcome(step(drain(S.ASKING, is_quiet=True), observed)) == (S.DRAINING, None)
