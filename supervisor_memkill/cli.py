@@ -169,9 +169,7 @@ def _listen(arguments: argparse.Namespace, environ: Mapping[str, str], at: At) -
     except SupervisordError as error:
         log.warning("supervisord.away", error=error)
     pools = build_pools(config, supervisord)
-    groups = reading.eventlistener_groups | (
-        supervisords.eventlistener_groups if supervisords else frozenset()
-    )
+    groups = _listener_groups(reading, supervisords)
     surveyor = build_surveyor(
         pools,
         supervisord,
@@ -213,9 +211,7 @@ def _dry_run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     config, reading, supervisords = _read(arguments, environ)
     supervisord = _supervisord(arguments, environ, supervisords or reading)
     pools = build_pools(config, supervisord)
-    groups = reading.eventlistener_groups | (
-        supervisords.eventlistener_groups if supervisords else frozenset()
-    )
+    groups = _listener_groups(reading, supervisords)
     surveyor = build_surveyor(pools, supervisord, own_group="", eventlistener_groups=groups)
     path = config.journal or journal.default_path(supervisord.url, environ, os.geteuid())
     contents = journal.peek(path)

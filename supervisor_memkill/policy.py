@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from supervisor_memkill.decision import is_protected
 from supervisor_memkill.drain import State
 from supervisor_memkill.processes import ProcessInfo, ProcessState
-from supervisor_memkill.units import format_duration, format_size
+from supervisor_memkill.units import format_duration
 from supervisor_memkill.workers.contract import Reading
 
 NEAR_LIMIT = 0.9
@@ -183,11 +183,6 @@ def next_pause(before: Pause | None, now: float) -> Pause:
     """The pause after a restart that gave nothing back."""
     seconds = min(before.seconds * 2, PAUSE_MOST_SECONDS) if before else PAUSE_SECONDS
     return Pause(now + seconds, seconds)
-
-
-def over_limit(memory_bytes: int, limit_bytes: int) -> str:
-    """``2.3GB of 2GB``, for people."""
-    return f"{format_size(memory_bytes)} of {format_size(limit_bytes)}"
 
 
 def pauses_to_json(pauses: Mapping[str, Pause]) -> dict[str, list[float]]:

@@ -7,7 +7,6 @@ import os
 import shlex
 import signal
 import sys
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -29,6 +28,7 @@ from tests.harness import (
     short_directory,
     wait_for,
 )
+from tests.real.repeating import repeating
 
 POOL = "job"
 KEY = f"memkill:{{{POOL}}}"
@@ -452,27 +452,3 @@ def running_fleet(
             for host in fleet.hosts.values():
                 host.supervisord.stop(seconds=5)
             fleet.client.close()
-
-
-@contextlib.contextmanager
-def repeating(act: Callable[[], object], every_seconds: float) -> Iterator[None]:
-    """Do it again and again in a thread of its own; what goes wrong there fails the test."""
-    ended = threading.Event()
-    errors: list[Exception] = []
-
-    def run() -> None:
-        try:
-            while not ended.wait(every_seconds):
-                act()
-        except Exception as error:  # noqa: BLE001 - raised again below, in the test
-            errors.append(error)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join()
-    if errors:
-        raise errors[0]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import shlex
 import sys
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from supervisor_memkill.drain import Drain
 from supervisor_memkill.processes import ProcessInfo, ProcessState
 from supervisor_memkill.supervisord import Supervisord
 from tests.harness import RealRedis, RealSupervisord, program, short_directory, wait_for
+from tests.real.repeating import repeating
 from tests.workers.sidekiq_app import SidekiqJobs, sidekiq_command
 
 MAX_RSS = "100MB"
@@ -292,33 +292,9 @@ def running_fleet(
             fleet.client.close()
 
 
-@contextlib.contextmanager
-def _repeating(act: Callable[[], object], every_seconds: float) -> Iterator[None]:
-    """Do it again and again in a thread of its own; what goes wrong there fails the test."""
-    ended = threading.Event()
-    errors: list[Exception] = []
-
-    def run() -> None:
-        try:
-            while not ended.wait(every_seconds):
-                act()
-        except Exception as error:  # noqa: BLE001 - raised again below, in the test
-            errors.append(error)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join()
-    if errors:
-        raise errors[0]
-
-
 def feeding(fleet: Fleet, seconds: float, every_seconds: float) -> contextlib.AbstractContextManager[None]:
     """A steady feed of jobs of that length."""
-    return _repeating(lambda: fleet.push(seconds), every_seconds)
+    return repeating(lambda: fleet.push(seconds), every_seconds)
 
 
 @contextlib.contextmanager
@@ -326,7 +302,7 @@ def observing(fleet: Fleet) -> Iterator[list[set[str]]]:
     """Who was out of service, several times a second."""
     samples: list[set[str]] = []
     supervisord = Supervisord(fleet.supervisord.url, timeout_seconds=10)
-    with _repeating(lambda: samples.append(fleet.out_of_service(supervisord)), SAMPLE_SECONDS):
+    with repeating(lambda: samples.append(fleet.out_of_service(supervisord)), SAMPLE_SECONDS):
         yield samples
 
 
@@ -345,5 +321,5 @@ def bursting(fleet: Fleet, jobs: int, seconds: float) -> Iterator[list[str]]:
             for _ in range(jobs):
                 fleet.push(seconds)
 
-    with _repeating(watch, 0.02):
+    with repeating(watch, 0.02):
         yield moments

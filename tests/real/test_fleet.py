@@ -25,9 +25,9 @@ from tests.real.fleet import (
     SLOT_TTL_SECONDS,
     Fleet,
     Host,
-    repeating,
     running_fleet,
 )
+from tests.real.repeating import repeating
 from tests.real.sidekiq_fleet import SAMPLE_SECONDS, bloated, feeding
 from tests.real.sidekiq_fleet import Fleet as SidekiqFleet
 from tests.real.sidekiq_fleet import running_fleet as running_sidekiqs
