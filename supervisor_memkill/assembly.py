@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping
 
 from supervisor_memkill.clock import boot_clock
 from supervisor_memkill.config import Config, PoolConfig
@@ -78,8 +78,9 @@ def build_surveyor(
     *,
     own_group: str,
     eventlistener_groups: Collection[str],
+    stop_as_group: Callable[[], Mapping[str, bool]],
 ) -> Surveyor:
-    """`own_group`: the listener's; empty by hand."""
+    """`own_group`: the listener's; empty by hand. For `stop_as_group` see Surveyor."""
     return Surveyor(
         supervisord,
         tuple(pools),
@@ -88,4 +89,5 @@ def build_surveyor(
         tables=ProcessTable,
         machine_bytes=memory_limit_bytes,
         eventlistener_groups=eventlistener_groups,
+        stop_as_group=stop_as_group,
     )

@@ -110,7 +110,7 @@ def _read(
     from supervisor_memkill import config, inifile
     from supervisor_memkill.workers.registry import load_kind
 
-    found = inifile.find_supervisord_config(Path(sys.argv[0]), Path.cwd(), os.path.exists)
+    found = _supervisords_config()
     node = socket.gethostname()
     if arguments.config is not None:
         reading = inifile.read_file(arguments.config)
@@ -120,6 +120,13 @@ def _read(
     else:
         reading, supervisords = inifile.Reading(()), None
     return config.load(reading, environ, node, load_kind), reading, supervisords
+
+
+def _supervisords_config() -> Path | None:
+    """supervisord's configuration where it stands at one of the places that supervisorctl looks at."""
+    from supervisor_memkill import inifile
+
+    return inifile.find_supervisord_config(Path(sys.argv[0]), Path.cwd(), os.path.exists)
 
 
 def _read_if_possible(path: Path | None, environ: Mapping[str, str], node: str) -> Reading | None:
@@ -145,7 +152,7 @@ def _listen(arguments: argparse.Namespace, environ: Mapping[str, str], at: At) -
     import dataclasses
     import functools
 
-    from supervisor_memkill import journal
+    from supervisor_memkill import journal, stop_as_group
     from supervisor_memkill.assembly import build_pools, build_surveyor, coordinate
     from supervisor_memkill.clock import boot_clock
     from supervisor_memkill.eventlog import EventLog
@@ -175,6 +182,7 @@ def _listen(arguments: argparse.Namespace, environ: Mapping[str, str], at: At) -
         supervisord,
         own_group=environ.get("SUPERVISOR_GROUP_NAME", ""),
         eventlistener_groups=groups,
+        stop_as_group=stop_as_group.reader(supervisord.pid, _supervisords_config(), environ),
     )
     path = config.journal or journal.default_path(supervisord.url, environ, os.geteuid())
     listener = Listener(
@@ -205,14 +213,20 @@ def _listen(arguments: argparse.Namespace, environ: Mapping[str, str], at: At) -
 def _dry_run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     import dataclasses
 
-    from supervisor_memkill import dry_run, journal
+    from supervisor_memkill import dry_run, journal, stop_as_group
     from supervisor_memkill.assembly import build_pools, build_surveyor, coordinate
 
     config, reading, supervisords = _read(arguments, environ)
     supervisord = _supervisord(arguments, environ, supervisords or reading)
     pools = build_pools(config, supervisord)
     groups = _listener_groups(reading, supervisords)
-    surveyor = build_surveyor(pools, supervisord, own_group="", eventlistener_groups=groups)
+    surveyor = build_surveyor(
+        pools,
+        supervisord,
+        own_group="",
+        eventlistener_groups=groups,
+        stop_as_group=stop_as_group.reader(supervisord.pid, _supervisords_config(), environ),
+    )
     path = config.journal or journal.default_path(supervisord.url, environ, os.geteuid())
     contents = journal.peek(path)
     looking = coordinate(dataclasses.replace(config, dry_run=True), supervisord, contents)

@@ -51,8 +51,8 @@ class PoolConfig:
     """None only where no limit is set yet, for a dry run: `load` requires it."""
     hard_max_rss: Size | None = None
     """None: no hard limit."""
-    measure: Measure = "rss"
-    """``rss``, ``pss`` or ``uss``."""
+    measure: Measure | None = None
+    """``rss``, ``pss`` or ``uss``; None: the kind knows."""
     children: bool | None = None
     """Whether the children's memory counts; None: the kind knows."""
     strikes: int = 1
@@ -175,7 +175,9 @@ POOL_KEYS: Mapping[str, Option] = {
         parse_size, PoolConfig.hard_max_rss, "the limit above which a drain waits for no job; none by default"
     ),
     "measure": Option(
-        parse_choice("rss", "pss", "uss"), PoolConfig.measure, "which memory counts: rss, pss or uss"
+        parse_choice("rss", "pss", "uss"),
+        PoolConfig.measure,
+        "which memory counts: rss, pss or uss; by default rss, for celery pss",
     ),
     "children": Option(
         _parse_children,
@@ -365,6 +367,11 @@ def _contradictions(
         yield f"{where} protect_jobs: worker = {values['worker']} cannot tell which jobs run"
     if values["on_timeout"] == "resume" and not traits.can_resume:
         yield f"{where} on_timeout = resume: worker = {values['worker']} cannot be resumed; stop or wait"
+    if values["on_timeout"] == "wait" and not traits.quiets:
+        yield (
+            f"{where} on_timeout = wait: worker = {values['worker']} drains by its stop, and supervisord"
+            " waits no longer than stopwaitsecs"
+        )
     if kind.needs_redis and not values["redis"]:
         yield (
             f"{where} worker = {values['worker']} needs redis, here, in [memkill], or as {REDIS_VARIABLE}"

@@ -361,6 +361,8 @@ def _settling(drain: Drain, seen: Seen, plan: Plan, now: float) -> Step:
         return Step(dataclasses.replace(drain, running_since=now))
     if now - drain.running_since < plan.settle_seconds or reading is None or reading.in_service is not True:
         return Step(drain)
+    if seen.survivors:
+        return Step(drain)  # The memory that the restart was for is not free yet.
     return Step(move(drain, State.DONE, now))
 
 

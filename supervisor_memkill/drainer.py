@@ -19,7 +19,7 @@ from supervisor_memkill.ledger import Ledger
 from supervisor_memkill.memory import ProcessTable
 from supervisor_memkill.outage import Outage
 from supervisor_memkill.policy import Pause, is_below_baseline, next_pause
-from supervisor_memkill.processes import ProcessId, ProcessInfo, ProcessState
+from supervisor_memkill.processes import ProcessId, ProcessInfo, ProcessState, ProgramInfo
 from supervisor_memkill.supervisord import Supervisord
 from supervisor_memkill.survey import Finding, Pool, PoolSurvey, Surveyor, holdings
 from supervisor_memkill.units import format_duration, format_size
@@ -85,15 +85,19 @@ class Drainer:
 
         `reason`: ``max_rss``, ``hard_max_rss`` or ``adopted``.
         """
-        drain = self._new_drain(survey, finding, reason)
+        self._surveyor.learn_programs()  # `supervisorctl update` may have changed them
+        program = self._surveyor.program(finding.worker)
+        if not finding.is_quiet and any(one.refuses for one in survey.pool.advice(program)):
+            return  # The next check says so.
+        drain = self._new_drain(survey, finding, reason, program)
         if self._ledger.put(drain, must=True):
             self._at("asking.saved")
             self.step(drain)
 
-    def _new_drain(self, survey: PoolSurvey, finding: Finding, reason: str) -> Drain:
+    def _new_drain(
+        self, survey: PoolSurvey, finding: Finding, reason: str, program: ProgramInfo | None
+    ) -> Drain:
         process, now = finding.seen.process, self._clock()
-        self._surveyor.learn_programs()  # `supervisorctl update` may have changed them
-        program = self._surveyor.program(process.worker)
         return Drain(
             worker=process.worker,
             pool=survey.pool.name,
@@ -124,8 +128,8 @@ class Drainer:
         if step.drain.state in OVER:
             self._finish(drain, step.drain, step.cause)
             return
-        if step.action is Action.STOP:
-            step = dataclasses.replace(step, drain=self._with_tree(step.drain))
+        if step.drain.state is State.STOPPING:
+            step = dataclasses.replace(step, drain=self._with_tree(step.drain, seen))
         takes_out = step.action in TAKES_OUT
         if not self._ledger.put(step.drain, must=takes_out) and takes_out:
             return
@@ -208,11 +212,14 @@ class Drainer:
         else:
             self._log.forget("name")
 
-    def _with_tree(self, drain: Drain) -> Drain:
-        try:
-            return dataclasses.replace(drain, tree=self._tables().tree(drain.pid))
-        except Unknown:
-            return drain
+    def _with_tree(self, drain: Drain, seen: Seen) -> Drain:
+        """The record with all processes that must be gone: jobs may start some until the very end."""
+        table, known = self._tables(), drain.tree
+        with contextlib.suppress(Unknown):
+            if seen.process is not None and drain.is_process(seen.process):
+                known = (*known, *(one for one in table.tree(drain.pid) if one not in known))
+            known = tuple(one for one in table.family(known) if _may_live(one, table))
+        return dataclasses.replace(drain, tree=known)
 
     # --- act ------------------------------------------------------------------------------------
 
@@ -256,7 +263,7 @@ class Drainer:
         except CoordinationUnknown as error:
             self._log.warning("slot.not_released", worker=drain.worker, pool=drain.pool, error=error)
         self._asked_at.pop(drain.worker, None)
-        for topic in ("act", "again", "busy", "slow"):
+        for topic in ("act", "again", "busy", "slow", "survivors"):
             self._log.forget(f"{topic}:{drain.worker}")
         self._ledger.remove(drain.worker, ended_at=self._coordinator.drain_ended_at(), pauses=pauses)
 
@@ -301,6 +308,15 @@ class Drainer:
                 worker=drain.worker,
                 busy=reading.busy,
                 why=reading.why or None,
+            )
+        if drain.state is State.SETTLING and seen.survivors:
+            self._log.changed(
+                f"survivors:{drain.worker}",
+                "drain.old_processes_live",
+                level="error",
+                worker=drain.worker,
+                pids=seen.survivors,
+                hint="it counts as drained when they are gone: they still hold memory, and perhaps a job",
             )
         slow = drain.running_since is not None and self._clock() - drain.running_since > SLOW_SETTLING_SECONDS
         if drain.state is State.SETTLING and slow:

@@ -11,6 +11,7 @@ from supervisor_memkill.journal import Contents
 from supervisor_memkill.processes import ProcessState
 from supervisor_memkill.survey import Finding, PoolSurvey, Surveyor, holdings
 from supervisor_memkill.units import format_size
+from supervisor_memkill.workers.contract import Advice
 
 HEADINGS = ("POOL", "WORKER", "PID", "MEMORY", "LIMIT", "BUSY", "PEERS", "VERDICT")
 
@@ -63,10 +64,14 @@ def check(surveyor: Surveyor, coordinator: Coordinator, contents: Contents) -> R
         except CoordinationUnknown as error:
             standings = {one.worker: _held(one, error) for one in pool.findings}
         rows += [_row(pool, one, standings[one.worker]) for one in pool.findings]
-        notes += [f"{worker}: {hint}" for worker, hint in surveyor.hints(pool)]
+        notes += [f"{worker}: {_words(advice)}" for worker, advice in pool.hints()]
         if pool.failure is not None:
             notes.append(f"[memkill:{pool.pool.name}] could not be looked at: {pool.failure!r}")
     return Report(tuple(rows), tuple(dict.fromkeys(notes)))
+
+
+def _words(advice: Advice) -> str:
+    return f"{advice.text} (not drained while this is so)" if advice.refuses else advice.text
 
 
 @dataclass(frozen=True)

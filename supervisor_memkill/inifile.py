@@ -105,14 +105,12 @@ def read_supervisord(path: Path, environ: Mapping[str, str], node_name: str) -> 
     ConfigError when a file cannot be read.
     """
     main = _parse(path)
-    files = [main]
-    seen = {path.resolve()}
-    for included in _included(main, environ, node_name):
-        # supervisord reads what two patterns name twice, to the same effect; it passes over directories
-        if included.resolve() not in seen and not included.is_dir():
-            seen.add(included.resolve())
-            files.append(_parse(included))
-    return _reading(files)
+    return _reading([main, *map(_parse, _included_once(main, environ, node_name))])
+
+
+def supervisord_files(path: Path, environ: Mapping[str, str], node_name: str) -> list[Path]:
+    """The files that make up supervisord's configuration; arguments and errors as of `read_supervisord`."""
+    return [path, *_included_once(_parse(path), environ, node_name)]
 
 
 def find_supervisord_config(program_path: Path, cwd: Path, exists: Callable[[Path], bool]) -> Path | None:
@@ -276,6 +274,15 @@ def _without_repeated_keys(section: Section) -> tuple[Section, list[str]]:
         else:
             first[entry.key] = entry
     return Section(section.name, section.place, tuple(first.values())), problems
+
+
+def _included_once(main: _File, environ: Mapping[str, str], node_name: str) -> Iterator[Path]:
+    """supervisord reads what two patterns name twice, to the same effect; it passes over directories."""
+    seen = {main.path.resolve()}
+    for included in _included(main, environ, node_name):
+        if included.resolve() not in seen and not included.is_dir():
+            seen.add(included.resolve())
+            yield included
 
 
 def _included(main: _File, environ: Mapping[str, str], node_name: str) -> Iterator[Path]:

@@ -281,8 +281,15 @@ class Listener:
         )
 
     def _say_hints(self, survey: PoolSurvey) -> None:
-        for worker, hint in self._surveyor.hints(survey):
-            self._log.changed(f"{worker}: {hint}", "worker.hint", level="warning", worker=worker, hint=hint)
+        for worker, advice in survey.hints():
+            self._log.changed(
+                f"{worker}: {advice.text}",
+                "worker.hint",
+                level="error" if advice.refuses else "warning",
+                worker=worker,
+                hint=advice.text,
+                drains="none while this is so" if advice.refuses else None,
+            )
 
     def _say_notes(self, survey: Survey) -> None:
         for note in survey.notes:

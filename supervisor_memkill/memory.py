@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -45,6 +45,11 @@ class Backend(Protocol):
         ...
 
     def command_line(self, pid: int) -> Sequence[str]: ...
+
+
+def can_measure(measure: Measure) -> bool:
+    """Whether this system tells it of any process at all (psutil's memory_full_info)."""
+    return measure == "rss" or psutil.LINUX or (measure == "uss" and psutil.MACOS)
 
 
 class PsutilBackend:
@@ -108,6 +113,20 @@ class ProcessTable:
         found = [self.identify(pid)]
         for parent in found:
             found += self._born_after(parent)
+        return tuple(found)
+
+    def family(self, known: Iterable[ProcessId]) -> tuple[ProcessId, ...]:
+        """The processes of a tree that was seen before, and what they have started since; ended ones too.
+
+        A process whose parent ended belongs to it as long as it was known while the parent lived.
+        """
+        found = list(known)
+        seen = {one.pid for one in found}
+        for one in found:
+            if self.is_alive(one):
+                fresh = [child for child in self._born_after(one) if child.pid not in seen]
+                seen.update(child.pid for child in fresh)
+                found += fresh
         return tuple(found)
 
     def _born_after(self, parent: ProcessId) -> list[ProcessId]:

@@ -30,6 +30,7 @@ class Hold(enum.Enum):
     STRIKES = "over its limit, but not at enough checks in a row"
     MIN_UPTIME = "over its limit, but up for less than min_uptime"
     PAUSED = "over its limit right after its last restart: the limit is below its baseline"
+    UNSAFE_SETTINGS = "over its limit, but its settings in supervisord would lose jobs"
     NOT_RECOGNISED = "over its limit, but not recognised"
     PROTECTED_JOB = "over its limit, but a protected job runs"
     JOBS_UNKNOWN = "over its limit, but its running jobs are unknown and some are protected"
@@ -71,6 +72,8 @@ class Sighting:
     pause: Pause | None = None
     memory_why: str = ""
     """Why the memory is unknown."""
+    refusals: tuple[str, ...] = ()
+    """What in its settings would lose jobs in a drain."""
 
 
 @dataclass(frozen=True)
@@ -120,8 +123,13 @@ def judge(seen: Sighting, terms: Terms, now: float) -> Verdict:
 
 
 def _held(seen: Sighting, terms: Terms, now: float, hard: bool) -> tuple[Hold | None, str]:
-    """Why a worker over its limit does not ask. The hard limit waits for no strikes and no job."""
+    """Why a worker over its limit does not ask. The hard limit waits for no strikes and no job.
+
+    Settings that would lose jobs hold even then: they are for a person to mend, and are told of at once.
+    """
     reading = seen.reading
+    if seen.refusals:
+        return Hold.UNSAFE_SETTINGS, seen.refusals[0]
     if not hard and seen.strikes < terms.strikes:
         return Hold.STRIKES, f"{seen.strikes} of {terms.strikes}"
     uptime = seen.process.uptime_seconds

@@ -81,6 +81,8 @@ class ProgramInfo:
     killasgroup: bool
     group_priority: int
     """Below 0 for event listeners, unless their ``priority`` was set."""
+    stopasgroup: bool | None = None
+    """None: unknown. supervisord does not tell it; its configuration file does, where that was found."""
 
     @property
     def worker(self) -> str:

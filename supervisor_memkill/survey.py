@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+import dataclasses
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from supervisor_memkill.clock import Clock
@@ -11,13 +12,15 @@ from supervisor_memkill.coordination.contract import Holding, Report, Request, R
 from supervisor_memkill.drain import Drain, State
 from supervisor_memkill.errors import Unknown
 from supervisor_memkill.journal import Contents
-from supervisor_memkill.memory import ProcessTable
+from supervisor_memkill.memory import ProcessTable, can_measure
 from supervisor_memkill.policy import Sighting, Strikes, Terms, Verdict, is_in_service, judge
 from supervisor_memkill.pools import assign, notes
-from supervisor_memkill.processes import ProcessInfo, ProcessState, ProgramInfo
+from supervisor_memkill.processes import Measure, ProcessInfo, ProcessState, ProgramInfo
 from supervisor_memkill.supervisord import Supervisord
 from supervisor_memkill.units import Size
-from supervisor_memkill.workers.contract import Kind, Note, Target
+from supervisor_memkill.workers.contract import Advice, Kind, Note, Target
+
+SETTINGS_UNKNOWN = Advice("supervisord does not tell its settings, such as stopsignal", refuses=True)
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,20 @@ class Pool:
         children = self.config.children
         if children is None:
             children = self.kind.memory_in_children(process, table)
-        return table.memory(process.pid, self.config.measure, children)
+        return table.memory(process.pid, self.measure, children)
+
+    @property
+    def measure(self) -> Measure:
+        """The pool's, else the kind's where this system has it."""
+        if self.config.measure is not None:
+            return self.config.measure
+        return self.kind.traits.measure if can_measure(self.kind.traits.measure) else "rss"
+
+    def advice(self, program: ProgramInfo | None) -> tuple[Advice, ...]:
+        """What is wrong with a program's settings; None: supervisord did not tell them."""
+        if program is None:
+            return (SETTINGS_UNKNOWN,)
+        return tuple(self.kind.advice(program, self.config.drain_timeout_seconds))
 
 
 @dataclass(frozen=True)
@@ -49,6 +65,8 @@ class Finding:
 
     seen: Sighting
     verdict: Verdict
+    advice: tuple[Advice, ...] = ()
+    """What the operator should mend in its settings."""
 
     @property
     def worker(self) -> str:
@@ -88,6 +106,14 @@ class PoolSurvey:
 
     def finding(self, worker: str) -> Finding | None:
         return next((one for one in self.findings if one.worker == worker), None)
+
+    def hints(self) -> Iterator[tuple[str, Advice]]:
+        """Each worker with what the operator should mend about it, though it may do no harm yet."""
+        for finding in self.findings:
+            for advice in finding.advice:
+                yield finding.worker, advice
+            if finding.seen.reading is not None and finding.seen.reading.remark:
+                yield finding.worker, Advice(finding.seen.reading.remark)
 
     def asking(self) -> list[Finding]:
         """Those that ask, the most urgent first."""
@@ -145,8 +171,12 @@ class Surveyor:
         tables: Callable[[], ProcessTable],
         machine_bytes: Callable[[], int],
         eventlistener_groups: Collection[str] = (),
+        stop_as_group: Callable[[], Mapping[str, bool]] = dict,
     ) -> None:
-        """`own_group`: the listener's, empty by hand; `machine_bytes`: what percentages are of."""
+        """`own_group`: the listener's, empty by hand; `machine_bytes`: what percentages are of.
+
+        `stop_as_group`: the stopasgroup of each group for which it is known.
+        """
         self._supervisord = supervisord
         self._pools = tuple(pools)
         self._clock = clock
@@ -154,22 +184,15 @@ class Surveyor:
         self._tables = tables
         self._machine_bytes = machine_bytes
         self._listener_groups = frozenset(eventlistener_groups)
+        self._stop_as_group = stop_as_group
         self._programs: dict[str, ProgramInfo] = {}
-        self._known_groups: frozenset[str] = frozenset()
+        self._has_refused = False
+        """At the last look some program's settings would have lost jobs."""
         self._strikes = Strikes()
 
     def program(self, worker: str) -> ProgramInfo | None:
         """supervisord's settings of this worker; None when it did not tell them."""
         return self._programs.get(worker)
-
-    def hints(self, survey: PoolSurvey) -> Iterator[tuple[str, str]]:
-        """Worker and sentence: what the operator should mend though nothing is wrong yet."""
-        for finding in survey.findings:
-            program = self.program(finding.worker)
-            for hint in survey.pool.kind.advice(program) if program else ():
-                yield finding.worker, hint
-            if finding.seen.reading is not None and finding.seen.reading.remark:
-                yield finding.worker, finding.seen.reading.remark
 
     def check(self, contents: Contents) -> Survey:
         """A look at all pools that strikes are counted by. Raises SupervisordError."""
@@ -181,12 +204,14 @@ class Surveyor:
 
     def _look(self, pools: Sequence[Pool], contents: Contents, *, counts: bool) -> Survey:
         processes = self._supervisord.all_processes()
-        self._learn_new_groups(processes)
+        if self._programs_may_be_others(processes, counts=counts):
+            self.learn_programs()
         configs = [pool.config for pool in self._pools]
         assignment = assign(processes, configs, self._excluded_groups())
         if counts:
             self._strikes.keep(process.worker for process in processes)
         table = self._tables()
+        self._has_refused = False
         surveys = [
             self._survey_safely(pool, assignment.members[pool.name], contents, table, counts=counts)
             for pool in pools
@@ -196,13 +221,15 @@ class Surveyor:
 
     def learn_programs(self) -> None:
         """Ask for the programs' settings. Raises SupervisordError."""
-        self._programs = {program.worker: program for program in self._supervisord.programs()}
+        known = self._stop_as_group()
+        self._programs = {
+            program.worker: _with_stop_as_group(program, known) for program in self._supervisord.programs()
+        }
 
-    def _learn_new_groups(self, processes: Sequence[ProcessInfo]) -> None:
-        groups = frozenset(process.group for process in processes)
-        if groups != self._known_groups:
-            self.learn_programs()
-            self._known_groups = groups
+    def _programs_may_be_others(self, processes: Sequence[ProcessInfo], *, counts: bool) -> bool:
+        """`supervisorctl update` ran, or is what a refused setting waits for."""
+        present = {process.worker for process in processes}
+        return present != self._programs.keys() or (counts and self._has_refused)
 
     def _excluded_groups(self) -> frozenset[str]:
         """The own group and every event listener: acting on one could stop us for good.
@@ -250,6 +277,9 @@ class Surveyor:
             if counts:
                 self._strikes.count(process, memory, terms.limit_bytes)
             drain = drains.get(process.worker)
+            advice = pool.advice(self.program(process.worker))
+            refusals = tuple(one.text for one in advice if one.refuses)
+            self._has_refused = self._has_refused or bool(refusals)
             seen = Sighting(
                 process=process,
                 memory_bytes=memory,
@@ -258,8 +288,9 @@ class Surveyor:
                 strikes=self._strikes.of(process),
                 pause=contents.pauses.get(process.worker),
                 memory_why=why,
+                refusals=refusals,
             )
-            findings.append(Finding(seen, judge(seen, terms, self._clock())))
+            findings.append(Finding(seen, judge(seen, terms, self._clock()), advice))
         return PoolSurvey(pool, terms, tuple(findings))
 
     def terms(self, config: PoolConfig) -> Terms:
@@ -277,6 +308,12 @@ class Surveyor:
         if size is None or size.percent is None:
             return size.exact_bytes if size else None
         return size.resolve(self._machine_bytes())
+
+
+def _with_stop_as_group(program: ProgramInfo, known: Mapping[str, bool]) -> ProgramInfo:
+    """supervisord takes no stopasgroup=true beside killasgroup=false (supervisor/options.py)."""
+    stop_as_group = known.get(program.group) if program.killasgroup else False
+    return dataclasses.replace(program, stopasgroup=stop_as_group)
 
 
 def _note(drain: Drain | None) -> Note | None:

@@ -110,7 +110,9 @@ def memkill_check(supervisord: RealSupervisord, *, children: bool) -> Callable[[
     pool = PoolConfig("sleepers", ("*",), max_rss=HUGE, children=children)
     config = Config(host="here", pools=(pool,))
     pools = build_pools(config, supervisord.proxy)
-    surveyor = build_surveyor(pools, supervisord.proxy, own_group="memkill", eventlistener_groups=())
+    surveyor = build_surveyor(
+        pools, supervisord.proxy, own_group="memkill", eventlistener_groups=(), stop_as_group=dict
+    )
     return lambda: surveyor.check(Contents())
 
 

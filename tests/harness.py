@@ -28,6 +28,10 @@ from supervisor_memkill.supervisord import Supervisord, SupervisordError
 PROGRAMS = Path(__file__).parent / "programs"
 SUPERVISOR42_PYTHON = "MEMKILL_TEST_SUPERVISOR42_PYTHON"
 """Names the variable that names a Python interpreter with supervisor 4.2.5."""
+WORKERS_PYTHON = "MEMKILL_TEST_WORKERS_PYTHON"
+"""Likewise, with the newest release of each worker framework."""
+OLD_WORKERS_PYTHON = "MEMKILL_TEST_OLD_WORKERS_PYTHON"
+"""Likewise, with the oldest releases supported, and with those that want an older redis-py."""
 
 T = TypeVar("T")
 
@@ -74,13 +78,18 @@ def require_program(name: str) -> str:
     return path
 
 
-def supervisor42_python() -> str:
-    """The interpreter that has supervisor 4.2.5."""
-    path = os.environ.get(SUPERVISOR42_PYTHON)
+def interpreter(variable: str) -> str:
+    """The Python interpreter that an environment variable names."""
+    path = os.environ.get(variable)
     if not path:
-        missing(f"{SUPERVISOR42_PYTHON} is not set")
+        missing(f"{variable} is not set")
     assert path is not None
     return path
+
+
+def supervisor42_python() -> str:
+    """The interpreter that has supervisor 4.2.5."""
+    return interpreter(SUPERVISOR42_PYTHON)
 
 
 @contextlib.contextmanager
@@ -189,6 +198,10 @@ class RealSupervisord:
             yield "[rpcinterface:supervisor]"
             yield "supervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface"
 
+    def environment(self) -> dict[str, str]:
+        """For a process that is to count as its offspring, and so is ended with it."""
+        return self._offspring.environment(self._environment)
+
     def start(self) -> RealSupervisord:
         """Start it and wait until it answers."""
         with (self.directory / "supervisord.out").open("ab") as output:
@@ -197,7 +210,7 @@ class RealSupervisord:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env=self._offspring.environment(self._environment),
+                env=self.environment(),
                 cwd=self.directory,
             )
         wait_for(self._answers, 20, lambda: f"supervisord does not answer:\n{self.output()}\n{self.log()}")

@@ -49,8 +49,14 @@ class NeedyKind(FakeKind):
     needs_redis: ClassVar[bool] = True
 
 
+class StoppingKind(FakeKind):
+    @classmethod
+    def traits_for(cls, values: Mapping[str, Any]) -> Traits:
+        return Traits(quiets=False)
+
+
 def _kinds(name: str) -> Any:
-    found = {"plain": FakeKind, "fake": FakeKind, "needy": NeedyKind}.get(name)
+    found = {"plain": FakeKind, "fake": FakeKind, "needy": NeedyKind, "stopping": StoppingKind}.get(name)
     if found is None:
         raise MemkillError("unknown kind, did you mean plain?")
     return found
@@ -94,7 +100,7 @@ def test_the_defaults_are_those_of_the_documentation(written: Written) -> None:
         worker="plain",
         max_rss=Size(exact_bytes=2 * 1024**3),
         hard_max_rss=None,
-        measure="rss",
+        measure=None,
         children=None,
         strikes=1,
         min_uptime_seconds=60,
@@ -257,6 +263,7 @@ def test_a_pools_redis_is_the_coordinators_unless_it_has_its_own(written: Writte
         ("hard_max_rss = 1GB", "[memkill:jobs] hard_max_rss must be above max_rss"),
         ("worker = needy", "worker = needy needs redis, here, in [memkill], or as MEMKILL_REDIS"),
         ("on_timeout = resume", "on_timeout = resume: worker = plain cannot be resumed; stop or wait"),
+        ("worker = stopping\non_timeout = wait", "on_timeout = wait: worker = stopping drains by its stop"),
         ("protect_jobs = Report", "protect_jobs: worker = plain cannot tell which jobs run"),
         ("odd = 2", "3: [memkill:jobs] odd must be odd"),
         ("key_namespace = %(ENV_X)s", "only %(here)s is filled in, not %(ENV_X)s;"),

@@ -102,6 +102,7 @@ SAID_IN_WORDS = {
     "a file of its own per supervisord",
     "MEMKILL_REDIS, else none",
     "that of [memkill]",
+    "rss; for celery pss",
 }
 
 

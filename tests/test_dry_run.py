@@ -17,10 +17,11 @@ from supervisor_memkill.coordination.in_process import InProcessCoordinator
 from supervisor_memkill.drain import State
 from supervisor_memkill.dry_run import NO_LIMIT, Report, Row, as_json, as_table, check
 from supervisor_memkill.journal import Contents
+from supervisor_memkill.policy import Hold
 from supervisor_memkill.processes import ProcessState
 from supervisor_memkill.survey import Pool, Surveyor
 from supervisor_memkill.units import Size
-from supervisor_memkill.workers.contract import Tools
+from supervisor_memkill.workers.contract import Advice, Tools
 from tests import builders
 from tests.real.conftest import StartPool, start_pool
 from tests.world import FRESH, LIMIT, QuietKind, World, WorldTable, pool_config
@@ -67,6 +68,15 @@ def report_on(world: World, config: PoolConfig | None = None, contents: Contents
 
 def row(report: Report, name: str) -> Row:
     return next(one for one in report.rows if one.worker == f"jobs:{name}")
+
+
+def test_settings_that_would_lose_jobs_are_noted_and_hold(world: World) -> None:
+    world.advice = (Advice("stopsignal=TERM must be INT", refuses=True), Advice("exec is missing"))
+    report = report_on(world)
+    assert not any(one.would_drain for one in report.rows)
+    assert row(report, "one").verdict == f"{Hold.UNSAFE_SETTINGS.value} (stopsignal=TERM must be INT)"
+    assert "jobs:one: stopsignal=TERM must be INT (not drained while this is so)" in report.notes
+    assert "jobs:one: exec is missing" in report.notes
 
 
 def test_most_urgent_would_be_drained_and_the_others_would_wait(world: World) -> None:

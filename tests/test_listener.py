@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,10 @@ import pytest
 
 from supervisor_memkill.drain import State
 from supervisor_memkill.journal import Journal
-from supervisor_memkill.processes import ProcessState
+from supervisor_memkill.processes import ProcessState, ProgramInfo
 from supervisor_memkill.supervisord import ShuttingDown, Unreachable
 from supervisor_memkill.units import Size
+from supervisor_memkill.workers.contract import Advice
 from tests.world import (
     BLOATED,
     EPOCH,
@@ -440,13 +442,74 @@ def test_limit_below_the_baseline_is_said_once_and_pauses(world: World, path: Pa
     assert not world.broken_promises
 
 
-def test_survivors_of_the_old_tree_are_named_and_not_waited_for_for_ever(world: World, path: Path) -> None:
+def test_survivor_of_the_old_tree_is_waited_for_then_named_and_the_start_goes_ahead(
+    world: World, path: Path
+) -> None:
+    """It counts as drained only when the survivor is gone: until then its memory is not free."""
     world.finish_jobs()
     world.workers["jobs:one"].orphans = (9999,)
     world.alive_orphans = {9999}
     life = Life(world, path)
-    run_until_replaced(life, world)
+    life.run(60)
     assert any("9999" in line for line in life.stream.having("drain.starting"))
+    assert world.workers["jobs:one"].memory == FRESH and is_whole(world)
+    assert first_drain(life) == ("jobs:one", State.SETTLING)
+    assert "pids=9999" in life.stream.having("drain.old_processes_live")[0]
+    world.alive_orphans = set()
+    run_until_replaced(life, world)
+
+
+def test_process_that_a_job_started_after_the_stop_is_waited_for_too(world: World, path: Path) -> None:
+    world.finish_jobs()
+    worker = world.workers["jobs:one"]
+    worker.stop_seconds = 5.0
+    life = Life(world, path)
+    life.run(60, until=lambda: worker.state is ProcessState.STOPPING)
+    life.run(1)
+    worker.orphans, world.alive_orphans = (9999,), {9999}
+    life.run(60)
+    assert any("9999" in line for line in life.stream.having("drain.starting"))
+
+
+def test_worker_whose_settings_would_lose_jobs_is_left_alone_until_they_are_mended(
+    world: World, path: Path
+) -> None:
+    world.finish_jobs()
+    world.advice = (Advice("stopsignal=TERM must be INT", refuses=True), Advice("and exec is missing"))
+    life = Life(world, path)
+    life.run(60)
+    assert world.happened == []
+    refused, other = life.stream.having("worker.hint")[:2]
+    assert "stopsignal=TERM" in refused and "none while this is so" in refused
+    assert "exec is missing" in other and "drains=" not in other
+    assert len(life.stream.having("worker.held")) == 3, "said once for each"
+    world.advice = ()
+    run_until_replaced(life, world)
+
+
+def test_settings_that_became_unsafe_after_the_check_are_noticed_before_the_drain(
+    world: World, path: Path
+) -> None:
+    """`supervisorctl update` may have come between."""
+
+    class Updated(QuietKind):
+        def advice(self, program: ProgramInfo, drain_timeout_seconds: float) -> Sequence[Advice]:
+            asked = self._world.times_programs_were_told
+            return [Advice("stopsignal=TERM must be INT", refuses=True)] if asked > 1 else []
+
+    world.finish_jobs()
+    life = Life(world, path, kind=Updated)
+    life.run(60)
+    assert world.happened == [] and world.times_programs_were_told > 1
+
+
+def test_worker_whose_settings_supervisord_does_not_tell_is_left_alone(world: World, path: Path) -> None:
+    world.finish_jobs()
+    world.tells_programs = False
+    life = Life(world, path)
+    life.run(60)
+    assert world.happened == []
+    assert "does not tell its settings" in life.stream.having("worker.held")[0]
 
 
 def test_own_group_and_event_listeners_are_never_touched(world: World, path: Path) -> None:

@@ -230,3 +230,19 @@ class TestThisMachine:
         assert (
             words == f"access to process {os.getpid()} is denied; pss needs root, or the process's own user"
         )
+
+
+def test_family_is_what_was_known_and_what_it_started_since() -> None:
+    """A child of a known process belongs to it, even when that is an orphan by now; a stranger not."""
+    backend = FakeBackend(
+        {1: FakeProcess(0, 0.0), 20: FakeProcess(1, 5.0), 30: FakeProcess(20, 7.0), 40: FakeProcess(1, 6.0)}
+    )
+    table = ProcessTable(backend)
+    main, orphan = ProcessId(10, 4.0), ProcessId(20, 5.0)
+    assert table.family([main, orphan]) == (main, orphan, ProcessId(30, 7.0))
+
+
+def test_family_leaves_out_the_children_of_another_process_with_the_pid_of_one_that_ended() -> None:
+    backend = FakeBackend({10: FakeProcess(1, 9.0), 30: FakeProcess(10, 9.5)})
+    ended = ProcessId(10, 4.0)
+    assert ProcessTable(backend).family([ended]) == (ended,)

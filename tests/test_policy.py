@@ -62,6 +62,7 @@ PAUSED = Pause(until=NOW + 1, seconds=600.0)
         (None, {"process": info(start=EPOCH - 60)}, {}),
         (Hold.PAUSED, {"pause": PAUSED}, {}),
         (None, {"pause": Pause(until=NOW, seconds=600.0)}, {}),
+        (Hold.UNSAFE_SETTINGS, {"refusals": ("stopsignal=TERM must be INT",)}, {}),
         (Hold.NOT_RECOGNISED, {"reading": reading(recognised=False)}, {}),
         (Hold.NOT_RECOGNISED, {"reading": reading(recognised=None)}, {}),
         (Hold.NOT_RECOGNISED, {"reading": None}, {}),
@@ -85,6 +86,7 @@ def test_worker_asks_only_when_nothing_holds_it(
         (None, {"reading": reading(jobs=("Import",))}),
         (Hold.MIN_UPTIME, {"process": info(start=EPOCH - 59)}),
         (Hold.PAUSED, {"pause": PAUSED}),
+        (Hold.UNSAFE_SETTINGS, {"refusals": ("stopsignal=TERM must be INT",)}),
         (Hold.NOT_RECOGNISED, {"reading": reading(recognised=None)}),
     ],
 )

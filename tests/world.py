@@ -7,7 +7,7 @@ second stop is refused, a start while STOPPING answers True and starts nothing.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -27,7 +27,7 @@ from supervisor_memkill.supervisord import (
 )
 from supervisor_memkill.survey import Pool, Surveyor
 from supervisor_memkill.units import Size
-from supervisor_memkill.workers.contract import Note, Option, Reading, Target, Tools, Traits, unknown
+from supervisor_memkill.workers.contract import Advice, Note, Option, Reading, Target, Tools, Traits, unknown
 
 P = ProcessState
 LIMIT = 200 * 1024 * 1024
@@ -76,6 +76,9 @@ class World:
         self.records_away = False
         self.lose_answer_of: str = ""
         self.alive_orphans: set[int] = set()
+        self.advice: tuple[Advice, ...] = ()
+        self.tells_programs = True
+        self.times_programs_were_told = 0
 
     def clock(self) -> float:
         return self.now
@@ -156,6 +159,9 @@ class World:
 
     def programs(self) -> list[ProgramInfo]:
         self._reach()
+        self.times_programs_were_told += 1
+        if not self.tells_programs:
+            return []
         return [
             ProgramInfo("jobs", worker.name, "cmd", 15, 10, 1, False, 999) for worker in self.workers.values()
         ]
@@ -230,6 +236,9 @@ class WorldTable(ProcessTable):
         worker = self._worker(pid)
         return (ProcessId(pid, 1.0), *(ProcessId(orphan, 1.0) for orphan in worker.orphans))
 
+    def family(self, known: Iterable[ProcessId]) -> tuple[ProcessId, ...]:
+        return tuple(known)
+
     def memory(self, pid: int, measure: str = "rss", with_children: bool = False) -> int:
         return self._worker(pid).memory
 
@@ -293,8 +302,8 @@ class QuietKind:
     def memory_in_children(self, process: ProcessInfo, table: ProcessTable) -> bool:
         return False
 
-    def advice(self, program: ProgramInfo) -> Sequence[str]:
-        return ()
+    def advice(self, program: ProgramInfo, drain_timeout_seconds: float) -> Sequence[Advice]:
+        return self._world.advice
 
 
 class StopKind(QuietKind):

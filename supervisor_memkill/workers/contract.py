@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
+from supervisor_memkill.processes import Measure
+
 if TYPE_CHECKING:
     from supervisor_memkill.clock import Clock
     from supervisor_memkill.memory import ProcessTable
@@ -38,6 +40,8 @@ class Traits:
     can_resume: bool = False
     names_jobs: bool = False
     """`Reading.jobs` can be known, so that protect_jobs means something."""
+    measure: Measure = "rss"
+    """What counts as its memory, unless the pool's `measure` says otherwise."""
 
 
 @dataclass(frozen=True)
@@ -74,12 +78,26 @@ class Reading:
     remark: str = ""
     """What the operator should mend though nothing is wrong, such as a wrapper without exec."""
     note: Note = field(default_factory=dict)
-    """The note as it must be kept from now on."""
+    """The note as it must be kept from now on.
+
+    That of the last reading before the quiet is saved before the quiet is sent: what a resume needs,
+    whoever dies, belongs into it.
+    """
 
 
 def unknown(why: str, note: Note | None = None) -> Reading:
     """The reading that concludes nothing."""
     return Reading(recognised=None, in_service=None, quiet=None, busy=None, why=why, note=note or {})
+
+
+@dataclass(frozen=True)
+class Advice:
+    """What is wrong with a program's settings in supervisord."""
+
+    text: str
+    """One sentence that names the setting, its value, what it costs and what it should be."""
+    refuses: bool = False
+    """The kind's own graceful stop would lose jobs: no drain while this is so."""
 
 
 @dataclass(frozen=True)
@@ -147,6 +165,10 @@ class Kind(Protocol):
         """What ``children = auto`` means for this process."""
         ...
 
-    def advice(self, program: ProgramInfo) -> Sequence[str]:
-        """supervisord settings of this program that could lose jobs, one sentence each."""
+    def advice(self, program: ProgramInfo, drain_timeout_seconds: float) -> Sequence[Advice]:
+        """Settings of this program that could lose jobs: its stopsignal, its stopwaitsecs, its wrapper ...
+
+        A kind that drains by its stop has supervisord's stopwaitsecs for its drain_timeout: one that is
+        shorter cuts jobs that the operator allowed more time.
+        """
         ...

@@ -13,7 +13,7 @@ from supervisor_memkill.errors import MemkillError, Unknown
 from supervisor_memkill.units import parse_positive_duration
 from supervisor_memkill.workers.asking import ask
 from supervisor_memkill.workers.commands import run_command
-from supervisor_memkill.workers.contract import Note, Option, Reading, Target, Tools, Traits, unknown
+from supervisor_memkill.workers.contract import Advice, Note, Option, Reading, Target, Tools, Traits, unknown
 
 if TYPE_CHECKING:
     from supervisor_memkill.memory import ProcessTable
@@ -178,7 +178,7 @@ class Custom:
         """Always: nothing is known of it, and what a wrapper or a preforking parent holds says little."""
         return True
 
-    def advice(self, program: ProgramInfo) -> Sequence[str]:
+    def advice(self, program: ProgramInfo, drain_timeout_seconds: float) -> Sequence[Advice]:
         return ()
 
     def _run(self, option: str, process: ProcessInfo) -> str:

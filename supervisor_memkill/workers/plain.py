@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from supervisor_memkill.errors import MemkillError
-from supervisor_memkill.workers.contract import Note, Option, Reading, Target, Tools, Traits
+from supervisor_memkill.workers.contract import Advice, Note, Option, Reading, Target, Tools, Traits
 
 if TYPE_CHECKING:
     from supervisor_memkill.memory import ProcessTable
@@ -54,5 +54,5 @@ class Plain:
         """Always: what a wrapper or a preforking parent holds itself says little."""
         return True
 
-    def advice(self, program: ProgramInfo) -> Sequence[str]:
+    def advice(self, program: ProgramInfo, drain_timeout_seconds: float) -> Sequence[Advice]:
         return ()

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from supervisor_memkill.errors import MemkillError, NotSent, Unknown
 from supervisor_memkill.workers.asking import ask
-from supervisor_memkill.workers.contract import Note, Option, Reading, Target, Tools, Traits, unknown
+from supervisor_memkill.workers.contract import Advice, Note, Option, Reading, Target, Tools, Traits, unknown
 from supervisor_memkill.workers.sidekiq_advice import advice_on
 from supervisor_memkill.workers.sidekiq_records import (
     FIELDS,
@@ -150,7 +150,7 @@ class Sidekiq:
         itself, *below = _pids(process, table) or (process.pid,)
         return not _is_sidekiq(itself, table) and any(_is_sidekiq(pid, table) for pid in below)
 
-    def advice(self, program: ProgramInfo) -> Sequence[str]:
+    def advice(self, program: ProgramInfo, drain_timeout_seconds: float) -> Sequence[Advice]:
         return advice_on(program)
 
     def _record(self, target: Target, table: ProcessTable) -> Record:

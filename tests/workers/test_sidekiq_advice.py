@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import pytest
 
-from supervisor_memkill.workers.sidekiq_advice import advice_on
+from supervisor_memkill.processes import ProgramInfo
+from supervisor_memkill.workers import sidekiq_advice
 from tests.workers.fakes import program_info
+
+
+def advice_on(program: ProgramInfo) -> list[str]:
+    """The sentences; none refuses a drain, which waits for the jobs before it stops anything."""
+    advice = sidekiq_advice.advice_on(program)
+    assert not any(one.refuses for one in advice)
+    return [one.text for one in advice]
 
 
 @pytest.mark.parametrize(
     ("command", "stopwaitsecs", "said"),
     [
-        ("sidekiq", 10, "stopwaitsecs=10 must be above Sidekiq's timeout of 25 s"),
+        ("sidekiq", 10, "stopwaitsecs=10 must be above Sidekiq's own timeout, by default"),
         ("sidekiq", 25, "such as 30"),
-        ("sidekiq -t 60 -c 5", 60, "60 s (set on its command line), such as 65"),
-        ("sidekiq -t60", 30, "timeout of 60 s"),
-        ("sidekiq --timeout=60", 30, "timeout of 60 s"),
+        ("sidekiq -t 60 -c 5", 60, "timeout on Sidekiq's command line of 60 s, such as 65"),
+        ("sidekiq -t60", 30, "timeout on Sidekiq's command line of 60 s"),
+        ("sidekiq --timeout=60", 30, "timeout on Sidekiq's command line of 60 s"),
         ("sidekiq --timeout 8", 10, None),
         ("sidekiq", 30, None),
     ],
@@ -50,4 +58,4 @@ def test_a_wrapper_without_killasgroup_and_another_stopsignal_are_advised_agains
     (wrapper,) = advice_on(program_info("sh -c 'sidekiq; true'", killasgroup=False))
     assert "killasgroup" in wrapper
     (signal,) = advice_on(program_info("sidekiq", stopsignal=3))
-    assert "stopsignal=3 should be TERM" in signal
+    assert "stopsignal=QUIT must be INT or TERM" in signal

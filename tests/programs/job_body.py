@@ -1,0 +1,63 @@
+"""What the tests' applications do, whatever framework runs them: jobs that leave a record, and a leak.
+
+It runs in the framework's own interpreter: nothing but the standard library and redis-py is used.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import threading
+import time
+from collections.abc import Callable
+
+import redis
+
+RECORD, PUSHED, ENOUGH = "app:record", "app:pushed", "app:enough"
+
+
+def client() -> redis.Redis:
+    return redis.Redis.from_url(os.environ["APP_REDIS_URL"])
+
+
+def run(job: str, seconds: float) -> None:
+    """One job: it is written down when it begins and when it is done."""
+    note("start", job)
+    time.sleep(seconds)
+    note("finish", job)
+
+
+async def run_async(job: str, seconds: float) -> None:
+    """The same for a framework of coroutines."""
+    note("start", job)
+    await asyncio.sleep(seconds)
+    note("finish", job)
+
+
+def note(word: str, job: str) -> None:
+    """Write down what happened to a job, when, and by which process, parent and group."""
+    fact = [word, job, time.time(), os.getpid(), os.getppid(), os.getpgrp()]
+    with client() as store:
+        store.rpush(RECORD, json.dumps(fact))
+
+
+def bloat_later() -> None:
+    """Hold APP_BLOAT_MEGABYTES from APP_BLOAT_SECONDS on, in this process."""
+    seconds, megabytes = float(os.environ["APP_BLOAT_SECONDS"]), int(os.environ["APP_BLOAT_MEGABYTES"])
+    held = []
+    timer = threading.Timer(seconds, lambda: held.append(b"x" * (megabytes * 1024 * 1024)))
+    timer.daemon = True
+    timer.start()
+
+
+def feed(push: Callable[[str, float], object]) -> None:
+    """Push jobs steadily until it is enough; each is written down before it is pushed."""
+    number = 0
+    with client() as store:
+        while not store.exists(ENOUGH):
+            job = f"job-{number}"
+            store.rpush(PUSHED, job)
+            push(job, float(os.environ["APP_JOB_SECONDS"]))
+            number += 1
+            time.sleep(float(os.environ["APP_FEED_EVERY_SECONDS"]))
