@@ -6,6 +6,10 @@
 VENV = .venv
 # Debian 12 and Ubuntu 24.04 ship supervisor 4.2.5, which needs a setuptools that still has pkg_resources.
 SUPERVISOR42 = .venv-supervisor42
+# The worker frameworks that the tests run: the newest releases, and the oldest supported ones with those
+# that want an older redis-py than Celery does.
+WORKERS = .venv-workers
+OLD_WORKERS = .venv-workers-old
 # The tests wait for real programs most of the time, so more of them than cores run side by side.
 TEST_JOBS = 6
 
@@ -16,6 +20,8 @@ demo: venv
 
 test: check
 	MEMKILL_TEST_SUPERVISOR42_PYTHON=$(CURDIR)/$(SUPERVISOR42)/bin/python \
+	MEMKILL_TEST_WORKERS_PYTHON=$(CURDIR)/$(WORKERS)/bin/python \
+	MEMKILL_TEST_OLD_WORKERS_PYTHON=$(CURDIR)/$(OLD_WORKERS)/bin/python \
 		$(VENV)-test/bin/python -m pytest -n $(TEST_JOBS) --dist worksteal
 
 check: test-venvs
@@ -33,6 +39,9 @@ venv:
 test-venvs:
 	@scripts/make-venv $(VENV)-test -e '.[test]'
 	@scripts/make-venv $(SUPERVISOR42) 'supervisor==4.2.5' 'setuptools<81'
+	@scripts/make-venv $(WORKERS) 'celery[redis]==5.7.0' 'rq==3.0.0' 'dramatiq[redis]==2.2.1' \
+		'huey[redis]==3.5.4' 'taskiq==0.13.0' 'taskiq-redis==1.2.4'
+	@scripts/make-venv $(OLD_WORKERS) 'arq==0.28.0' 'celery[redis]==5.3.6' 'rq==1.16.2' 'huey==2.5.5'
 
 clean:
-	rm -rf $(VENV) $(VENV)-test $(SUPERVISOR42) build dist *.egg-info .coverage .*_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-test $(SUPERVISOR42) $(WORKERS) $(OLD_WORKERS) build dist *.egg-info .coverage .*_cache .hypothesis

@@ -4,6 +4,8 @@
 #
 # APP_BOOT_SECONDS: how long it takes to boot. APP_BOOT_MB: how much memory it then holds.
 #
+# APP_BLOAT_SECONDS: when each process grows by APP_BLOAT_MEGABYTES, once.
+#
 # The hashes `app:started` and `app:finished` hold, by job id, how often. `app:pids` holds, by job id,
 # which process ran it last.
 
@@ -11,6 +13,13 @@ require "sidekiq"
 
 $ballast = "x" * (ENV.fetch("APP_BOOT_MB", "0").to_i * 1024 * 1024)
 sleep ENV.fetch("APP_BOOT_SECONDS", "0").to_f
+
+if ENV["APP_BLOAT_SECONDS"]
+  Thread.new do
+    sleep ENV["APP_BLOAT_SECONDS"].to_f
+    $bloat = "x" * (ENV["APP_BLOAT_MEGABYTES"].to_i * 1024 * 1024)
+  end
+end
 
 module Recorded
   def recorded
@@ -60,5 +69,23 @@ class GrowJob
 
   def wait_for_key(key)
     sleep 0.1 until Sidekiq.redis { |redis| redis.get(key) }
+  end
+end
+
+# Works for that many seconds, and writes it down as tests/programs/job_body.py does.
+class FedJob
+  include Sidekiq::Worker
+
+  def perform(job, seconds)
+    note("start", job)
+    sleep seconds
+    note("finish", job)
+  end
+
+  private
+
+  def note(word, job)
+    fact = [word, job, Time.now.to_f, Process.pid, Process.ppid, Process.getpgrp]
+    Sidekiq.redis { |redis| redis.rpush("app:record", fact.to_json) }
   end
 end

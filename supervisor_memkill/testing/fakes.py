@@ -1,0 +1,163 @@
+"""What tests of kinds hand in: a process table, a Redis held in a dict, and the tools."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import psutil
+
+from supervisor_memkill.memory import Gone, ProcessTable
+from supervisor_memkill.processes import Measure, ProcessInfo, ProcessState, ProgramInfo
+from supervisor_memkill.workers.contract import Reading, Target, Tools
+
+STARTED = 1_000_000
+"""Epoch second at which every fake process started."""
+
+
+class FakeProcesses:
+    """The processes of a machine, as a backend of ProcessTable."""
+
+    def __init__(self, titles: Mapping[int, str], children: Mapping[int, int] | None = None) -> None:
+        """`children` maps a pid to its parent's."""
+        self.titles = dict(titles)
+        self.children = dict(children or {})
+        self.suspended: set[int] = set()
+
+    @property
+    def table(self) -> ProcessTable:
+        return ProcessTable(self)
+
+    def parents(self) -> Mapping[int, int]:
+        return {pid: self.children.get(pid, 1) for pid in self.titles}
+
+    def created(self, pid: int) -> float:
+        self._require(pid)
+        return float(pid)
+
+    def memory_bytes(self, pid: int, measure: Measure) -> int:
+        self._require(pid)
+        return 1
+
+    def status(self, pid: int) -> str:
+        self._require(pid)
+        return str(psutil.STATUS_STOPPED if pid in self.suspended else psutil.STATUS_SLEEPING)
+
+    def command_line(self, pid: int) -> Sequence[str]:
+        self._require(pid)
+        return [self.titles[pid]]
+
+    def _require(self, pid: int) -> None:
+        if pid not in self.titles:
+            raise Gone(f"there is no process {pid}")
+
+
+class FakeRedis:
+    """The few commands that kinds send, on a dict; raises `error` instead once that is set."""
+
+    def __init__(self, data: dict[str, Any] | None = None) -> None:
+        self.data: dict[str, Any] = data or {}
+        self.error: Exception | None = None
+        self.round_trips = 0
+        self.expires: dict[str, int] = {}
+
+    def pipeline(self, transaction: bool = True) -> FakePipeline:
+        return FakePipeline(self)
+
+    def smembers(self, key: str) -> set[str]:
+        self.travel()
+        return set(self.data.get(key, ()))
+
+    def lrange(self, key: str, first: int, last: int) -> list[str]:
+        self.travel()
+        return list(self.data.get(key, ()))
+
+    def travel(self) -> None:
+        self.round_trips += 1
+        if self.error is not None:
+            raise self.error
+
+
+class FakePipeline:
+    """Queues commands until they are executed."""
+
+    def __init__(self, redis: FakeRedis) -> None:
+        self._redis = redis
+        self._queued: list[Callable[[], Any]] = []
+
+    def execute(self, raise_on_error: bool = True) -> list[Any]:
+        self._redis.travel()
+        queued, self._queued = self._queued, []
+        return [command() for command in queued]
+
+    def hmget(self, key: str, fields: Sequence[str]) -> None:
+        self._queued.append(lambda: [self._redis.data.get(key, {}).get(field) for field in fields])
+
+    def hvals(self, key: str) -> None:
+        self._queued.append(lambda: list(self._redis.data.get(key, {}).values()))
+
+    def lpush(self, key: str, value: str) -> None:
+        self._queued.append(lambda: self._redis.data.setdefault(key, []).insert(0, value))
+
+    def expire(self, key: str, seconds: int) -> None:
+        self._queued.append(lambda: self._redis.expires.update({key: seconds}))
+
+    def type(self, key: str) -> None:
+        self._queued.append(lambda: "string" if key in self._redis.data else "none")
+
+    def get(self, key: str) -> None:
+        self._queued.append(lambda: self._redis.data.get(key))
+
+
+class Signals:
+    """Takes the place of supervisord's signalProcess, and remembers."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[str, str]] = []
+
+    def __call__(self, worker: str, name: str) -> None:
+        self.sent.append((worker, name))
+
+
+def process(pid: int = 100, name: str = "jobs_0", start: int = STARTED) -> ProcessInfo:
+    """A RUNNING process of the group ``jobs``."""
+    return ProcessInfo(
+        group="jobs", name=name, state=ProcessState.RUNNING, pid=pid, start=start, stop=0, now=start + 1000
+    )
+
+
+def program_info(
+    command: str, stopwaitsecs: int = 60, stopsignal: int = 15, killasgroup: bool = True
+) -> ProgramInfo:
+    return ProgramInfo(
+        group="jobs",
+        name="jobs_0",
+        command=command,
+        stopsignal=stopsignal,
+        stopwaitsecs=stopwaitsecs,
+        startsecs=1,
+        killasgroup=killasgroup,
+        group_priority=999,
+    )
+
+
+def tools(
+    redis: Callable[[], Any] | None = None,
+    signals: Callable[[str, str], None] | None = None,
+    namespace: str = "",
+    clock: Callable[[], float] = lambda: 0.0,
+) -> Tools:
+    """What a kind gets; nothing of the world outside is reached."""
+    return Tools(
+        redis=redis or FakeRedis,
+        signal=signals or Signals(),
+        clock=clock,
+        host="web1",
+        key_namespace=namespace,
+    )
+
+
+def read_one(kind: Any, target: Target, table: ProcessTable) -> Reading:
+    """The reading of a single target."""
+    readings: Mapping[str, Reading] = kind.read([target], table)
+    return readings[target.process.worker]
