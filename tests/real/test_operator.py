@@ -7,6 +7,7 @@ import shlex
 import signal
 from pathlib import Path
 
+import psutil
 import pytest
 
 from supervisor_memkill.drain import State
@@ -177,12 +178,22 @@ def orphaning(leaky: LeakyWorkers, name: str, command: str) -> str:
     return f"{shlex.quote(str(PROGRAMS / 'orphaning_worker.sh'))} {orphan} {command}"
 
 
-def test_process_that_outlives_its_worker_is_named_and_left(start_pool: StartPool) -> None:
-    """It could hold memory and a job: it is waited for as long as a stop may take, never killed."""
+def test_process_that_outlives_its_worker_is_named_and_left_and_no_drain_is_done_before_it_ends(
+    start_pool: StartPool,
+) -> None:
+    """It holds memory, and perhaps a job: never killed, and its worker comes back meanwhile."""
     pool = start_pool("custom", pool=GATE, worker={"stopwaitsecs": 2}, wrap=orphaning)
     worker = catch_in(pool, State.DRAINING)
-    orphan = (pool.directory / f"orphan-{worker.partition(':')[0]}").read_text().strip()
+    orphan = int((pool.directory / f"orphan-{worker.partition(':')[0]}").read_text())
     pool.gate(0)
-    pool.wait_for_event("drain.starting", text=orphan)
+    pool.wait_for_event("drain.starting", text=str(orphan))
+    pool.wait_for_event("drain.old_processes_live", text=str(orphan))
+    pool.wait_for(lambda: pool.process(worker).state is ProcessState.RUNNING)
+    assert worker in pool.drains(), "its slot is kept, so that the pool drains no other"
+    assert not pool.events("drain.done")
+    sleeps = psutil.Process(orphan).children()
+    os.kill(orphan, signal.SIGKILL)
+    for sleep in sleeps:
+        sleep.kill()
+    pool.wait_for_event("drain.done")
     pool.wait_until_whole()
-    os.kill(int(orphan), 0)
