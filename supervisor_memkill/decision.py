@@ -87,6 +87,8 @@ def _asking(drain: Drain, seen: Seen, plan: Plan, now: float) -> Step:
         return _end(drain, now, "the process changed")
     if drain.is_quiet:
         return Step(move(drain, State.DRAINING, now), cause="it is quiet already")
+    if seen.reading is None or seen.reading.recognised is not True or seen.reading.hold:
+        return _end(drain, now, "read again, it is not to be drained now")
     if not seen.answer.peers_suffice:
         return _end(drain, now, "too few others are in service")
     hard = _is_over_hard_limit(seen, plan)

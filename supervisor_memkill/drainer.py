@@ -18,7 +18,7 @@ from supervisor_memkill.hands import Hands
 from supervisor_memkill.ledger import Ledger
 from supervisor_memkill.memory import ProcessTable
 from supervisor_memkill.outage import Outage
-from supervisor_memkill.policy import Pause, is_below_baseline, next_pause
+from supervisor_memkill.policy import AFTER_RESUME, Pause, is_below_baseline, next_pause
 from supervisor_memkill.processes import ProcessId, ProcessInfo, ProcessState, ProgramInfo
 from supervisor_memkill.supervisord import Supervisord
 from supervisor_memkill.survey import Finding, Pool, PoolSurvey, Surveyor, holdings
@@ -250,6 +250,9 @@ class Drainer:
         if drain.state is State.DONE:
             pauses = self._say_done(drain, pauses)
         elif drain.touched:
+            if before.state is State.RESUMING:
+                # Drained again at once it would be given up again: its jobs are still the same.
+                pauses[drain.worker] = next_pause(pauses.get(drain.worker), self._clock(), AFTER_RESUME)
             self._log.warning("drain.let_go", worker=drain.worker, state=before.state, cause=cause)
             self._record(drain, "drain.let_go", state=before.state.value, cause=cause)
         elif cause != "refused":

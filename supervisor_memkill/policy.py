@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from supervisor_memkill.decision import is_protected
 from supervisor_memkill.drain import State
@@ -29,9 +30,10 @@ class Hold(enum.Enum):
     UNDER_LIMIT = "under its limit"
     STRIKES = "over its limit, but not at enough checks in a row"
     MIN_UPTIME = "over its limit, but up for less than min_uptime"
-    PAUSED = "over its limit right after its last restart: the limit is below its baseline"
+    PAUSED = "over its limit, but its drains pause"
     UNSAFE_SETTINGS = "over its limit, but its settings in supervisord would lose jobs"
     NOT_RECOGNISED = "over its limit, but not recognised"
+    NOT_NOW = "over its limit, but not to be drained now"
     PROTECTED_JOB = "over its limit, but a protected job runs"
     JOBS_UNKNOWN = "over its limit, but its running jobs are unknown and some are protected"
 
@@ -42,6 +44,10 @@ class Pause:
 
     until: float
     seconds: float
+    why: str = "its limit is below its baseline"
+
+
+AFTER_RESUME = "its last drain was given up"
 
 
 @dataclass(frozen=True)
@@ -136,9 +142,11 @@ def _held(seen: Sighting, terms: Terms, now: float, hard: bool) -> tuple[Hold | 
     if uptime < terms.min_uptime_seconds:
         return Hold.MIN_UPTIME, f"{format_duration(uptime)} of {format_duration(terms.min_uptime_seconds)}"
     if seen.pause is not None and now < seen.pause.until:
-        return Hold.PAUSED, f"drains pause for another {format_duration(seen.pause.until - now)}"
+        return Hold.PAUSED, f"{seen.pause.why}; another {format_duration(seen.pause.until - now)}"
     if reading is None or reading.recognised is not True:
         return Hold.NOT_RECOGNISED, reading.why if reading else ""
+    if reading.hold:
+        return Hold.NOT_NOW, reading.hold
     if not hard and is_protected(reading, terms.protect_jobs):
         if reading.jobs is None:
             return Hold.JOBS_UNKNOWN, reading.why
@@ -187,15 +195,19 @@ def is_below_baseline(memory_bytes: int, limit_bytes: int) -> bool:
     return memory_bytes >= limit_bytes * NEAR_LIMIT
 
 
-def next_pause(before: Pause | None, now: float) -> Pause:
-    """The pause after a restart that gave nothing back."""
+def next_pause(before: Pause | None, now: float, why: str = Pause.why) -> Pause:
+    """The pause after a drain that gave nothing back."""
     seconds = min(before.seconds * 2, PAUSE_MOST_SECONDS) if before else PAUSE_SECONDS
-    return Pause(now + seconds, seconds)
+    return Pause(now + seconds, seconds, why)
 
 
-def pauses_to_json(pauses: Mapping[str, Pause]) -> dict[str, list[float]]:
-    return {worker: [pause.until, pause.seconds] for worker, pause in pauses.items()}
+def pauses_to_json(pauses: Mapping[str, Pause]) -> dict[str, list[Any]]:
+    return {worker: [pause.until, pause.seconds, pause.why] for worker, pause in pauses.items()}
 
 
-def pauses_from_json(values: Mapping[str, list[float]]) -> dict[str, Pause]:
-    return {worker: Pause(float(until), float(seconds)) for worker, (until, seconds) in values.items()}
+def pauses_from_json(values: Mapping[str, list[Any]]) -> dict[str, Pause]:
+    """Raises ValueError or TypeError for what is none."""
+    return {
+        worker: Pause(float(until), float(seconds), *map(str, why))
+        for worker, (until, seconds, *why) in values.items()
+    }

@@ -8,9 +8,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 from tests.harness import LeakyWorkers, RealRedis, RealSupervisord, short_directory, supervisor42_python
+
+hypothesis.settings.register_profile("unhurried", deadline=None)  # machines are shared and noisy
+hypothesis.settings.load_profile("unhurried")
 
 StartSupervisord = Callable[..., RealSupervisord]
 

@@ -220,6 +220,7 @@ def test_example_of_a_kind_shows_every_option_that_the_kind_can_use(path: Path) 
 NOT_FOR = {
     "plain": {"redis", "key_namespace", "protect_jobs", "drain_timeout", "on_timeout"},
     "custom": {"key_namespace", "protect_jobs"},
+    "rq": {"protect_jobs", "on_timeout"},
 }
 
 

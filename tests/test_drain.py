@@ -24,12 +24,13 @@ from supervisor_memkill.drain import (
     to_json,
 )
 from supervisor_memkill.processes import ProcessId, ProcessState
-from supervisor_memkill.workers.contract import Traits
+from supervisor_memkill.workers.contract import Reading, Traits
 from tests.builders import (
     CUSTOM_LIKE,
     EPOCH,
     PID,
     PLAIN_LIKE,
+    SIDEKIQ_LIKE,
     START,
     answer,
     drain,
@@ -100,6 +101,27 @@ def test_nothing_begins_before_coordination_was_asked() -> None:
     taken = step(drain(S.ASKING), seen(reading=reading()))
     assert taken.wants_answer
     assert outcome(taken) == (S.ASKING, None)
+
+
+@pytest.mark.parametrize(
+    "now_read",
+    [
+        None,
+        reading(recognised=None),
+        reading(recognised=False),
+        reading(hold="its scheduler is slow"),
+    ],
+    ids=["nothing", "unknown", "another process", "not now"],
+)
+@pytest.mark.parametrize("traits", [SIDEKIQ_LIKE, PLAIN_LIKE])
+def test_nothing_begins_on_a_process_that_is_not_to_be_drained_at_this_moment(
+    now_read: Reading | None, traits: Traits
+) -> None:
+    """What the check saw is a moment old when the slot is granted."""
+    record = drain(S.ASKING, reason="hard_max_rss")
+    observed = seen(reading=now_read, asked=True, answer=answer())
+    taken = step(record, observed, traits=traits, hard_limit_bytes=250)
+    assert outcome(taken) == (S.LET_GO, None)
 
 
 def test_nothing_begins_while_coordination_does_not_answer() -> None:

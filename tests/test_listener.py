@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 
 from supervisor_memkill.drain import State
 from supervisor_memkill.journal import Journal
+from supervisor_memkill.policy import PAUSE_SECONDS
 from supervisor_memkill.processes import ProcessState, ProgramInfo
 from supervisor_memkill.supervisord import ShuttingDown, Unreachable
 from supervisor_memkill.units import Size
@@ -430,6 +432,24 @@ def test_most_urgent_goes_first(world: World, path: Path) -> None:
     world.workers["jobs:three"].memory = 3 * BLOATED
     Life(world, path).tick()
     assert world.happened == ["quiet jobs:three"]
+
+
+def test_worker_whose_drain_was_given_up_is_left_to_its_jobs_for_a_while(world: World, path: Path) -> None:
+    """Drained again at once it would be given up again, and be out of service most of the time."""
+
+    class Resumable(QuietKind):
+        traits = dataclasses.replace(QuietKind.traits, can_resume=True)
+
+    config = pool_config(on_timeout="resume", drain_timeout_seconds=5.0)
+    life = Life(world, path, kind=Resumable, config=config)
+    life.run(100)
+    assert sorted(act for act in world.happened if act.startswith("resume")) == [
+        f"resume jobs:{name}" for name in ("one", "three", "two")
+    ], "each once, though all are over their limit and none ever gets idle"
+    assert "its last drain was given up" in life.stream.having("worker.held")[-1]
+    world.finish_jobs()
+    life.run(PAUSE_SECONDS + 60)
+    assert is_replaced(world) and is_whole(world)
 
 
 def test_limit_below_the_baseline_is_said_once_and_pauses(world: World, path: Path) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from supervisor_memkill.drain import State
 from supervisor_memkill.policy import (
+    AFTER_RESUME,
     PAUSE_MOST_SECONDS,
     PAUSE_SECONDS,
     Hold,
@@ -19,6 +20,8 @@ from supervisor_memkill.policy import (
     is_in_service,
     judge,
     next_pause,
+    pauses_from_json,
+    pauses_to_json,
 )
 from supervisor_memkill.processes import ProcessState
 from tests.builders import EPOCH, PID, START, info, reading
@@ -66,6 +69,7 @@ PAUSED = Pause(until=NOW + 1, seconds=600.0)
         (Hold.NOT_RECOGNISED, {"reading": reading(recognised=False)}, {}),
         (Hold.NOT_RECOGNISED, {"reading": reading(recognised=None)}, {}),
         (Hold.NOT_RECOGNISED, {"reading": None}, {}),
+        (Hold.NOT_NOW, {"reading": reading(hold="its scheduler ends too slowly")}, {}),
         (Hold.PROTECTED_JOB, {"reading": reading(jobs=("Import",))}, {"protect_jobs": ("Imp*",)}),
         (Hold.JOBS_UNKNOWN, {"reading": reading(jobs=None)}, {"protect_jobs": ("Imp*",)}),
         (None, {"reading": reading(jobs=("Mail",))}, {"protect_jobs": ("Imp*",)}),
@@ -150,6 +154,12 @@ def test_strikes_count_checks_in_a_row_of_one_process() -> None:
     assert strikes.of(info(pid=PID + 1, start=START + 1)) == 1, "no limit, no strike"
     strikes.keep([])
     assert strikes.of(worker) == 0
+
+
+def test_pauses_of_an_older_journal_are_read_too() -> None:
+    assert pauses_from_json({"jobs:one": [10.0, 600.0]}) == {"jobs:one": Pause(10.0, 600.0)}
+    paused = {"jobs:one": Pause(10.0, 600.0, AFTER_RESUME)}
+    assert pauses_from_json(pauses_to_json(paused)) == paused
 
 
 def test_limit_below_the_baseline_pauses_longer_each_time() -> None:

@@ -197,6 +197,7 @@ class World:
             worker.quiet = worker.quiet or not worker.ignores_quiet
         elif signal == "RESUME":
             worker.quiet = False
+            self.happened.append(f"resume jobs:{worker.name}")
         self._lose("signal")
 
     def _lose(self, call: str) -> None:

@@ -10,8 +10,8 @@ import pytest
 import redis
 
 from supervisor_memkill.errors import MemkillError
-from supervisor_memkill.workers.contract import Kind, Note, Reading, Target
 from supervisor_memkill.testing.fakes import FakeProcesses, FakeRedis, process, program_info, tools
+from supervisor_memkill.workers.contract import Kind, Note, Reading, Target
 
 PID = 100
 GARBAGE = [

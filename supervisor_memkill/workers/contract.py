@@ -75,6 +75,8 @@ class Reading:
     """Our own quiet suspended it (state T): it needs SIGCONT."""
     why: str = ""
     """In an operator's words, what is wrong or unknown; empty when all is known and well."""
+    hold: str = ""
+    """Why no drain may begin at this moment, although all is well."""
     remark: str = ""
     """What the operator should mend though nothing is wrong, such as a wrapper without exec."""
     note: Note = field(default_factory=dict)

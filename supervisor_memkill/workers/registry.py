@@ -19,6 +19,8 @@ BUILT_IN = {
     "plain": "supervisor_memkill.workers.plain:Plain",
     "custom": "supervisor_memkill.workers.custom:Custom",
     "sidekiq": "supervisor_memkill.workers.sidekiq:Sidekiq",
+    "resque": "supervisor_memkill.workers.resque:Resque",
+    "rq": "supervisor_memkill.workers.rq:RQ",
 }
 """The same as this package's own entry points, known without reading the metadata of every package."""
 

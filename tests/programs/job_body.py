@@ -16,6 +16,8 @@ import redis
 
 RECORD, PUSHED, ENOUGH = "app:record", "app:pushed", "app:enough"
 
+_held: list[bytes] = []
+
 
 def client() -> redis.Redis:
     return redis.Redis.from_url(os.environ["APP_REDIS_URL"])
@@ -45,8 +47,7 @@ def note(word: str, job: str) -> None:
 def bloat_later() -> None:
     """Hold APP_BLOAT_MEGABYTES from APP_BLOAT_SECONDS on, in this process."""
     seconds, megabytes = float(os.environ["APP_BLOAT_SECONDS"]), int(os.environ["APP_BLOAT_MEGABYTES"])
-    held = []
-    timer = threading.Timer(seconds, lambda: held.append(b"x" * (megabytes * 1024 * 1024)))
+    timer = threading.Timer(seconds, lambda: _held.append(b"x" * (megabytes * 1024 * 1024)))
     timer.daemon = True
     timer.start()
 

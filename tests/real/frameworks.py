@@ -12,8 +12,8 @@ import shlex
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -38,8 +38,9 @@ class Run:
     """One run of one job."""
 
     job: str
+    pid: int
     process: frozenset[int]
-    """The pids of the process that ran it, of its parent, and its process group."""
+    """The pids of the process that ran it, of its parent when it began, and its process group."""
     started: float
     """Epoch seconds."""
     finished: float | None
@@ -183,10 +184,10 @@ class FrameworkFleet:
         for line in self.client.lrange(RECORD, 0, -1):
             word, job, at, *pids = json.loads(line)
             if word == "start":
-                found.append(Run(job, frozenset(pids), at, None))
+                found.append(Run(job, pids[0], frozenset(pids), at, None))
                 continue
-            open_run = next(i for i, run in enumerate(found) if _is_run(run, job, pids))
-            found[open_run] = Run(job, found[open_run].process, found[open_run].started, at)
+            index = next(i for i, run in enumerate(found) if _is_open(run, job, pids[0]))
+            found[index] = replace(found[index], finished=at)
         return found
 
     def finished(self) -> Counter[str]:
@@ -293,8 +294,8 @@ def moment(line: str) -> float:
     return datetime.strptime(" ".join(line.split(" ")[:2]), "%Y-%m-%d %H:%M:%S,%f").timestamp()
 
 
-def _is_run(run: Run, job: str, pids: Sequence[int]) -> bool:
-    return (run.job, run.process, run.finished) == (job, frozenset(pids), None)
+def _is_open(run: Run, job: str, pid: int) -> bool:
+    return (run.job, run.pid, run.finished) == (job, pid, None)
 
 
 def _lines(settings: Settings) -> list[str]:

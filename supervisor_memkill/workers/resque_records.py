@@ -1,0 +1,131 @@
+"""What a Resque worker writes about itself, as values. Nothing here reads or writes anything.
+
+Source: Resque's lib/resque/data_store.rb and lib/resque/worker.rb, 1.20 to 3.0; below 1.27 worker.rb alone.
+"""
+
+from __future__ import annotations
+
+import enum
+import json
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from supervisor_memkill.errors import Unknown
+
+HEARTBEAT_STALE_SECONDS = 300.0
+"""`prune_interval`'s default (lib/resque.rb): from then on any other worker may remove the record."""
+ACTIVE_JOB = "ActiveJob::QueueAdapters::ResqueAdapter::JobWrapper"
+"""The class that Active Job enqueues; the job's own is in its argument."""
+
+
+class Turn(enum.Enum):
+    """Where a worker's loop stands, by the process title that it gives itself (`procline`)."""
+
+    PAUSED = "Paused"
+    """It went round without a job in hand, and takes none."""
+    WAITING = "Waiting for"
+    """It found no job, and asks again soon."""
+    WORKING = "Processing|Forked"
+    """A job is in hand, or was until a moment ago."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """One registered worker of this host."""
+
+    identity: str
+    """``host:pid:queues``."""
+    pid: int
+    started: float
+    """Epoch seconds, by this host's clock; whole seconds."""
+    heartbeat: float | None
+    """Epoch seconds, by Redis's clock from 1.27 on; None below 1.26, which has none."""
+    is_working: bool
+    jobs: tuple[str, ...] | None
+    """The class of the job in hand; None when it cannot be told."""
+
+    @property
+    def queues(self) -> frozenset[str]:
+        return frozenset(self.identity.split(":", 2)[2].split(","))
+
+
+def turn_in(title: str) -> Turn | None:
+    """What the title of a Resque worker says; None for every other title, and for one that still boots.
+
+    ``resque-2.7.0: Waiting for high,default``, after whatever RESQUE_PROCLINE_PREFIX puts before it. Such a
+    title is written in the loop only, when the signals are handled: USR2 kills whatever does not.
+    """
+    match = re.search(r"resque-[0-9]+\.[0-9]+\S*: (Paused\s*$|Waiting for|Processing|Forked)", title)
+    if match is None:
+        return None
+    word = match[1].strip()
+    return next(turn for turn in Turn if word in turn.value.split("|"))
+
+
+def pid_in(identity: str, hostname: str) -> int | None:
+    """The pid in an identity of this host; None for every other text."""
+    host, _, rest = identity.partition(":")
+    pid, colon, _queues = rest.partition(":")
+    return int(pid) if host == hostname and colon and re.fullmatch(r"[0-9]{1,10}", pid) else None
+
+
+def parse_record(identity: str, pid: int, values: Sequence[Any]) -> Record | None:
+    """The record in a worker's time of start, heartbeat and job in hand; None when it is gone.
+
+    Raises Unknown for what Resque would not have written.
+    """
+    started, heartbeat, job = values
+    if started is None:
+        return None
+    try:
+        return Record(
+            identity=identity,
+            pid=pid,
+            # Ruby's Time#to_s: 2026-05-01 10:00:00 +0000, or UTC for the zone
+            started=_epoch_seconds(started.replace(" UTC", " +0000"), "%Y-%m-%d %H:%M:%S %z"),
+            # Ruby's Time#iso8601
+            heartbeat=_epoch_seconds(heartbeat, "%Y-%m-%dT%H:%M:%S%z") if heartbeat is not None else None,
+            is_working=bool(job),
+            jobs=_jobs(job),
+        )
+    except (TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise Unknown(f"the Resque record {identity} cannot be read: {error}") from error
+
+
+def _epoch_seconds(text: str, form: str) -> float:
+    return datetime.strptime(text, form).timestamp()
+
+
+def _jobs(job: Any) -> tuple[str, ...] | None:
+    """``{"queue": ..., "run_at": ..., "payload": {"class": ..., "args": [...]}}``, or nothing."""
+    if not job:
+        return ()
+    try:
+        payload = json.loads(job)["payload"]
+        name = payload["class"]
+        if name == ACTIVE_JOB:
+            name = payload["args"][0]["job_class"]
+    except (TypeError, ValueError, LookupError, RecursionError):
+        return None
+    return (name,) if isinstance(name, str) else None
+
+
+def record_of(pids: Sequence[int], since: float, now: float, records: Iterable[Record]) -> Record | None:
+    """The record of the process pids[0], else of the one below it; None without one.
+
+    `since` (epoch seconds) is when the supervised process started: what began before is a dead process
+    whose pid came round again. `now` is epoch seconds by Redis's clock. Raises Unknown when the heartbeat
+    is stale, or when it cannot be told which of several is meant.
+    """
+    found = [record for record in records if record.pid in pids and record.started >= since]
+    own = [record for record in found if record.pid == pids[0]] or found
+    if len(own) > 1:
+        raise Unknown(f"{len(own)} Resque records of one supervised process")
+    for record in own:
+        if record.heartbeat is not None and now - record.heartbeat > HEARTBEAT_STALE_SECONDS:
+            raise Unknown(f"no heartbeat of Resque for {now - record.heartbeat:.0f} s")
+        return record
+    return None

@@ -1,0 +1,370 @@
+"""How Resque's records and titles become readings, and whom a signal may reach: on fakes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime, timezone
+from typing import Any, ClassVar
+
+import pytest
+import redis
+from hypothesis import given
+from hypothesis import strategies as st
+
+from supervisor_memkill.errors import NotSent, Unknown
+from supervisor_memkill.workers.contract import Kind, Note, Reading, Target
+from supervisor_memkill.workers.resque import Resque
+from supervisor_memkill.workers.resque_records import ACTIVE_JOB, Turn, parse_record, pid_in, turn_in
+from tests.workers.contract_suite import ContractSuite
+from tests.workers.fakes import (
+    STARTED,
+    FakeProcesses,
+    FakeRedis,
+    Signals,
+    process,
+    program_info,
+    read_one,
+    tools,
+)
+from tests.workers.records_redis import RecordsRedis
+
+HOST, PID = "web1.example", 100
+IDENTITY = f"{HOST}:{PID}:high,default"
+WAITING, PAUSED = "resque-2.7.0: Waiting for high,default", "resque-2.7.0: Paused"
+WORKING = "resque-2.7.0: Forked 4711 at 1777629605"
+SHELL = "sh -c rake resque:work; true"
+
+
+def ruby_time(epoch: float) -> str:
+    return datetime.fromtimestamp(epoch, timezone.utc).strftime("%Y-%m-%d %H:%M:%S +0000")
+
+
+def iso_time(epoch: float) -> str:
+    return datetime.fromtimestamp(epoch, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def job(name: str = "Report", *args: object) -> str:
+    payload = {"class": name, "args": args}
+    return json.dumps({"queue": "high", "run_at": "2026-05-01T10:00:00Z", "payload": payload})
+
+
+class Machine:
+    """A worker with its record in Redis and its title, and the kind that reads both."""
+
+    def __init__(self, title: str = WAITING, *, namespace: str = "", wrapped: bool = False) -> None:
+        self.prefix = namespace or "resque"
+        titles, children = ({50: SHELL, PID: title}, {PID: 50}) if wrapped else ({PID: title}, {})
+        self.processes = FakeProcesses(titles, children)
+        self.supervised = process(50 if wrapped else PID)
+        self.store = FakeRedis()
+        self.signals = Signals()
+        self.kind = Resque(
+            {}, tools(lambda: RecordsRedis(self.store), self.signals, namespace), hostname=HOST
+        )
+
+    def register(self, identity: str = IDENTITY, started: float = STARTED + 5) -> None:
+        self.put("workers", {*self.store.data.get(f"{self.prefix}:workers", ()), identity})
+        self.put(f"worker:{identity}:started", ruby_time(started))
+        self.beat(STARTED + 480, identity)
+
+    def beat(self, epoch: float, identity: str = IDENTITY) -> None:
+        self.put("workers:heartbeat", {identity: iso_time(epoch)})
+
+    def work_on(self, text: str) -> None:
+        self.put(f"worker:{IDENTITY}", text)
+        self.processes.titles[PID] = WORKING
+
+    def put(self, key: str, value: object) -> None:
+        self.store.data[f"{self.prefix}:{key}"] = value
+
+    def read(self, note: Note | None = None) -> Reading:
+        return read_one(self.kind, Target(self.supervised, note), self.processes.table)
+
+    def quiet(self) -> Note:
+        return self.kind.quiet(Target(self.supervised, {}), self.processes.table)
+
+
+class TestContract(ContractSuite):
+    kind = Resque
+    values: ClassVar[Mapping[str, Any]] = {}
+    title = PAUSED
+    note: ClassVar[Note] = {"told": True}
+    reads_redis = True
+
+    def make(self, store: FakeRedis) -> Kind:
+        return Resque({}, tools(lambda: RecordsRedis(store)), hostname=HOST)
+
+    def plant(self, store: FakeRedis, garbage: str | None) -> None:
+        store.data = {
+            "resque:workers": {IDENTITY, garbage or ""},
+            "resque:pause-all-workers": garbage,
+            f"resque:worker:{IDENTITY}": garbage,
+            f"resque:worker:{IDENTITY}:started": garbage,
+            "resque:workers:heartbeat": {IDENTITY: garbage},
+        }
+
+
+# --- titles and records
+
+
+@pytest.mark.parametrize(
+    ("title", "turn"),
+    [
+        ("resque-1.20.0: Waiting for *", Turn.WAITING),
+        ("resque-3.0.0: Paused", Turn.PAUSED),
+        ("resque-3.0.0: Paused   ", Turn.PAUSED),
+        ("resque-2.7.0: Processing high since 1777629605 [Report]", Turn.WORKING),
+        ("resque-2.7.0: Forked 12 at 1777629605", Turn.WORKING),
+        ("production resque-2.7.0.pre: Waiting for high", Turn.WAITING),
+        ("resque: Starting", None),
+        ("ruby /usr/bin/rake resque:work", None),
+        ("resque-scheduler-4.10.2: Paused", None),
+        ("resque-2.7.0: Paused for lunch", None),
+        ("vim resque-2.7.0", None),
+        ("", None),
+    ],
+)
+def test_only_a_title_that_the_loop_writes_tells_its_turn(title: str, turn: Turn | None) -> None:
+    assert turn_in(title) is turn
+
+
+@pytest.mark.parametrize(
+    ("identity", "pid"),
+    [
+        (IDENTITY, PID),
+        (f"{HOST}:{PID}:*", PID),
+        (f"{HOST}:{PID}", None),
+        (f"{HOST}2:{PID}:high", None),
+        (f"{HOST}:x:high", None),
+        ("", None),
+    ],
+)
+def test_only_an_identity_of_this_very_host_has_a_pid(identity: str, pid: int | None) -> None:
+    assert pid_in(identity, HOST) == pid
+
+
+@given(st.lists(st.none() | st.text() | st.builds(job, st.text()), min_size=3, max_size=3))
+def test_whatever_stands_there_is_a_record_or_none_or_unknown(values: list[Any]) -> None:
+    try:
+        record = parse_record(IDENTITY, PID, values)
+    except Unknown:
+        return
+    assert record is None or record.pid == PID
+
+
+@pytest.mark.parametrize(
+    "started", ["2026-05-01 10:00:00 +0000", "2026-05-01 12:00:00 +0200", "2026-05-01 10:00:00 UTC"]
+)
+def test_rubys_times_are_read(started: str) -> None:
+    record = parse_record(IDENTITY, PID, (started, "2026-05-01T12:00:30+02:00", None))
+    assert record is not None
+    assert (record.started, record.heartbeat) == (1777629600.0, 1777629630.0)
+
+
+# --- recognising
+
+
+def test_a_registered_worker_that_waits_is_in_service_and_tells_its_queues() -> None:
+    machine = Machine()
+    machine.register()
+    reading = machine.read()
+    assert (reading.recognised, reading.in_service, reading.quiet, reading.busy) == (True, True, False, 0)
+    assert (reading.queues, reading.jobs, reading.why) == (frozenset({"high", "default"}), (), "")
+
+
+def test_keys_stand_in_the_namespace() -> None:
+    machine = Machine(namespace="app:resque")
+    machine.register()
+    assert machine.read().recognised
+
+
+def test_below_1_26_there_is_no_heartbeat_and_none_is_asked_for() -> None:
+    machine = Machine()
+    machine.register()
+    del machine.store.data["resque:workers:heartbeat"]
+    assert machine.read().recognised
+
+
+def test_a_heartbeat_that_others_would_prune_is_unknown() -> None:
+    machine = Machine()
+    machine.register()
+    machine.beat(STARTED + 500 - 301)
+    reading = machine.read()
+    assert reading.recognised is None and "no heartbeat" in reading.why
+
+
+@pytest.mark.parametrize(
+    ("identity", "started", "title"),
+    [
+        ("", 5, WAITING),
+        (f"web2.example:{PID}:high", 5, WAITING),
+        (f"{HOST}:101:high", 5, WAITING),
+        (IDENTITY, -1, WAITING),
+        (IDENTITY, 5, "resque: Starting"),
+        (IDENTITY, 5, "rake resque:work"),
+    ],
+    ids=["nothing", "another host", "another pid", "of a dead one with its pid", "it boots", "another title"],
+)
+def test_what_is_not_surely_a_resque_in_its_loop_gets_no_signal(
+    identity: str, started: float, title: str
+) -> None:
+    """USR2 kills whatever does not handle it."""
+    machine = Machine(title)
+    if identity:
+        machine.register(identity, STARTED + started)
+    reading = machine.read()
+    assert (reading.recognised, reading.in_service, reading.idle) == (False, None, False)
+    with pytest.raises(NotSent):
+        machine.quiet()
+    assert machine.signals.sent == []
+
+
+def test_behind_a_shell_it_gets_no_signal_and_exec_is_named() -> None:
+    machine = Machine(wrapped=True)
+    machine.register()
+    reading = machine.read()
+    assert reading.recognised is False and "with exec" in reading.why
+    with pytest.raises(NotSent):
+        machine.quiet()
+    assert machine.signals.sent == []
+
+
+def test_a_record_of_a_process_below_is_not_its_own_though_its_title_is_resques() -> None:
+    machine = Machine(wrapped=True)
+    machine.processes.titles[50] = WAITING
+    machine.register()
+    assert machine.read().recognised is False
+
+
+def test_two_records_of_one_process_cannot_be_told_apart() -> None:
+    machine = Machine()
+    machine.register()
+    machine.register(f"{HOST}:{PID}:low")
+    assert machine.read().recognised is None
+    machine.put(f"worker:{HOST}:{PID}:low:started", ruby_time(STARTED - 60))
+    assert machine.read().recognised, "one is left over from a dead process"
+
+
+def test_a_process_that_is_gone_and_an_outage_are_unknown_and_keep_the_note() -> None:
+    machine = Machine()
+    machine.register()
+    machine.store.error = redis.ConnectionError("away")
+    assert (machine.read({"told": True}).recognised, machine.read({"told": True}).note) == (
+        None,
+        {"told": True},
+    )
+    machine.store.error = None
+    del machine.processes.titles[PID]
+    assert machine.read({"told": True}).recognised is None
+    with pytest.raises(NotSent):
+        machine.quiet()
+
+
+# --- jobs
+
+
+@pytest.mark.parametrize(
+    ("text", "jobs"),
+    [
+        (job("Report", 1), ("Report",)),
+        (job(ACTIVE_JOB, {"job_class": "BillingJob"}), ("BillingJob",)),
+        (job(ACTIVE_JOB), None),
+        ("[]", None),
+        ("{", None),
+        (json.dumps({"payload": {"class": 1}}), None),
+    ],
+)
+def test_the_job_in_hand_is_named_by_its_class(text: str, jobs: tuple[str, ...] | None) -> None:
+    machine = Machine()
+    machine.register()
+    machine.work_on(text)
+    reading = machine.read()
+    assert (reading.recognised, reading.busy, reading.jobs) == (True, 1, jobs)
+
+
+# --- quiet, idle, resume
+
+
+def test_a_drain_walks_from_work_to_paused_and_idle() -> None:
+    machine = Machine()
+    machine.register()
+    machine.work_on(job())
+    note = machine.quiet()
+    assert machine.signals.sent == [("jobs:jobs_0", "USR2")]
+    working = machine.read(note)
+    assert (working.quiet, working.idle, working.busy) == (None, False, 1), (
+        "its title says nothing of the pause"
+    )
+
+    del machine.store.data[f"resque:worker:{IDENTITY}"]
+    between = machine.read(note)
+    assert (between.quiet, between.idle, between.busy) == (None, False, 0), "another job may be off its queue"
+
+    machine.processes.titles[PID] = PAUSED
+    paused = machine.read(note)
+    assert (paused.quiet, paused.idle, paused.in_service) == (True, True, False)
+    assert paused.note == note == {"told": True}
+
+
+def test_one_that_waits_for_jobs_is_not_quiet_whatever_was_sent() -> None:
+    machine = Machine()
+    machine.register()
+    reading = machine.read(machine.quiet())
+    assert (reading.quiet, reading.idle) == (False, False)
+
+
+def test_a_title_that_says_paused_beside_a_job_is_not_idle() -> None:
+    machine = Machine(PAUSED)
+    machine.register()
+    machine.put(f"worker:{IDENTITY}", job())
+    assert not machine.read({"told": True}).idle
+
+
+def test_one_that_an_operator_paused_is_out_of_service_and_said() -> None:
+    machine = Machine(PAUSED)
+    machine.register()
+    reading = machine.read()
+    assert (reading.recognised, reading.in_service, reading.quiet, reading.idle) == (True, False, True, False)
+    assert "CONT" in reading.why
+
+
+@pytest.mark.parametrize("title", [PAUSED, WAITING])
+def test_while_all_workers_are_paused_nobody_is_in_service_and_no_pause_is_confirmed(title: str) -> None:
+    machine = Machine(title)
+    machine.register()
+    machine.put("pause-all-workers", "True ")
+    reading = machine.read()
+    assert not reading.in_service and "pause-all-workers" in reading.why
+    assert machine.read({"told": True}).quiet is not True
+
+
+def test_resume_is_cont() -> None:
+    machine = Machine(PAUSED)
+    machine.register()
+    assert machine.kind.traits.can_resume
+    machine.kind.resume(Target(machine.supervised, {"told": True}), machine.processes.table)
+    assert machine.signals.sent == [("jobs:jobs_0", "CONT")]
+
+
+# --- memory and settings
+
+
+def test_memory_is_the_workers_own_unless_a_shell_is_in_between() -> None:
+    direct, wrapped = Machine(WORKING), Machine(wrapped=True)
+    assert not direct.kind.memory_in_children(direct.supervised, direct.processes.table)
+    assert wrapped.kind.memory_in_children(wrapped.supervised, wrapped.processes.table)
+
+
+def test_settings_that_would_cost_jobs_at_another_stop_are_told_of() -> None:
+    good = replace(program_info("bundle exec rake resque:work", stopsignal=3), stopasgroup=False)
+    kind = Machine().kind
+    assert list(kind.advice(good, 600.0)) == []
+    for changes, said in (
+        ({"stopsignal": 15}, "stopsignal=TERM must be QUIT"),
+        ({"stopasgroup": True}, "stopasgroup=true must go"),
+        ({"command": "sh -c 'rake resque:work; true'"}, "a shell without exec"),
+    ):
+        (advice,) = kind.advice(replace(good, **changes), 600.0)
+        assert said in advice.text and not advice.refuses
