@@ -120,7 +120,7 @@ def judge(seen: Sighting, terms: Terms, now: float) -> Verdict:
         return Verdict(Hold.NO_LIMIT)
     if memory is None:
         return Verdict(Hold.MEMORY_UNKNOWN, detail=seen.memory_why)
-    urgency = memory / limit if limit else float("inf")
+    urgency = memory / limit
     if memory <= limit:
         return Verdict(Hold.UNDER_LIMIT, urgency)
     hard = terms.hard_limit_bytes is not None and memory > terms.hard_limit_bytes

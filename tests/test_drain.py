@@ -333,6 +333,35 @@ def test_drain_does_not_time_out_while_a_protected_job_runs_or_may_run(jobs: Any
     assert outcome(step(draining(), free, now=9999.0, protect_jobs=("Imp*",))) == (S.STOPPING, A.STOP)
 
 
+def test_hard_limit_does_not_wait_for_a_quiet_to_be_confirmed() -> None:
+    observed = seen(reading=reading(), memory_bytes=401, asked=True, answer=answer())
+    assert outcome(step(quieting(), observed, hard_limit_bytes=400)) == (S.STOPPING, A.STOP)
+    alone = seen(reading=reading(), memory_bytes=401, asked=True, answer=answer(others=0))
+    assert outcome(step(quieting(), alone, hard_limit_bytes=400)) == (S.QUIETING, None)
+
+
+def test_drain_of_an_unconfirmed_quiet_that_times_out_counts_as_quiet() -> None:
+    """Whether the quiet arrived cannot be learnt any more, and waiting for peers would have no end."""
+    taken = step(draining(is_quiet=False), seen(reading=reading(quiet=None)), now=9999.0, traits=CUSTOM_LIKE)
+    assert outcome(taken) == (S.STOPPING, A.STOP)
+    assert taken.drain.is_quiet and not taken.wants_answer
+
+
+@pytest.mark.parametrize("state", [P.STOPPING, P.STARTING])
+def test_process_that_somebody_stops_or_starts_while_the_slot_is_asked_for_is_left_alone(
+    state: ProcessState,
+) -> None:
+    observed = seen(state, reading=reading(), asked=True, answer=answer())
+    assert outcome(step(drain(S.ASKING), observed)) == (S.LET_GO, None)
+
+
+@pytest.mark.parametrize("action", [A.START, A.THAW])
+@pytest.mark.parametrize("came", list(Outcome))
+def test_what_came_of_a_start_or_a_thaw_says_nothing_of_the_stop(action: Action, came: Outcome) -> None:
+    record = drain(S.STARTING, stop_attempts=1, stop_answer=StopAnswer.NONE)
+    assert acknowledge(record, action, came, NOW) == record
+
+
 def test_timeout_of_a_quiet_never_confirmed_stops_only_while_peers_suffice() -> None:
     taken = step(quieting(), seen(reading=reading()), now=9999.0)
     assert taken.wants_answer
@@ -444,7 +473,7 @@ def test_start_waits_for_the_old_tree_but_no_longer_than_stopwaitsecs() -> None:
     assert outcome(late) == (S.STARTING, A.START)
     assert "101" in late.cause
     gone = step(waiting.drain, seen(P.STOPPED, stop=EPOCH), now=NOW + 1.0)
-    assert outcome(gone) == (S.STARTING, A.START)
+    assert (outcome(gone), gone.cause) == ((S.STARTING, A.START), "")
 
 
 def test_worker_that_ended_by_itself_before_a_first_stop_is_supervisords_matter() -> None:

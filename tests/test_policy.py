@@ -152,8 +152,11 @@ def test_strikes_count_checks_in_a_row_of_one_process() -> None:
     assert count(300, pid=PID + 1, start=START + 1) == 1
     strikes.count(worker, 300, None)
     assert strikes.of(info(pid=PID + 1, start=START + 1)) == 1, "no limit, no strike"
-    strikes.keep([])
-    assert strikes.of(worker) == 0
+    fresh = info(pid=PID + 1, start=START + 1)
+    strikes.keep([fresh.worker, "jobs:other"])
+    assert strikes.of(fresh) == 1
+    strikes.keep(["jobs:other"])
+    assert strikes.of(fresh) == 0
 
 
 def test_pauses_of_an_older_journal_are_read_too() -> None:
