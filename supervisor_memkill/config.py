@@ -177,7 +177,7 @@ POOL_KEYS: Mapping[str, Option] = {
     "measure": Option(
         parse_choice("rss", "pss", "uss"),
         PoolConfig.measure,
-        "which memory counts: rss, pss or uss; by default rss, for celery pss",
+        "which memory counts: rss, pss or uss; by default rss, or the kind's",
     ),
     "children": Option(
         _parse_children,

@@ -16,6 +16,7 @@ from supervisor.options import ServerOptions
 from supervisor_memkill import cli, config, dry_run, inifile
 from supervisor_memkill.drain import OVER, TRANSITIONS, State
 from supervisor_memkill.units import format_duration
+from supervisor_memkill.workers.arq import Arq
 from supervisor_memkill.workers.contract import Option
 from supervisor_memkill.workers.custom import Custom
 from supervisor_memkill.workers.registry import BUILT_IN, load_kind
@@ -80,6 +81,7 @@ def test_states_and_transitions_are_those_of_the_code(readme: nodes.document) ->
         ("[memkill], all optional", config.GLOBAL_KEYS),
         ("[memkill:NAME], a pool of workers that can stand in for each other", config.POOL_KEYS),
         ("Keys of worker = custom", Custom.options),
+        ("Keys of worker = arq", Arq.options),
     ],
 )
 def test_options_and_defaults_are_those_of_the_code(
@@ -102,7 +104,7 @@ SAID_IN_WORDS = {
     "a file of its own per supervisord",
     "MEMKILL_REDIS, else none",
     "that of [memkill]",
-    "rss; for celery pss",
+    "rss; for celery, dramatiq, huey, taskiq pss",
 }
 
 
@@ -221,6 +223,10 @@ NOT_FOR = {
     "plain": {"redis", "key_namespace", "protect_jobs", "drain_timeout", "on_timeout"},
     "custom": {"key_namespace", "protect_jobs"},
     "rq": {"protect_jobs", "on_timeout"},
+    "arq": {"key_namespace", "protect_jobs", "on_timeout"},
+    "dramatiq": {"redis", "key_namespace", "protect_jobs", "on_timeout"},
+    "huey": {"redis", "key_namespace", "protect_jobs", "on_timeout"},
+    "taskiq": {"redis", "key_namespace", "protect_jobs", "on_timeout"},
 }
 
 

@@ -53,6 +53,13 @@ def parse_template(text: str) -> str:
     return text
 
 
+def fill(template: str, process: ProcessInfo, host: str) -> str:
+    """The template with what it wants filled in."""
+    texts = (str(process.pid), process.group, process.name, host)
+    known = dict(zip(FILLED_IN, texts, strict=True))
+    return re.sub(r"%\((\w+)\)s", lambda hole: known[hole[1]], template)
+
+
 def parse_command(text: str) -> tuple[str, ...]:
     """The words of a command that runs without a shell."""
     try:
@@ -187,9 +194,7 @@ class Custom:
         return run_command(words, self._values["command_timeout"])
 
     def _fill(self, template: str, process: ProcessInfo) -> str:
-        texts = (str(process.pid), process.group, process.name, self._tools.host)
-        known = dict(zip(FILLED_IN, texts, strict=True))
-        return re.sub(r"%\((\w+)\)s", lambda hole: known[hole[1]], template)
+        return fill(template, process, self._tools.host)
 
 
 def _ask_numbers(redis: Any, keys: Sequence[str]) -> Sequence[object]:

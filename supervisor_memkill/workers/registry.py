@@ -21,6 +21,10 @@ BUILT_IN = {
     "sidekiq": "supervisor_memkill.workers.sidekiq:Sidekiq",
     "resque": "supervisor_memkill.workers.resque:Resque",
     "rq": "supervisor_memkill.workers.rq:RQ",
+    "dramatiq": "supervisor_memkill.workers.dramatiq:Dramatiq",
+    "huey": "supervisor_memkill.workers.huey:Huey",
+    "arq": "supervisor_memkill.workers.arq:Arq",
+    "taskiq": "supervisor_memkill.workers.taskiq:Taskiq",
 }
 """The same as this package's own entry points, known without reading the metadata of every package."""
 

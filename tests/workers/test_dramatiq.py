@@ -1,0 +1,127 @@
+"""What of Dramatiq's settings is refused, and how it is known: on fakes."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, ClassVar
+
+import pytest
+
+from supervisor_memkill.processes import ProgramInfo
+from supervisor_memkill.testing.contract_suite import ContractSuite
+from supervisor_memkill.testing.fakes import FakeProcesses, process, program_info, read_one, tools
+from supervisor_memkill.workers.contract import Target
+from supervisor_memkill.workers.dramatiq import Dramatiq
+
+TITLE = "/srv/venv/bin/python3 /srv/venv/bin/dramatiq app.tasks -p 2"
+GOOD = replace(program_info("/srv/venv/bin/dramatiq app.tasks -p 2", stopwaitsecs=620), stopasgroup=False)
+
+
+def make(**values: object) -> Dramatiq:
+    return Dramatiq({"command_has": None, **values}, tools())
+
+
+def advice(program: ProgramInfo, drain_timeout: float = 600.0) -> list[tuple[str, bool]]:
+    return [(one.text, one.refuses) for one in make().advice(program, drain_timeout)]
+
+
+class TestContract(ContractSuite):
+    kind = Dramatiq
+    values: ClassVar[Mapping[str, Any]] = {}
+    title = TITLE
+
+
+@pytest.mark.parametrize(
+    "title",
+    [
+        TITLE,
+        "python -m dramatiq app",
+        "/srv/venv/bin/python dramatiq-gevent app",
+        "python manage.py rundramatiq",
+    ],
+)
+def test_it_is_known_however_it_is_started(title: str) -> None:
+    reading = read_one(make(), Target(process()), FakeProcesses({100: title}).table)
+    assert (reading.recognised, reading.in_service, reading.busy, reading.idle) == (True, True, None, False)
+
+
+@pytest.mark.parametrize(
+    ("title", "said"), [("sh -c dramatiq app; true", "exec"), ("celery -A app", "dramatiq")]
+)
+def test_another_process_is_not(title: str, said: str) -> None:
+    reading = read_one(make(), Target(process()), FakeProcesses({100: title}).table)
+    assert (reading.recognised, reading.in_service) == (False, False)
+    assert said in reading.why
+
+
+def test_its_memory_is_that_of_its_processes_with_shared_pages_once() -> None:
+    kind = make()
+    assert kind.memory_in_children(process(), FakeProcesses({100: TITLE}).table)
+    assert (kind.traits.quiets, kind.traits.measure) == (False, "pss")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"stopsignal": signal.SIGINT},
+        {"command": "dramatiq app --worker-shutdown-timeout=700000", "stopwaitsecs": 705},
+    ],
+)
+def test_good_settings_need_no_advice(changes: dict[str, Any]) -> None:
+    assert advice(replace(GOOD, **changes)) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"stopsignal": signal.SIGHUP}, "stopsignal=HUP must be INT or TERM"),
+        ({"stopsignal": signal.SIGQUIT}, "stopsignal=QUIT must be INT or TERM"),
+        ({"stopasgroup": True}, "stopasgroup=true must go"),
+        ({"command": "sh -c 'dramatiq app; true'"}, "a shell without exec"),
+    ],
+)
+def test_settings_that_would_cut_jobs_are_refused(changes: dict[str, Any], said: str) -> None:
+    ((text, refuses),) = advice(replace(GOOD, **changes))
+    assert said in text and refuses
+
+
+def test_a_short_wait_is_refused() -> None:
+    (refused, told) = advice(replace(GOOD, stopwaitsecs=10))
+    assert refused[1] and "stopwaitsecs=10 is below drain_timeout=10m00s" in refused[0]
+    assert not told[1] and "--worker-shutdown-timeout" in told[0]
+
+
+def test_a_wait_as_long_as_the_longest_job_is_enough_though_its_own_is_longer() -> None:
+    ((text, refuses),) = advice(replace(GOOD, stopwaitsecs=70), drain_timeout=60.0)
+    assert "stopwaitsecs=70 must be above --worker-shutdown-timeout of 600 s" in text and not refuses
+
+
+@pytest.mark.parametrize(
+    ("command", "drain_timeout", "said"),
+    [
+        ("dramatiq app --worker-shutdown-timeout 599999", 600.0, "=599999 (milliseconds) is below"),
+        ("dramatiq app", 601.0, "=600000 (milliseconds), its default, is below drain_timeout=10m01s"),
+    ],
+)
+def test_its_own_limit_is_in_milliseconds_and_must_allow_drain_timeout(
+    command: str, drain_timeout: float, said: str
+) -> None:
+    ((text, refuses),) = advice(replace(GOOD, command=command), drain_timeout)
+    assert f"--worker-shutdown-timeout{said}" in text and refuses
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"stopasgroup": None}, "whether stopasgroup is set is unknown"),
+        ({"stopasgroup": True, "stopsignal": signal.SIGINT}, "what the jobs in hand have started"),
+        ({"killasgroup": False}, "killasgroup=false should be true"),
+    ],
+)
+def test_what_may_go_well_is_only_told(changes: dict[str, Any], said: str) -> None:
+    """Worker processes ignore INT: a group's INT stops them once, by their parent."""
+    ((text, refuses),) = advice(replace(GOOD, **changes))
+    assert said in text and not refuses

@@ -1,0 +1,114 @@
+"""What of Huey's settings is refused, and how it is known: on fakes."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, ClassVar
+
+import pytest
+
+from supervisor_memkill.processes import ProgramInfo
+from supervisor_memkill.testing.contract_suite import ContractSuite
+from supervisor_memkill.testing.fakes import FakeProcesses, process, program_info, read_one, tools
+from supervisor_memkill.workers.contract import Target
+from supervisor_memkill.workers.huey import Huey
+
+TITLE = "/srv/venv/bin/python3 /srv/venv/bin/huey_consumer app.huey -w 4"
+GOOD = replace(
+    program_info("/srv/venv/bin/huey_consumer app.huey -w 4", stopwaitsecs=600, stopsignal=signal.SIGINT),
+    stopasgroup=False,
+)
+SWAPPED = replace(GOOD, command=f"{GOOD.command} -g TERM", stopsignal=signal.SIGTERM)
+
+
+def make(**values: object) -> Huey:
+    return Huey({"command_has": None, **values}, tools())
+
+
+def advice(program: ProgramInfo, drain_timeout: float = 600.0) -> list[tuple[str, bool]]:
+    return [(one.text, one.refuses) for one in make().advice(program, drain_timeout)]
+
+
+class TestContract(ContractSuite):
+    kind = Huey
+    values: ClassVar[Mapping[str, Any]] = {}
+    title = TITLE
+
+
+@pytest.mark.parametrize(
+    "title",
+    [TITLE, "python huey_consumer.py app", "python -m huey.bin.huey_consumer", "python manage.py run_huey"],
+)
+def test_it_is_known_however_it_is_started(title: str) -> None:
+    reading = read_one(make(), Target(process()), FakeProcesses({100: title}).table)
+    assert (reading.recognised, reading.in_service, reading.busy, reading.idle) == (True, True, None, False)
+
+
+def test_it_is_known_by_the_text_that_the_operator_names() -> None:
+    table = FakeProcesses({100: "python jobs.py"}).table
+    assert read_one(make(), Target(process()), table).recognised is False
+    assert read_one(make(command_has="jobs.py"), Target(process()), table).recognised is True
+
+
+def test_its_memory_is_that_of_its_processes_with_shared_pages_once() -> None:
+    kind = make()
+    assert kind.memory_in_children(process(), FakeProcesses({100: TITLE}).table)
+    assert (kind.traits.quiets, kind.traits.measure) == (False, "pss")
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        GOOD,
+        SWAPPED,
+        replace(SWAPPED, command="huey_consumer app.huey --graceful-signal=TERM"),
+        replace(GOOD, killasgroup=False),
+        replace(GOOD, command="huey_consumer app.huey -k process"),
+        replace(GOOD, command="huey_consumer app.huey -t 600", stopwaitsecs=605),
+    ],
+)
+def test_good_settings_need_no_advice(program: ProgramInfo) -> None:
+    """killasgroup matters to worker processes alone."""
+    assert advice(program) == []
+
+
+@pytest.mark.parametrize(
+    ("program", "said"),
+    [
+        (
+            replace(GOOD, stopsignal=signal.SIGTERM),
+            "stopsignal=TERM must be INT: at any other Huey loses the jobs",
+        ),
+        (replace(SWAPPED, stopsignal=signal.SIGINT), "stopsignal=INT must be TERM"),
+        (replace(GOOD, stopsignal=signal.SIGHUP), "stopsignal=HUP must be INT"),
+        (replace(GOOD, stopwaitsecs=10), "stopwaitsecs=10 is below drain_timeout=10m00s"),
+        (replace(GOOD, command="huey_consumer app -t 30"), "--shutdown-timeout=30 is below drain_timeout"),
+        (replace(GOOD, command="sh -c 'huey_consumer app; true'"), "a shell without exec"),
+    ],
+)
+def test_settings_that_would_lose_jobs_are_refused(program: ProgramInfo, said: str) -> None:
+    ((text, refuses),) = advice(program)
+    assert said in text and refuses
+
+
+def test_the_way_to_take_term_is_named_where_it_is_not_taken() -> None:
+    assert "-g TERM" in advice(replace(GOOD, stopsignal=signal.SIGTERM))[0][0]
+    assert "-g TERM" not in advice(replace(SWAPPED, stopsignal=signal.SIGINT))[0][0]
+
+
+@pytest.mark.parametrize(
+    ("program", "said"),
+    [
+        (replace(GOOD, stopasgroup=True), "what the jobs in hand have started"),
+        (replace(GOOD, command="huey_consumer app -k process", killasgroup=False), "killasgroup=false"),
+        (
+            replace(GOOD, command="huey_consumer app -t 600"),
+            "stopwaitsecs=600 must be above --shutdown-timeout",
+        ),
+    ],
+)
+def test_what_may_go_well_is_only_told(program: ProgramInfo, said: str) -> None:
+    ((text, refuses),) = advice(program)
+    assert said in text and not refuses
