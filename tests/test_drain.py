@@ -340,6 +340,12 @@ def test_hard_limit_does_not_wait_for_a_quiet_to_be_confirmed() -> None:
     assert outcome(step(quieting(), alone, hard_limit_bytes=400)) == (S.QUIETING, None)
 
 
+def test_stop_tells_how_long_the_worker_took_no_new_jobs() -> None:
+    idle = seen(reading=reading(quiet=True, busy=0, idle=True))
+    assert step(draining(quiet_sent_at=NOW - 48.0), idle).drain.quiet_seconds == 48.0
+    assert step(draining(quiet_sent_at=None), idle).drain.quiet_seconds is None
+
+
 def test_drain_of_an_unconfirmed_quiet_that_times_out_counts_as_quiet() -> None:
     """Whether the quiet arrived cannot be learnt any more, and waiting for peers would have no end."""
     taken = step(draining(is_quiet=False), seen(reading=reading(quiet=None)), now=9999.0, traits=CUSTOM_LIKE)
