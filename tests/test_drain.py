@@ -163,7 +163,9 @@ def test_kind_without_a_quiet_goes_straight_to_its_stop() -> None:
 def test_over_the_hard_limit_nothing_is_waited_for() -> None:
     observed = seen(reading=reading(), asked=True, answer=answer(), memory_bytes=500)
     taken = step(drain(S.ASKING), observed, hard_limit_bytes=400)
-    assert outcome(taken) == (S.STOPPING, A.STOP)
+    assert (outcome(taken), taken.cause) == ((S.STOPPING, A.STOP), "over hard_max_rss")
+    soft = step(drain(S.ASKING), observed, traits=PLAIN_LIKE)
+    assert (outcome(soft), soft.cause) == ((S.STOPPING, A.STOP), "its stop is its drain")
 
 
 def test_slot_taken_for_the_hard_limit_serves_nothing_less() -> None:
@@ -467,6 +469,8 @@ def test_stop_that_takes_out_is_sent_again_only_while_peers_suffice() -> None:
     assert outcome(step(record, slot_lost)) == (S.LET_GO, None)
     together = seen(P.RUNNING, asked=True, answer=answer())
     assert outcome(step(record, together)) == (S.STOPPING, A.STOP)
+    told = stopping(is_quiet=False, quiet_attempts=1)
+    assert outcome(step(told, alone)) == (S.STOPPING, None), "it may be quiet: it is not forgotten"
 
 
 def test_start_waits_for_the_old_tree_but_no_longer_than_stopwaitsecs() -> None:

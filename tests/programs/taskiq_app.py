@@ -11,11 +11,12 @@ from taskiq_redis import ListQueueBroker, RedisStreamBroker
 URL = os.environ["APP_REDIS_URL"]
 
 # socket_timeout=None: redis-py's own of 5 s ends an idle ListQueueBroker, and can keep a RedisStreamBroker
-# from ending. Both brokers may hand the last message of a stop to nobody: the stream's is claimed later.
+# from ending. Both brokers may hand the last message of a stop to nobody: the stream's is claimed after
+# idle_timeout, which any job that takes longer, on a busy machine too, would be as well, and run twice.
 if os.environ.get("APP_BROKER") == "list":
     broker = ListQueueBroker(URL, socket_timeout=None)
 else:
-    broker = RedisStreamBroker(URL, consumer_id="0", idle_timeout=5000, socket_timeout=None)
+    broker = RedisStreamBroker(URL, consumer_id="0", idle_timeout=30_000, socket_timeout=None)
 
 work = broker.task(task_name="work")(job_body.run_async)
 

@@ -206,7 +206,8 @@ class FrameworkFleet:
 
     def assert_each_job_once(self) -> None:
         """Every job pushed was begun once and finished once."""
-        assert (self.lost(), self.twice()) == ([], []), self.story()
+        lost, twice = self.lost(), self.twice()
+        assert not lost and not twice, f"lost {lost}, twice {twice}\n{self.story()}"
 
     # --- replacements ---------------------------------------------------------------------------
 
