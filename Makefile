@@ -1,6 +1,7 @@
 # make demo: what it does, in about a minute, on throwaway workers
 # make test: every check and test
 # make check: the checks alone (ruff, mypy)
+# make chaos: real workers under a hand that kills, freezes and stops whatever it finds; ROUNDS=200 SEED=1
 # make benchmark: the cost of one check, beside memmon's, and of coordination to Redis
 
 VENV = .venv
@@ -12,22 +13,28 @@ WORKERS = .venv-workers
 OLD_WORKERS = .venv-workers-old
 # The tests wait for real programs most of the time, so more of them than cores run side by side.
 TEST_JOBS = 6
+ROUNDS = 200
+SEED = 1
 
-.PHONY: demo test check benchmark venv test-venvs clean
+export MEMKILL_TEST_SUPERVISOR42_PYTHON = $(CURDIR)/$(SUPERVISOR42)/bin/python
+export MEMKILL_TEST_WORKERS_PYTHON = $(CURDIR)/$(WORKERS)/bin/python
+export MEMKILL_TEST_OLD_WORKERS_PYTHON = $(CURDIR)/$(OLD_WORKERS)/bin/python
+
+.PHONY: demo test check chaos benchmark venv test-venvs clean
 
 demo: venv
 	@$(VENV)/bin/supervisor-memkill demo
 
 test: check
-	MEMKILL_TEST_SUPERVISOR42_PYTHON=$(CURDIR)/$(SUPERVISOR42)/bin/python \
-	MEMKILL_TEST_WORKERS_PYTHON=$(CURDIR)/$(WORKERS)/bin/python \
-	MEMKILL_TEST_OLD_WORKERS_PYTHON=$(CURDIR)/$(OLD_WORKERS)/bin/python \
-		$(VENV)-test/bin/python -m pytest -n $(TEST_JOBS) --dist worksteal
+	$(VENV)-test/bin/python -m pytest -n $(TEST_JOBS) --dist worksteal
 
 check: test-venvs
 	$(VENV)-test/bin/ruff check .
 	$(VENV)-test/bin/ruff format --check .
 	$(VENV)-test/bin/mypy
+
+chaos: test-venvs
+	$(VENV)-test/bin/python -m tests.chaos --rounds $(ROUNDS) --seed $(SEED)
 
 benchmark: test-venvs
 	$(VENV)-test/bin/python -m tests.benchmark

@@ -100,6 +100,8 @@ class Listener:
     def _turn(self, *, ticked: bool) -> None:
         drainer = self._drainer or self._take_over()
         if not self._config.dry_run:
+            if self._ledger.drains and self._is_due(self._check_due_at):
+                self._renew(drainer)
             self._step_all(drainer)
         if ticked and self._tick_due_at is None:
             self._tick_due_at = self._clock() + self._tick_delay_seconds()
@@ -158,6 +160,16 @@ class Listener:
             self._check_due_at = self._clock()  # Slots must be renewed before they expire.
         self._drainer = drainer
         return drainer
+
+    def _renew(self, drainer: Drainer) -> None:
+        """The heartbeat of the pools that drain, before anything that may take time: slots would expire."""
+        draining = {drain.pool for drain in self._ledger.drains.values()}
+        try:
+            for survey in self._surveyor.look(self._ledger.contents).pools:
+                if survey.pool.name in draining and survey.failure is None:
+                    drainer.publish(survey)
+        except CoordinationUnknown as error:
+            self._away["coordination"].away(error)
 
     def _step_all(self, drainer: Drainer) -> None:
         before = len(self._ledger.drains)

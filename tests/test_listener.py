@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from supervisor_memkill.coordination.contract import Published, Rules
+from supervisor_memkill.coordination.in_process import InProcessCoordinator
 from supervisor_memkill.drain import State
 from supervisor_memkill.journal import Journal
 from supervisor_memkill.policy import PAUSE_SECONDS
@@ -434,7 +436,32 @@ def test_most_urgent_goes_first(world: World, path: Path) -> None:
     assert world.happened == ["quiet jobs:three"]
 
 
-def test_worker_whose_drain_was_given_up_is_left_to_its_jobs_for_a_while(world: World, path: Path) -> None:
+def test_a_slot_is_renewed_before_the_first_step_of_a_listener_that_took_over(
+    world: World, path: Path
+) -> None:
+    """Steps take time, and may be the last thing it does: killed again and again, it keeps its slot."""
+
+    class Shared(InProcessCoordinator):
+        is_shared = True
+
+        def publish(self, pool: str, rules: Rules, reports: Any, holdings: Any) -> Published:
+            told.append([holding.worker for holding in holdings])
+            return super().publish(pool, rules, reports, holdings)
+
+    told: list[list[str]] = []
+    coordinator = Shared(world.clock)
+    life = Life(world, path, coordinate=lambda contents: coordinator)
+    life.run(60, until=lambda: bool(life.stream.having("drain.draining")))
+    life.die()
+    world.finish_jobs()
+    told.clear()
+    life = Life(world, path, coordinate=lambda contents: coordinator, die_at="stopping.saved")
+    with pytest.raises(Killed):
+        life.run(1)
+    assert told == [["jobs:one"]]
+
+
+def test_worker_whose_drain_was_given_up_is_left_alone_for_a_while(world: World, path: Path) -> None:
     """Drained again at once it would be given up again, and be out of service most of the time."""
 
     class Resumable(QuietKind):

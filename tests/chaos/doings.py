@@ -1,0 +1,125 @@
+"""What the hand did, and when: known to the judges, so that they blame the tool for nothing of it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from tests.chaos.plan import LISTENER
+
+SEEN_SECONDS = 2.0
+"""So much later supervisord and the records may still show what a deed of the hand did."""
+HEARTBEAT_SECONDS = 1.0
+SLOT_TTL_SECONDS = 5.0
+LAPSE_SECONDS = SLOT_TTL_SECONDS - HEARTBEAT_SECONDS - 0.5
+"""A listener that was hindered for so long may have lost its slots: the last renewal was up to a
+heartbeat earlier, and half a second is a busy machine's."""
+BETWEEN_SECONDS = 1.5
+"""Two hindrances with less between them are one: no heartbeat need have come through."""
+SAME_HOST_SECONDS = 1.5
+"""How old a listener's own look at its supervisord may be when it acts, by a busy machine."""
+OTHER_HOST_SECONDS = 3 * HEARTBEAT_SECONDS + 1.5
+"""How long another host's word counts: three heartbeats."""
+
+
+@dataclass
+class Doing:
+    """One deed."""
+
+    target: str
+    what: str
+    begun: float
+    """Epoch seconds."""
+    ended: float | None = None
+    """None: it lasts."""
+
+    def overlaps(self, since: float, until: float) -> bool:
+        return self.begun <= until and (self.ended is None or self.ended >= since)
+
+
+@dataclass(frozen=True)
+class Kill:
+    """Processes that the hand ended with SIGKILL."""
+
+    at: float
+    pids: frozenset[int]
+    workers: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A stop of the operator's that stands."""
+
+    since: float
+    stop: int
+    """supervisord's stop time of the process."""
+
+
+@dataclass
+class Doings:
+    """All deeds; the hand writes, the observer reads."""
+
+    clock: Callable[[], float] = time.time
+    all: list[Doing] = field(default_factory=list)
+    kills: list[Kill] = field(default_factory=list)
+    standing: dict[str, Standing] = field(default_factory=dict)
+    """By worker or listener."""
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def begin(self, target: str, what: str) -> Doing:
+        """Call it before the deed."""
+        doing = Doing(target, what, self.clock())
+        with self._lock:
+            self.all.append(doing)
+        return doing
+
+    def end(self, doing: Doing) -> None:
+        doing.ended = self.clock()
+
+    def once(self, target: str, what: str) -> None:
+        self.end(self.begin(target, what))
+
+    def killed(self, pids: Iterable[int], workers: Iterable[str]) -> None:
+        self.kills.append(Kill(self.clock(), frozenset(pids), frozenset(workers)))
+
+    def touched(self, worker: str, since: float, until: float) -> bool:
+        """The hand did something to this worker, its host or its supervisord, that may show in that time."""
+        host = worker.partition("/")[0]
+        return any(
+            doing.target in (worker, host) and doing.overlaps(since - SEEN_SECONDS, until)
+            for doing in self._now()
+        )
+
+    def hindered_seconds(self, host: str, since: float, until: float) -> float:
+        """The longest stretch within that time in which this host's listener could not renew its slots."""
+        hindering = (host, f"{host}/{LISTENER}", "coordination", "jobs")
+        found = sorted(
+            (max(doing.begun, since), until if doing.ended is None else min(doing.ended, until))
+            for doing in self._now()
+            if doing.target in hindering and doing.overlaps(since, until)
+        )
+        longest, begun, ended = 0.0, 0.0, float("-inf")
+        for start, end in found:
+            if start > ended + BETWEEN_SECONDS:
+                begun, ended = start, end
+            ended = max(ended, end)
+            longest = max(longest, ended - begun)
+        return longest
+
+    def stale_seconds(self, asker: str, worker: str, until: float) -> float:
+        """How long ago a worker may have been in service for the asker's host to still believe it."""
+        if asker.partition("/")[0] == worker.partition("/")[0]:
+            return SAME_HOST_SECONDS
+        frozen = [
+            doing
+            for doing in self._now()
+            if doing.target == "coordination" and doing.overlaps(until - 5, until)
+        ]
+        # What was on its way to a frozen Redis is taken up when it thaws, and counts from then on.
+        return OTHER_HOST_SECONDS + sum((one.ended or until) - one.begun for one in frozen)
+
+    def _now(self) -> list[Doing]:
+        with self._lock:
+            return list(self.all)
