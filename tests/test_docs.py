@@ -17,6 +17,7 @@ from supervisor_memkill import cli, config, dry_run, inifile
 from supervisor_memkill.drain import OVER, TRANSITIONS, State
 from supervisor_memkill.units import format_duration
 from supervisor_memkill.workers.arq import Arq
+from supervisor_memkill.workers.celery import Celery
 from supervisor_memkill.workers.contract import Option
 from supervisor_memkill.workers.custom import Custom
 from supervisor_memkill.workers.registry import BUILT_IN, load_kind
@@ -82,6 +83,7 @@ def test_states_and_transitions_are_those_of_the_code(readme: nodes.document) ->
         ("[memkill:NAME], a pool of workers that can stand in for each other", config.POOL_KEYS),
         ("Keys of worker = custom", Custom.options),
         ("Keys of worker = arq", Arq.options),
+        ("Keys of worker = celery", Celery.options),
     ],
 )
 def test_options_and_defaults_are_those_of_the_code(

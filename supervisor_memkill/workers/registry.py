@@ -19,6 +19,7 @@ BUILT_IN = {
     "plain": "supervisor_memkill.workers.plain:Plain",
     "custom": "supervisor_memkill.workers.custom:Custom",
     "sidekiq": "supervisor_memkill.workers.sidekiq:Sidekiq",
+    "celery": "supervisor_memkill.workers.celery:Celery",
     "resque": "supervisor_memkill.workers.resque:Resque",
     "rq": "supervisor_memkill.workers.rq:RQ",
     "dramatiq": "supervisor_memkill.workers.dramatiq:Dramatiq",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from tests.workers.fakes import STARTED, FakeRedis
+from supervisor_memkill.testing.fakes import STARTED, FakeRedis
 
 
 class RecordsRedis:

@@ -13,11 +13,11 @@ import pytest
 import redis
 
 from supervisor_memkill.errors import MemkillError
+from supervisor_memkill.testing.contract_suite import ContractSuite
+from supervisor_memkill.testing.fakes import FakeProcesses, FakeRedis, Signals, process, read_one, tools
 from supervisor_memkill.workers.contract import Note, Reading, Target
 from supervisor_memkill.workers.custom import Custom, parse_command, parse_signal, parse_template
 from tests.harness import RealRedis, wait_for
-from tests.workers.contract_suite import ContractSuite
-from tests.workers.fakes import FakeProcesses, FakeRedis, Signals, process, read_one, tools
 
 TABLE = FakeProcesses({100: "worker"}).table
 BY_KEY: Mapping[str, Any] = {"quiet_signal": "USR2", "busy_key": "busy:%(host)s:%(pid)s:%(group)s:%(name)s"}

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from supervisor_memkill.testing.contract_suite import ContractSuite
+from supervisor_memkill.testing.fakes import FakeProcesses, FakeRedis, process, read_one, tools
 from supervisor_memkill.workers.contract import Target
 from supervisor_memkill.workers.plain import Plain
-from tests.workers.contract_suite import ContractSuite
-from tests.workers.fakes import FakeProcesses, FakeRedis, process, read_one, tools
 
 
 class TestContract(ContractSuite):

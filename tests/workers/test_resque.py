@@ -14,11 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from supervisor_memkill.errors import NotSent, Unknown
-from supervisor_memkill.workers.contract import Kind, Note, Reading, Target
-from supervisor_memkill.workers.resque import Resque
-from supervisor_memkill.workers.resque_records import ACTIVE_JOB, Turn, parse_record, pid_in, turn_in
-from tests.workers.contract_suite import ContractSuite
-from tests.workers.fakes import (
+from supervisor_memkill.testing.contract_suite import ContractSuite
+from supervisor_memkill.testing.fakes import (
     STARTED,
     FakeProcesses,
     FakeRedis,
@@ -28,6 +25,9 @@ from tests.workers.fakes import (
     read_one,
     tools,
 )
+from supervisor_memkill.workers.contract import Kind, Note, Reading, Target
+from supervisor_memkill.workers.resque import Resque
+from supervisor_memkill.workers.resque_records import ACTIVE_JOB, Turn, parse_record, pid_in, turn_in
 from tests.workers.records_redis import RecordsRedis
 
 HOST, PID = "web1.example", 100

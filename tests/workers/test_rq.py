@@ -12,11 +12,19 @@ import redis
 
 from supervisor_memkill.errors import MemkillError
 from supervisor_memkill.processes import ProgramInfo
+from supervisor_memkill.testing.contract_suite import ContractSuite
+from supervisor_memkill.testing.fakes import (
+    STARTED,
+    FakeProcesses,
+    FakeRedis,
+    process,
+    program_info,
+    read_one,
+    tools,
+)
 from supervisor_memkill.workers.contract import Kind, Note, Reading, Target
 from supervisor_memkill.workers.rq import RQ
 from supervisor_memkill.workers.rq_advice import advice_on
-from tests.workers.contract_suite import ContractSuite
-from tests.workers.fakes import STARTED, FakeProcesses, FakeRedis, process, program_info, read_one, tools
 from tests.workers.records_redis import RecordsRedis
 
 HOST = "web1.example"

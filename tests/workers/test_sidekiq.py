@@ -10,10 +10,8 @@ import pytest
 import redis
 
 from supervisor_memkill.errors import MemkillError
-from supervisor_memkill.workers.contract import Kind, Note, Reading, Target
-from supervisor_memkill.workers.sidekiq import Sidekiq
-from tests.workers.contract_suite import ContractSuite
-from tests.workers.fakes import (
+from supervisor_memkill.testing.contract_suite import ContractSuite
+from supervisor_memkill.testing.fakes import (
     STARTED,
     FakeProcesses,
     FakeRedis,
@@ -22,6 +20,8 @@ from tests.workers.fakes import (
     read_one,
     tools,
 )
+from supervisor_memkill.workers.contract import Kind, Note, Reading, Target
+from supervisor_memkill.workers.sidekiq import Sidekiq
 
 HOST = "web1.example"
 PID = 100

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from supervisor_memkill.processes import ProgramInfo
+from supervisor_memkill.testing.fakes import program_info
 from supervisor_memkill.workers import sidekiq_advice
-from tests.workers.fakes import program_info
 
 
 def advice_on(program: ProgramInfo) -> list[str]:

@@ -19,10 +19,10 @@ import redis
 from supervisor_memkill.errors import MemkillError
 from supervisor_memkill.memory import ProcessTable
 from supervisor_memkill.processes import ProcessInfo
+from supervisor_memkill.testing.fakes import process
 from supervisor_memkill.workers.contract import Note, Reading, Target, Tools
 from supervisor_memkill.workers.sidekiq import Sidekiq
 from tests.harness import Offspring, RealRedis, wait_for
-from tests.workers.fakes import process
 from tests.workers.sidekiq_app import SidekiqJobs, sidekiq_command
 
 pytestmark = pytest.mark.real

@@ -6,9 +6,17 @@ from collections.abc import Sequence
 
 import pytest
 
+from supervisor_memkill.testing.fakes import (
+    STARTED,
+    FakeProcesses,
+    FakeRedis,
+    Signals,
+    process,
+    read_one,
+    tools,
+)
 from supervisor_memkill.workers.contract import Note, Reading, Target
 from supervisor_memkill.workers.sidekiq import Sidekiq
-from tests.workers.fakes import STARTED, FakeProcesses, FakeRedis, Signals, process, read_one, tools
 from tests.workers.sidekiq_shapes import HOST, IDENTITY, PID, QUEUES, SHAPES, Shape
 
 EVERY = pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.version)

@@ -1,1 +1,0 @@
-from supervisor_memkill.testing.contract_suite import *  # noqa: F403

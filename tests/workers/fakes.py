@@ -1,1 +1,0 @@
-from supervisor_memkill.testing.fakes import *  # noqa: F403
