@@ -2,6 +2,7 @@
 # make test: every check and test
 # make check: the checks alone (ruff, mypy)
 # make chaos: real workers under a hand that kills, freezes and stops whatever it finds; ROUNDS=200 SEED=1
+# make fuzz: whatever is read from outside, far longer than make test does it
 # make benchmark: the cost of one check, beside memmon's, and of coordination to Redis
 
 VENV = .venv
@@ -20,7 +21,7 @@ export MEMKILL_TEST_SUPERVISOR42_PYTHON = $(CURDIR)/$(SUPERVISOR42)/bin/python
 export MEMKILL_TEST_WORKERS_PYTHON = $(CURDIR)/$(WORKERS)/bin/python
 export MEMKILL_TEST_OLD_WORKERS_PYTHON = $(CURDIR)/$(OLD_WORKERS)/bin/python
 
-.PHONY: demo test check chaos benchmark venv test-venvs clean
+.PHONY: demo test check chaos fuzz benchmark venv test-venvs clean
 
 demo: venv
 	@$(VENV)/bin/supervisor-memkill demo
@@ -35,6 +36,9 @@ check: test-venvs
 
 chaos: test-venvs
 	$(VENV)-test/bin/python -m tests.chaos --rounds $(ROUNDS) --seed $(SEED)
+
+fuzz: test-venvs
+	MEMKILL_FUZZ=long $(VENV)-test/bin/python -m pytest -q -n 2 tests/fuzz
 
 benchmark: test-venvs
 	$(VENV)-test/bin/python -m tests.benchmark

@@ -53,6 +53,13 @@ def _complain(problem: object) -> None:
     print(f"{PROGRAM}: {problem}", file=sys.stderr)
 
 
+def _show(text: str) -> None:
+    """Print it; what the terminal's encoding does not have stands there as an escape."""
+    encoding = sys.stdout.encoding or "utf-8"
+    sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))
+    sys.stdout.flush()
+
+
 class _Parser(argparse.ArgumentParser):
     """An argument that is wrong is said in one line."""
 
@@ -231,8 +238,7 @@ def _dry_run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     contents = journal.peek(path)
     looking = coordinate(dataclasses.replace(config, dry_run=True), supervisord, contents)
     report = dry_run.check(surveyor, looking, contents)
-    sys.stdout.write(dry_run.as_json(report) if arguments.json else dry_run.as_table(report))
-    sys.stdout.flush()
+    _show(dry_run.as_json(report) if arguments.json else dry_run.as_table(report))
     return FINE
 
 

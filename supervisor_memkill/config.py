@@ -119,6 +119,8 @@ def _parse_namespace(text: str) -> str:
 def _parse_path(text: str) -> Path:
     if not Path(text).is_absolute():
         raise ValueError("an absolute path (%(here)s stands for this file's directory)")
+    if not Path(text).name or "\0" in text:
+        raise ValueError("the path of a file")
     return Path(text)
 
 

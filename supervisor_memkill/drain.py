@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -211,10 +211,61 @@ def to_json(drain: Drain) -> dict[str, Any]:
 
 
 def from_json(values: Mapping[str, Any]) -> Drain:
-    """The record again. Raises ValueError, TypeError or KeyError when it is none."""
+    """The record again. Raises ValueError, TypeError, KeyError or OverflowError when it is none."""
     known = {one.name for one in dataclasses.fields(Drain)}
     kept = {name: value for name, value in values.items() if name in known}
     kept["state"] = State(values["state"])
     kept["stop_answer"] = StopAnswer(values["stop_answer"])
-    kept["tree"] = tuple(ProcessId(int(pid), float(created)) for pid, created in values["tree"])
+    kept["tree"] = tuple(ProcessId(_count(pid), seconds(created)) for pid, created in values["tree"])
+    for one in dataclasses.fields(Drain):
+        if one.name in kept and str(one.type) in _READERS:
+            kept[one.name] = _READERS[str(one.type)](kept[one.name])
     return Drain(**kept)
+
+
+def seconds(value: Any) -> float:
+    """A number of seconds out of JSON, which takes NaN and whatever else too. Raises ValueError."""
+    if type(value) not in (int, float) or not -(2**63) < value < 2**63:
+        raise ValueError(f"{value!r:.40} is no number of seconds")
+    return float(value)
+
+
+def text(value: Any) -> str:
+    """A text out of JSON. Raises ValueError."""
+    if not isinstance(value, str):
+        raise ValueError(f"{value!r:.40} is no text")
+    return value
+
+
+def _count(value: Any) -> int:
+    if type(value) is not int or not 0 <= value < 2**63:
+        raise ValueError(f"{value!r:.40} is no number of 0 or more")
+    return value
+
+
+def _flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError(f"{value!r:.40} is neither true nor false")
+    return value
+
+
+def _note(value: Any) -> Mapping[str, Any]:
+    if not isinstance(value, dict):
+        raise ValueError(f"{value!r:.40} is no note")
+    return value
+
+
+def _or_none(read: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    return lambda value: None if value is None else read(value)
+
+
+_READERS: Mapping[str, Callable[[Any], Any]] = {
+    "str": text,
+    "int": _count,
+    "int | None": _or_none(_count),
+    "float": seconds,
+    "float | None": _or_none(seconds),
+    "bool": _flag,
+    "Mapping[str, Any]": _note,
+}
+"""By the annotation of the field."""

@@ -146,7 +146,12 @@ def server_address(section: Section | None, environ: Mapping[str, str]) -> Serve
     serverurl = found.get("serverurl") or DEFAULT_SERVERURL
     if serverurl.startswith("unix://"):
         # a relative path is relative to the current directory, as supervisorctl has it
-        path = Path(serverurl.removeprefix("unix://")).expanduser()
+        try:
+            path = Path(serverurl.removeprefix("unix://")).expanduser()
+        except RuntimeError as error:
+            raise ConfigError(
+                [f"{section.place}: [{section.name}] serverurl = {serverurl!r}: {error}"]
+            ) from None
         serverurl = f"unix://{os.path.normpath(path.absolute())}"
     return ServerAddress(serverurl, found.get("username"), found.get("password"))
 
@@ -202,7 +207,7 @@ def _is_ours(name: str) -> bool:
 
 def _parse(path: Path) -> _File:
     lines = _NumberedLines(path, _read_text(path))
-    parser = configparser.RawConfigParser(inline_comment_prefixes=(";", "#"))
+    parser = configparser.RawConfigParser(inline_comment_prefixes=(";", "#"), strict=False)
     # called once for each key, while its line is the last one handed out
     parser.optionxform = lambda key: f"{lines.number} {key.lower()}"  # type: ignore[assignment,method-assign]
     problems: list[str] = []
@@ -278,11 +283,19 @@ def _without_repeated_keys(section: Section) -> tuple[Section, list[str]]:
 
 def _included_once(main: _File, environ: Mapping[str, str], node_name: str) -> Iterator[Path]:
     """supervisord reads what two patterns name twice, to the same effect; it passes over directories."""
-    seen = {main.path.resolve()}
+    seen = {_resolved(main.path)}
     for included in _included(main, environ, node_name):
-        if included.resolve() not in seen and not included.is_dir():
-            seen.add(included.resolve())
+        if _resolved(included) not in seen and not included.is_dir():
+            seen.add(_resolved(included))
             yield included
+
+
+def _resolved(path: Path) -> Path:
+    """The file that a link leads to; the link itself where it leads to none, which reading it tells."""
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError):  # a loop, up to Python 3.12
+        return path.absolute()
 
 
 def _included(main: _File, environ: Mapping[str, str], node_name: str) -> Iterator[Path]:

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from supervisor_memkill.drain import Drain, from_json, to_json
+from supervisor_memkill.drain import Drain, from_json, seconds, text, to_json
 from supervisor_memkill.errors import MemkillError
 from supervisor_memkill.policy import Pause, pauses_from_json, pauses_to_json
 
@@ -157,14 +157,14 @@ def read(path: Path) -> tuple[Contents, str]:
             raise ValueError(f"its format {body['format']!r} is not known to this version")
         contents = Contents(
             drains={drain.worker: drain for drain in map(from_json, body["drains"])},
-            drain_ended_at={str(pool): float(at) for pool, at in body["drain_ended_at"].items()},
+            drain_ended_at={pool: seconds(at) for pool, at in body["drain_ended_at"].items()},
             pauses=pauses_from_json(body["pauses"]),
-            instance=str(body["instance"]),
+            instance=text(body["instance"]),
         )
-        return contents, str(body["boot_id"])
+        return contents, text(body["boot_id"])
     except ValueError as error:
         raise ValueError(f"damaged: {error}") from error
-    except (KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise ValueError(f"damaged: {type(error).__name__}: {error}") from error
 
 

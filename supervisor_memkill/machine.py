@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 
@@ -47,7 +48,7 @@ def _limits_upward(mount: Path, group: PurePosixPath, name: str) -> Iterator[int
     inside = [] if ".." in group.parts else group.parts[1:]
     for depth in range(len(inside), -1, -1):
         text = _text(mount.joinpath(*inside[:depth], name)).strip()
-        if text.isdecimal():
+        if re.fullmatch(r"[0-9]{1,20}", text) and int(text) > 0:
             yield int(text)
 
 

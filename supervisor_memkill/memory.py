@@ -111,8 +111,11 @@ class ProcessTable:
         Raises Unknown for the process itself.
         """
         found = [self.identify(pid)]
+        seen = {pid}
         for parent in found:
-            found += self._born_after(parent)
+            fresh = [child for child in self._born_after(parent) if child.pid not in seen]
+            seen.update(child.pid for child in fresh)
+            found += fresh
         return tuple(found)
 
     def family(self, known: Iterable[ProcessId]) -> tuple[ProcessId, ...]:

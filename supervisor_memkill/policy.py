@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from supervisor_memkill.decision import is_protected
-from supervisor_memkill.drain import State
+from supervisor_memkill.drain import State, text
+from supervisor_memkill.drain import seconds as read_seconds
 from supervisor_memkill.processes import ProcessInfo, ProcessState
 from supervisor_memkill.units import format_duration
 from supervisor_memkill.workers.contract import Reading
@@ -208,6 +209,6 @@ def pauses_to_json(pauses: Mapping[str, Pause]) -> dict[str, list[Any]]:
 def pauses_from_json(values: Mapping[str, list[Any]]) -> dict[str, Pause]:
     """Raises ValueError or TypeError for what is none."""
     return {
-        worker: Pause(float(until), float(seconds), *map(str, why))
+        worker: Pause(read_seconds(until), read_seconds(seconds), *map(text, why))
         for worker, (until, seconds, *why) in values.items()
     }

@@ -217,7 +217,7 @@ def _parse_plain(scheme: str, hosts: str, parts: SplitResult) -> _Target:
 
 
 def _parse_unix(scheme: str, hosts: str, parts: SplitResult) -> _Target:
-    if hosts or len(parts.path) < 2:
+    if hosts or len(parts.path) < 2 or "\0" in unquote(parts.path):
         raise ValueError("the absolute path of a socket after unix://, such as unix:///run/redis.sock")
     return _Target(scheme, path=unquote(parts.path))
 
@@ -253,8 +253,19 @@ def _parse_nodes(hosts: str, default_port: int) -> tuple[tuple[str, int], ...]:
         port = int(matched[2] or default_port) if matched else 0
         if matched is None or not 1 <= port <= 65535:
             raise ValueError(f"a URL whose port is a number from 1 to 65535 {_ESCAPE_HINT}")
-        nodes.append((unquote(matched[1].strip("[]")), port))
+        host = unquote(matched[1].strip("[]"))
+        if not _can_be_looked_up(host):
+            raise ValueError("a URL whose host is a name or an address")
+        nodes.append((host, port))
     return tuple(nodes)
+
+
+def _can_be_looked_up(host: str) -> bool:
+    """As socket.getaddrinfo encodes it, which raises what is no OSError."""
+    try:
+        return not re.search(r"[\x00-\x20\x7f]", host) and (not host or bool(host.encode("idna")))
+    except UnicodeError:
+        return False
 
 
 def _parse_db(text: str) -> int:

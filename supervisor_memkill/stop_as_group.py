@@ -45,7 +45,7 @@ def _path_of(pid: int) -> Path | None:
     try:
         process = psutil.Process(pid)
         return path_in(process.cmdline(), Path(process.cwd()))
-    except (psutil.Error, OSError):
+    except (psutil.Error, OSError, ValueError):
         return None
 
 

@@ -108,16 +108,17 @@ class Supervisord:
         self._timeout_seconds = timeout_seconds
         self._headers = {"Content-Type": "text/xml"}
         if username or password:
-            credentials = f"{username or ''}:{password or ''}".encode()
+            # bytes of the environment that are no UTF-8 go as they came
+            credentials = f"{username or ''}:{password or ''}".encode(errors="surrogateescape")
             self._headers["Authorization"] = "Basic " + base64.b64encode(credentials).decode()
 
     def pid(self) -> int:
         """supervisord's own process id."""
-        return _understood(int, self._call("getPID"))
+        return _understood(_pid, self._call("getPID"))
 
     def identification(self) -> str:
         """Its `identifier`: ``supervisor`` on every host, unless it was set."""
-        return _understood(str, self._call("getIdentification"))
+        return _understood(_text, self._call("getIdentification"))
 
     def all_processes(self) -> list[ProcessInfo]:
         """Every process, event listeners included."""
@@ -163,13 +164,24 @@ class Supervisord:
             (value,), _ = xmlrpc.client.loads(answer)
         except xmlrpc.client.Fault as fault:
             raise _error(method, arguments, fault) from None
-        except (ExpatError, xmlrpc.client.Error, ValueError, TypeError, LookupError, AttributeError) as error:
+        except (
+            ExpatError,
+            xmlrpc.client.Error,
+            ValueError,
+            TypeError,
+            LookupError,
+            AttributeError,
+            ArithmeticError,
+        ) as error:
             raise NoAnswer(f"{self.url} answered {method} with something that is not XML-RPC") from error
         return value
 
     def _exchange(self, body: bytes) -> tuple[int, bytes]:
         """Send one request; the HTTP status and the body of its answer."""
-        connection = self._connection()
+        try:
+            connection = self._connection()
+        except http.client.InvalidURL as error:
+            raise Unreachable(f"supervisord cannot be reached at {self.url}: {error}") from error
         try:
             self._connect(connection)
             connection.request("POST", "/RPC2", body, self._headers)
@@ -191,7 +203,7 @@ class Supervisord:
                 f"permission denied on {self.url}: run this as the user the socket belongs to,"
                 " or change chown= and chmod= in supervisord's [unix_http_server] section"
             ) from None
-        except (OSError, UnicodeError) as error:
+        except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
             raise Unreachable(f"supervisord cannot be reached at {self.url}: {reason}") from error
 
@@ -252,7 +264,8 @@ def _connector(url: str, timeout_seconds: float) -> Callable[[], http.client.HTT
 
 def _error(method: str, arguments: tuple[str | bool, ...], fault: xmlrpc.client.Fault) -> SupervisordError:
     """The error for a fault, in words that name the worker it is about."""
-    code, text = fault.faultCode, fault.faultString
+    code = fault.faultCode if isinstance(fault.faultCode, int) else 0
+    text = fault.faultString
     about = f"{arguments[0]}: " if arguments else ""
     if method == "startProcess" and code in _START_FAULTS:
         return CannotStart(f"{about}{_START_FAULTS[code]} ({text})")
@@ -265,22 +278,52 @@ def _understood(parse: Callable[[Any], T], answer: Any) -> T:
     """The answer as a value; raises NoAnswer for one of another shape."""
     try:
         return parse(answer)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise NoAnswer("supervisord's answer is not understood; is it supervisor 4?") from error
 
 
 def _process(entry: Mapping[str, Any]) -> ProcessInfo:
     return ProcessInfo(
-        group=str(entry["group"]),
-        name=str(entry["name"]),
-        state=_state(entry["state"]),
-        pid=int(entry["pid"]),
-        start=int(entry["start"]),
-        stop=int(entry["stop"]),
-        now=int(entry["now"]),
-        spawnerr=str(entry.get("spawnerr", "")),
-        exitstatus=int(entry.get("exitstatus", 0)),
+        group=_text(entry["group"]),
+        name=_text(entry["name"]),
+        state=_state(_whole(entry["state"])),
+        pid=_count(entry["pid"]),
+        start=_count(entry["start"]),
+        stop=_count(entry["stop"]),
+        now=_count(entry["now"]),
+        spawnerr=_text(entry.get("spawnerr", "")),
+        exitstatus=_whole(entry.get("exitstatus", 0)),
     )
+
+
+def _whole(value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise ValueError(f"{value!r:.40} is no whole number")
+    return value
+
+
+def _count(value: Any) -> int:
+    if _whole(value) < 0:
+        raise ValueError(f"{value!r:.40} is below 0")
+    return int(value)
+
+
+def _pid(value: Any) -> int:
+    if _count(value) == 0:
+        raise ValueError("0 is no pid of a process")
+    return int(value)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"{value!r:.40} is no text")
+    return value
+
+
+def _flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError(f"{value!r:.40} is neither true nor false")
+    return value
 
 
 def _state(number: Any) -> ProcessState:
@@ -292,12 +335,12 @@ def _state(number: Any) -> ProcessState:
 
 def _program(entry: Mapping[str, Any]) -> ProgramInfo:
     return ProgramInfo(
-        group=str(entry["group"]),
-        name=str(entry["name"]),
-        command=str(entry["command"]),
-        stopsignal=int(entry["stopsignal"]),
-        stopwaitsecs=int(entry["stopwaitsecs"]),
-        startsecs=int(entry["startsecs"]),
-        killasgroup=bool(entry["killasgroup"]),
-        group_priority=int(entry["group_prio"]),
+        group=_text(entry["group"]),
+        name=_text(entry["name"]),
+        command=_text(entry["command"]),
+        stopsignal=_count(entry["stopsignal"]),
+        stopwaitsecs=_count(entry["stopwaitsecs"]),
+        startsecs=_count(entry["startsecs"]),
+        killasgroup=_flag(entry["killasgroup"]),
+        group_priority=_whole(entry["group_prio"]),
     )

@@ -6,7 +6,6 @@ may be a secret in the wrong place.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,8 +14,13 @@ from decimal import Decimal
 _NUMBER_AND_UNIT = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([a-z%]*)", re.IGNORECASE)
 _SIZE_UNITS = {"K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
 _DURATION_UNITS = {"ms": 0.001, "": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_SIZE_ALLOWED = "a size above 0 such as 200MB, 1.5GB, 2GiB, 500M, plain bytes, or 80% (at most 100%)"
-_DURATION_ALLOWED = "a duration such as 90 (seconds), 90s, 5m, 1h, 1d or 500ms"
+_MOST_BYTES = 2**60
+_MOST_SECONDS = 36500 * 86400.0
+"""What can be waited for everywhere (threading.TIMEOUT_MAX is less than three times as much)."""
+_SIZE_ALLOWED = (
+    "a size above 0 such as 200MB, 1.5GB, 2GiB, 500M, plain bytes, or 80% (at most 100%, or 2**60 bytes)"
+)
+_DURATION_ALLOWED = "a duration such as 90 (seconds), 90s, 5m, 1h, 1d or 500ms, at most 36500d"
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,7 @@ class Size:
         if self.exact_bytes is not None:
             return self.exact_bytes
         assert self.percent is not None
-        return int(total_bytes * self.percent / 100)
+        return max(1, int(total_bytes * self.percent / 100))
 
     def __str__(self) -> str:
         if self.exact_bytes is not None:
@@ -55,7 +59,7 @@ def parse_size(text: str) -> Size:
             raise ValueError(_SIZE_ALLOWED)
         return Size(percent=float(number))
     count = number * _bytes_per(unit)
-    if count < 1 or (not unit and count % 1):
+    if not 1 <= count <= _MOST_BYTES or (not unit and count % 1):
         raise ValueError(_SIZE_ALLOWED)
     return Size(exact_bytes=int(count))
 
@@ -76,7 +80,7 @@ def parse_duration(text: str) -> float:
     if matched is None or factor is None:
         raise ValueError(_DURATION_ALLOWED)
     seconds = float(matched[1]) * factor
-    if not math.isfinite(seconds):
+    if seconds > _MOST_SECONDS:
         raise ValueError(_DURATION_ALLOWED)
     return seconds
 
@@ -105,7 +109,7 @@ def parse_whole(minimum: int) -> Callable[[str], int]:
     def parse(text: str) -> int:
         if not re.fullmatch(r"[0-9]{1,9}", text.strip()) or int(text) < minimum:
             raise ValueError(f"a whole number, {minimum} or more")
-        return int(text)
+        return int(text.strip())
 
     return parse
 

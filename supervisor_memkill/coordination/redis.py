@@ -7,9 +7,11 @@ fell back on an older copy, is noticed: nothing is granted then until every list
 
 from __future__ import annotations
 
+import contextlib
 import json
+import math
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import resources
 from typing import Any
 
@@ -24,9 +26,10 @@ from supervisor_memkill.coordination.contract import (
     Request,
     Rules,
 )
-from supervisor_memkill.errors import MemkillError
+from supervisor_memkill.errors import MemkillError, one_line
 from supervisor_memkill.workers.asking import ask
 
+NoneType = type(None)
 VERSION = 1
 """Of the protocol. It stands in the data: listeners of different versions must see each other."""
 FRESH_HEARTBEATS = 3
@@ -78,7 +81,9 @@ class RedisCoordinator:
             workers=[self._worker(report) for report in reports],
             holdings=[[self._id(one.worker), one.token, int(one.is_out)] for one in holdings],
         )
-        return Published(frozenset(found["held"]), found["taken"])
+        with _understood():
+            held = _value(found, "held", list, dict)  # Lua's JSON writes an empty table as an object
+            return Published(frozenset(map(_text, held)), _value(found, "taken", bool))
 
     def consider(self, pool: str, rules: Rules, request: Request) -> Answer:
         return self._acquire(pool, rules, request, dry=True)
@@ -100,20 +105,23 @@ class RedisCoordinator:
             hard=request.hard,
             already_out=request.already_out,
         )
-        refused = Cause(found["refused"]) if "refused" in found else None
-        return Answer(
-            refused, found["others"], found["min_available"], found["draining"], found.get("detail", "")
-        )
+        with _understood():
+            return Answer(
+                Cause(found["refused"]) if "refused" in found else None,
+                _value(found, "others", int),
+                _value(found, "min_available", int),
+                _value(found, "draining", int),
+                one_line(_text(found.get("detail", ""))),
+            )
 
     def release(self, pool: str, worker: str, token: str, *, drained: bool) -> None:
         self._run("release", pool, id=self._id(worker), token=token, drained=drained)
 
     def view(self, pool: str) -> PoolView:
-        now, *flat = self._ask(lambda redis: self._script(redis, "view")(keys=self._keys(pool)))
-        try:
+        answer = self._ask(lambda redis: self._script(redis, "view")(keys=self._keys(pool)))
+        with _understood():
+            now, *flat = answer
             return _view(dict(zip(flat[::2], flat[1::2], strict=True)), int(now))
-        except (TypeError, ValueError, KeyError, AttributeError) as error:
-            raise CoordinationUnknown(f"Redis: what stands there is not understood: {error}") from error
 
     def record(self, pool: str, event: str, fields: Mapping[str, str]) -> None:
         entry = {"event": event, "host": self._listener, **fields}
@@ -137,15 +145,19 @@ class RedisCoordinator:
         }
         if pool in self._known:
             request["known"] = self._known[pool]
-        text = json.dumps(request, separators=(",", ":"))
+        text = _json(request)
         answer = self._ask(lambda redis: self._script(redis, script)(keys=self._keys(pool), args=[text]))
-        try:
+        with _understood():
             found: dict[str, Any] = json.loads(answer)
+            if not isinstance(found, dict):
+                raise TypeError("it is no object")
             if "epoch" in found and not values.get("dry"):
-                self._known[pool] = {key: found[key] for key in ("epoch", "seq", "at")}
-        except (TypeError, ValueError, KeyError) as error:
-            raise CoordinationUnknown(f"Redis: what it answered is not understood: {error}") from error
-        return found
+                self._known[pool] = {
+                    "epoch": _value(found, "epoch", str),
+                    "seq": _number(found["seq"]),
+                    "at": _number(found["at"]),
+                }
+            return found
 
     def _script(self, redis: Any, name: str) -> Any:
         if name not in self._scripts:
@@ -187,9 +199,42 @@ class RedisCoordinator:
             "instance": self._instance,
             "until_after": self._fresh_ms,
         }
-        text = json.dumps(values, separators=(",", ":"))
+        text = _json(values)
         urgency = -1 if report.urgency is None else report.urgency
         return [self._id(report.worker), text, int(report.in_service), signature, urgency]
+
+
+@contextlib.contextmanager
+def _understood() -> Iterator[None]:
+    """What is not what the scripts of this version answer is unknown."""
+    try:
+        yield
+    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+        raise CoordinationUnknown(f"Redis: what it answered is not understood: {error}") from error
+
+
+def _value(found: Mapping[str, Any], name: str, *types: type) -> Any:
+    if type(found[name]) not in types:
+        raise TypeError(f"{name} is {found[name]!r:.40}")
+    return found[name]
+
+
+def _number(value: Any) -> float:
+    if type(value) not in (int, float) or not math.isfinite(value):
+        raise TypeError(f"{value!r:.40} is no number")
+    return value  # type: ignore[no-any-return]
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r:.40} is no text")
+    return value
+
+
+def _json(value: Any) -> str:
+    """As JSON that Lua's reader takes: it refuses half of a surrogate pair, which a queue's name may hold."""
+    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    return text.encode("utf-8", "replace").decode()
 
 
 def _ms(seconds: float) -> int:
@@ -223,21 +268,21 @@ def _view(fields: Mapping[str, str], now_ms: int) -> PoolView:
         ),
         min_available=max((least for least, _ in rules), default=0),
         max_draining=min((most for _, most in rules), default=None),
-        drain_ended_seconds_ago=None if released is None else max(0, now_ms - released) / 1000,
-        settling_seconds=max(0, meta.get("settle", 0) - now_ms) / 1000,
+        drain_ended_seconds_ago=None if released is None else max(0, now_ms - _number(released)) / 1000,
+        settling_seconds=max(0, _number(meta.get("settle", 0)) - now_ms) / 1000,
     )
 
 
 def _report(name: str, values: Mapping[str, Any]) -> Report:
     return Report(
         worker=name,
-        pid=values["pid"],
-        start=values["start"],
-        memory_bytes=values["memory"],
-        limit_bytes=values["limit"],
-        in_service=values["in_service"],
-        state=values["state"],
-        busy=values["busy"],
-        urgency=values["urgency"],
+        pid=_value(values, "pid", int),
+        start=_value(values, "start", int),
+        memory_bytes=_value(values, "memory", int, NoneType),
+        limit_bytes=_value(values, "limit", int),
+        in_service=_value(values, "in_service", bool),
+        state=_value(values, "state", str),
+        busy=_value(values, "busy", int, NoneType),
+        urgency=None if values["urgency"] is None else _number(values["urgency"]),
         queues=frozenset(values["queues"].split("\n")) - {""},
     )

@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 from supervisor_memkill.errors import Unknown
 
 Answer = TypeVar("Answer")
+_NOT_REDIS = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+"""What redis-py's parsers raise for bytes that no Redis sends."""
 
 
 def ask(redis: Callable[[], Any], question: Callable[[Any], Answer]) -> Answer:
@@ -19,6 +21,6 @@ def ask(redis: Callable[[], Any], question: Callable[[Any], Answer]) -> Answer:
 
     try:
         return question(redis())
-    except (RedisError, RedisClusterException, OSError, UnicodeDecodeError) as error:
+    except (RedisError, RedisClusterException, OSError, *_NOT_REDIS) as error:
         words = str(error) or type(error).__name__
         raise Unknown(f"Redis: {words}") from error

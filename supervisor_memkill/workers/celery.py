@@ -245,7 +245,7 @@ class Celery:
             busy=len(state.jobs),
             idle=target.note is not None and not takes and not state.jobs,
             jobs=state.jobs,
-            queues=state.shared_queues or frozenset(note.get("shared", ())),
+            queues=state.shared_queues or frozenset(_shared_in(note)),
             why=""
             if takes or target.note is not None
             else "takes from no queue: restart it, or add_consumer",
@@ -261,7 +261,7 @@ class Celery:
             state = self._certain_state(target, table)
         except Unknown as error:
             raise NotSent(str(error)) from error
-        saved = {queue["queue"] for queue in note.get("queues", ())}
+        saved = {queue["queue"] for queue in _saved(note)}
         taken = [queue["queue"] for queue in state.queues]
         if not saved.issuperset(taken):
             # What a resume needs is in the journal before anything is cancelled.
@@ -336,12 +336,24 @@ def _unrecognised(target: Target, why: str) -> Reading:
 def _missing(target: Target, state: NodeState) -> Sequence[Mapping[str, Any]]:
     """The queues that it took from before its quiet, and does not now."""
     taken = {queue["queue"] for queue in state.queues}
-    return [queue for queue in (target.note or {}).get("queues", ()) if queue["queue"] not in taken]
+    return [queue for queue in _saved(target.note or {}) if queue["queue"] not in taken]
+
+
+def _saved(note: Note) -> Sequence[Mapping[str, Any]]:
+    """The queues in a note; a journal of another version may hold anything."""
+    queues = note.get("queues")
+    found = queues if isinstance(queues, list) else []
+    return [one for one in found if isinstance(one, dict) and isinstance(one.get("queue"), str)]
+
+
+def _shared_in(note: Note) -> Sequence[str]:
+    shared = note.get("shared")
+    return [one for one in shared if isinstance(one, str)] if isinstance(shared, list) else []
 
 
 def _note(note: Note, state: NodeState) -> Note:
     """With all queues that it was ever seen to take from: what the quiet cancels, and a resume adds."""
-    saved = {queue["queue"]: queue for queue in note.get("queues", ())}
+    saved = {queue["queue"]: queue for queue in _saved(note)}
     saved.update({queue["queue"]: dict(queue) for queue in state.queues})
-    shared = sorted({*note.get("shared", ()), *state.shared_queues})
+    shared = sorted({*_shared_in(note), *state.shared_queues})
     return {"node": state.name, "queues": list(saved.values()), "shared": shared}

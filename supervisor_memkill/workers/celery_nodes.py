@@ -108,12 +108,12 @@ def _pid_in(value: object, node: str) -> int:
 
 
 def _queues_in(value: object, node: str) -> Sequence[Mapping[str, Any]]:
-    if not isinstance(value, list) or not all(_is_queue(one) for one in value):
+    if not isinstance(value, list) or not all(_is_named(one) for one in value):
         raise Unknown(f"{node} tells no queues: {str(value)[:60]!r}")
     return value
 
 
-def _is_queue(value: object) -> bool:
+def _is_named(value: object) -> bool:
     return isinstance(value, dict) and isinstance(value.get("name"), str) and bool(value["name"])
 
 
@@ -134,6 +134,6 @@ def _is_own(queue: Mapping[str, Any], node: str) -> bool:
 
 
 def _jobs_in(value: object, node: str) -> Iterable[str]:
-    if not isinstance(value, list) or not all(isinstance(one, dict) for one in value):
+    if not isinstance(value, list) or not all(_is_named(one) for one in value):
         raise Unknown(f"{node} tells no tasks: {str(value)[:60]!r}")
-    return [str(one.get("name")) for one in value]
+    return [one["name"] for one in value]

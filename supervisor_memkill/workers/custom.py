@@ -44,13 +44,17 @@ def parse_signal(text: str) -> str:
 
 def parse_template(text: str) -> str:
     """The text as it is, when all that it wants filled in is known."""
-    for hole in re.findall(r"%\([^)]*\)?.?", text):
-        if hole not in {f"%({name})s" for name in FILLED_IN}:
-            known = " ".join(f"%({name})s" for name in FILLED_IN)
-            raise ValueError(f"a text in which only {known} are filled in, not {hole}")
+    _check_holes(text)
     if not text.strip():
         raise ValueError("a text that is not empty")
     return text
+
+
+def _check_holes(text: str) -> None:
+    for hole in re.findall(r"%\([^)]*\)?.?", text):
+        if hole not in {f"%({name})s" for name in FILLED_IN}:
+            known = " ".join(f"%({name})s" for name in FILLED_IN)
+            raise ValueError(f"a text in which only {known} are filled in, not {hole!r}")
 
 
 def fill(template: str, process: ProcessInfo, host: str) -> str:
@@ -63,16 +67,20 @@ def fill(template: str, process: ProcessInfo, host: str) -> str:
 def parse_command(text: str) -> tuple[str, ...]:
     """The words of a command that runs without a shell."""
     try:
-        return tuple(shlex.split(parse_template(text)))
+        words = tuple(shlex.split(parse_template(text)))
+        for word in words:  # quotes and backslashes may have hidden a hole
+            _check_holes(word)
     except ValueError as error:
         raise ValueError(f"a command that runs without a shell ({error})") from None
+    return words
 
 
 def parse_count(text: object) -> int:
     """The whole number, 0 or more, that stands in the text. Raises Unknown."""
-    if not re.fullmatch(r"\s*[0-9]{1,9}\s*", str(text)):
+    found = re.fullmatch(r"\s*([0-9]{1,9})\s*", str(text))
+    if found is None:
         raise Unknown(f"not a number of jobs: {str(text)[:40]!r}")
-    return int(str(text))
+    return int(found[1])
 
 
 class Custom:
@@ -123,6 +131,7 @@ class Custom:
     def _reading(self, target: Target, table: ProcessTable, count: int | MemkillError | None) -> Reading:
         note = dict(target.note or {})
         zeros = note.pop("zeros", 0)
+        zeros = zeros if zeros in range(ZEROS_TO_BELIEVE + 1) else 0  # the journal may be of another version
         frozen = bool(note.get("told")) and self._is_suspended_by_quiet(target.process, table)
         try:
             busy = self._busy(target, count)

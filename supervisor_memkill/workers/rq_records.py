@@ -60,9 +60,9 @@ def parse_record(name: str, hostname: str, fields: Sequence[Any], executions: An
         in_hand = BUSY_STATES[state] if state is not None else 0  # none yet: it has just been born
         return Record(
             name=name,
-            pid=int(pid),
+            pid=_whole(pid),
             beat=_epoch_seconds(beat),
-            busy=max(in_hand, int(executions)),
+            busy=max(in_hand, _whole(executions)),
             queues=frozenset(queues.split(",")) if queues else frozenset(),
             is_suspended=state == "suspended",
             is_stopping=stopping is not None,
@@ -70,6 +70,13 @@ def parse_record(name: str, hostname: str, fields: Sequence[Any], executions: An
         )
     except (TypeError, ValueError, KeyError, OverflowError) as error:
         raise Unknown(f"the RQ record {name} cannot be read: {error}") from error
+
+
+def _whole(value: Any) -> int:
+    """int() itself takes ``1_0`` and white space too."""
+    if not re.fullmatch(r"[0-9]{1,10}", str(value)):
+        raise ValueError(f"{str(value)[:40]!r} is no whole number")
+    return int(value)
 
 
 def _epoch_seconds(text: str) -> float:

@@ -223,12 +223,14 @@ def _remember(note: Note, record: Record) -> Note:
     if not record.quiet:
         return {key: value for key, value in note.items() if key != "quiet_beat"}
     # An earlier beat after a later one: the clock was set back, or Redis fell back on an old copy.
-    return {**note, "quiet_beat": min(record.beat, note.get("quiet_beat", record.beat))}
+    before = note.get("quiet_beat")
+    return {**note, "quiet_beat": min(record.beat, before) if isinstance(before, float) else record.beat}
 
 
 def _is_idle(note: Note, record: Record) -> bool:
     """Raced by no job: quiet and without one in a beat after the first quiet one."""
-    is_later = record.beat > note.get("quiet_beat", record.beat)
+    before = note.get("quiet_beat")
+    is_later = isinstance(before, float) and record.beat > before
     return record.quiet and is_later and record.busy == 0 and record.jobs == ()
 
 

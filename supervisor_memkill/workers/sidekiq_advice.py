@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 
 from supervisor_memkill.processes import ProgramInfo
@@ -23,7 +24,7 @@ def advice_on(program: ProgramInfo) -> Sequence[Advice]:
 
 def _advice_on_waiting(program: ProgramInfo) -> Iterator[Advice]:
     given = option_in(program.command, "-t", "--timeout")
-    if given is not None and given.isdecimal():
+    if given is not None and re.fullmatch(r"[0-9]{1,9}", given):
         return wait_advice(program, int(given), "the timeout on Sidekiq's command line")
     return wait_advice(
         program,

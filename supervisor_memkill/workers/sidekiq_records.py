@@ -65,6 +65,8 @@ def parse_record(identity: str, pid: int, fields: Sequence[Any], work: Iterable[
         return None
     info_text, busy_text, beat_text, quiet_text = fields
     try:
+        if not (re.fullmatch(r"[0-9]{1,9}", busy_text) and re.fullmatch(r"[0-9][0-9.e+-]{0,40}", beat_text)):
+            raise ValueError(f"busy={busy_text[:40]!r} beat={beat_text[:40]!r}")
         info, busy, beat = json.loads(info_text), int(busy_text), float(beat_text)
         quiet = {"true": True, "false": False}[quiet_text]
         if not isinstance(info, dict) or busy < 0 or not math.isfinite(beat):
@@ -119,7 +121,7 @@ def version_in_title(title: str) -> str | None:
 
 def quiet_signal(version: str) -> str:
     """TSTP, or USR1 for a version known to be older than 4.2.9; USR1 kills a later Sidekiq."""
-    numbers = tuple(int(part) for part in re.findall(r"[0-9]+", version)[:3])
+    numbers = tuple(int(part) for part in re.findall(r"[0-9]{1,9}", version)[:3])
     return "USR1" if numbers and numbers < (4, 2, 9) else "TSTP"
 
 
