@@ -1,6 +1,8 @@
 # make demo: what it does, in about a minute, on throwaway workers
 # make test: every check and test
 # make check: the checks alone (ruff, mypy)
+# make simulate: the shipped code and Lua through thousands of failures, on a virtual clock
+# make mutate: each rule broken in turn; some test must fail
 # make chaos: real workers under a hand that kills, freezes and stops whatever it finds; ROUNDS=200 SEED=1
 # make fuzz: whatever is read from outside, far longer than make test does it
 # make benchmark: the cost of one check, beside memmon's, and of coordination to Redis
@@ -21,7 +23,7 @@ export MEMKILL_TEST_SUPERVISOR42_PYTHON = $(CURDIR)/$(SUPERVISOR42)/bin/python
 export MEMKILL_TEST_WORKERS_PYTHON = $(CURDIR)/$(WORKERS)/bin/python
 export MEMKILL_TEST_OLD_WORKERS_PYTHON = $(CURDIR)/$(OLD_WORKERS)/bin/python
 
-.PHONY: demo test check chaos fuzz benchmark venv test-venvs clean
+.PHONY: demo test check simulate mutate chaos fuzz benchmark venv test-venvs clean
 
 demo: venv
 	@$(VENV)/bin/supervisor-memkill demo
@@ -33,6 +35,12 @@ check: test-venvs
 	$(VENV)-test/bin/ruff check .
 	$(VENV)-test/bin/ruff format --check .
 	$(VENV)-test/bin/mypy
+
+simulate: test-venvs
+	$(VENV)-test/bin/python -m tests.simulation --safety 20000 --liveness 5000
+
+mutate: test-venvs
+	$(VENV)-test/bin/python -m tests.mutation
 
 chaos: test-venvs
 	$(VENV)-test/bin/python -m tests.chaos --rounds $(ROUNDS) --seed $(SEED)

@@ -117,7 +117,7 @@ def _quieting(drain: Drain, seen: Seen, plan: Plan, now: float) -> Step:
         return Step(move(drain, State.DRAINING, now, is_quiet=True), cause="confirmed")
     if _is_over_hard_limit(seen, plan):
         return _stop_if_peers_suffice(drain, seen, now, "over hard_max_rss")
-    if _is_timed_out(drain, reading, plan, now):
+    if _is_timed_out(drain, reading, plan, now) and plan.on_timeout != "wait":
         return _on_timeout(drain, seen, plan, now)
     if _may_repeat_quiet(drain, reading, plan, now):
         return _quiet_again(drain, seen, now)
@@ -236,6 +236,7 @@ def _stop(drain: Drain, seen: Seen, now: float, cause: str) -> Step:
         now,
         stop_attempts=1,
         stop_asked_epoch=process.now,
+        stop_last_asked_epoch=process.now,
         stop_sent_at=now,
         quiet_seconds=quiet_seconds,
     )
@@ -273,6 +274,7 @@ def _stop_again(drain: Drain, seen: Seen, now: float) -> Step:
         stop_attempts=drain.stop_attempts + 1,
         stop_answer=StopAnswer.NONE,
         stop_asked_epoch=drain.stop_asked_epoch if drain.stop_attempts else process.now,
+        stop_last_asked_epoch=process.now,
     )
     return Step(drain, Action.STOP)
 
@@ -291,7 +293,8 @@ def _is_stopped_by_us(drain: Drain, process: ProcessInfo) -> bool:
     if drain.stop_attempts < 1:
         return False
     earliest = drain.stop_asked_epoch - STOP_TIME_MARGIN_SECONDS
-    latest = drain.stop_asked_epoch + drain.stop_wait_seconds + STOP_TIME_MARGIN_SECONDS
+    last = max(drain.stop_asked_epoch, drain.stop_last_asked_epoch)
+    latest = last + drain.stop_wait_seconds + STOP_TIME_MARGIN_SECONDS
     return earliest <= process.stop <= latest
 
 

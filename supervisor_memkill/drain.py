@@ -123,6 +123,8 @@ class Drain:
     stop_attempts: int = 0
     stop_asked_epoch: int = 0
     """supervisord's time when the first stop was about to be sent."""
+    stop_last_asked_epoch: int = 0
+    """The same of the last one: whichever came through, the process ended because of us."""
     stop_answer: StopAnswer = StopAnswer.NONE
     stop_sent_at: float | None = None
     tree: tuple[ProcessId, ...] = ()

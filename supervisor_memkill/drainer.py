@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from supervisor_memkill.clock import Clock
 from supervisor_memkill.config import Config
 from supervisor_memkill.coordination.contract import Answer, CoordinationUnknown, Coordinator
-from supervisor_memkill.decision import Plan, Seen, Step, decide
-from supervisor_memkill.drain import OVER, TAKES_OUT, Action, Drain, State, acknowledge
+from supervisor_memkill.decision import STOP_TIME_MARGIN_SECONDS, Plan, Seen, Step, decide
+from supervisor_memkill.drain import OVER, TAKES_OUT, Action, Drain, Outcome, State, StopAnswer, acknowledge
 from supervisor_memkill.errors import Unknown
 from supervisor_memkill.eventlog import EventLog
 from supervisor_memkill.hands import Hands
@@ -68,6 +68,8 @@ class Drainer:
         self._at = at
         self._hands = Hands(supervisord, log, tables)
         self._asked_at: dict[str, float] = {}
+        self._unanswered: set[str] = set()
+        """Workers whose stop supervisord did not answer, and that were not seen since."""
 
     def take_up(self, drain: Drain) -> None:
         """Go on with a drain that the last listener left."""
@@ -119,12 +121,15 @@ class Drainer:
         """One step of one drain."""
         plan = self._plan(drain)
         seen = self._observe(drain)
+        drain = self._with_late_answer(drain, seen)
         if seen.reading is not None:
             drain = dataclasses.replace(drain, note=seen.reading.note)
-        step = decide(drain, seen, plan, self._clock())
+        decided_at = self._clock()
+        step = decide(drain, seen, plan, decided_at)
         if step.wants_answer:
             seen = dataclasses.replace(seen, asked=True, answer=self._ask(drain))
-            step = decide(drain, seen, plan, self._clock())
+            decided_at = self._clock()
+            step = decide(drain, seen, plan, decided_at)
         if step.drain.state in OVER:
             self._finish(drain, step.drain, step.cause)
             return
@@ -136,7 +141,7 @@ class Drainer:
         self._say_step(drain, step, seen)
         self._at(f"{step.drain.state.value}.saved")
         if step.action is not None:
-            self._act(step.drain, step.action)
+            self._act(step.drain, step.action, decided_at)
         kept = self._ledger.drains.get(drain.worker)
         if step.drain.state is not drain.state and kept is not None and kept.touched:
             # An act that was never sent leaves nothing to tell.
@@ -172,6 +177,16 @@ class Drainer:
         if drain.state is State.ASKING or pool.config.hard_max_rss is not None:
             memory = _memory(pool, process, table)
         return Seen(process, memory, reading, survivors)
+
+    def _with_late_answer(self, drain: Drain, seen: Seen) -> Drain:
+        """A supervisord that hung carries out first what it was told first: the stop that we see is ours."""
+        if seen.process is None or drain.worker not in self._unanswered:
+            return drain
+        self._unanswered.discard(drain.worker)
+        ends = seen.process.state in (ProcessState.STOPPING, ProcessState.STOPPED)
+        if drain.state is State.STOPPING and ends and seen.process.start == drain.start:
+            return dataclasses.replace(drain, stop_answer=StopAnswer.ACCEPTED)
+        return drain
 
     def _ask(self, drain: Drain) -> Answer | None:
         """What coordination says now, by a fresh look at the pool; None when it does not say."""
@@ -223,11 +238,15 @@ class Drainer:
 
     # --- act ------------------------------------------------------------------------------------
 
-    def _act(self, drain: Drain, action: Action) -> None:
-        outcome, note = self._hands.do(drain, action, self._kind(drain), lambda: self._is_late(drain))
+    def _act(self, drain: Drain, action: Action, decided_at: float) -> None:
+        outcome, note = self._hands.do(
+            drain, action, self._kind(drain), lambda: self._is_late(drain, decided_at)
+        )
         self._at(f"{drain.state.value}.acted")
         if note is not None:
             drain = dataclasses.replace(drain, note=note)
+        if action is Action.STOP and outcome is Outcome.UNCERTAIN:
+            self._unanswered.add(drain.worker)
         drain = acknowledge(drain, action, outcome, self._clock())
         if drain.state in OVER:
             self._finish(self._ledger.drains[drain.worker], drain, f"{action.value} {outcome.value}")
@@ -238,10 +257,19 @@ class Drainer:
         pool = self._pools.get(drain.pool)
         return pool.kind if pool else None
 
-    def _is_late(self, drain: Drain) -> bool:
-        """The slot was asked for so long ago that it may be somebody else's by now."""
+    def _is_late(self, drain: Drain, decided_at: float) -> bool:
+        """It was decided, or its slot asked for, too long ago.
+
+        A stop must come when the journal says that it did, or it would be taken for an operator's; a
+        slot may be somebody else's by now.
+        """
+        now = self._clock()
+        if now - decided_at >= STOP_TIME_MARGIN_SECONDS:
+            return True
+        if drain.is_quiet:
+            return False
         asked_at = self._asked_at.get(drain.worker)
-        return asked_at is None or self._clock() - asked_at >= self._config.slot_ttl_seconds
+        return asked_at is None or now - asked_at >= self._config.slot_ttl_seconds
 
     # --- end ------------------------------------------------------------------------------------
 
@@ -266,6 +294,7 @@ class Drainer:
         except CoordinationUnknown as error:
             self._log.warning("slot.not_released", worker=drain.worker, pool=drain.pool, error=error)
         self._asked_at.pop(drain.worker, None)
+        self._unanswered.discard(drain.worker)
         for topic in ("act", "again", "busy", "slow", "survivors"):
             self._log.forget(f"{topic}:{drain.worker}")
         self._ledger.remove(drain.worker, ended_at=self._coordinator.drain_ended_at(), pauses=pauses)

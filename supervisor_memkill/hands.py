@@ -62,8 +62,8 @@ class Hands:
             return Outcome.DONE, None
         process = self._recorded_process(drain)
         target, table = Target(process, drain.note), self._tables()
-        if action in (Action.QUIET, Action.STOP) and not drain.is_quiet and is_late():
-            raise NotSent("what allowed it was asked too long ago")
+        if action in (Action.QUIET, Action.STOP) and is_late():
+            raise NotSent("it was decided too long ago")
         if action is Action.THAW:
             self._supervisord.signal(worker, "CONT")
         elif action is Action.STOP:

@@ -18,6 +18,8 @@ class Ledger:
         self._journal = journal
         self._outage = outage
         self.contents = Contents()
+        self._is_behind = False
+        """The disk holds something older than the present contents."""
 
     @property
     def drains(self) -> Mapping[str, Drain]:
@@ -31,18 +33,24 @@ class Ledger:
         Otherwise the present ones change all the same: the act gives capacity back, and the older
         journal leads to the same end.
         """
-        if contents == self.contents:
+        if contents == self.contents and not self._is_behind:
             return True
         try:
             self._journal.save(contents)
         except JournalError as error:
             self._outage.away(error)
             if not must:
-                self.contents = contents
+                self.contents, self._is_behind = contents, True
             return False
         self._outage.back()
+        self._is_behind = False
         self.contents = contents
         return True
+
+    def catch_up(self) -> None:
+        """Write what could not be written before, if there is any."""
+        if self._is_behind:
+            self.save(self.contents, must=False)
 
     def put(self, drain: Drain, *, must: bool) -> bool:
         """Keep this drain in place of the worker's former one; see `save`."""

@@ -103,6 +103,7 @@ class Listener:
             if self._ledger.drains and self._is_due(self._check_due_at):
                 self._renew(drainer)
             self._step_all(drainer)
+            self._ledger.catch_up()
         if ticked and self._tick_due_at is None:
             self._tick_due_at = self._clock() + self._tick_delay_seconds()
         counts = self._is_due(self._tick_due_at)

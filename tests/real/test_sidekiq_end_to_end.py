@@ -98,7 +98,7 @@ def test_a_protected_job_is_not_drained_around_and_not_timed_out(redis_server: R
         pool = {"protect_jobs": "Sleep*", "drain_timeout": "12s"}
         with running_fleet(redis_server, *sidekiqs, pool=pool) as fleet:
             fleet.wait_until_in_service("late")
-            early = fleet.push(8)
+            early = fleet.push(20)
             fleet.wait_for_beat("late", lambda beat: beat.busy == 1)
             fleet.listen()
             fleet.wait_for_event("worker.held", "a protected job runs (SleepJob)")

@@ -1,0 +1,124 @@
+"""The mutation check: ``python -m tests.mutation``. Status 1: a mutant survived that nobody explained.
+
+Each mutant is put into a copy of the project; the tests that hold its file must fail there, the quickest
+ones first. `EXPLAINED` in explained.py says of a survivor why it changes nothing that is promised.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from queue import SimpleQueue
+
+from tests.mutation.explained import EXPLAINED
+from tests.mutation.mutants import Mutant, mutants
+
+ROOT = Path(__file__).parents[2]
+CORE = (
+    ("tests/test_drain.py", "tests/test_policy.py", "tests/coordination/test_rules.py"),
+    ("tests/test_listener.py", "tests/test_dry_run.py"),
+    ("tests/simulation/test_scenarios.py",),
+    ("tests/simulation/test_simulation.py",),
+)
+LUA = (
+    ("tests/simulation/test_scenarios.py",),
+    ("tests/coordination/test_redis.py",),
+    ("tests/coordination/test_redis_differential.py", "tests/coordination/test_redis_failures.py"),
+    ("tests/simulation/test_simulation.py",),
+)
+LIMIT_SECONDS = 300
+"""A mutant that makes the tests hang for so long is caught by that."""
+
+
+class Checker:
+    """Tries mutants in copies of the project, several side by side."""
+
+    def __init__(self, directory: Path, jobs: int) -> None:
+        self._copies: SimpleQueue[Path] = SimpleQueue()
+        for number in range(jobs):
+            copy = directory / str(number)
+            for name in ("supervisor_memkill", "tests", "conf.d", "docs", "examples"):
+                shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+            for name in ("setup.cfg", "README.rst", "CONTRIBUTING.rst", "CHANGELOG.rst", "Makefile"):
+                shutil.copy(ROOT / name, copy / name)
+            self._copies.put(copy)
+
+    def catch(self, mutant: Mutant) -> str:
+        """The tests that failed with it; empty when it survived them all."""
+        copy = self._copies.get()
+        path = copy / "supervisor_memkill" / mutant.path
+        original = path.read_text()
+        try:
+            path.write_text(mutant.text)
+            stages = LUA if mutant.path.endswith(".lua") else CORE
+            return next((" ".join(stage) for stage in stages if not _passes(copy, stage)), "")
+        finally:
+            path.write_text(original)
+            self._copies.put(copy)
+
+
+def _passes(copy: Path, stage: Sequence[str]) -> bool:
+    command = [sys.executable, "-B", "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-p", "no:xdist"]
+    try:
+        done = subprocess.run(
+            [*command, *stage],
+            cwd=copy,
+            env={**os.environ, "PYTHONPATH": str(copy)},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=LIMIT_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return False
+    if done.returncode not in (0, 1, 2):
+        raise RuntimeError(f"pytest ended with {done.returncode}:\n{done.stdout.decode()[-2000:]}")
+    return done.returncode == 0
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.mutation", description=__doc__)
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--only", default="", help="a text in the mutant's name")
+    parser.add_argument("--every", type=int, default=1, help="only each so many-th mutant")
+    arguments = parser.parse_args()
+    chosen = [one for one in mutants(ROOT / "supervisor_memkill") if arguments.only in one.name]
+    chosen = chosen[:: arguments.every]
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="mk-mutants-") as directory:
+        checker = Checker(Path(directory), arguments.jobs)
+        for stage in {*CORE, *LUA}:
+            copy = Path(directory) / "0"
+            if not _passes(copy, stage):
+                print(f"these fail without any mutant: {' '.join(stage)}", file=sys.stderr)
+                return 2
+        survivors = []
+        with ThreadPoolExecutor(arguments.jobs) as pool:
+            for number, (mutant, caught) in enumerate(
+                zip(chosen, pool.map(checker.catch, chosen), strict=True), 1
+            ):
+                if not caught:
+                    survivors.append(mutant)
+                    explained = mutant.name in EXPLAINED
+                    words = "explained" if explained else "SURVIVED"
+                    print(f"{words}: line {mutant.line} of {mutant.name}", flush=True)
+                if number % 50 == 0:
+                    print(f"{number} of {len(chosen)}, {time.monotonic() - began:.0f} s", flush=True)
+    unexplained = [one for one in survivors if one.name not in EXPLAINED]
+    print(
+        f"{len(chosen)} mutants: {len(chosen) - len(survivors)} caught,"
+        f" {len(survivors) - len(unexplained)} explained, {len(unexplained)} survived"
+    )
+    return 1 if unexplained else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,157 @@
+"""Makes the mutants: the rules of the shipped code, each removed or inverted in turn.
+
+In Python: a comparison, a condition, an ``and`` or ``or``, a ``not``, a returned True or False. In Lua: a
+condition, a comparison, a statement that stands on a line of its own.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+PYTHON = ("policy.py", "drain.py", "decision.py", "coordination/rules.py")
+LUA = tuple(f"coordination/lua/{name}.lua" for name in ("common", "acquire", "publish", "release"))
+
+_COMPARISONS: dict[type[ast.cmpop], type[ast.cmpop]] = {
+    ast.Lt: ast.GtE,
+    ast.GtE: ast.Lt,
+    ast.Gt: ast.LtE,
+    ast.LtE: ast.Gt,
+    ast.Eq: ast.NotEq,
+    ast.NotEq: ast.Eq,
+    ast.Is: ast.IsNot,
+    ast.IsNot: ast.Is,
+    ast.In: ast.NotIn,
+    ast.NotIn: ast.In,
+}
+_BOUNDARIES: dict[type[ast.cmpop], type[ast.cmpop]] = {
+    ast.Lt: ast.LtE,
+    ast.LtE: ast.Lt,
+    ast.Gt: ast.GtE,
+    ast.GtE: ast.Gt,
+}
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One file with one rule broken."""
+
+    path: str
+    """Relative to the package."""
+    line: int
+    where: str
+    """The function that it stands in; empty outside of all."""
+    was: str
+    """The piece of source that was changed, on one line."""
+    now: str
+    text: str
+    """The whole file."""
+
+    @property
+    def name(self) -> str:
+        """Stable while other lines of the file change."""
+        return f"{self.path}, {self.where}: {self.was} -> {self.now}"
+
+
+def mutants(package: Path) -> Iterator[Mutant]:
+    """Every mutant of the core and of the Lua scripts."""
+    for path in PYTHON:
+        yield from _of_python(path, (package / path).read_text())
+    for path in LUA:
+        yield from _of_lua(path, (package / path).read_text())
+
+
+def _of_python(path: str, source: str) -> Iterator[Mutant]:
+    lines = source.splitlines(keepends=True)
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        for old, new in _replacements(node):
+            start, end = _offset(lines, old.lineno, old.col_offset), _end(lines, old)
+            was, where = source[start:end], _function(tree, old.lineno)
+            text = f"{source[:start]}{new}{source[end:]}"
+            yield Mutant(path, old.lineno, where, _one_line(was), _one_line(new), text)
+
+
+def _function(tree: ast.Module, line: int) -> str:
+    """The innermost function round a line."""
+    found = ""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef) and node.lineno <= line <= (node.end_lineno or line):
+            found = node.name  # the walk goes from the outside inwards
+    return found
+
+
+def _replacements(node: ast.AST) -> Iterator[tuple[ast.expr, str]]:
+    """Each expression to put something else for, with that."""
+    if isinstance(node, ast.Compare) and len(node.ops) == 1:
+        for table in (_COMPARISONS, _BOUNDARIES):
+            other = table.get(type(node.ops[0]))
+            if other is not None:
+                yield node, f"({ast.unparse(ast.Compare(node.left, [other()], node.comparators))})"
+    elif isinstance(node, ast.BoolOp):
+        other_op = ast.And() if isinstance(node.op, ast.Or) else ast.Or()
+        yield node, f"({ast.unparse(ast.BoolOp(other_op, node.values))})"
+        for index in range(len(node.values)):
+            rest = [value for place, value in enumerate(node.values) if place != index]
+            yield node, f"({ast.unparse(rest[0] if len(rest) == 1 else ast.BoolOp(node.op, rest))})"
+    elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
+        yield node, f"({ast.unparse(node.operand)})"
+    elif isinstance(node, ast.If | ast.IfExp):
+        yield node.test, "True"
+        yield node.test, "False"
+    elif (
+        isinstance(node, ast.Return)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, bool)
+    ):
+        yield node.value, str(not node.value.value)
+
+
+def _offset(lines: list[str], line: int, column: int) -> int:
+    """Where in the text; columns count bytes of UTF-8."""
+    before = lines[line - 1].encode()[:column].decode()
+    return sum(len(text) for text in lines[: line - 1]) + len(before)
+
+
+def _end(lines: list[str], node: ast.expr) -> int:
+    assert node.end_lineno is not None and node.end_col_offset is not None
+    return _offset(lines, node.end_lineno, node.end_col_offset)
+
+
+_CONDITION = re.compile(r"\b(if|elseif) (.+?) then\b")
+_LUA_COMPARISONS = [("<", ">="), (">=", "<"), (">", "<="), ("<=", ">"), ("==", "~="), ("~=", "==")]
+_LUA_BOUNDARIES = [("<", "<="), ("<=", "<"), (">", ">="), (">=", ">")]
+_STATEMENT = re.compile(r"\s+(redis\.call\(.*\)|meta\.\w+(, meta\.\w+)* = .*|request\.dry = .*|[\w.]+ = .*)$")
+
+
+def _of_lua(path: str, source: str) -> Iterator[Mutant]:
+    lines = source.splitlines(keepends=True)
+    where = ""
+    for index, line in enumerate(lines):
+        code = line.split("--")[0].rstrip("\n")
+        where = found[1] if (found := re.search(r"\bfunction (\w+)\(", code)) else where
+        where = "" if line.startswith("end") else where
+        for fresh in dict.fromkeys(_lua_lines(code)):
+            changed = "".join([*lines[:index], fresh + "\n", *lines[index + 1 :]])
+            yield Mutant(path, index + 1, where, _one_line(code), _one_line(fresh), changed)
+
+
+def _lua_lines(code: str) -> Iterator[str]:
+    for found in _CONDITION.finditer(code):
+        for fresh in (f"not ({found[2]})", "true", "false"):
+            yield f"{code[: found.start(2)]}{fresh}{code[found.end(2) :]}"
+    for old, new in [*_LUA_COMPARISONS, *_LUA_BOUNDARIES]:
+        for place in re.finditer(rf" {re.escape(old)} ", code):
+            yield f"{code[: place.start()]} {new} {code[place.end() :]}"
+    for old, new in (("and", "or"), ("or", "and"), ("math.max", "math.min"), ("math.min", "math.max")):
+        for place in re.finditer(rf"\b{re.escape(old)}\b", code):
+            yield f"{code[: place.start()]}{new}{code[place.end() :]}"
+    if _STATEMENT.match(code) and code.count("(") == code.count(")") and code.count("{") == code.count("}"):
+        yield code[: len(code) - len(code.lstrip())] + "do end"
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())

@@ -1,0 +1,76 @@
+"""supervisord as the listener reaches it, over a way on which requests and replies may get lost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from supervisor_memkill.processes import ProcessInfo, ProcessState, ProgramInfo
+from supervisor_memkill.supervisord import NoSuchProcess
+
+if TYPE_CHECKING:
+    from tests.simulation.machine import Machine
+
+
+class Gateway:
+    """As much of Supervisord as the listener uses."""
+
+    def __init__(self, machine: Machine) -> None:
+        self._machine = machine
+        self._calls = machine.supervisord
+        self._judge = machine.world.promises
+
+    def identification(self) -> str:
+        found: str = self._machine.ask_supervisord(lambda: "supervisor")
+        return found
+
+    def all_processes(self) -> list[ProcessInfo]:
+        def tell() -> list[ProcessInfo]:
+            found = self._calls.all_processes()
+            self._machine.looked_at = self._machine.engine.now
+            return found
+
+        found: list[ProcessInfo] = self._machine.ask_supervisord(tell)
+        return found
+
+    def process(self, name: str) -> ProcessInfo | None:
+        def tell() -> ProcessInfo:
+            self._machine.served[name] = self._machine.engine.now
+            return self._calls.get(name)
+
+        try:
+            found: ProcessInfo = self._machine.ask_supervisord(tell)
+        except NoSuchProcess:
+            return None
+        return found
+
+    def programs(self) -> list[ProgramInfo]:
+        found: list[ProgramInfo] = self._machine.ask_supervisord(self._calls.programs)
+        return found
+
+    def stop(self, name: str) -> None:
+        self._act("stop", name, lambda: self._calls.stop(name, "us"))
+
+    def start(self, name: str) -> None:
+        self._act("start", name, lambda: self._calls.start(name))
+
+    def signal(self, name: str, signal: str) -> None:
+        act = {"CONT": "thaw", "USR2": "resume"}.get(signal, "quiet")
+        self._act(act, name, lambda: self._calls.signal(name, signal))
+
+    def _act(self, act: str, name: str, effect: Callable[[], None]) -> None:
+        machine = self._machine
+        machine.point(f"{act} before")
+        self._judge.acts(machine, act, name)
+
+        def happen() -> None:
+            machine.world.trace.say(machine.name, f"{act} of {name} arrives")
+            worker, standings = self._calls.workers.get(name), machine.world.standings
+            if worker is None or worker.state is ProcessState.STOPPING:
+                effect()  # It is refused, or changes nothing any more.
+                return
+            took_jobs = standings.takes_jobs(worker)
+            effect()
+            standings.arrived(act, worker, took_jobs=took_jobs)
+
+        machine.ask_supervisord(happen)

@@ -1,0 +1,67 @@
+"""The journal in memory, with what matters of the one that ships: always whole, and not always writable."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from supervisor_memkill.drain import from_json, to_json
+from supervisor_memkill.journal import Contents, Journal, JournalError, Loaded
+
+if TYPE_CHECKING:
+    from tests.simulation.machine import Machine
+
+
+class MemoryJournal:
+    """Keeps what was saved; what is loaded went through JSON."""
+
+    path = Path("/memory")
+
+    def __init__(self, machine: Machine) -> None:
+        self._machine = machine
+
+    def lock(self) -> None:
+        pass
+
+    def unlock(self) -> None:
+        pass
+
+    def load(self) -> Loaded:
+        contents = self._machine.disk
+        drains = json.loads(json.dumps([to_json(drain) for drain in contents.drains.values()]))
+        return Loaded(
+            Contents(
+                {drain.worker: drain for drain in map(from_json, drains)},
+                dict(contents.drain_ended_at),
+                dict(contents.pauses),
+                contents.instance,
+            )
+        )
+
+    def save(self, contents: Contents) -> None:
+        self._machine.point("journal before")
+        self._machine.is_unsaved = self._machine.disk_is_full
+        if self._machine.disk_is_full:
+            raise JournalError("no space left on device")
+        self._machine.world.promises.journalled(self._machine, contents)
+        self._machine.disk = contents
+        self._machine.point("journal after")
+
+
+class DiskJournal(Journal):
+    """The one that ships, in a directory."""
+
+    def __init__(self, machine: Machine, path: Path) -> None:
+        super().__init__(path, f"boot {machine.boot}")
+        self._machine = machine
+
+    def save(self, contents: Contents) -> None:
+        self._machine.point("journal before")
+        self._machine.is_unsaved = self._machine.disk_is_full
+        if self._machine.disk_is_full:
+            raise JournalError("no space left on device")
+        super().save(contents)
+        self._machine.world.promises.journalled(self._machine, contents)
+        self._machine.disk = contents
+        self._machine.point("journal after")

@@ -1,0 +1,111 @@
+"""Whose slot is in force in truth: by what reached Redis, not by what it answered or anybody believes.
+
+A lease is in force for `slot_ttl` from its last renewal. It is gone when Redis loses it: with its data, or
+when its clock goes back behind the renewal. One that ran out is not renewed; who is out of service takes a
+new one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+CLOCK_SLACK_SECONDS = 1.0
+
+
+@dataclass
+class Lease:
+    token: str
+    renewed: float
+    """By Redis's clock."""
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What a machine's last word on a pool was founded on; times on the world's clock."""
+
+    at: float
+    looked_at: float
+
+
+@dataclass(frozen=True)
+class Grant:
+    """A slot that was given; times on the world's clock."""
+
+    token: str
+    since: float
+    at: float
+    """When it was last asked for, and given."""
+    in_force: frozenset[tuple[str, str]]
+    """The other leases, by worker's id and token, that were in force when it was first given."""
+    heard: Mapping[str, Heard]
+    """The last words that counted when it was last given, by machine."""
+
+
+@dataclass
+class Leases:
+    """All of one Redis."""
+
+    ttl: float
+    leases: dict[tuple[str, str], Lease] = field(default_factory=dict)
+    """By pool and worker's id."""
+    granted: dict[str, Grant] = field(default_factory=dict)
+    """The last grant of each worker."""
+    heard: dict[tuple[str, str], Heard] = field(default_factory=dict)
+    """By pool and machine."""
+
+    def in_force(self, pool: str, now: float) -> frozenset[tuple[str, str]]:
+        return frozenset(
+            (worker, lease.token)
+            for (its_pool, worker), lease in self.leases.items()
+            if its_pool == pool and self._is_in_force(lease, now)
+        )
+
+    def _is_in_force(self, lease: Lease, now: float) -> bool:
+        return lease.renewed <= now + CLOCK_SLACK_SECONDS and now < lease.renewed + self.ttl
+
+    def acquired(self, pool: str, request: Mapping[str, Any], now: float, at: float) -> None:
+        """A slot was given; `now` by Redis's clock, `at` by the world's."""
+        worker, token = worker_id(request["id"]), request["token"]
+        before, lease = self.granted.get(worker), self.leases.get((pool, worker))
+        since, others = at, frozenset(one for one in self.in_force(pool, now) if one[0] != worker)
+        if before and lease and before.token == lease.token == token and self._is_in_force(lease, now):
+            since, others = before.since, before.in_force
+        heard = {machine: heard for (its_pool, machine), heard in self.heard.items() if its_pool == pool}
+        self.granted[worker] = Grant(token, since, at, others, heard)
+        self.leases[pool, worker] = Lease(token, now)
+
+    def published(self, pool: str, request: Mapping[str, Any], now: float) -> None:
+        for name, token, is_out in request["holdings"]:
+            worker = worker_id(name)
+            lease = self.leases.get((pool, worker))
+            holds = lease is not None and lease.token == token and self._is_in_force(lease, now)
+            if holds or is_out:
+                self.leases[pool, worker] = Lease(token, now)
+
+    def released(self, pool: str, request: Mapping[str, Any]) -> None:
+        worker = worker_id(request["id"])
+        lease = self.leases.get((pool, worker))
+        if lease is not None and lease.token == request["token"]:
+            del self.leases[pool, worker]
+
+    def clock_went_back(self, now: float) -> None:
+        self.leases = {
+            key: lease for key, lease in self.leases.items() if lease.renewed <= now + CLOCK_SLACK_SECONDS
+        }
+
+    def are_in_conflict(self, one: str, other: str) -> bool:
+        """The one that was given later was given while the other one was in force."""
+        first, second = self.granted.get(one), self.granted.get(other)
+        if first is None or second is None:
+            return False
+        if first.since > second.since:
+            one, other, first, second = other, one, second, first
+        return (one, first.token) in second.in_force
+
+
+def worker_id(name: str) -> str:
+    """``host/group:name`` of ``host/identifier/group:name``."""
+    host, _, worker = name.split("/", 2)
+    return f"{host}/{worker}"

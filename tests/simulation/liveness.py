@@ -1,0 +1,140 @@
+"""After all faults are over: what must come about, and within which time.
+
+Judged by what is, again, and by what the journals and Redis hold at the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from supervisor_memkill.drain import Drain, State
+from supervisor_memkill.processes import STOPPED_STATES
+from tests.simulation.machine import Machine
+from tests.simulation.promises import BrokenPromise
+from tests.simulation.shape import LIMIT, PoolShape
+from tests.simulation.supervisord import Worker
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+LOOK_SECONDS = 4.0
+LONGEST_START_PAUSE_SECONDS = 60.0
+
+
+def demand(world: World) -> None:
+    """Heal everything, and see that all that is owed comes about. Raises BrokenPromise."""
+    heal(world)
+    until = world.engine.now + _bound_seconds(world)
+    while unmet := list(_unmet(world)):
+        if world.engine.now >= until:
+            world.trace.say("", f"BROKEN {unmet[0]}")
+            raise BrokenPromise("; ".join(unmet))
+        world.engine.run_until(world.engine.now + LOOK_SECONDS)
+
+
+def heal(world: World) -> None:
+    """No fault any more; operators mend what is theirs. A machine may be gone for good."""
+    world.trace.say("", "all faults are over")
+    world.weather.clear_up()
+    if world.shape.shares and len(world.machines) > 2 and world.rng.random() < 0.4:
+        _lose(world, world.rng.choice(world.machines))
+    starts = world.rng.random() < 0.7
+    for machine in world.machines:
+        for worker in machine.supervisord.workers.values():
+            _mend(world, machine, worker, starts=starts)
+    world.promises.orderly_from = world.engine.now + world.shape.slot_ttl + 4 * world.shape.heartbeat
+
+
+def _lose(world: World, machine: Machine) -> None:
+    world.trace.say(machine.name, "the machine is gone for good")
+    machine.is_gone = True
+    world.weather.kill(machine)
+    machine.supervisord.go_down()
+    for worker in machine.supervisord.workers.values():
+        worker.removed = True
+
+
+def _mend(world: World, machine: Machine, worker: Worker, *, starts: bool) -> None:
+    worker.fails = ""
+    process = worker.process
+    if process is not None:
+        process.hung_at = None
+        process.end_jobs(world.engine.now, 5.0)
+        process.habits = worker.habits = worker.habits.without_endless()
+    standing = world.standings.of(worker)
+    if process is not None and process.quiet_at is not None and not standing.owed and not worker.removed:
+        world.operator(machine, worker, "stop")  # He had quieted it.
+        world.engine.after(30.0, lambda: world.operator(machine, worker, "start"))
+    if starts and worker.state in STOPPED_STATES and not standing.owed and not worker.removed:
+        world.operator(machine, worker, "start")
+
+
+def _bound_seconds(world: World) -> float:
+    """More than it takes when every worker is drained, one after another."""
+    one = sum(_drain_seconds(world, pool) * pool.workers for pool in world.shape.pools)
+    return LONGEST_START_PAUSE_SECONDS * 2 + 3 * world.shape.slot_ttl + one * len(world.machines)
+
+
+def _drain_seconds(world: World, pool: PoolShape) -> float:
+    config, habits = pool.config, pool.habits
+    wait = config.drain_timeout_seconds + habits.job[1] + 4 * habits.beat + 30  # a quiet sent again
+    stop = 2 * pool.stop_wait + habits.boots + pool.start_secs + config.settle_seconds + habits.orphan_seconds
+    ask = config.strikes * world.shape.tick + config.cooldown_seconds + 2 * world.shape.heartbeat
+    return wait + stop + ask + config.min_uptime_seconds
+
+
+def _unmet(world: World) -> Iterator[str]:
+    """What is owed still, each by the name of its promise."""
+    stuck = {
+        drain.pool
+        for machine in world.machines
+        for drain in machine.disk.drains.values()
+        if waits_for_ever(machine, drain)
+    }
+    for machine in world.machines:
+        if machine.is_gone:
+            continue
+        for worker in machine.supervisord.workers.values():
+            if world.standings.is_owed(worker):
+                yield f"L2: {worker.id} is {worker.state.name}, because of us, and does not come back"
+            if worker.pool not in stuck and must_go(world, machine, worker):
+                yield f"L1: {worker.id} is over its limit, and is not drained though its peers allow it"
+        for name, drain in machine.disk.drains.items() if not machine.is_unsaved else ():
+            if drain.pool not in stuck:
+                yield f"L2: a drain of {machine.name}/{name} stands in the journal still"
+    for slot in world.redis.slots() if world.shape.shares else ():
+        if not any(f"{{{pool}}}" in slot for pool in stuck):
+            yield f"L3: a slot is taken still: {slot}"
+
+
+def waits_for_ever(machine: Machine, drain: Drain) -> bool:
+    """`on_timeout = wait` goes on waiting: for a quiet, too, that got lost and that nothing can confirm."""
+    config = machine.pools[drain.pool]
+    lost = drain.state is State.DRAINING and not drain.quiet_acknowledged and config.worker == "custom"
+    return lost and config.on_timeout == "wait"
+
+
+def must_go(world: World, machine: Machine, worker: Worker) -> bool:
+    """Over its limit, and nothing speaks against its drain for good."""
+    process, config = worker.process, machine.pools[worker.pool]
+    if process is None or process.memory <= LIMIT or not world.standings.takes_jobs(worker):
+        return False
+    if worker.name in machine.disk.pauses:
+        return False  # A restart gave nothing back: it grew again before it had settled.
+    if config.on_timeout == "resume" and process.habits.job[1] > config.drain_timeout_seconds:
+        return False  # It is given up again and again.
+    if not _looks_settled(machine, worker):
+        return False
+    there = [
+        peer
+        for peer in world.standings.stand_ins(worker)
+        if world.standings.in_service(peer) and _looks_settled(world.machine(peer.host), peer)
+    ]
+    return len(there) >= config.min_available
+
+
+def _looks_settled(machine: Machine, worker: Worker) -> bool:
+    """By its supervisord's clock, which may have been set back by more than it is up."""
+    config = machine.pools[worker.pool]
+    return int(machine.wall()) - worker.start >= max(config.min_uptime_seconds, config.settle_seconds)

@@ -1,0 +1,365 @@
+"""One machine: its clocks, its supervisord, and the listener that ships, life after life."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from redis.exceptions import ConnectionError as NoConnection
+
+from supervisor_memkill.config import Config
+from supervisor_memkill.coordination.contract import Coordinator
+from supervisor_memkill.coordination.in_process import InProcessCoordinator
+from supervisor_memkill.coordination.redis import RedisCoordinator
+from supervisor_memkill.eventlog import EventLog
+from supervisor_memkill.events import Ticks
+from supervisor_memkill.journal import Contents
+from supervisor_memkill.listener import Listener
+from supervisor_memkill.memory import ProcessTable
+from supervisor_memkill.processes import ProcessState
+from supervisor_memkill.serve import run_turns
+from supervisor_memkill.supervisord import NoAnswer, Unreachable
+from supervisor_memkill.survey import Pool, Surveyor
+from supervisor_memkill.workers.contract import Tools
+from tests.simulation.engine import Actor, Engine
+from tests.simulation.gateway import Gateway
+from tests.simulation.inbox import Inbox
+from tests.simulation.journals import DiskJournal, MemoryJournal
+from tests.simulation.kinds import RECORD_LIVES_SECONDS, Records, make_kind
+from tests.simulation.process import Process
+from tests.simulation.servers import PREFIX, NoReply, NotSent, RedisClient, Server
+from tests.simulation.supervisord import SimSupervisord, Worker
+from tests.simulation.table import Processes
+from tests.simulation.trace import LogLines
+
+if TYPE_CHECKING:
+    from tests.simulation.shape import Shape
+    from tests.simulation.world import World
+
+EPOCH = 1_700_000_000.0
+SUPERVISORD_TIMEOUT_SECONDS = 5.0
+
+
+class Killed(BaseException):
+    """The listener is dead: raised where a SIGKILL would strike."""
+
+
+class Machine:
+    """Everything on one host."""
+
+    def __init__(self, world: World, name: str, shape: Shape) -> None:
+        self.world = world
+        self.name = name
+        self.engine: Engine = world.engine
+        self.actor = Actor(name)
+        self.supervisord = SimSupervisord(self.engine, self.wall, world)
+        self.server = Server(world)
+        self.shape = shape
+        self.pools = {pool.config.name: pool.config for pool in shape.pools}
+        self.disk = Contents()
+        """What the journal says, on disk."""
+        self.boot = 0
+        self.lives = 0
+        self.is_gone = False
+        """For good."""
+        self.disk_is_full = False
+        self.is_unsaved = False
+        """The last save failed, and the listener has had nothing to save since."""
+        self.is_paused = False
+        self.looked_at = 0.0
+        """When supervisord last told of all its workers."""
+        self.served: dict[str, float] = {}
+        """When supervisord last told of each worker."""
+        self.measured: dict[int, tuple[float, int]] = {}
+        """When each pid's memory was last told, and how much."""
+        self.readable: dict[str, bool] = {}
+        """Whether the last reading of each worker's own state came about."""
+        self.answers: dict[str, bool | None] = {}
+        """What the listener was told of each token; None: it waits, or will never know."""
+        self._booted_at = -500.0
+        self._ahead = [(-1e9, 0.0)]
+        self._pids = 100 * (1 + shape.machines.index(name))
+        self._dead: list[Process] = []
+        self._children: dict[int, tuple[Process, float]] = {}
+        self._pausable = True
+        self._fates: list[str] = []
+
+    # --- clocks -----------------------------------------------------------------------------------
+
+    def clock(self) -> float:
+        """The boot clock."""
+        return self.engine.now - self._booted_at
+
+    def wall(self) -> float:
+        return self.wall_at(self.engine.now)
+
+    def wall_at(self, when: float) -> float:
+        """What the wall clock said then."""
+        return EPOCH + when + next(ahead for since, ahead in reversed(self._ahead) if since <= when)
+
+    def set_wall(self, seconds: float) -> None:
+        """Put the wall clock forward, or back; supervisord takes notice (process.py)."""
+        self._ahead.append((self.engine.now, self._ahead[-1][1] + seconds))
+        now = int(self.wall())
+        for worker in self.supervisord.workers.values():
+            young = worker.start < now + worker.start_secs and worker.start > now - worker.start_secs
+            if worker.state is ProcessState.STARTING and now < worker.start:
+                worker.start = now
+            elif worker.state is ProcessState.RUNNING and young:
+                worker.start = now - worker.start_secs
+
+    @property
+    def wall_set_at(self) -> float:
+        return self._ahead[-1][0]
+
+    # --- processes --------------------------------------------------------------------------------
+
+    def spawn(self, worker: Worker) -> Process:
+        rng, now = self.world.rng, self.engine.now
+        dead = [one.pid for one in self._dead[-1:] if self.process(one.pid) is None and rng.random() < 0.1]
+        self._pids += 2
+        return Process(
+            pid=dead[0] if dead else self._pids,
+            created=now,
+            habits=worker.habits,
+            rng=rng,
+            memory=self.world.fresh_memory,
+            nonce=f"{rng.getrandbits(48):012x}",
+            child=self._pids + 1 if worker.habits.orphan_seconds else 0,
+        )
+
+    def bury(self, process: Process) -> None:
+        self._dead.append(process)
+        if process.child:
+            until = self.engine.now + self.world.rng.uniform(0, process.habits.orphan_seconds)
+            self._children[process.child] = (process, until)
+
+    def process(self, pid: int) -> Process | None:
+        """The living process with this pid."""
+        for worker in self.supervisord.workers.values():
+            if worker.process is not None and worker.process.pid == pid:
+                return worker.process
+        return None
+
+    def living(self) -> Iterator[Process]:
+        for worker in self.supervisord.workers.values():
+            if worker.process is not None:
+                yield worker.process
+
+    def orphan(self, pid: int) -> Process | None:
+        """The dead parent of a child that lives on."""
+        parent, until = self._children.get(pid, (None, 0.0))
+        return parent if until > self.engine.now else None
+
+    def recorded(self) -> list[Process]:
+        """Those of which a record stands in the workers' own Redis; the dead for a while as well."""
+        now = self.engine.now
+        self._dead = [one for one in self._dead if now - (one.ended_at or now) < RECORD_LIVES_SECONDS]
+        found = []
+        for process in (*self.living(), *self._dead):
+            last = self.last_beat(process)
+            if process.habits.kind == "sidekiq" and last is not None and now - last < RECORD_LIVES_SECONDS:
+                found.append(process)
+        return found
+
+    def last_beat(self, process: Process) -> float | None:
+        """When its record was last written; None before the first time."""
+        ends = (process.frozen_at, process.hung_at, process.ended_at, self.engine.now)
+        until = min(end for end in ends if end is not None)
+        if until < process.boots_at:
+            return None
+        beats = int((until - process.boots_at) / process.habits.beat)
+        return process.boots_at + beats * process.habits.beat
+
+    # --- asking -----------------------------------------------------------------------------------
+
+    def loses_next(self, *fates: str) -> None:
+        """What becomes of its next requests; see Weather.fate."""
+        self._fates += fates
+
+    def breathe(self, seconds: float) -> None:
+        self.engine.sleep(seconds)
+
+    def point(self, place: str) -> None:
+        """A place where a death would matter."""
+        if self.world.weather.kills(self, place):
+            self.world.trace.say(self.name, f"the listener is killed at {place}")
+            raise self.die()
+
+    def die(self) -> Killed:
+        killed = Killed()
+        self.actor.doom = killed
+        return killed
+
+    def _pause(self) -> None:
+        self.world.trace.say(self.name, "the listener is paused")
+        self.is_paused = True
+        self.breathe(self.world.weather.pause_seconds())
+        self.is_paused = False
+        self.world.trace.say(self.name, "the listener goes on")
+
+    @contextlib.contextmanager
+    def unpaused(self) -> Iterator[None]:
+        self._pausable = False
+        try:
+            yield
+        finally:
+            self._pausable = True
+
+    def exchange(self, what: str, server: Server, effect: Callable[[], Any], timeout: float) -> Any:
+        """Ask a server: its answer or its error. Raises NotSent or NoReply."""
+        world, weather = self.world, self.world.weather
+        self.point(f"{what} before")
+        fate = self._fates.pop(0) if self._fates else weather.fate(self, what)
+        self.breathe(weather.latency(fate))
+        if server.is_away or fate == "refused":
+            raise NotSent
+        if fate == "lost" or weather.is_cut(self, what):
+            self.breathe(timeout)
+            raise NoReply
+        replies: list[tuple[Any, Exception | None]] = []
+
+        def arrive() -> None:
+            try:
+                replies.append((effect(), None))
+            except Exception as error:  # noqa: BLE001 - it is the answer
+                replies.append((None, error))
+
+        if server.hangs():
+            server.put(arrive)
+            self.breathe(min(timeout, server.hangs_until - self.engine.now))
+        else:
+            arrive()
+        if fate == "mute" or not replies:
+            if fate == "mute":
+                world.trace.say(self.name, f"the reply of {what} is lost")
+            self.breathe(timeout)
+            raise NoReply
+        self.breathe(weather.latency(fate))
+        if self._pausable and weather.pauses(self):
+            self._pause()
+        self.point(f"{what} after")
+        value, error = replies[0]
+        if error is not None:
+            raise error
+        return value
+
+    def ask_supervisord(self, effect: Callable[[], Any]) -> Any:
+        self.server.is_away = self.supervisord.is_down
+        try:
+            return self.exchange("supervisord", self.server, effect, SUPERVISORD_TIMEOUT_SECONDS)
+        except NotSent:
+            raise Unreachable("connection refused") from None
+        except NoReply:
+            raise NoAnswer("no answer within 5 s") from None
+
+    def ask_records(self) -> None:
+        """One round trip to the Redis of the workers' own records. Raises redis-py's errors."""
+        self.breathe(self.shape.latency * self.world.rng.random())
+        for worker in self.supervisord.workers.values():
+            self.readable[worker.name] = not self.world.weather.records_away(self)
+        if self.world.weather.records_away(self):
+            raise NoConnection("the records are away")
+
+    def node_answers(self, worker: str) -> bool:
+        answers = not self.world.weather.records_away(self)
+        self.readable[worker] = answers
+        return answers
+
+    def asks_for_slot(self, args: Sequence[str]) -> None:
+        if args and '"urgency":' in args[0]:
+            request = json.loads(args[0])
+            if "token" in request and not request["dry"]:
+                self.answers[request["token"]] = None
+
+    def is_answered(self, args: Sequence[str], answer: Any) -> None:
+        if args and '"urgency":' in args[0]:
+            request = json.loads(args[0])
+            if "token" in request and not request["dry"]:
+                self.answers[request["token"]] = "refused" not in json.loads(answer)
+
+    # --- the listener -----------------------------------------------------------------------------
+
+    def live(self) -> None:
+        """Its supervisord starts the listener again whenever it ends."""
+        while not self.is_gone:
+            try:
+                self.breathe(self.world.weather.restart_seconds(self))
+                while self.supervisord.is_down or self.supervisord.is_shutting_down:
+                    self.breathe(0.5)
+                self._live_once()
+            except Killed:
+                self.actor.doom = None
+
+    def _live_once(self) -> None:
+        self.lives += 1
+        self._pausable, self.is_paused = True, False
+        self.answers.clear()
+        self.world.trace.say(self.name, f"the listener starts, life {self.lives}")
+        journal = self._journal()
+        try:
+            listener = self._listener(journal)
+            run_turns(listener, Inbox(self), Ticks(), self.wall)  # type: ignore[arg-type]
+        finally:
+            journal.unlock()
+
+    def _journal(self) -> Any:
+        if not self.shape.on_disk:
+            return MemoryJournal(self)
+        return DiskJournal(self, self.world.directory / f"{self.name}.journal")
+
+    def _listener(self, journal: Any) -> Listener:
+        gateway: Any = Gateway(self)
+        stream: Any = LogLines(self.world.trace, self.name, f"{journal.path.parent}/")
+        log = EventLog(stream, "info", lambda: 0.0)
+        records = Records(self)
+        tools = Tools(redis=lambda: records, signal=gateway.signal, clock=self.clock, host=self.name)
+        kinds = {pool.config.name: pool.habits.kind for pool in self.shape.pools}
+        pools = [Pool(config, make_kind(kinds[name], self, tools)) for name, config in self.pools.items()]
+        config = Config(
+            host=self.name,
+            heartbeat_seconds=self.shape.heartbeat,
+            slot_ttl_seconds=self.shape.slot_ttl,
+            pools=tuple(self.pools.values()),
+        )
+        tables = self._table
+        surveyor = Surveyor(
+            gateway, pools, self.clock, own_group="memkill", tables=tables, machine_bytes=lambda: 10**6
+        )
+        return Listener(
+            config,
+            pools,
+            gateway,
+            surveyor,
+            journal,
+            lambda contents: self._coordinator(config, gateway, contents),
+            log,
+            self.clock,
+            tables=tables,
+            at=self.point,
+        )
+
+    def _coordinator(self, config: Config, gateway: Gateway, contents: Contents) -> Coordinator:
+        if not self.shape.shares:
+            return InProcessCoordinator(self.clock, contents.drain_ended_at)
+        client = RedisClient(self, self.world.redis)
+        return RedisCoordinator(
+            lambda: client,
+            f"{self.name}/{gateway.identification()}",
+            contents.instance,
+            prefix=PREFIX,
+            heartbeat_seconds=config.heartbeat_seconds,
+            slot_ttl_seconds=config.slot_ttl_seconds,
+        )
+
+    def _table(self) -> ProcessTable:
+        return ProcessTable(Processes(self))
+
+    def reboot(self) -> None:
+        """Another boot; the journal is of the one before."""
+        self.boot += 1
+        self.disk = Contents()
+        self._booted_at = self.engine.now
+        self._children.clear()

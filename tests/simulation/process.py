@@ -1,0 +1,126 @@
+"""One process of a worker as it really is: its jobs, its quiet, its end. Nothing here is a belief."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+from dataclasses import dataclass, field
+
+NEVER = float("inf")
+
+
+@dataclass(frozen=True)
+class Habits:
+    """How the workers of one program live; durations in seconds."""
+
+    kind: str
+    """``sidekiq``, ``celery`` (resumes, confirms), ``custom`` (confirms nothing) or ``stops``."""
+    queues: frozenset[str] = frozenset()
+    lanes: int = 1
+    """Jobs at a time."""
+    job: tuple[float, float] = (0.5, 6.0)
+    gap: tuple[float, float] = (0.1, 4.0)
+    endless: float = 0.0
+    """The share of jobs that never end."""
+    boots: float = 1.0
+    beat: float = 5.0
+    torn: float = 0.0
+    """Busy is read so long before the rest of its record."""
+    patience: float = 25.0
+    """How long it waits for its jobs after a stop; then it gives them back, and ends."""
+    orphan_seconds: float = 0.0
+    """A child outlives it by so long."""
+
+    def without_endless(self) -> Habits:
+        return dataclasses.replace(self, endless=0.0)
+
+
+@dataclass
+class Process:
+    """From its spawn to its end. Jobs come of themselves; they are drawn when somebody looks."""
+
+    pid: int
+    created: float
+    """On the world's clock, as all times here."""
+    habits: Habits
+    rng: random.Random
+    memory: int
+    nonce: str = ""
+    child: int = 0
+    """The pid of its child; 0 for none."""
+    quiet_at: float | None = None
+    frozen_at: float | None = None
+    hung_at: float | None = None
+    stop_at: float | None = None
+    ended_at: float | None = None
+    boots_at: float = 0.0
+    jobs: list[tuple[float, float]] = field(default_factory=list)
+    """Begin and end of each that it took."""
+    _next: list[float] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.boots_at = self.created + self.habits.boots
+        self._next = [self.boots_at + self.rng.uniform(*self.habits.gap) for _ in range(self.habits.lanes)]
+
+    @property
+    def takes_until(self) -> float:
+        """It takes no job from then on."""
+        ends = (self.quiet_at, self.frozen_at, self.hung_at, self.stop_at, self.ended_at)
+        return min((end for end in ends if end is not None), default=NEVER)
+
+    def is_booted(self, now: float) -> bool:
+        return self.frozen_at is None and now >= self.boots_at
+
+    def takes_jobs(self, now: float) -> bool:
+        return now >= self.boots_at and self.takes_until > now
+
+    def look(self, now: float) -> None:
+        """Draw the jobs that it took until now."""
+        until = min(now, self.takes_until)
+        for lane, begins in enumerate(self._next):
+            while begins < until:
+                endless = self.rng.random() < self.habits.endless
+                ends = NEVER if endless else begins + self.rng.uniform(*self.habits.job)
+                self.jobs.append((begins, ends))
+                begins = ends + self.rng.uniform(*self.habits.gap)
+            self._next[lane] = begins
+
+    def busy_at(self, when: float) -> int:
+        """Jobs in hand at a time that is not in the future."""
+        if self.hung_at is not None:
+            return sum(begins <= when and (ends > when or ends > self.hung_at) for begins, ends in self.jobs)
+        return sum(begins <= when < ends for begins, ends in self.jobs)
+
+    def busy(self, now: float) -> int:
+        self.look(now)
+        return self.busy_at(now)
+
+    def idle_from(self, now: float) -> float:
+        """When its last job ends, taking no other."""
+        self.look(now)
+        if self.hung_at is not None and self.busy_at(now):
+            return NEVER
+        return max([now, *(ends for begins, ends in self.jobs if begins <= now)])
+
+    def resume(self, now: float) -> None:
+        """Take jobs again."""
+        if self.quiet_at is not None:
+            self.look(now)
+            self.quiet_at = None
+            self._next = [max(begins, now) for begins in self._next]
+
+    def thaw(self, now: float) -> None:
+        if self.frozen_at is not None:
+            if self.boots_at > self.frozen_at:
+                self.boots_at += now - self.frozen_at
+                self._next = [max(begins, self.boots_at) for begins in self._next]
+            self.frozen_at = None
+
+    def end_jobs(self, now: float, within: float) -> None:
+        """Let what would never end come to its end."""
+        self.look(now)
+        self.jobs = [
+            (begins, now + self.rng.uniform(0.1, within) if ends == NEVER else ends)
+            for begins, ends in self.jobs
+        ]
+        self._next = [begins if begins != NEVER else now + within for begins in self._next]

@@ -1,0 +1,285 @@
+"""The promises, judged by what is: never by what a listener believes, but for its journal on disk.
+
+Each act is judged at the moment when it is sent. What the documentation leaves open is left open here:
+a slot that Redis lost, or that ran out with its machine silent, counts for nothing (`Leases`); a peer that
+was lost to somebody else counts until its own listener could have told of it, and as long as the last word
+of that one counts; what changed between the last look at a process and the act could not be known.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NoReturn
+
+from supervisor_memkill.config import PoolConfig
+from supervisor_memkill.drain import Drain, State, StopAnswer
+from supervisor_memkill.journal import Contents
+from tests.simulation.leases import Grant
+from tests.simulation.process import Process
+from tests.simulation.shape import HARD_LIMIT, LIMIT
+from tests.simulation.supervisord import Worker
+
+if TYPE_CHECKING:
+    from tests.simulation.machine import Machine
+    from tests.simulation.world import World
+
+STOP_MARGIN_SECONDS = 5
+"""On both sides: a stop so near to ours may be taken for ours, while ours has no answer."""
+NOTICED_SECONDS = 40.0
+"""A worker that hangs, or was quieted, is noticed so late at most: three of Sidekiq's longest beats."""
+HEARTBEATS_FRESH = 3
+
+
+class BrokenPromise(BaseException):
+    """No code that ships may catch it."""
+
+
+@dataclass(frozen=True)
+class Act:
+    """One act on a process, with what stands in the journal on disk."""
+
+    what: str
+    """``quiet``, ``stop``, ``resume`` or ``thaw``."""
+    machine: Machine
+    worker: Worker
+    process: Process
+    drain: Drain
+
+    @property
+    def config(self) -> PoolConfig:
+        return self.machine.pools[self.worker.pool]
+
+    @property
+    def attempts(self) -> int:
+        """How often the journal says that this worker was told to leave."""
+        return self.drain.quiet_attempts + self.drain.stop_attempts
+
+    @property
+    def is_hard(self) -> bool:
+        return self.config.hard_max_rss is not None and self.process.memory > HARD_LIMIT
+
+
+@dataclass
+class Promises:
+    """Judges every act of every listener of one world."""
+
+    world: World
+    began: dict[str, float] = field(default_factory=dict)
+    """When each drain's token was first journalled."""
+    was_read: dict[str, bool] = field(default_factory=dict)
+    """Whether the last reading of the worker had come about when its stop was first journalled."""
+    orderly_from: float = float("inf")
+    """No fault is left from then on that could excuse a less urgent one for going first."""
+
+    def broken(self, promise: str, machine: Machine, text: str) -> NoReturn:
+        self.world.trace.say(machine.name, f"BROKEN {promise}: {text}")
+        raise BrokenPromise(f"{promise}: {machine.name}: {text}")
+
+    def journalled(self, machine: Machine, contents: Contents) -> None:
+        """A journal is on disk."""
+        for drain in contents.drains.values():
+            self.began.setdefault(drain.token, self.world.engine.now)
+            if drain.state is State.STOPPING:
+                self.was_read.setdefault(drain.token, machine.readable.get(drain.worker, True))
+
+    def acts(self, machine: Machine, what: str, name: str) -> None:
+        """A listener sends an act."""
+        worker, drain = machine.supervisord.workers.get(name), machine.disk.drains.get(name)
+        if worker is None or worker.removed or machine.supervisord.is_shutting_down:
+            return
+        self.world.trace.count(f"act: {what}")
+        if what == "start":
+            self.s5_operator(machine, worker, drain)
+            self.old_tree_is_gone(machine, worker)
+        elif worker.process is None:
+            return
+        elif drain is None:
+            self.broken("S3", machine, f"{what} of {name}, of which the journal says nothing")
+        else:
+            self._judge(Act(what, machine, worker, worker.process, drain))
+
+    def _judge(self, act: Act) -> None:
+        self.s4_process(act)
+        if act.what == "stop":
+            self.s3_journal(act)
+        if act.process.created > self._looked_at(act.machine, act.worker):
+            return  # It began between the last look and the act.
+        if act.what == "stop":
+            self.no_job_is_lost(act)
+        takes_out = act.what in ("quiet", "stop") and self.world.standings.takes_jobs(act.worker)
+        if takes_out and not self._counts_as_quiet(act):
+            self.s6_memory(act)
+            grant = self.s6_answer(act)
+            self.s1_slots(act)
+            self.s2_peers(act, grant)
+            self.l4_order(act)
+
+    def _looked_at(self, machine: Machine, worker: Worker) -> float:
+        return machine.served.get(worker.name, -1e9)
+
+    def _counts_as_quiet(self, act: Act) -> bool:
+        """Its quiet may have got lost, nothing can ever tell, and its time is over (decision.py)."""
+        is_custom = act.worker.habits.kind.startswith("custom")
+        is_unknown = act.drain.quiet_attempts > 0 and not act.drain.quiet_acknowledged
+        return is_custom and is_unknown and self._is_timed_out(act)
+
+    def _is_timed_out(self, act: Act) -> bool:
+        now = self.world.engine.now
+        return now - self.began.get(act.drain.token, now) >= act.config.drain_timeout_seconds
+
+    # --- each promise -----------------------------------------------------------------------------
+
+    def s1_slots(self, act: Act) -> None:
+        """Never more than max_draining out of service at once; hard limits and lost slots aside."""
+        if act.is_hard:
+            return
+        out = [
+            peer.id
+            for peer in self.world.peers(act.worker)
+            if self.world.standings.is_taken(peer) and not self._is_slot_lost(act, peer)
+        ]
+        if len(out) >= act.config.max_draining:
+            self.broken("S1", act.machine, f"{act.worker.name} is taken out while {', '.join(out)} is out")
+
+    def _is_slot_lost(self, act: Act, peer: Worker) -> bool:
+        """Of the two slots, the one that was given first was not in force when the other was given."""
+        if not self.world.shape.shares:
+            return False
+        return not self.world.redis.leases.are_in_conflict(peer.id, act.worker.id)
+
+    def s2_peers(self, act: Act, grant: Grant | None) -> None:
+        """None is taken out unless min_available others are in service at that moment."""
+        standings, least = self.world.standings, act.config.min_available
+        there = [
+            peer
+            for peer in standings.stand_ins(act.worker)
+            if standings.in_service(peer) or self.is_excused(act, peer, grant)
+        ]
+        if len(there) < least:
+            names = ", ".join(one.id for one in there) or "none"
+            text = f"{act.worker.name} is taken out; in service: {names}; needed: {least}"
+            self.broken("S2", act.machine, text)
+
+    def is_excused(self, act: Act, peer: Worker, grant: Grant | None) -> bool:
+        """Out of service, and its listener could not have told so; or by a drain whose slot was lost."""
+        standings = self.world.standings
+        if standings.is_taken(peer):
+            return self._is_slot_lost(act, peer)
+        if peer.host == act.machine.name or grant is None:
+            looked_at = act.machine.looked_at
+        elif peer.host not in grant.heard or not self._is_fresh(grant, peer):
+            return False
+        else:
+            looked_at = grant.heard[peer.host].looked_at
+        standing = standings.of(peer)
+        is_noticed_late = standing.served_until == standing.hidden_at
+        return standing.served_until >= looked_at - (NOTICED_SECONDS if is_noticed_late else 0.0)
+
+    def _is_fresh(self, grant: Grant, peer: Worker) -> bool:
+        """The last word of the peer's listener counted still, by a clock that did not jump."""
+        if "redis clock" in self.world.weather.sorts:
+            return True
+        age = grant.at - grant.heard[peer.host].at
+        return age <= HEARTBEATS_FRESH * self.world.shape.heartbeat + 1
+
+    def s3_journal(self, act: Act) -> None:
+        """No stop unless the journal says that it is ours."""
+        if act.drain.state is not State.STOPPING:
+            text = f"stop of {act.worker.name}, and the journal says {act.drain.state.value}"
+            self.broken("S3", act.machine, text)
+
+    def s4_process(self, act: Act) -> None:
+        """No signal to a pid that is not the recorded process, nor to one that cannot take it."""
+        worker, process, drain = act.worker, act.process, act.drain
+        looked_at = self._looked_at(act.machine, worker)
+        changed_at = max(worker.spawned_at, act.machine.wall_set_at)
+        is_recorded = (process.pid, worker.start) == (drain.pid, drain.start)
+        if not is_recorded and changed_at < looked_at:
+            text = f"{act.what} reaches pid {process.pid}, and pid {drain.pid} is recorded"
+            self.broken("S4", act.machine, text)
+        if act.what != "quiet":
+            return
+        is_booted = process.is_booted(self.world.engine.now) or process.created > looked_at
+        if worker.habits.kind == "sidekiq" and not is_booted:
+            self.broken("S4", act.machine, f"quiet reaches pid {process.pid}, which has no record yet")
+        if worker.habits.kind == "stops":
+            self.broken("S4", act.machine, f"a signal reaches {worker.name}, whose stop is its only way")
+
+    def s5_operator(self, machine: Machine, worker: Worker, drain: Drain | None) -> None:
+        """What an operator stopped is not started."""
+        if worker.stopped_by != "operator" or worker.stopped_at >= self._looked_at(machine, worker):
+            return
+        if drain is not None and drain.stop_answer is StopAnswer.NONE and drain.stop_attempts:
+            earliest = drain.stop_asked_epoch - STOP_MARGIN_SECONDS
+            latest = drain.stop_asked_epoch + worker.stop_wait + STOP_MARGIN_SECONDS
+            if earliest <= worker.stop <= latest:
+                return
+        self.broken("S5", machine, f"start of {worker.name}, which the operator stopped")
+
+    def s6_memory(self, act: Act) -> None:
+        """No reading that failed counts as over: what is taken out was measured, in this drain."""
+        if act.attempts != 1:
+            return
+        at, measured = act.machine.measured.get(act.process.pid, (-1e9, 0))
+        if measured <= LIMIT or at < self.began[act.drain.token]:
+            text = f"{act.worker.name} is taken out, and was not measured to be over its limit"
+            self.broken("S6", act.machine, text)
+
+    def s6_answer(self, act: Act) -> Grant | None:
+        """No answer that did not come counts as allowed; no slot is used that may have run out."""
+        if not self.world.shape.shares:
+            return None
+        if not act.machine.answers.get(act.drain.token):
+            self.broken("S6", act.machine, f"{act.worker.name} is taken out, and no answer allowed it")
+        grant = self.world.redis.leases.granted[act.worker.id]
+        age = self.world.engine.now - grant.at
+        if age >= self.world.shape.slot_ttl:
+            text = f"{act.worker.name} is taken out by a slot that is {age:.0f} s old"
+            self.broken("S1", act.machine, text)
+        return grant
+
+    def l4_order(self, act: Act) -> None:
+        """The most urgent goes first."""
+        if self.world.engine.now < self.orderly_from or act.is_hard or act.attempts != 1:
+            return
+        for peer in self.world.peers(act.worker):
+            if self._is_more_urgent(peer, act.process):
+                text = f"{act.worker.name} goes before {peer.id}, which is further over its limit"
+                self.broken("L4", act.machine, text)
+
+    def _is_more_urgent(self, peer: Worker, process: Process) -> bool:
+        """Further over its limit, for long enough that all know it, and nothing else holds it."""
+        world, machine, own = self.world, self.world.machine(peer.host), peer.process
+        config, standings = machine.pools[peer.pool], self.world.standings
+        if own is None or own.memory <= process.memory or machine.is_gone:
+            return False
+        if peer.name in machine.disk.drains or peer.name in machine.disk.pauses:
+            return False
+        known_after = config.min_uptime_seconds + (config.strikes + 1) * world.shape.tick
+        known_after += 3 * world.shape.heartbeat + config.settle_seconds + 10
+        if world.engine.now - own.created < known_after or not standings.takes_jobs(peer):
+            return False
+        return sum(map(standings.in_service, standings.stand_ins(peer))) >= config.min_available
+
+    def no_job_is_lost(self, act: Act) -> None:
+        """A worker that can be quieted is stopped idle, or after its time is over."""
+        worker, machine = act.worker, act.machine
+        if worker.habits.kind == "stops" or act.is_hard or self._is_timed_out(act):
+            return
+        if not self.was_read[act.drain.token]:
+            self.broken("S6", machine, f"stop of {worker.name}, whose last reading failed")
+        never_quiet = self.world.standings.takes_jobs(worker)
+        if never_quiet and worker.habits.kind.startswith("custom"):
+            return  # Nothing tells that its quiet got lost; it was seen idle, and its own stop is graceful.
+        busy = act.process.busy(self.world.engine.now)
+        if busy or never_quiet:
+            self.broken("no job lost", machine, f"stop of {worker.name} with {busy} jobs in hand")
+
+    def old_tree_is_gone(self, machine: Machine, worker: Worker) -> None:
+        """No job runs twice: nothing of the old process lives, or stopwaitsecs went by."""
+        now, old = self.world.engine.now, worker.last
+        if old is None or worker.stopped_by != "us" or now - (old.ended_at or now) >= worker.stop_wait - 1:
+            return
+        if machine.orphan(old.child) is old:
+            text = f"start of {worker.name} while its old child {old.child} lives"
+            self.broken("no job twice", machine, text)

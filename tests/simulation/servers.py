@@ -1,0 +1,191 @@
+"""What a request may meet on its way: the servers that are asked, and the one Redis that all share."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from redis.exceptions import ConnectionError as NoConnection
+from redis.exceptions import TimeoutError as TooLate
+
+from tests.simulation.leases import Heard, Lease, Leases
+from tests.simulation.lua_redis import LuaRedis
+
+if TYPE_CHECKING:
+    from tests.simulation.machine import Machine
+    from tests.simulation.world import World
+
+REDIS_TIMEOUT_SECONDS, REDIS_TRIES = 2.0, 2
+PREFIX = "m"
+REDIS_EPOCH = 1_700_000_500.0
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """Whose request it is, and what it is founded on: it may arrive long after it was sent."""
+
+    machine: str
+    looked_at: float
+    """When its supervisord had last told of all workers, as the request was sent."""
+
+
+class NotSent(Exception):
+    """The request certainly reached nobody."""
+
+
+class NoReply(Exception):
+    """The request may have had its effect."""
+
+
+class Server:
+    """Something that is asked, and may be away or hang: then what arrives waits until it is over."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self.is_away = False
+        self.hangs_until = 0.0
+        self._waiting: list[Callable[[], None]] = []
+
+    def hang(self, seconds: float) -> None:
+        until = self._world.engine.now + seconds
+        self.hangs_until = max(self.hangs_until, until)
+        self._world.engine.at(until, self._wake)
+
+    def hangs(self) -> bool:
+        return self._world.engine.now < self.hangs_until
+
+    def go_on(self) -> None:
+        """Hang no more."""
+        self.hangs_until = min(self.hangs_until, self._world.engine.now)
+        self._wake()
+
+    def put(self, effect: Callable[[], None]) -> None:
+        """Let this happen once it hangs no more."""
+        self._waiting.append(effect)
+
+    def drop(self) -> None:
+        """Forget what waits: a new program takes its place."""
+        self._waiting.clear()
+        self.hangs_until = 0.0
+
+    def _wake(self) -> None:
+        if not self.hangs():
+            waiting, self._waiting = self._waiting, []
+            for effect in waiting:
+                effect()
+
+
+class SharedRedis(Server):
+    """The Redis through which the listeners coordinate; its data may be lost, its clock may jump."""
+
+    def __init__(self, world: World, ttl: float) -> None:
+        super().__init__(world)
+        self.lua = LuaRedis(self.clock)
+        self.leases = Leases(ttl)
+        self.ahead = 0.0
+        """How far its clock is ahead of the world's."""
+        self._kept: tuple[Any, dict[tuple[str, str], Lease]] | None = None
+
+    def clock(self) -> float:
+        return REDIS_EPOCH + self._world.engine.now + self.ahead
+
+    def execute(self, arrival: Arrival, script: Callable[..., Any], keys: Sequence[str], args: Any) -> Any:
+        """One script arrives; what it answers."""
+        answer = script(keys, args)
+        if args:
+            request, found = json.loads(args[0]), json.loads(answer)
+            self._note(arrival, keys[0].partition("{")[2].rstrip("}"), request, found)
+        return answer
+
+    def _note(
+        self, arrival: Arrival, pool: str, request: Mapping[str, Any], found: Mapping[str, Any]
+    ) -> None:
+        now = self.clock()
+        if "workers" in request:
+            if not found["taken"]:
+                self.leases.published(pool, request, now)
+                heard = Heard(self._world.engine.now, arrival.looked_at)
+                self.leases.heard[pool, arrival.machine] = heard
+        elif "urgency" in request:
+            if not request["dry"] and "refused" not in found:
+                self.leases.acquired(pool, request, now, self._world.engine.now)
+        elif "drained" in request:
+            self.leases.released(pool, request)
+
+    # --- what may befall it -----------------------------------------------------------------------
+
+    def keep(self) -> None:
+        """Remember what is stored, to fall back on."""
+        self._kept = (self.lua.dump(), dict(self.leases.leases))
+
+    def fall_back(self) -> None:
+        """A replica that lacked the last writes was promoted, or an older dump was loaded."""
+        if self._kept is not None:
+            data, leases = self._kept
+            self.lua.load(data)
+            self.leases.leases = {
+                key: lease for key, lease in leases.items() if self.leases.leases.get(key) is lease
+            }
+
+    def flush(self) -> None:
+        self.lua.flushall()
+        self.leases.leases.clear()
+
+    def evict(self, pool: str, part: str) -> None:
+        """Throw one key of a pool away, as allkeys-* does."""
+        self.lua.delete(f"{PREFIX}:{{{pool}}}{part}")
+        if not part:
+            self.leases.leases = {key: one for key, one in self.leases.leases.items() if key[0] != pool}
+
+    def jump(self, seconds: float) -> None:
+        self.ahead += seconds
+        if seconds < 0:
+            self.leases.clock_went_back(self.clock())
+
+    def slots(self) -> list[str]:
+        """Who holds one, by what is stored."""
+        found, now = [], self.clock() * 1000
+        for key, fields in self.lua.stored().items():
+            for name, text in fields.items():
+                if isinstance(text, str) and name.startswith("s:") and json.loads(text)["expires"] > now:
+                    found.append(f"{key} {name[2:]}")
+        return found
+
+
+class RedisClient:
+    """One machine's client: each try may be lost on its way there or back."""
+
+    def __init__(self, machine: Machine, redis: SharedRedis) -> None:
+        self._machine = machine
+        self._redis = redis
+
+    def register_script(self, text: str) -> Callable[..., Any]:
+        script = self._redis.lua.register_script(text)
+
+        def run(keys: Sequence[str], args: Sequence[str] = ()) -> Any:
+            machine = self._machine
+            machine.asks_for_slot(args)
+            arrival = Arrival(machine.name, machine.looked_at)
+            answer = self._ask(lambda: self._redis.execute(arrival, script, keys, args))
+            machine.is_answered(args, answer)
+            return answer
+
+        return run
+
+    def xadd(self, key: str, entry: Mapping[str, str], *, maxlen: int, approximate: bool) -> str:
+        self._ask(lambda: None)
+        return "1-1"
+
+    def _ask(self, effect: Callable[[], Any]) -> Any:
+        for tried in range(1, REDIS_TRIES + 1):
+            try:
+                return self._machine.exchange("redis", self._redis, effect, REDIS_TIMEOUT_SECONDS)
+            except NotSent:
+                if tried == REDIS_TRIES:
+                    raise NoConnection("connection refused") from None
+            except NoReply:
+                if tried == REDIS_TRIES:
+                    raise TooLate("timeout reading from socket") from None
+        raise AssertionError("the last try returns or raises")

@@ -1,0 +1,128 @@
+"""What one world is made of, drawn from its seed: machines, pools, workers, settings."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+from dataclasses import dataclass
+
+from supervisor_memkill.config import PoolConfig
+from supervisor_memkill.units import Size
+from tests.simulation.process import Habits
+
+LIMIT, HARD_LIMIT = 200, 400
+FRESH, BLOATED, HUGE = 50, 300, 450
+"""Bytes; what a worker has after its start, over its limit, and over its hard limit."""
+
+
+@dataclass(frozen=True)
+class PoolShape:
+    """One pool, the same on every machine unless a test wants otherwise."""
+
+    config: PoolConfig
+    habits: Habits
+    workers: int
+    """On each machine."""
+    stop_wait: int = 10
+    start_secs: int = 1
+    restarts: str = "unexpected"
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A whole world."""
+
+    machines: tuple[str, ...]
+    pools: tuple[PoolShape, ...]
+    shares: bool = True
+    """Through Redis; otherwise each machine is alone."""
+    heartbeat: float = 4.0
+    slot_ttl: float = 20.0
+    tick: float = 5.0
+    latency: float = 0.01
+    bloated: float = 0.6
+    """The share of the workers that are over their limit at the start."""
+    on_disk: bool = False
+    """With the journal that ships, in a directory."""
+
+
+NAMES = ("east", "north", "south", "west")
+
+
+def draw(rng: random.Random, seed: int) -> Shape:
+    """Small worlds, most of them with two or three machines."""
+    machines = NAMES[: rng.choice((1, 2, 2, 2, 3, 3, 4))]
+    heartbeat = rng.choice((2.0, 4.0, 4.0, 6.0))
+    pools = tuple(_pool(rng, f"pool{number}", len(machines)) for number in range(rng.choice((1, 1, 1, 2))))
+    return Shape(
+        machines=machines,
+        pools=pools,
+        shares=len(machines) > 1 or rng.random() < 0.3,
+        heartbeat=heartbeat,
+        slot_ttl=heartbeat * rng.choice((5, 5, 6)),
+        tick=rng.choice((5.0, 5.0, 60.0)) if len(machines) == 1 else 5.0,
+        latency=rng.choice((0.002, 0.02, 0.2)),
+        bloated=rng.choice((0.3, 0.6, 1.0)),
+        on_disk=seed % 16 == 0,
+    )
+
+
+def pool_config(**values: object) -> PoolConfig:
+    """A pool with short times."""
+    defaults = PoolConfig(
+        name="pool0",
+        programs=("pool0",),
+        max_rss=Size(exact_bytes=LIMIT),
+        min_uptime_seconds=0.0,
+        settle_seconds=3.0,
+        drain_timeout_seconds=30.0,
+    )
+    return dataclasses.replace(defaults, **values)  # type: ignore[arg-type]
+
+
+KINDS = ("sidekiq", "sidekiq", "sidekiq", "celery", "custom", "custom-resumes", "stops", "stops")
+
+
+def _pool(rng: random.Random, name: str, machines: int) -> PoolShape:
+    kind = rng.choice(
+        ("sidekiq", "sidekiq", "sidekiq", "celery", "custom", "custom-resumes", "stops", "stops")
+    )
+    config = pool_config(
+        name=name,
+        programs=(name,),
+        worker=kind.partition("-")[0],
+        hard_max_rss=Size(exact_bytes=HARD_LIMIT) if rng.random() < 0.3 else None,
+        strikes=rng.choice((1, 1, 2)),
+        min_uptime_seconds=rng.choice((0.0, 5.0)),
+        min_available=rng.choice((0, 1, 1, 1, 2)),
+        max_draining=rng.choice((1, 1, 1, 2)),
+        drain_timeout_seconds=rng.choice((12.0, 30.0, 60.0)),
+        on_timeout=rng.choice(("stop", "stop", "wait", "resume")),
+        cooldown_seconds=rng.choice((0.0, 0.0, 8.0)),
+        settle_seconds=rng.choice((2.0, 5.0)),
+    )
+    return PoolShape(
+        config=config,
+        habits=_habits(rng, kind),
+        workers=rng.choice((1, 2, 2)) if machines > 2 else rng.choice((2, 3, 3, 4)),
+        stop_wait=rng.choice((4, 10)),
+        start_secs=rng.choice((0, 1, 3)),
+        restarts=rng.choice(("unexpected", "true", "false")),
+    )
+
+
+def _habits(rng: random.Random, kind: str) -> Habits:
+    longest = rng.choice((1.0, 6.0, 20.0))
+    return Habits(
+        kind=kind,
+        queues=rng.choice((frozenset[str](),) * 3 + (frozenset({"a"}), frozenset({"a", "b"}))),
+        lanes=rng.choice((1, 1, 2)),
+        job=(0.2, min(longest, 3.0) if kind == "stops" else longest),
+        gap=(0.1, rng.choice((0.5, 5.0))),
+        endless=rng.choice((0.0, 0.0, 0.05)),
+        # A kind that reads nothing of its workers takes `settle` for their boot.
+        boots=rng.choice((0.3, 2.0, 6.0)) if kind in ("sidekiq", "celery") else rng.choice((0.3, 1.0)),
+        torn=rng.choice((0.0, 0.4, 1.9)),
+        patience=rng.choice((3.0, 25.0)),
+        orphan_seconds=rng.choice((0.0, 0.0, 2.0, 30.0)),
+    )

@@ -1,0 +1,105 @@
+"""What is true of each worker, as far as the promises speak of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from supervisor_memkill.processes import ProcessState
+from tests.simulation.supervisord import Worker
+
+if TYPE_CHECKING:
+    from tests.simulation.machine import Machine
+    from tests.simulation.world import World
+
+WHOLE_SECONDS = 2
+"""supervisord's times are whole seconds on both sides of a difference."""
+
+
+@dataclass
+class Standing:
+    """One worker's."""
+
+    taken: bool = False
+    """Out of service because of a drain: an act of ours took it out, and it is not back."""
+    owed: bool = False
+    """Something was done to it by us: it must come back."""
+    served_until: float = -1e9
+    """When it was in service last, while it is not."""
+    hidden_at: float = -2e9
+    """When it left so that only its own records can tell: it hangs, or a person quieted it."""
+
+
+@dataclass
+class Standings:
+    """Those of all workers of one world."""
+
+    world: World
+    known: dict[str, Standing] = field(default_factory=dict)
+
+    def of(self, worker: Worker) -> Standing:
+        return self.known.setdefault(worker.id, Standing())
+
+    # --- what is ----------------------------------------------------------------------------------
+
+    def takes_jobs(self, worker: Worker) -> bool:
+        process = worker.process
+        return (
+            not worker.removed
+            and worker.state is ProcessState.RUNNING
+            and process is not None
+            and process.takes_jobs(self.world.engine.now)
+        )
+
+    def in_service(self, worker: Worker) -> bool:
+        """As the design says it: RUNNING, past `settle`, not quiet, and its kind can find nothing wrong."""
+        process, now = worker.process, self.world.engine.now
+        if worker.removed or worker.state is not ProcessState.RUNNING or process is None:
+            return False
+        machine = self.world.machine(worker.host)
+        settle = machine.pools[worker.pool].settle_seconds - WHOLE_SECONDS
+        is_settled = now - worker.spawned_at >= settle or machine.wall_set_at > worker.spawned_at
+        is_hung = process.hung_at is not None and worker.habits.kind in ("sidekiq", "celery")
+        return is_settled and process.is_booted(now) and process.quiet_at is None and not is_hung
+
+    def stand_ins(self, worker: Worker) -> list[Worker]:
+        """The others of its pool that cover its queues, in service or not."""
+        return [one for one in self.world.peers(worker) if one.habits.queues >= worker.habits.queues]
+
+    def is_taken(self, worker: Worker) -> bool:
+        return self.of(worker).taken and not self.takes_jobs(worker)
+
+    def is_owed(self, worker: Worker) -> bool:
+        return self.of(worker).owed and not self.takes_jobs(worker) and not worker.removed
+
+    # --- what happens -----------------------------------------------------------------------------
+
+    def changes(self, worker: Worker) -> None:
+        """Its state is about to change."""
+        standing = self.of(worker)
+        if self.in_service(worker):
+            standing.served_until = self.world.engine.now
+        if self.takes_jobs(worker):
+            standing.taken = standing.owed = False
+
+    def hides(self, worker: Worker) -> None:
+        """It leaves service now, and supervisord will not know."""
+        self.changes(worker)
+        self.of(worker).hidden_at = self.world.engine.now
+
+    def arrived(self, act: str, worker: Worker, *, took_jobs: bool) -> None:
+        """An act of a listener's had its effect; `took_jobs`: it did before."""
+        if act in ("quiet", "stop") and worker.process is not None:
+            standing = self.of(worker)
+            standing.taken = standing.taken or took_jobs
+            standing.owed = True
+
+    def operator_took(self, worker: Worker) -> None:
+        """What becomes of it is the operator's matter from now on."""
+        standing = self.of(worker)
+        standing.taken = standing.owed = False
+
+    def supervisord_took(self, machine: Machine) -> None:
+        """It starts all of its workers anew."""
+        for worker in machine.supervisord.workers.values():
+            self.operator_took(worker)

@@ -1,0 +1,67 @@
+"""The processes of a machine, as psutil would tell of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import psutil
+
+from supervisor_memkill.errors import Unknown
+from supervisor_memkill.memory import Gone
+from supervisor_memkill.processes import Measure
+from tests.simulation.process import Process
+
+if TYPE_CHECKING:
+    from tests.simulation.machine import Machine
+
+
+class Processes:
+    """The back end of a ProcessTable."""
+
+    def __init__(self, machine: Machine) -> None:
+        self._machine = machine
+
+    def parents(self) -> Mapping[int, int]:
+        found = {}
+        for process in self._machine.living():
+            found[process.pid] = 1
+            if process.child:
+                found[process.child] = process.pid
+        return found
+
+    def created(self, pid: int) -> float:
+        found = self._machine.process(pid) or self._machine.orphan(pid) or self._parent(pid)
+        if found is None:
+            raise Gone(f"there is no process {pid}")
+        return found.created
+
+    def _parent(self, pid: int) -> Process | None:
+        return next((one for one in self._machine.living() if one.child == pid), None)
+
+    def memory_bytes(self, pid: int, measure: Measure) -> int:
+        machine = self._machine
+        process = machine.process(pid)
+        if process is None:
+            if self._parent(pid) is not None or machine.orphan(pid) is not None:
+                return 1
+            raise Gone(f"there is no process {pid}")
+        if machine.world.weather.memory_unknown(machine):
+            raise Unknown("access is denied")
+        machine.measured[pid] = (machine.engine.now, process.memory)
+        return process.memory
+
+    def status(self, pid: int) -> str:
+        process = self._machine.process(pid)
+        frozen = process is not None and process.frozen_at is not None
+        return str(psutil.STATUS_STOPPED if frozen else psutil.STATUS_SLEEPING)
+
+    def command_line(self, pid: int) -> Sequence[str]:
+        process = self._machine.process(pid)
+        if (
+            process is None
+            or process.habits.kind != "sidekiq"
+            or not process.is_booted(self._machine.engine.now)
+        ):
+            return ("worker",)
+        return ("sidekiq", "6.4.1", "app", "[0", "of", "1", "busy]")

@@ -1,0 +1,89 @@
+"""What seeds found, kept as scenarios. What is not promised yet is marked, and must fail until it is."""
+
+from __future__ import annotations
+
+import pytest
+
+from supervisor_memkill.drain import State
+from tests.simulation.test_scenarios import CELERY, CUSTOM, SIDEKIQ, TTL, scene
+
+
+def test_quiet_that_got_lost_is_sent_again_though_the_time_is_over() -> None:
+    """`on_timeout = wait`: otherwise it takes jobs for ever, counts as draining, and comes to no end."""
+    with scene(CELERY, on_timeout="wait", drain_timeout_seconds=12.0) as s:
+        s.settles()
+        s.bloat(s.east)
+        s.world.weather.when_at(s.east, "quiet before", lambda: s.east.loses_next("lost"))
+        s.until(lambda: s.state(s.east) is State.QUIETING)
+        s.world.weather.cut(s.east, 30.0)
+        s.until(lambda: s.is_back(s.east), within=240)
+
+
+def test_second_stop_that_was_not_acknowledged_is_ours() -> None:
+    """The first one got lost; the second came through, and the listener died before it was told."""
+    with scene(SIDEKIQ, stop_wait=4) as s:
+        s.settles()
+        s.bloat(s.east)
+        s.world.weather.when_at(s.east, "stop before", lambda: s.east.loses_next(*["lost"] * 8))
+        s.until(lambda: s.state(s.east) is State.STOPPING)
+        s.passes(12.0)
+        s.world.weather.dies_at(s.east, "stopping.acted", away=5.0)
+        s.until(lambda: s.is_back(s.east), within=240)
+
+
+def test_stop_that_a_hanging_supervisord_carries_out_late_is_ours() -> None:
+    with scene(SIDEKIQ, stop_wait=4) as s:
+        s.settles()
+        s.bloat(s.east)
+        s.world.weather.when_at(s.east, "stop before", lambda: s.east.server.hang(40.0))
+        s.until(lambda: s.is_back(s.east), within=240)
+
+
+def test_stop_that_a_paused_listener_sent_late_and_died_of_is_ours() -> None:
+    with scene(SIDEKIQ, stop_wait=4) as s:
+        s.settles()
+        s.bloat(s.east)
+
+        def pause_and_die() -> None:
+            s.world.weather.pause(s.east)
+            s.world.weather.dies_at(s.east, "stopping.acted", away=5.0)
+
+        s.world.weather.when_at(s.east, "stopping.saved", pause_and_die)
+        s.until(lambda: s.acts(s.east, "stop"), within=240)
+        s.until(lambda: s.is_back(s.east), within=240)
+
+
+def test_journal_holds_no_drain_that_is_over_once_the_disk_has_room() -> None:
+    with scene(SIDEKIQ) as s:
+        s.settles()
+        s.bloat(s.east)
+        s.until(lambda: s.state(s.east) is State.SETTLING)
+        s.east.disk_is_full = True
+        s.until(lambda: s.world.trace.having("drain.done"))
+        s.passes(TTL)
+        s.east.disk_is_full = False
+        s.until(lambda: s.state(s.east) is None)
+
+
+@pytest.mark.xfail(strict=True, reason="on_timeout = wait waits for a quiet that nothing can confirm")
+def test_quiet_that_got_lost_and_that_nothing_can_confirm_holds_no_slot_for_ever() -> None:
+    with scene(CUSTOM, on_timeout="wait", drain_timeout_seconds=12.0) as s:
+        s.settles()
+        s.bloat(s.east, endless=True)
+        s.world.weather.when_at(s.east, "quiet before", lambda: s.east.loses_next("lost"))
+        s.until(lambda: s.state(s.east) is State.DRAINING)
+        s.until(lambda: not s.world.redis.slots(), within=20 * TTL)
+
+
+@pytest.mark.xfail(strict=True, reason="a worker that an operator quiets in SETTLING keeps its slot")
+def test_fresh_worker_that_the_operator_quiets_blocks_no_other() -> None:
+    with scene(SIDEKIQ, settle_seconds=12.0) as s:
+        (north,) = s.others
+        s.settles()
+        s.world.operator(s.east, s.worker(s.east), "TSTP")
+        s.passes(6.0)  # Its record says so.
+        s.bloat(s.east)
+        s.until(lambda: s.state(s.east) is State.SETTLING and s.process(s.east).is_booted(s.world.engine.now))
+        s.world.operator(s.east, s.worker(s.east), "TSTP")
+        s.bloat(north)
+        s.until(lambda: s.is_back(north), within=20 * TTL)

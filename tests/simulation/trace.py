@@ -1,0 +1,58 @@
+"""What happened, in the order in which it did, for a person to read."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+
+
+class Trace:
+    """Keeps every event; makes words of them only when they are wanted."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock: Callable[[], float] | None = clock
+        self._events: list[tuple[float, str, str]] = []
+        self.counts: Counter[str] = Counter()
+
+    def say(self, host: str, text: str) -> None:
+        if self._clock is not None:
+            self._events.append((self._clock(), host, text))
+
+    def close(self) -> None:
+        """Nothing more happens: what is left is for other processes to read."""
+        self._clock = None
+
+    def forget(self) -> None:
+        """Nobody wants to read it."""
+        self._events.clear()
+
+    def count(self, what: str) -> None:
+        self.counts[what] += 1
+
+    def lines(self) -> Iterator[str]:
+        for at, host, text in self._events:
+            yield f"{at:9.3f}  {host:8} {text}"
+
+    def having(self, text: str) -> list[str]:
+        """The lines with this text in them."""
+        return [line for line in self.lines() if text in line]
+
+
+class LogLines:
+    """The listener's log as part of the trace, without its own time."""
+
+    def __init__(self, trace: Trace, host: str, hidden: str) -> None:
+        """`hidden`: a text that is never twice the same, and is left out."""
+        self._trace = trace
+        self._host = host
+        self._hidden = hidden
+
+    def write(self, text: str) -> int:
+        line = text.rstrip("\n").split(" ", 2)[-1].replace(self._hidden, "")
+        self._trace.say(self._host, f"log: {line}")
+        if line.startswith("ERROR failed "):
+            self._trace.count("faults of the listener's own")
+        return len(text)
+
+    def flush(self) -> None:
+        pass

@@ -1,0 +1,141 @@
+"""The whole: machines, their workers, one Redis, operators, and who judges what happens."""
+
+from __future__ import annotations
+
+import random
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from supervisor_memkill.processes import ProcessState
+from supervisor_memkill.supervisord import SupervisordError
+from tests.simulation.engine import Engine
+from tests.simulation.machine import Machine
+from tests.simulation.process import Process
+from tests.simulation.promises import Promises
+from tests.simulation.servers import SharedRedis
+from tests.simulation.shape import BLOATED, FRESH, Shape
+from tests.simulation.standings import Standings
+from tests.simulation.supervisord import Worker
+from tests.simulation.trace import Trace
+from tests.simulation.weather import Weather
+
+
+class World:
+    """One run, from its first moment to its end."""
+
+    def __init__(self, shape: Shape, seed: int = 0, *, calm: bool = False) -> None:
+        """`calm`: nothing goes wrong but what a test does itself."""
+        self.shape = shape
+        self.rng = random.Random(seed)
+        self.engine = Engine()
+        self.trace = Trace(lambda: self.engine.now)
+        self.standings = Standings(self)
+        self.promises = Promises(self)
+        self.redis = SharedRedis(self, shape.slot_ttl)
+        self.weather = Weather(self, random.Random(seed + 0.5), calm=calm)
+        self.fresh_memory = FRESH
+        self._temporary = tempfile.TemporaryDirectory(prefix="memkill-") if shape.on_disk else None
+        self.machines = [Machine(self, name, shape) for name in shape.machines]
+        for machine in self.machines:
+            self._populate(machine)
+
+    def _populate(self, machine: Machine) -> None:
+        for pool in self.shape.pools:
+            for number in range(pool.workers):
+                name = f"{pool.config.name}:{number}"
+                machine.supervisord.workers[name] = Worker(
+                    machine.name,
+                    name,
+                    pool.config.name,
+                    pool.habits,
+                    stop_wait=pool.stop_wait,
+                    start_secs=pool.start_secs,
+                    restarts=pool.restarts,
+                )
+
+    @property
+    def directory(self) -> Path:
+        assert self._temporary is not None, "the shape says on_disk"
+        return Path(self._temporary.name)
+
+    def begin(self) -> None:
+        """Start every worker, and every listener a little later."""
+        for machine in self.machines:
+            machine.supervisord.come_up()
+            for process in machine.living():
+                if self.rng.random() < self.shape.bloated:
+                    process.memory = BLOATED + self.rng.randrange(90)
+        for machine in self.machines:
+            self.engine.start(machine.actor, machine.live)
+
+    def end(self) -> None:
+        self.engine.end()
+        if self._temporary is not None:
+            self._temporary.cleanup()
+
+    # --- who is where -----------------------------------------------------------------------------
+
+    def machine(self, name: str) -> Machine:
+        return next(one for one in self.machines if one.name == name)
+
+    def workers(self) -> Iterator[Worker]:
+        for machine in self.machines:
+            yield from machine.supervisord.workers.values()
+
+    def workers_of(self, pool: str) -> list[Worker]:
+        return [worker for worker in self.workers() if worker.pool == pool]
+
+    def peers(self, worker: Worker) -> list[Worker]:
+        """The others of its pool: of all machines, or of its own where each is alone."""
+        return [
+            one
+            for one in self.workers_of(worker.pool)
+            if one is not worker and (self.shape.shares or one.host == worker.host)
+        ]
+
+    # --- what the supervisords tell ---------------------------------------------------------------
+
+    def say(self, host: str, text: str) -> None:
+        self.trace.say(host, text)
+
+    def changes(self, worker: Worker) -> None:
+        self.standings.changes(worker)
+
+    def spawns(self, worker: Worker) -> Process:
+        return self.machine(worker.host).spawn(worker)
+
+    def ended(self, worker: Worker, process: Process, *, killed: bool) -> None:
+        self.machine(worker.host).bury(process)
+
+    # --- operators --------------------------------------------------------------------------------
+
+    def operator(self, machine: Machine, worker: Worker, act: str) -> None:
+        """A person does something to a worker, with supervisorctl or kill."""
+        supervisord = machine.supervisord
+        if supervisord.is_down:
+            return
+        try:
+            if act == "stop":
+                supervisord.stop(worker.name, "operator")
+            elif act == "start":
+                supervisord.start(worker.name)
+            elif act == "remove":
+                self._remove(machine, worker)
+            else:
+                self.standings.hides(worker)
+                supervisord.signal(worker.name, act)
+        except SupervisordError as error:
+            self.trace.say(machine.name, f"operator: {act} {worker.name}: {type(error).__name__}")
+            return
+        self.trace.say(machine.name, f"operator: {act} {worker.name}")
+        self.standings.operator_took(worker)
+
+    def _remove(self, machine: Machine, worker: Worker) -> None:
+        if worker.process is not None:
+            self.changes(worker)
+            worker.process.ended_at = self.engine.now
+            machine.bury(worker.process)
+            worker.process, worker.state = None, ProcessState.STOPPED
+            worker.life += 1
+        worker.removed = True
