@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from typing import Any
 
 from supervisor_memkill.errors import Unknown
@@ -14,6 +15,10 @@ from supervisor_memkill.workers.settings import option_in
 QUESTIONS = ("stats", "active_queues", "reserved", "active")
 """A node does them in this order, and takes no task in between (celery/worker/control.py): a task goes from
 `reserved` to `active`, so that one that runs is missed by neither."""
+
+LAST_QUESTIONS = ("scheduled", "reserved", "active")
+"""Asked only before the stop: `scheduled` tells every task with an ETA, and a worker may hold thousands. One
+that comes due in between is reserved or active by then."""
 
 _TITLE = re.compile(r"\[celeryd: (\S+):MainProcess\]")
 """With setproctitle (celery/platforms.py: set_mp_process_title)."""
@@ -88,7 +93,8 @@ def state_of(node: str, answers: Answers) -> NodeState:
     for question in QUESTIONS:
         values = [value for name, value in answers[question] if name == node]
         if len(values) != 1:
-            raise Unknown(f"{node} answered {len(values)} times when asked for {question}")
+            told = "more than once" if values else "nothing in time"
+            raise Unknown(f"{node} told {told} when asked for {question}")
         given[question] = values[0]
     queues = _queues_in(given["active_queues"], node)
     return NodeState(
@@ -98,6 +104,31 @@ def state_of(node: str, answers: Answers) -> NodeState:
         shared_queues=frozenset(queue["name"] for queue in queues if not _is_own(queue, node)),
         jobs=(*_jobs_in(given["reserved"], node), *_jobs_in(given["active"], node)),
     )
+
+
+def is_calm(node: str, answers: Answers, until: float) -> bool:
+    """By these answers it has no task in hand, and none with an ETA up to this epoch second."""
+    given = [[value for name, value in answers[one] if name == node] for one in LAST_QUESTIONS]
+    if any(len(values) != 1 or not isinstance(values[0], list) for values in given):
+        return False
+    (scheduled,), (reserved,), (active,) = given
+    return not reserved and not active and not any(_is_due(task, until) for task in scheduled)
+
+
+def _is_due(task: object, until: float) -> bool:
+    """Its ETA is no later than this; so is one that cannot be read."""
+    eta = task.get("eta") if isinstance(task, dict) else None
+    try:
+        # up to Python 3.10 fromisoformat does not take a Z
+        moment = datetime.fromisoformat(re.sub("Z$", "+00:00", eta)) if isinstance(eta, str) else None
+        return moment is None or _epoch(moment) <= until
+    except (ValueError, OverflowError):
+        return True
+
+
+def _epoch(moment: datetime) -> float:
+    """Without a zone it is UTC (enable_utc)."""
+    return (moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)).timestamp()
 
 
 def _pid_in(value: object, node: str) -> int:

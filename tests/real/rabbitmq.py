@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,6 +36,8 @@ class RealRabbitMQ:
         """Start it, empty, and wait until it takes connections."""
         (self.directory / "plugins").write_text("[].")
         self._run("epmd", [self._epmd_program, "-port", str(self._epmd_port), "-address", "127.0.0.1"])
+        # Else the node would start one itself, which nobody ends.
+        wait_for(self._epmd_listens, 20, self.output)
         self._run("rabbitmq", [str(SERVER)])
         wait_for(self._answers, 60, lambda: f"RabbitMQ does not answer:\n{self.output()}", every=0.3)
         return self
@@ -71,6 +74,13 @@ class RealRabbitMQ:
             "ERL_EPMD_PORT": str(self._epmd_port),
             "ERL_EPMD_ADDRESS": "127.0.0.1",
         }
+
+    def _epmd_listens(self) -> bool:
+        try:
+            socket.create_connection(("127.0.0.1", self._epmd_port), 1).close()
+        except OSError:
+            return False
+        return True
 
     def _answers(self) -> bool:
         if any(process.poll() is not None for process in self._processes):

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.real
 STEADY = {"job_seconds": 0.5, "feed_every_seconds": 0.25, "bloat_seconds": 0.5}
 """More than one worker of two processes has to do, and less than two."""
 SPARSE = {"job_seconds": 0.4, "feed_every_seconds": 0.5}
-"""A solo worker answers between two tasks: it is idle half of the time."""
+"""A solo worker answers between two tasks only, so that none is in hand at its quiet."""
 
 
 def celery(python: str, name: str, words: str = "-c 2") -> str:
@@ -65,7 +65,14 @@ def test_each_job_runs_once_while_workers_are_replaced(
 ) -> None:
     python = interpreter(variable)
     with fleet_of(redis_server, python, two(python, words), **feed) as fleet:
-        replace_each_twice(fleet)
+        if feed is SPARSE:
+            with fleet.feeding():
+                fleet.listen()
+                fleet.wait_until_each_replaced(2)
+            fleet.wait_until_all_finished()
+            fleet.assert_each_job_once()
+        else:
+            replace_each_twice(fleet)
         # The listener goes on asking: between two questions nothing of them is left.
         fleet.wait_for(lambda: not [key for key in fleet.client.scan_iter() if "reply" in key])
         with capsys.disabled():
@@ -92,17 +99,24 @@ def test_on_rabbitmq_each_job_runs_once_while_workers_are_replaced(
 def test_tasks_with_an_eta_are_given_back_by_the_stop_and_run_once(
     redis_server: RealRedis, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A worker holds some 16 of them at any time, and is stopped with them: none is waited for."""
+    """A worker is stopped with some, in a moment in which none comes due."""
     python = interpreter(WORKERS_PYTHON)
-    options: dict[str, Any] = {**STEADY, "job_seconds": 0.1, "environment": {"APP_COUNTDOWN": "8"}}
-    with fleet_of(redis_server, python, two(python), **options) as fleet:
+    options: dict[str, Any] = {
+        "job_seconds": 0.1,
+        "feed_every_seconds": 2,
+        "bloat_seconds": 5,
+        "environment": {"APP_COUNTDOWN": "20"},
+    }
+    with fleet_of(redis_server, python, two(python, "-c 2 -l INFO"), **options) as fleet:
         with fleet.feeding():
             fleet.listen()
             fleet.wait_until_each_replaced(1)
         fleet.wait_until_all_finished()
         fleet.assert_each_job_once()
+        logs = "".join(fleet.supervisord.log(f"{name}.log") for name in fleet.names)
+        assert "Restoring" in logs, fleet.story()
         with capsys.disabled():
-            print("\n" + fleet.row("Celery -c 2, Redis, countdown=8", version(python)))
+            print("\n" + fleet.row("Celery -c 2, Redis, countdown=20", version(python)))
 
 
 # --- what is refused

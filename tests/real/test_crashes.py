@@ -140,6 +140,7 @@ def test_stopped_worker_of_a_damaged_journal_holds_its_pool(start_pool: StartPoo
     """Nobody can tell any more who stopped it: it is left, the operator is told, its peer is kept."""
     pool = start_pool("plain")
     worker = hold_in(pool, State.STOPPING)
+    os.kill(pool.listener_pid(), signal.SIGSTOP)  # it must not write the journal once more
     cut(pool.journal)
     pool.kill_listener()
     pool.wait_for_event("journal.damaged", text="look for stopped ones")

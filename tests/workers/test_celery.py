@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime, timedelta, timezone
 from typing import Any, ClassVar
 
 import pytest
@@ -10,7 +11,13 @@ import pytest
 from supervisor_memkill.errors import MemkillError, NotSent, Unknown
 from supervisor_memkill.testing.contract_suite import GARBAGE, OUTAGES, ContractSuite, check
 from supervisor_memkill.testing.fakes import FakeProcesses, FakeRedis, process, read_one, tools
-from supervisor_memkill.workers.celery import ANSWER_SECONDS, LONGEST_PAUSE_SECONDS, Celery
+from supervisor_memkill.workers.celery import (
+    ANSWER_SECONDS,
+    DUE_PATIENCE_SECONDS,
+    DUE_SECONDS,
+    LONGEST_PAUSE_SECONDS,
+    Celery,
+)
 from supervisor_memkill.workers.celery_control import Answers, Command
 from supervisor_memkill.workers.celery_nodes import QUESTIONS
 from supervisor_memkill.workers.contract import Kind, Note, Reading, Target
@@ -20,6 +27,8 @@ PID, CHILD = 100, 101
 ONE = f"one@{HOST}"
 TITLE = "/srv/venv/bin/python /srv/venv/bin/celery -A app worker -n one@%h"
 SCRIPT = "/srv/venv/bin/python /srv/app/work.py"
+EPOCH = 1_700_000_000.0
+"""When the machine was started."""
 SHELL = "sh -c celery -A app worker -n one@%h; true"
 
 
@@ -41,6 +50,7 @@ class Node:
         self.queues: Any = [queue(one) for one in queues or ("celery",)]
         self.reserved: Any = []
         self.active: Any = []
+        self.scheduled: Any = []
         self.deaf = False
         self.is_late = False
         """What it is told, it does after the next question."""
@@ -96,7 +106,8 @@ class Machine:
         self.control = FakeControl(self.node)
         self.processes = FakeProcesses({PID: title, CHILD: TITLE}, {CHILD: PID})
         self.now = 1000.0
-        self.kind = Celery({"broker": None}, tools(clock=lambda: self.now), self.control, HOST)
+        clock = tools(clock=lambda: self.now)
+        self.kind = Celery({"broker": None}, clock, self.control, HOST, wall=lambda: EPOCH + self.now)
 
     def read(self, note: Note | None = None) -> Reading:
         reading = read_one(self.kind, Target(process(PID), note), self.processes.table)
@@ -354,6 +365,58 @@ def test_idle_is_believed_only_when_quiet_and_without_a_task_in_hand() -> None:
     machine.node.reserved = [{"name": "app.mail"}]
     assert not machine.read(note).idle
     machine.node.reserved, machine.node.active = [], [{"name": "app.mail"}]
+    assert not machine.read(note).idle
+
+
+def eta(seconds: float, offset_hours: int = 0) -> dict[str, Any]:
+    """A task that comes due at this second of the machine's life."""
+    zone = timezone(timedelta(hours=offset_hours))
+    return {"eta": datetime.fromtimestamp(EPOCH + seconds, zone).isoformat(), "request": {"name": "app.mail"}}
+
+
+@pytest.mark.parametrize("zone", [0, 5, -8])
+def test_tasks_that_come_due_later_are_not_waited_for(zone: int) -> None:
+    """The stop gives them back."""
+    machine = Machine()
+    note = machine.drained()
+    machine.node.scheduled = [eta(machine.now + DUE_SECONDS + 1, zone), eta(machine.now + 9999, zone)]
+    assert machine.read(note).idle
+    machine.node.scheduled.append(eta(machine.now + DUE_SECONDS - 1, zone))
+    assert not machine.read(note).idle
+
+
+@pytest.mark.parametrize(
+    "scheduled",
+    [None, {}, "x", [7], [{}], [{"eta": None}], [{"eta": "soon"}], [{"eta": "9999-99-99"}], [eta(0)]],
+)
+def test_the_stop_waits_while_a_task_may_come_due_but_not_for_ever(scheduled: object) -> None:
+    """It may be both run and given back: so a better moment is waited for."""
+    machine = Machine()
+    note = machine.drained()
+    machine.node.scheduled = scheduled
+    began = machine.now
+    reading = machine.read(note)
+    while not reading.idle:
+        assert reading.quiet and "comes due" in reading.why
+        machine.now += 1.0
+        reading = machine.read(reading.note)
+    assert began + DUE_PATIENCE_SECONDS <= machine.now <= began + DUE_PATIENCE_SECONDS + 1
+
+
+def test_a_task_that_came_due_between_two_questions_is_in_hand() -> None:
+    machine = Machine()
+    note = machine.drained()
+
+    class Due(FakeControl):
+        def ask(
+            self, names: Sequence[str], nodes: Collection[str] | None, seconds: float, *, whole: bool = False
+        ) -> Answers:
+            answers = super().ask(names, nodes, seconds, whole=whole)
+            if "scheduled" in names:
+                return {**answers, "reserved": [(ONE, [{"name": "app.mail"}])]}
+            return answers
+
+    machine.kind = Celery({}, tools(), Due(machine.node), HOST)
     assert not machine.read(note).idle
 
 
