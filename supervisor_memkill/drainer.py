@@ -29,6 +29,9 @@ ORPHAN_TRAITS = Traits(quiets=True, confirms_quiet=True)
 ORPHAN_READING = Reading(recognised=True, in_service=True, quiet=None, busy=None)
 """For a drain whose pool left the configuration: it goes on by its deadline, without its kind."""
 
+LATE_SECONDS = STOP_TIME_MARGIN_SECONDS - 2.0
+"""From the last look at a process to the act. The rest of the margin is for supervisord's own lateness."""
+
 SLOW_SETTLING_SECONDS = 60.0
 """A fresh worker that is not in service so long after `settle` is worth a word."""
 
@@ -119,17 +122,20 @@ class Drainer:
 
     def step(self, drain: Drain) -> None:
         """One step of one drain."""
-        plan = self._plan(drain)
+        plan, looked_at = self._plan(drain), self._clock()
         seen = self._observe(drain)
         drain = self._with_late_answer(drain, seen)
-        if seen.reading is not None:
-            drain = dataclasses.replace(drain, note=seen.reading.note)
-        decided_at = self._clock()
-        step = decide(drain, seen, plan, decided_at)
+        drain = _with_note(drain, seen)
+        step = decide(drain, seen, plan, self._clock())
         if step.wants_answer:
-            seen = dataclasses.replace(seen, asked=True, answer=self._ask(drain))
-            decided_at = self._clock()
-            step = decide(drain, seen, plan, decided_at)
+            answer = self._ask(drain)
+            if answer is not None:
+                # Asking takes its time, and what follows must rest on what is.
+                looked_at = self._clock()
+                seen = self._observe(drain)
+                drain = _with_note(drain, seen)
+            seen = dataclasses.replace(seen, asked=True, answer=answer)
+            step = decide(drain, seen, plan, self._clock())
         if step.drain.state in OVER:
             self._finish(drain, step.drain, step.cause)
             return
@@ -141,7 +147,7 @@ class Drainer:
         self._say_step(drain, step, seen)
         self._at(f"{step.drain.state.value}.saved")
         if step.action is not None:
-            self._act(step.drain, step.action, decided_at)
+            self._act(step.drain, step.action, looked_at)
         kept = self._ledger.drains.get(drain.worker)
         if step.drain.state is not drain.state and kept is not None and kept.touched:
             # An act that was never sent leaves nothing to tell.
@@ -238,9 +244,9 @@ class Drainer:
 
     # --- act ------------------------------------------------------------------------------------
 
-    def _act(self, drain: Drain, action: Action, decided_at: float) -> None:
+    def _act(self, drain: Drain, action: Action, looked_at: float) -> None:
         outcome, note = self._hands.do(
-            drain, action, self._kind(drain), lambda: self._is_late(drain, decided_at)
+            drain, action, self._kind(drain), lambda: self._is_late(drain, looked_at)
         )
         self._at(f"{drain.state.value}.acted")
         if note is not None:
@@ -257,14 +263,14 @@ class Drainer:
         pool = self._pools.get(drain.pool)
         return pool.kind if pool else None
 
-    def _is_late(self, drain: Drain, decided_at: float) -> bool:
-        """It was decided, or its slot asked for, too long ago.
+    def _is_late(self, drain: Drain, looked_at: float) -> bool:
+        """What it rests on was seen, or its slot asked for, too long ago.
 
         A stop must come when the journal says that it did, or it would be taken for an operator's; a
         slot may be somebody else's by now.
         """
         now = self._clock()
-        if now - decided_at >= STOP_TIME_MARGIN_SECONDS:
+        if now - looked_at >= LATE_SECONDS:
             return True
         if drain.is_quiet:
             return False
@@ -402,6 +408,10 @@ def _memory(pool: Pool, process: ProcessInfo, table: ProcessTable) -> int | None
     with contextlib.suppress(Unknown):
         return pool.memory(process, table)
     return None
+
+
+def _with_note(drain: Drain, seen: Seen) -> Drain:
+    return drain if seen.reading is None else dataclasses.replace(drain, note=seen.reading.note)
 
 
 def _may_live(process: ProcessId, table: ProcessTable) -> bool:

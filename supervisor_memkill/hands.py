@@ -63,7 +63,7 @@ class Hands:
         process = self._recorded_process(drain)
         target, table = Target(process, drain.note), self._tables()
         if action in (Action.QUIET, Action.STOP) and is_late():
-            raise NotSent("it was decided too long ago")
+            raise NotSent("what it rests on was seen too long ago")
         if action is Action.THAW:
             self._supervisord.signal(worker, "CONT")
         elif action is Action.STOP:

@@ -18,7 +18,9 @@ def _lua() -> Any:
         module = importlib.import_module("lupa.luajit21")
     except ImportError:
         module = importlib.import_module("lupa.lua51")
-    return module.LuaRuntime(unpack_returned_tuples=True, encoding="utf-8")
+    lua = module.LuaRuntime(unpack_returned_tuples=True, encoding="utf-8")
+    lua.execute("if jit then jit.off() end")  # compiling such short scripts costs more than it gives
+    return lua
 
 
 @functools.cache

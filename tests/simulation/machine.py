@@ -193,10 +193,10 @@ class Machine:
         self.actor.doom = killed
         return killed
 
-    def _pause(self) -> None:
+    def _pause(self, seconds: float) -> None:
         self.world.trace.say(self.name, "the listener is paused")
         self.is_paused = True
-        self.breathe(self.world.weather.pause_seconds())
+        self.breathe(seconds)
         self.is_paused = False
         self.world.trace.say(self.name, "the listener goes on")
 
@@ -238,8 +238,8 @@ class Machine:
             self.breathe(timeout)
             raise NoReply
         self.breathe(weather.latency(fate))
-        if self._pausable and weather.pauses(self):
-            self._pause()
+        if self._pausable and (pause := weather.pause_seconds(self)):
+            self._pause(pause)
         self.point(f"{what} after")
         value, error = replies[0]
         if error is not None:

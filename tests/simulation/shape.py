@@ -84,9 +84,7 @@ KINDS = ("sidekiq", "sidekiq", "sidekiq", "celery", "custom", "custom-resumes", 
 
 
 def _pool(rng: random.Random, name: str, machines: int) -> PoolShape:
-    kind = rng.choice(
-        ("sidekiq", "sidekiq", "sidekiq", "celery", "custom", "custom-resumes", "stops", "stops")
-    )
+    kind = rng.choice(KINDS)
     config = pool_config(
         name=name,
         programs=(name,),

@@ -139,13 +139,15 @@ redis = {
 local null = setmetatable({}, {__tostring = function() return 'null' end})
 local escapes = {
   ['"'] = '\\"', ['\\'] = '\\\\', ['/'] = '\\/', ['\b'] = '\\b', ['\f'] = '\\f', ['\n'] = '\\n',
-  ['\r'] = '\\r', ['\t'] = '\\t',
+  ['\r'] = '\\r', ['\t'] = '\\t', ['\127'] = '\\u007f',
 }
+for code = 0, 31 do
+  local letter = string.char(code)
+  escapes[letter] = escapes[letter] or string.format('\\u%04x', code)
+end
 
 local function quote(text)
-  return '"' .. string.gsub(text, '[%c"\\/\127]', function(letter)
-    return escapes[letter] or string.format('\\u%04x', string.byte(letter))
-  end) .. '"'
+  return '"' .. string.gsub(text, '[%c"\\/\127]', escapes) .. '"'
 end
 
 local function encode(value)
@@ -177,15 +179,18 @@ local function utf8_of(code)
     0x80 + math.floor(code / 0x40) % 0x40, 0x80 + code % 0x40)
 end
 
-local unescapes = {b = '\b', f = '\f', n = '\n', r = '\r', t = '\t'}
+local unescapes = {b = '\b', f = '\f', n = '\n', r = '\r', t = '\t', ['"'] = '"', ['\\'] = '\\', ['/'] = '/'}
 
 local function unquote(text)
+  if not string.find(text, '\\u', 1, true) then
+    return (string.gsub(text, '\\(.)', unescapes))
+  end
   text = string.gsub(text, '\\u([dD][89abAB]%x%x)\\u([dD][c-fC-F]%x%x)', function(high, low)
     return utf8_of(0x10000 + (tonumber(high, 16) - 0xD800) * 0x400 + tonumber(low, 16) - 0xDC00)
   end)
   return (string.gsub(text, '\\(u?)(.)(%x?%x?%x?)', function(is_code, letter, rest)
     if is_code == 'u' then return utf8_of(tonumber(letter .. rest, 16)) end
-    return (unescapes[letter] or letter) .. rest
+    return unescapes[letter] .. rest
   end))
 end
 

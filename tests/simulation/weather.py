@@ -162,15 +162,16 @@ class Weather:
         self._world.trace.count("deaths")
         return True
 
-    def pauses(self, machine: Machine) -> bool:
-        if self._pause_next.pop(machine.name, 0.0):
-            return True
+    def pause_seconds(self, machine: Machine) -> float:
+        """For how long its listener is paused now; 0 as a rule."""
+        if machine.name in self._pause_next:
+            return self._pause_next.pop(machine.name) or self._draw_pause()
         if not self._pauses or self._rng.random() >= self._pauses:
-            return False
+            return 0.0
         self._world.trace.count("pauses")
-        return True
+        return self._draw_pause()
 
-    def pause_seconds(self) -> float:
+    def _draw_pause(self) -> float:
         return self._rng.choice((0.3, 1.0, 2.5)) * self._world.shape.slot_ttl
 
     def restart_seconds(self, machine: Machine) -> float:
@@ -199,8 +200,9 @@ class Weather:
     def kill(self, machine: Machine) -> None:
         self._world.engine.doom(machine.actor, machine.die())
 
-    def pause(self, machine: Machine) -> None:
-        self._pause_next[machine.name] = 1.0
+    def pause(self, machine: Machine, seconds: float = 0.0) -> None:
+        """Its listener is paused at its next answer; 0: for some time."""
+        self._pause_next[machine.name] = seconds
 
     def records_go(self, machine: Machine, seconds: float) -> None:
         """Nothing is to be read of its workers' own state."""
