@@ -115,11 +115,16 @@ def _quieting(drain: Drain, seen: Seen, plan: Plan, now: float) -> Step:
         )
     if reading is not None and reading.quiet is True:
         return Step(move(drain, State.DRAINING, now, is_quiet=True), cause="confirmed")
+    is_lost = _is_quiet_lost(drain, reading, plan, now)
+    if is_lost and seen.answer is not None and not seen.answer.allows:
+        return _end(
+            drain, now, "its quiet got lost, and it may not go any more"
+        )  # Another may need the slot.
     if _is_over_hard_limit(seen, plan):
         return _stop_if_peers_suffice(drain, seen, now, "over hard_max_rss")
     if _is_timed_out(drain, reading, plan, now) and plan.on_timeout != "wait":
         return _on_timeout(drain, seen, plan, now)
-    if _may_repeat_quiet(drain, reading, plan, now):
+    if is_lost:
         return _quiet_again(drain, seen, now)
     return Step(drain)
 
@@ -168,8 +173,8 @@ def _quiet(drain: Drain, now: float) -> Step:
     return Step(drain, Action.QUIET)
 
 
-def _may_repeat_quiet(drain: Drain, reading: Reading | None, plan: Plan, now: float) -> bool:
-    """Unconfirmed for long enough, by a reading that shows it still takes jobs."""
+def _is_quiet_lost(drain: Drain, reading: Reading | None, plan: Plan, now: float) -> bool:
+    """Unconfirmed for long enough, by a reading that shows it still takes jobs: it may be sent again."""
     pause = plan.traits.repeat_quiet_after_seconds
     if pause is None or reading is None or reading.quiet is not False or not reading.recognised:
         return False
@@ -179,9 +184,7 @@ def _may_repeat_quiet(drain: Drain, reading: Reading | None, plan: Plan, now: fl
 def _quiet_again(drain: Drain, seen: Seen, now: float) -> Step:
     if not seen.asked:
         return Step(drain, wants_answer=True)
-    if seen.answer is None or not seen.answer.allows:
-        return Step(drain)
-    return _quiet(drain, now)
+    return _quiet(drain, now) if seen.answer is not None else Step(drain)
 
 
 def _is_over_hard_limit(seen: Seen, plan: Plan) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from supervisor_memkill.clock import Clock
 from supervisor_memkill.config import Config
@@ -171,7 +171,7 @@ class Drainer:
     def _observe(self, drain: Drain) -> Seen:
         process = self._supervisord.process(drain.worker)
         table = self._tables()
-        survivors = tuple(one.pid for one in drain.tree if _may_live(one, table))
+        survivors = self._survivors(drain, process, table)
         if process is None or process.state is not ProcessState.RUNNING:
             return Seen(process, survivors=survivors)
         pool = self._pools.get(drain.pool)
@@ -183,6 +183,15 @@ class Drainer:
         if drain.state is State.ASKING or pool.config.hard_max_rss is not None:
             memory = _memory(pool, process, table)
         return Seen(process, memory, reading, survivors)
+
+    def _survivors(self, drain: Drain, process: ProcessInfo | None, table: ProcessTable) -> tuple[int, ...]:
+        """Pids of the old tree that live on. One that the fresh process has by now is not of them."""
+        alive = [one for one in drain.tree if _may_live(one, table)]
+        fresh: Sequence[ProcessId] = ()
+        if alive and drain.state is State.SETTLING and process is not None:
+            with contextlib.suppress(Unknown):
+                fresh = table.tree(process.pid)
+        return tuple(one.pid for one in alive if one not in fresh)
 
     def _with_late_answer(self, drain: Drain, seen: Seen) -> Drain:
         """A supervisord that hung carries out first what it was told first: the stop that we see is ours."""

@@ -78,8 +78,14 @@ class Hands:
         return Outcome.DONE, None
 
     def _recorded_process(self, drain: Drain) -> ProcessInfo:
-        """The process, seen this moment to be the recorded one and running. Raises NotSent."""
-        process = self._supervisord.process(drain.worker)
+        """The process, seen this moment to be the recorded one and running. Raises NotSent, ShuttingDown."""
+        try:
+            process = self._supervisord.process(drain.worker)
+        except ShuttingDown:
+            raise
+        except MemkillError as error:
+            # An act that was not even begun must not count as one whose answer got lost.
+            raise NotSent(str(error)) from error
         if process is None or not drain.is_process(process) or process.state is not ProcessState.RUNNING:
             raise NotSent("the process changed")
         return process

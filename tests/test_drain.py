@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from supervisor_memkill.coordination.contract import Cause
+from supervisor_memkill.coordination.contract import Answer, Cause
 from supervisor_memkill.decision import Seen, Step, decide
 from supervisor_memkill.drain import (
     OVER,
@@ -244,10 +244,21 @@ def test_quiet_is_sent_again_only_to_a_worker_that_is_known_to_take_jobs(
 
 def test_quiet_is_sent_again_only_while_peers_suffice() -> None:
     assert step(quieting(), seen(reading=reading()), now=200.0).wants_answer
-    alone = seen(reading=reading(), asked=True, answer=answer(others=0))
-    assert outcome(step(quieting(), alone, now=200.0)) == (S.QUIETING, None)
-    slot_lost = seen(reading=reading(), asked=True, answer=answer(Cause.SLOTS_TAKEN))
-    assert outcome(step(quieting(), slot_lost, now=200.0)) == (S.QUIETING, None)
+    together = seen(reading=reading(), asked=True, answer=answer())
+    assert outcome(step(quieting(), together, now=200.0)) == (S.QUIETING, A.QUIET)
+    assert outcome(step(quieting(quiet_sent_at=None), together, now=200.0)) == (S.QUIETING, A.QUIET)
+
+
+@pytest.mark.parametrize("given", [answer(others=0), answer(Cause.SLOTS_TAKEN)])
+@pytest.mark.parametrize("now", [200.0, 9999.0])
+def test_worker_whose_quiet_got_lost_holds_no_slot_when_it_may_not_go(given: Answer, now: float) -> None:
+    """It is in service, and another that could go may need the slot."""
+    refused = seen(reading=reading(), asked=True, answer=given)
+    assert outcome(step(quieting(), refused, now=now)) == (S.LET_GO, None)
+    unknown = seen(reading=reading(quiet=None), asked=True, answer=given)
+    assert outcome(step(quieting(), unknown, now=now)) == (S.QUIETING, None)
+    too_early = seen(reading=reading(), asked=True, answer=given)
+    assert outcome(step(quieting(quiet_sent_at=now - 1), too_early, now=now)) == (S.QUIETING, None)
 
 
 def test_nothing_is_repeated_while_coordination_does_not_answer() -> None:
@@ -373,10 +384,6 @@ def test_what_came_of_a_start_or_a_thaw_says_nothing_of_the_stop(action: Action,
 def test_timeout_of_a_quiet_never_confirmed_stops_only_while_peers_suffice() -> None:
     taken = step(quieting(), seen(reading=reading()), now=9999.0)
     assert taken.wants_answer
-    alone = seen(reading=reading(), asked=True, answer=answer(others=0))
-    assert outcome(step(quieting(), alone, now=9999.0)) == (S.QUIETING, None)
-    slot_lost = seen(reading=reading(), asked=True, answer=answer(Cause.SLOTS_TAKEN))
-    assert outcome(step(quieting(), slot_lost, now=9999.0)) == (S.QUIETING, None)
     together = seen(reading=reading(), asked=True, answer=answer())
     assert outcome(step(quieting(), together, now=9999.0)) == (S.STOPPING, A.STOP)
 

@@ -59,6 +59,7 @@ class Worker:
     changes_at: float = 0.0
     stopped_by_operator: bool = False
     orphans: tuple[int, ...] = ()
+    """Children of the present process, which may outlive it."""
 
 
 class World:
@@ -109,7 +110,7 @@ class World:
     def spawn(self, worker: Worker) -> None:
         worker.state, worker.pid, worker.start = P.STARTING, self._fresh_pid(), self.epoch
         worker.memory, worker.quiet, worker.changes_at = FRESH, False, self.now + 1
-        worker.stopped_by_operator = False
+        worker.stopped_by_operator, worker.orphans = False, ()
 
     def finish_jobs(self) -> None:
         for worker in self.workers.values():

@@ -22,14 +22,15 @@ from tests.mutation.explained import EXPLAINED
 from tests.mutation.mutants import Mutant, mutants
 
 ROOT = Path(__file__).parents[2]
+SCENARIOS = ("tests/simulation/test_scenarios.py", "tests/simulation/test_finds.py")
 CORE = (
     ("tests/test_drain.py", "tests/test_policy.py", "tests/coordination/test_rules.py"),
+    SCENARIOS,
     ("tests/test_listener.py", "tests/test_dry_run.py"),
-    ("tests/simulation/test_scenarios.py",),
     ("tests/simulation/test_simulation.py",),
 )
 LUA = (
-    ("tests/simulation/test_scenarios.py",),
+    SCENARIOS,
     ("tests/coordination/test_redis.py",),
     ("tests/coordination/test_redis_differential.py", "tests/coordination/test_redis_failures.py"),
     ("tests/simulation/test_simulation.py",),

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from supervisor_memkill.processes import ProcessInfo, ProcessState, ProgramInfo
-from supervisor_memkill.supervisord import NoSuchProcess
+from supervisor_memkill.supervisord import NoAnswer, NoSuchProcess, SupervisordError
 
 if TYPE_CHECKING:
     from tests.simulation.machine import Machine
@@ -36,7 +36,10 @@ class Gateway:
     def process(self, name: str) -> ProcessInfo | None:
         def tell() -> ProcessInfo:
             self._machine.served[name] = self._machine.engine.now
-            return self._calls.get(name)
+            found = self._calls.get(name)
+            if found.state is ProcessState.RUNNING:
+                self._machine.unanswered.pop(name, None)
+            return found
 
         try:
             found: ProcessInfo = self._machine.ask_supervisord(tell)
@@ -49,7 +52,15 @@ class Gateway:
         return found
 
     def stop(self, name: str) -> None:
-        self._act("stop", name, lambda: self._calls.stop(name, "us"))
+        self._machine.unanswered[name] = self._machine.engine.now
+        try:
+            self._act("stop", name, lambda: self._calls.stop(name, "us"))
+        except NoAnswer:
+            raise
+        except SupervisordError:
+            self._machine.unanswered.pop(name, None)
+            raise
+        self._machine.unanswered.pop(name, None)
 
     def start(self, name: str) -> None:
         self._act("start", name, lambda: self._calls.start(name))

@@ -72,6 +72,8 @@ class Machine:
         """When supervisord last told of all its workers."""
         self.served: dict[str, float] = {}
         """When supervisord last told of each worker."""
+        self.unanswered: dict[str, float] = {}
+        """When the listener sent each stop that nobody answered; until it sees that worker running."""
         self.measured: dict[int, tuple[float, int]] = {}
         """When each pid's memory was last told, and how much."""
         self.readable: dict[str, bool] = {}
@@ -297,6 +299,7 @@ class Machine:
         self.lives += 1
         self._pausable, self.is_paused = True, False
         self.answers.clear()
+        self.unanswered.clear()
         self.world.trace.say(self.name, f"the listener starts, life {self.lives}")
         journal = self._journal()
         try:

@@ -209,6 +209,8 @@ class Promises:
         """What an operator stopped is not started."""
         if worker.stopped_by != "operator" or worker.stopped_at >= self._looked_at(machine, worker):
             return
+        if worker.stopped_at >= machine.unanswered.get(worker.name, float("inf")):
+            return  # Ours was on its way then, for all that anybody can know.
         if drain is not None and drain.stop_answer is StopAnswer.NONE and drain.stop_attempts:
             earliest = drain.stop_asked_epoch - STOP_MARGIN_SECONDS
             latest = drain.stop_asked_epoch + worker.stop_wait + STOP_MARGIN_SECONDS

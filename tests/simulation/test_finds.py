@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from supervisor_memkill.drain import State
 from supervisor_memkill.processes import ProcessState
 from tests.simulation.test_scenarios import CELERY, CUSTOM, SIDEKIQ, TTL, scene
@@ -74,6 +76,51 @@ def test_journal_holds_no_drain_that_is_over_once_the_disk_has_room() -> None:
         s.passes(TTL)
         s.east.disk_is_full = False
         s.until(lambda: s.state(s.east) is None)
+
+
+def test_fresh_process_with_the_old_pid_is_no_survivor() -> None:
+    """The worker was restarted between the look at it and the look at its tree, and got its pid again."""
+    with scene(dataclasses.replace(SIDEKIQ, boots=6.0)) as s:
+        s.settles()
+        s.bloat(s.east)
+        s.until(lambda: s.state(s.east) is State.DRAINING)
+        pid = s.process(s.east).pid
+        s.world.weather.when_at(s.east, "supervisord before", lambda: s.world.weather.pause(s.east, 10.0))
+        s.until(lambda: s.east.is_paused)
+        s.passes(6.0)  # Its record has said by now that it is idle.
+        s.world.operator(s.east, s.worker(s.east), "stop")
+        s.until(lambda: s.worker(s.east).state is ProcessState.STOPPED)
+        s.world.operator(s.east, s.worker(s.east), "start")
+        s.process(s.east).pid = pid
+        s.until(lambda: s.is_back(s.east))
+
+
+def test_worker_whose_quiet_got_lost_holds_no_slot_while_its_peers_do_not_suffice() -> None:
+    """It takes jobs, and may not go: another one, for which they suffice, must not wait for it."""
+    with scene(SIDEKIQ, machines=3, workers=1, min_available=2) as s:
+        north, south = s.others
+        s.settles()
+        s.world.weather.when_at(s.east, "quiet before", lambda: s.east.loses_next("lost"))
+        s.bloat(s.east)
+        s.until(lambda: s.state(s.east) is State.QUIETING)
+        s.world.operator(north, s.worker(north), "stop")
+        s.until(lambda: s.state(s.east) is None)
+        assert not s.world.redis.slots() and s.acts(s.east, "stop") == []
+        s.world.operator(north, s.worker(north), "start")
+        s.until(lambda: s.is_back(s.east))
+
+
+def test_stop_that_was_not_sent_for_want_of_a_look_is_not_one_whose_answer_got_lost() -> None:
+    """S5: the operator stops the worker after a look got no answer, which was to come before our stop."""
+    with scene(SIDEKIQ) as s:
+        s.settles()
+        s.bloat(s.east)
+        s.world.weather.when_at(s.east, "stopping.saved", lambda: s.east.loses_next("lost"))
+        s.until(lambda: s.state(s.east) is State.STOPPING)
+        s.world.operator(s.east, s.worker(s.east), "stop")
+        s.until(lambda: s.state(s.east) is None)
+        assert s.acts(s.east, "stop") == s.acts(s.east, "start") == []
+        assert s.worker(s.east).state is ProcessState.STOPPED
 
 
 # --- what is not promised: README.rst says so ---------------------------------------------------------
