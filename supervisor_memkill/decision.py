@@ -117,9 +117,8 @@ def _quieting(drain: Drain, seen: Seen, plan: Plan, now: float) -> Step:
         return Step(move(drain, State.DRAINING, now, is_quiet=True), cause="confirmed")
     is_lost = _is_quiet_lost(drain, reading, plan, now)
     if is_lost and seen.answer is not None and not seen.answer.allows:
-        return _end(
-            drain, now, "its quiet got lost, and it may not go any more"
-        )  # Another may need the slot.
+        # In service as it is, it would only keep the slot from another.
+        return _end(drain, now, "its quiet got lost, and it may not go any more")
     if _is_over_hard_limit(seen, plan):
         return _stop_if_peers_suffice(drain, seen, now, "over hard_max_rss")
     if _is_timed_out(drain, reading, plan, now) and plan.on_timeout != "wait":

@@ -98,7 +98,7 @@ def test_fresh_process_with_the_old_pid_is_no_survivor() -> None:
 def test_worker_whose_quiet_got_lost_holds_no_slot_while_its_peers_do_not_suffice() -> None:
     """It takes jobs, and may not go: another one, for which they suffice, must not wait for it."""
     with scene(SIDEKIQ, machines=3, workers=1, min_available=2) as s:
-        north, south = s.others
+        north, _ = s.others
         s.settles()
         s.world.weather.when_at(s.east, "quiet before", lambda: s.east.loses_next("lost"))
         s.bloat(s.east)
