@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import re
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -54,7 +56,10 @@ def blocks(path: Path) -> Iterator[str]:
         yield block.astext()
 
 
-@pytest.mark.parametrize("name", ["README.rst", "CONTRIBUTING.rst", "CHANGELOG.rst"])
+PAGES = ["README.rst", "CONTRIBUTING.rst", "CHANGELOG.rst", "docs/kinds.rst", "docs/promises.rst"]
+
+
+@pytest.mark.parametrize("name", PAGES)
 def test_page_is_valid_restructured_text(name: str) -> None:
     publish_doctree((ROOT / name).read_text(), settings_overrides={"report_level": 2, "halt_level": 2})
 
@@ -65,6 +70,29 @@ def test_readme_gives_exactly_the_two_commands_first() -> None:
     makefile = (ROOT / "Makefile").read_text()
     assert re.search(r"^demo:", makefile, re.MULTILINE)
     assert re.search(r"^test:", makefile, re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_make_knows_what_a_page_tells_to_make(name: str) -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    for target in re.findall(r"\bmake (\w+)``|^ +make (\w+)$", (ROOT / name).read_text(), re.MULTILINE):
+        assert re.search(rf"^{''.join(target)}:", makefile, re.MULTILINE), target
+
+
+def test_promises_are_those_of_the_simulation() -> None:
+    """Each is judged there under its name; S3, S5 and L3 too."""
+    page = publish_doctree((ROOT / "docs" / "promises.rst").read_text())
+    named = {row[0] for row in tables(page)["The promises by name"]}
+    judges = "".join(path.read_text() for path in (ROOT / "tests" / "simulation").glob("*.py"))
+    assert named == set(re.findall(r"[\"(]([SL]\d)\b", judges))
+
+
+def test_history_of_a_seed_is_played_as_the_page_says() -> None:
+    (command,) = [block for block in blocks(ROOT / "docs" / "promises.rst") if "--seed" in block]
+    program, *arguments = command.split()
+    assert program == ".venv-test/bin/python"
+    done = subprocess.run([sys.executable, *arguments], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "every promise was kept"
 
 
 def test_states_and_transitions_are_those_of_the_code(readme: nodes.document) -> None:

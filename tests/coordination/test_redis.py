@@ -524,11 +524,24 @@ def test_sorted_set_that_was_evicted_is_made_anew_by_the_next_heartbeats(
     assert (answer.refused, answer.others_in_service) == (Cause.MORE_URGENT, 3)
 
 
-def test_clock_that_is_set_right_by_a_little_is_no_loss(fleet: Fleet, pair: tuple[Host, Host]) -> None:
+def test_who_only_looks_throws_nothing_away_though_data_was_lost(
+    fleet: Fleet, pair: tuple[Host, Host]
+) -> None:
+    one, _ = pair
+    lose_the_hash(fleet.redis)
+    before = fleet.redis.zcard(key(part=":up"))
+    assert one.coordinator.consider(POOL, one.rules, ask("a")).refused is Cause.SETTLING
+    assert fleet.redis.zcard(key(part=":up")) == before > 0
+
+
+@pytest.mark.parametrize("seconds", [0.9, 1.0])
+def test_clock_that_is_set_right_by_a_little_is_no_loss(
+    fleet: Fleet, pair: tuple[Host, Host], seconds: float
+) -> None:
     one, two = pair
     fleet.passes(1, one, two)
     one.beat()
-    fleet.clock.now -= 0.9
+    fleet.clock.now -= seconds
     two.beat()
     one.beat()
     assert one.ask("a").granted

@@ -1,7 +1,8 @@
 """Makes the mutants: the rules of the shipped code, each removed or inverted in turn.
 
 In Python: a comparison, a condition, an ``and`` or ``or``, a ``not``, a returned True or False. In Lua: a
-condition, a comparison, a statement that stands on a line of its own.
+condition, a comparison, a statement that stands on a line of its own. What only chooses words for the log is
+left out.
 """
 
 from __future__ import annotations
@@ -12,8 +13,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-PYTHON = ("policy.py", "drain.py", "decision.py", "coordination/rules.py")
+PYTHON = (
+    "policy.py",
+    "drain.py",
+    "decision.py",
+    "coordination/rules.py",
+    "hands.py",
+    "drainer.py",
+    "ledger.py",
+)
 LUA = tuple(f"coordination/lua/{name}.lua" for name in ("common", "acquire", "publish", "release"))
+
+_WORDS = {"_say", "_say_step"}
+"""Functions that only choose words for the log."""
 
 _COMPARISONS: dict[type[ast.cmpop], type[ast.cmpop]] = {
     ast.Lt: ast.GtE,
@@ -71,6 +83,8 @@ def _of_python(path: str, source: str) -> Iterator[Mutant]:
         for old, new in _replacements(node):
             start, end = _offset(lines, old.lineno, old.col_offset), _end(lines, old)
             was, where = source[start:end], _function(tree, old.lineno)
+            if where in _WORDS:
+                continue
             text = f"{source[:start]}{new}{source[end:]}"
             yield Mutant(path, old.lineno, where, _one_line(was), _one_line(new), text)
 
