@@ -40,7 +40,7 @@ class Evidence:
     taken: Collection[str] = frozenset()
     """Jobs that the framework says it took off the queue and did not finish."""
     stops: Sequence[float] = ()
-    """When a worker of the pool was seen to stop."""
+    """When a worker of the pool had stopped, by its supervisord's log."""
 
 
 @dataclass(frozen=True)

@@ -44,8 +44,6 @@ class Observer:
         self.sample = Sample(0.0, {}, {})
         self.bloats = False
         """Whether workers that served for a while are told to grow."""
-        self.stopped_at: list[tuple[float, str]] = []
-        """When each worker was seen to stop."""
         self.slow_looks = 0
         self._in_since: dict[int, float] = {}
         self._ended = threading.Event()
@@ -93,8 +91,6 @@ class Observer:
             former = before.workers.get(name)
             if former is None or (former.phase, former.pid) != (seen.phase, seen.pid):
                 self.changes.append((sample.at, f"{name} is {seen.phase.value} (pid {seen.pid})"))
-                if seen.phase is Phase.STOPPING or (former and former.pid and not seen.pid):
-                    self.stopped_at.append((sample.at, name))
         for name in HOSTS:
             answers = any(worker.startswith(f"{name}/") for worker in sample.workers)
             if answers != any(worker.startswith(f"{name}/") for worker in before.workers):

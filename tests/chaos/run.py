@@ -30,6 +30,7 @@ GOES_ON_SECONDS = 60.0
 JOBS_SECONDS = 60.0
 STORIES = 5
 T = TypeVar("T")
+_STOPPED = re.compile(r"stopped: (\w+) ")
 _SIGKILL = re.compile(r"killing '(\w+)' \((\d+)\) with SIGKILL")
 
 
@@ -215,7 +216,7 @@ class Run:
                 runs_of(self._facts(pool)),
                 [*self._doings.kills, *self._cut_by_supervisord()],
                 frozenset(taken),
-                [at for at, worker in self._observer.stopped_at if worker.partition("/")[2].startswith(pool)],
+                [at for at, worker in self._stops() if worker.startswith(f"{pool}_")],
             )
         return JobsJudge(pool, IN_HAND[pool], evidence).verdict()
 
@@ -240,11 +241,22 @@ class Run:
 
     def _cut_by_supervisord(self) -> Iterator[Kill]:
         """SIGKILLs of supervisord's at a stop, a restart or an update of the hand's."""
+        for name, at, words in self._said_by_supervisords():
+            match = _SIGKILL.search(words)
+            if match and self._doings.touched(f"{name}/{match[1]}", at, at):
+                yield Kill(at, frozenset({int(match[2])}), frozenset({f"{name}/{match[1]}"}))
+
+    def _stops(self) -> Iterator[tuple[float, str]]:
+        """When a worker had stopped, whoever told it to; at the end of a supervisord nobody else can tell."""
+        for _, at, words in self._said_by_supervisords():
+            match = _STOPPED.search(words)
+            if match:
+                yield at, match[1]
+
+    def _said_by_supervisords(self) -> Iterator[tuple[str, float, str]]:
         for name, host in self._stage.hosts.items():
             for at, _, words in lines_of(host.supervisord.log(), name):
-                match = _SIGKILL.search(words)
-                if match and self._doings.touched(f"{name}/{match[1]}", at, at):
-                    yield Kill(at, frozenset({int(match[2])}), frozenset({f"{name}/{match[1]}"}))
+                yield name, at, words
 
     # --- the sum --------------------------------------------------------------------------------
 

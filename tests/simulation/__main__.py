@@ -77,6 +77,8 @@ def run_all(work: Sequence[tuple[str, int]], jobs: int) -> int:
     with multiprocessing.Pool(jobs, _stay_on_one_core) as pool:
         for number, result in enumerate(pool.imap_unordered(_run, work, chunksize=8), 1):
             summary.add(result)
+            if result.broken:
+                print(f"\r{_told(result)}", file=sys.stderr, flush=True)
             if time.monotonic() - said > PROGRESS_SECONDS or number == len(work):
                 said = time.monotonic()
                 line = f"{number} of {len(work)} seeds, {len(summary.broken)} broken, {said - began:.0f} s"
@@ -85,10 +87,14 @@ def run_all(work: Sequence[tuple[str, int]], jobs: int) -> int:
     for result in sorted(summary.broken, key=lambda one: len(list(one.trace.lines())))[:1]:
         print("\n".join(result.trace.lines()))
     for result in summary.broken:
-        print(f"BROKEN {result.broken}")
-        print(f"  python -m tests.simulation --seed {result.seed} --mode {result.mode}")
+        print(_told(result))
     print("\n".join(summary.lines(time.monotonic() - began)))
     return 1 if summary.broken else 0
+
+
+def _told(result: Result) -> str:
+    again = f"python -m tests.simulation --seed {result.seed} --mode {result.mode}"
+    return f"BROKEN {result.broken}\n  {again}"
 
 
 def _run(task: tuple[str, int]) -> Result:
