@@ -79,13 +79,15 @@ class Standings:
         standing = self.of(worker)
         if self.in_service(worker):
             standing.served_until = self.world.engine.now
-        if self.takes_jobs(worker):
-            standing.taken = standing.owed = False
+        process = worker.process
+        if process is not None and process.takes_jobs(self.world.engine.now):
+            standing.taken = standing.owed = False  # It is back, though supervisord may call it STARTING.
 
     def hides(self, worker: Worker) -> None:
         """It leaves service now, and supervisord will not know."""
+        if self.in_service(worker):
+            self.of(worker).hidden_at = self.world.engine.now
         self.changes(worker)
-        self.of(worker).hidden_at = self.world.engine.now
 
     def arrived(self, act: str, worker: Worker, *, took_jobs: bool) -> None:
         """An act of a listener's had its effect; `took_jobs`: it did before."""
