@@ -36,15 +36,14 @@ class Gateway:
     def process(self, name: str) -> ProcessInfo | None:
         def tell() -> ProcessInfo:
             self._machine.served[name] = self._machine.engine.now
-            found = self._calls.get(name)
-            if found.state is ProcessState.RUNNING:
-                self._machine.unanswered.pop(name, None)
-            return found
+            return self._calls.get(name)
 
         try:
             found: ProcessInfo = self._machine.ask_supervisord(tell)
         except NoSuchProcess:
             return None
+        if found.state is ProcessState.RUNNING:
+            self._machine.unanswered.pop(name, None)
         return found
 
     def programs(self) -> list[ProgramInfo]:
