@@ -171,14 +171,14 @@ def move(drain: Drain, state: State, now: float, **changes: Any) -> Drain:
     return dataclasses.replace(drain, state=state, since=now, **changes)
 
 
-def acknowledge(drain: Drain, action: Action, outcome: Outcome, now: float) -> Drain:
-    """The record with what came of the action."""
+def acknowledge(drain: Drain, action: Action, outcome: Outcome, now: float, *, before: Drain) -> Drain:
+    """The record with what came of the action; `before` is the one that said nothing of it yet."""
     if action is Action.QUIET:
         return _acknowledge_quiet(drain, outcome, now)
     if action is Action.RESUME and outcome is Outcome.DONE:
         return move(drain, State.LET_GO, now)
     if action is Action.STOP:
-        return _acknowledge_stop(drain, outcome)
+        return _acknowledge_stop(drain, outcome, before)
     return drain
 
 
@@ -192,11 +192,17 @@ def _acknowledge_quiet(drain: Drain, outcome: Outcome, now: float) -> Drain:
     return drain if attempts else move(drain, State.LET_GO, now)
 
 
-def _acknowledge_stop(drain: Drain, outcome: Outcome) -> Drain:
+def _acknowledge_stop(drain: Drain, outcome: Outcome, before: Drain) -> Drain:
     if outcome is Outcome.DONE:
         return dataclasses.replace(drain, stop_answer=StopAnswer.ACCEPTED)
     if outcome is Outcome.NOT_SENT:
-        return dataclasses.replace(drain, stop_attempts=drain.stop_attempts - 1)
+        return dataclasses.replace(
+            drain,
+            stop_attempts=before.stop_attempts,
+            stop_answer=before.stop_answer,
+            stop_asked_epoch=before.stop_asked_epoch,
+            stop_last_asked_epoch=before.stop_last_asked_epoch,
+        )
     if outcome is Outcome.REFUSED and drain.stop_attempts == 1:
         # Only the first attempt tells: a later one may be refused because an earlier one worked.
         return dataclasses.replace(drain, stop_answer=StopAnswer.REFUSED)

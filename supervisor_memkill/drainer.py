@@ -147,7 +147,7 @@ class Drainer:
         self._say_step(drain, step, seen)
         self._at(f"{step.drain.state.value}.saved")
         if step.action is not None:
-            self._act(step.drain, step.action, looked_at)
+            self._act(drain, step.drain, step.action, looked_at)
         kept = self._ledger.drains.get(drain.worker)
         if step.drain.state is not drain.state and kept is not None and kept.touched:
             # An act that was never sent leaves nothing to tell.
@@ -253,7 +253,7 @@ class Drainer:
 
     # --- act ------------------------------------------------------------------------------------
 
-    def _act(self, drain: Drain, action: Action, looked_at: float) -> None:
+    def _act(self, before: Drain, drain: Drain, action: Action, looked_at: float) -> None:
         outcome, note = self._hands.do(
             drain, action, self._kind(drain), lambda: self._is_late(drain, looked_at)
         )
@@ -262,7 +262,7 @@ class Drainer:
             drain = dataclasses.replace(drain, note=note)
         if action is Action.STOP and outcome is Outcome.UNCERTAIN:
             self._unanswered.add(drain.worker)
-        drain = acknowledge(drain, action, outcome, self._clock())
+        drain = acknowledge(drain, action, outcome, self._clock(), before=before)
         if drain.state in OVER:
             self._finish(self._ledger.drains[drain.worker], drain, f"{action.value} {outcome.value}")
         else:

@@ -61,6 +61,10 @@ def outcome(taken: Step) -> tuple[State, Action | None]:
     return taken.drain.state, taken.action
 
 
+def acknowledged(record: Drain, action: Action, came: Outcome, before: Drain | None = None) -> Drain:
+    return acknowledge(record, action, came, NOW, before=before or record)
+
+
 # --- all states ---------------------------------------------------------------------------------
 
 
@@ -281,9 +285,9 @@ def test_process_that_our_quiet_suspended_is_woken() -> None:
 
 def test_nothing_done_when_the_quiet_did_not_go_out() -> None:
     """A first quiet that certainly reached nobody ends the drain; nothing is owed."""
-    assert acknowledge(quieting(), A.QUIET, Outcome.NOT_SENT, NOW).state is S.LET_GO
-    assert acknowledge(quieting(), A.QUIET, Outcome.UNCERTAIN, NOW).state is S.QUIETING
-    assert acknowledge(quieting(quiet_attempts=2), A.QUIET, Outcome.NOT_SENT, NOW).state is S.QUIETING
+    assert acknowledged(quieting(), A.QUIET, Outcome.NOT_SENT).state is S.LET_GO
+    assert acknowledged(quieting(), A.QUIET, Outcome.UNCERTAIN).state is S.QUIETING
+    assert acknowledged(quieting(quiet_attempts=2), A.QUIET, Outcome.NOT_SENT).state is S.QUIETING
 
 
 # --- draining -------------------------------------------------------------------------------------
@@ -378,7 +382,7 @@ def test_process_that_somebody_stops_or_starts_while_the_slot_is_asked_for_is_le
 @pytest.mark.parametrize("came", list(Outcome))
 def test_what_came_of_a_start_or_a_thaw_says_nothing_of_the_stop(action: Action, came: Outcome) -> None:
     record = drain(S.STARTING, stop_attempts=1, stop_answer=StopAnswer.NONE)
-    assert acknowledge(record, action, came, NOW) == record
+    assert acknowledged(record, action, came) == record
 
 
 def test_timeout_of_a_quiet_never_confirmed_stops_only_while_peers_suffice() -> None:
@@ -400,8 +404,8 @@ def test_quiet_that_nothing_confirms_and_nobody_acknowledged_needs_peers_to_stop
 def test_resume_is_repeated_until_it_went_out() -> None:
     record = drain(S.RESUMING, quiet_attempts=1)
     assert outcome(step(record, seen(reading=reading()), traits=CUSTOM_LIKE)) == (S.RESUMING, A.RESUME)
-    assert acknowledge(record, A.RESUME, Outcome.UNCERTAIN, NOW).state is S.RESUMING
-    assert acknowledge(record, A.RESUME, Outcome.DONE, NOW).state is S.LET_GO
+    assert acknowledged(record, A.RESUME, Outcome.UNCERTAIN).state is S.RESUMING
+    assert acknowledged(record, A.RESUME, Outcome.DONE).state is S.LET_GO
 
 
 def test_kind_that_cannot_confirm_a_quiet_cannot_deny_it_either() -> None:
@@ -453,11 +457,21 @@ def test_never_started_under_this_supervisord_is_left_as_it_is() -> None:
 
 
 def test_refusal_counts_as_somebody_elses_stop_only_at_the_first_attempt() -> None:
-    first = acknowledge(stopping(), A.STOP, Outcome.REFUSED, NOW)
+    first = acknowledged(stopping(), A.STOP, Outcome.REFUSED)
     assert first.stop_answer is StopAnswer.REFUSED
-    later = acknowledge(stopping(stop_attempts=2), A.STOP, Outcome.REFUSED, NOW)
+    later = acknowledged(stopping(stop_attempts=2), A.STOP, Outcome.REFUSED)
     assert later.stop_answer is StopAnswer.NONE
-    assert acknowledge(stopping(), A.STOP, Outcome.NOT_SENT, NOW).stop_attempts == 0
+
+
+def test_stop_that_was_not_sent_leaves_the_record_of_those_that_were() -> None:
+    """Its time must not make an operator's stop look like ours."""
+    before = stopping(stop_answer=StopAnswer.REFUSED, stop_asked_epoch=EPOCH, stop_last_asked_epoch=EPOCH + 9)
+    again = step(before, seen(P.RUNNING))
+    assert again.action is A.STOP and again.drain != before
+    assert acknowledged(again.drain, A.STOP, Outcome.NOT_SENT, before) == before
+    first = step(draining(), seen(reading=reading(quiet=True, busy=0, idle=True))).drain
+    assert (first.state, first.stop_attempts) == (S.STOPPING, 1)
+    assert acknowledged(first, A.STOP, Outcome.NOT_SENT, draining()).stop_attempts == 0
 
 
 def test_stop_is_sent_again_only_to_a_process_that_no_stop_reached() -> None:
