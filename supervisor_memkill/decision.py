@@ -330,7 +330,7 @@ def _starting(drain: Drain, seen: Seen, plan: Plan, now: float) -> Step:
         if now < drain.next_start_at:
             return Step(drain)
         return Step(_count_start(dataclasses.replace(drain, stopped_start=process.start), now), Action.START)
-    if process.pid and not drain.is_process(process) and process.state is not ProcessState.STOPPING:
+    if process.state in (ProcessState.STARTING, ProcessState.RUNNING):
         return _settle(drain, process, now, "")
     return Step(drain)
 

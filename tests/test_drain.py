@@ -678,6 +678,12 @@ def test_stopped_seconds_count_from_when_it_was_seen_to_end() -> None:
     assert step(waiting, seen(P.STOPPED, stop=EPOCH), now=100.0).drain.stopped_seen_at == 95.0
 
 
+@pytest.mark.parametrize("state", [P.STARTING, P.RUNNING])
+def test_what_runs_after_our_start_is_fresh_whatever_its_pid(state: ProcessState) -> None:
+    """It was seen ended before; a pid may come round, and a clock that was set back brings a time again."""
+    assert outcome(step(starting(), seen(state))) == (S.SETTLING, None)
+
+
 def test_process_that_supervisord_could_not_kill_is_no_fresh_one() -> None:
     """Its state is UNKNOWN, and it has the old pid still."""
     assert outcome(step(starting(), seen(P.UNKNOWN, pid=PID))) == (S.STARTING, None)

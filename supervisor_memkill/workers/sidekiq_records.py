@@ -128,13 +128,13 @@ def quiet_signal(version: str) -> str:
 def record_of(pids: Sequence[int], since: float, wall: float, records: Iterable[Record]) -> Record | None:
     """The record of the process pids[0], else of the one below it that is a Sidekiq; None without one.
 
-    `since` (epoch seconds) is when the supervised process started: an older beat is of a dead process
-    whose pid came round again, as it does at once in a container that restarts. Raises Unknown when
-    the record is stale, or when it cannot be told which of several is meant.
+    `since` (whole epoch seconds) is when the supervised process started: a beat that is older, or of that
+    very second, may be of a dead process whose pid came round again, as it does at once in a container that
+    restarts. Raises Unknown when the record is stale, or when it cannot be told which of several is meant.
     """
     if not pids:
         raise Unknown("its process cannot be read")
-    candidates = [record for record in records if record.pid in pids and record.beat >= since]
+    candidates = [record for record in records if record.pid in pids and record.beat >= since + 1]
     own = [record for record in candidates if record.pid == pids[0]] or candidates
     if not own:
         return None

@@ -41,6 +41,8 @@ class Grant:
     """The other leases, by worker's id and token, that were in force when it was first given."""
     heard: Mapping[str, Heard]
     """The last words that counted when it was last given, by machine."""
+    is_hard: bool
+    """It was given though others were in force, for the hard limit."""
 
 
 @dataclass
@@ -73,7 +75,7 @@ class Leases:
         if before and lease and before.token == lease.token == token and self._is_in_force(lease, now):
             since, others = before.since, before.in_force
         heard = {machine: heard for (its_pool, machine), heard in self.heard.items() if its_pool == pool}
-        self.granted[worker] = Grant(token, since, at, others, heard)
+        self.granted[worker] = Grant(token, since, at, others, heard, request["hard"])
         self.leases[pool, worker] = Lease(token, now)
 
     def published(self, pool: str, request: Mapping[str, Any], now: float) -> None:
@@ -96,13 +98,13 @@ class Leases:
         }
 
     def are_in_conflict(self, one: str, other: str) -> bool:
-        """The one that was given later was given while the other one was in force."""
+        """The one that was given later was given while the other one was in force; not for the hard limit."""
         first, second = self.granted.get(one), self.granted.get(other)
         if first is None or second is None:
             return False
         if first.since > second.since:
             one, other, first, second = other, one, second, first
-        return (one, first.token) in second.in_force
+        return not second.is_hard and (one, first.token) in second.in_force
 
 
 def worker_id(name: str) -> str:

@@ -170,6 +170,14 @@ def test_a_ghost_of_an_earlier_process_with_the_same_pid_is_left_out() -> None:
     assert record_of((100,), since=1001, wall=1004, records=[RECORD, reborn]) == reborn
 
 
+def test_beat_of_the_second_in_which_the_process_started_may_be_of_the_one_before() -> None:
+    """supervisord tells whole seconds, and starts the next process within milliseconds."""
+    last = replace(RECORD, beat=1001.1)
+    assert record_of((100,), since=1001, wall=1002, records=[last]) is None
+    own = replace(RECORD, beat=1002.0)
+    assert record_of((100,), since=1001, wall=1002, records=[own]) == own
+
+
 def test_of_several_records_the_one_that_still_beats_counts() -> None:
     stale = replace(RECORD, identity="web1:100:b", beat=900.0)
     assert record_of((100,), 0, 1001, [stale, RECORD]) == RECORD
