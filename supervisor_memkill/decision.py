@@ -51,6 +51,8 @@ class Seen:
     """What coordination said just now; None: it was not asked, or did not answer."""
     asked: bool = False
     """Coordination was asked for this step."""
+    looked_at: float = 0.0
+    """When the look began, on the boot clock."""
 
 
 @dataclass(frozen=True)

@@ -122,17 +122,13 @@ class Drainer:
 
     def step(self, drain: Drain) -> None:
         """One step of one drain."""
-        plan, looked_at = self._plan(drain), self._clock()
-        seen = self._observe(drain)
-        drain = self._with_late_answer(drain, seen)
-        drain = _with_note(drain, seen)
+        plan, seen = self._plan(drain), self._observe(drain)
+        drain = _with_note(self._with_late_answer(drain, seen), seen)
         step = decide(drain, seen, plan, self._clock())
         if step.wants_answer:
             answer = self._ask(drain)
             if answer is not None:
-                # Asking takes its time, and what follows must rest on what is.
-                looked_at = self._clock()
-                seen = self._observe(drain)
+                seen = self._observe(drain)  # Asking took its time, and what follows must rest on what is.
                 drain = _with_note(drain, seen)
             seen = dataclasses.replace(seen, asked=True, answer=answer)
             step = decide(drain, seen, plan, self._clock())
@@ -147,7 +143,7 @@ class Drainer:
         self._say_step(drain, step, seen)
         self._at(f"{step.drain.state.value}.saved")
         if step.action is not None:
-            self._act(drain, step.drain, step.action, looked_at)
+            self._act(drain, step.drain, step.action, seen.looked_at)
         kept = self._ledger.drains.get(drain.worker)
         if step.drain.state is not drain.state and kept is not None and kept.touched:
             # An act that was never sent leaves nothing to tell.
@@ -169,20 +165,21 @@ class Drainer:
     # --- observe --------------------------------------------------------------------------------
 
     def _observe(self, drain: Drain) -> Seen:
+        looked_at = self._clock()
         process = self._supervisord.process(drain.worker)
         table = self._tables()
-        survivors = self._survivors(drain, process, table)
+        seen = Seen(process, survivors=self._survivors(drain, process, table), looked_at=looked_at)
         if process is None or process.state is not ProcessState.RUNNING:
-            return Seen(process, survivors=survivors)
+            return seen
         pool = self._pools.get(drain.pool)
         if pool is None:
-            return Seen(process, reading=ORPHAN_READING, survivors=survivors)
+            return dataclasses.replace(seen, reading=ORPHAN_READING)
         note = None if drain.state is State.ASKING else drain.note
         reading = pool.kind.read([Target(process, note)], table).get(drain.worker)
         memory = None
         if drain.state is State.ASKING or pool.config.hard_max_rss is not None:
             memory = _memory(pool, process, table)
-        return Seen(process, memory, reading, survivors)
+        return dataclasses.replace(seen, memory_bytes=memory, reading=reading)
 
     def _survivors(self, drain: Drain, process: ProcessInfo | None, table: ProcessTable) -> tuple[int, ...]:
         """Pids of the old tree that live on. One that the fresh process has by now is not of them."""
