@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from supervisor_memkill.clock import Clock
 from supervisor_memkill.config import Config
 from supervisor_memkill.coordination.contract import Answer, CoordinationUnknown, Coordinator
-from supervisor_memkill.decision import STOP_TIME_MARGIN_SECONDS, Plan, Seen, Step, decide
+from supervisor_memkill.decision import STOP_TIME_MARGIN_SECONDS, Plan, Seen, decide
 from supervisor_memkill.drain import OVER, TAKES_OUT, Action, Drain, Outcome, State, StopAnswer, acknowledge
 from supervisor_memkill.errors import Unknown
 from supervisor_memkill.eventlog import EventLog
@@ -22,7 +22,7 @@ from supervisor_memkill.policy import AFTER_RESUME, Pause, is_below_baseline, ne
 from supervisor_memkill.processes import ProcessId, ProcessInfo, ProcessState, ProgramInfo
 from supervisor_memkill.supervisord import Supervisord
 from supervisor_memkill.survey import Finding, Pool, PoolSurvey, Surveyor, holdings
-from supervisor_memkill.units import format_duration, format_size
+from supervisor_memkill.telling import Telling, size
 from supervisor_memkill.workers.contract import Kind, Reading, Target, Traits
 
 ORPHAN_TRAITS = Traits(quiets=True, confirms_quiet=True)
@@ -31,9 +31,6 @@ ORPHAN_READING = Reading(recognised=True, in_service=True, quiet=None, busy=None
 
 LATE_SECONDS = STOP_TIME_MARGIN_SECONDS - 2.0
 """From the last look at a process to the act. The rest of the margin is for supervisord's own lateness."""
-
-SLOW_SETTLING_SECONDS = 60.0
-"""A fresh worker that is not in service so long after `settle` is worth a word."""
 
 
 class Drainer:
@@ -70,6 +67,7 @@ class Drainer:
         self._tables = tables
         self._at = at
         self._hands = Hands(supervisord, log, tables)
+        self._telling = Telling(log, clock)
         self._asked_at: dict[str, float] = {}
         self._unanswered: set[str] = set()
         """Workers whose stop supervisord did not answer, and that were not seen since."""
@@ -140,7 +138,7 @@ class Drainer:
         takes_out = step.action in TAKES_OUT
         if not self._ledger.put(step.drain, must=takes_out) and takes_out:
             return
-        self._say_step(drain, step, seen)
+        self._telling.step(drain, step, seen)
         self._at(f"{step.drain.state.value}.saved")
         if step.action is not None:
             self._act(drain, step.drain, step.action, seen.looked_at)
@@ -288,7 +286,7 @@ class Drainer:
     def _finish(self, before: Drain, drain: Drain, cause: str) -> None:
         pauses = dict(self._ledger.contents.pauses)
         if drain.state is State.DONE:
-            pauses = self._say_done(drain, pauses)
+            pauses = self._done(drain, pauses)
         elif drain.touched:
             if before.state is State.RESUMING:
                 # Drained again at once it would be given up again: its jobs are still the same.
@@ -307,8 +305,7 @@ class Drainer:
             self._log.warning("slot.not_released", worker=drain.worker, pool=drain.pool, error=error)
         self._asked_at.pop(drain.worker, None)
         self._unanswered.discard(drain.worker)
-        for topic in ("act", "again", "busy", "slow", "survivors"):
-            self._log.forget(f"{topic}:{drain.worker}")
+        self._telling.forget(drain.worker)
         self._ledger.remove(drain.worker, ended_at=self._coordinator.drain_ended_at(), pauses=pauses)
 
     def _record(self, drain: Drain, event: str, **fields: str | None) -> None:
@@ -322,85 +319,17 @@ class Drainer:
         except CoordinationUnknown as error:
             self._outage.away(error)
 
-    # --- say ------------------------------------------------------------------------------------
+    # --- what the drain gave back -----------------------------------------------------------------
 
-    def _say_step(self, before: Drain, step: Step, seen: Seen) -> None:
-        drain = step.drain
-        if drain.state is not before.state:
-            self._log.info(
-                f"drain.{drain.state.value}",
-                worker=drain.worker,
-                pid=drain.pid,
-                rss=_size(drain.memory_before_bytes) if before.state is State.ASKING else None,
-                max_rss=_size(drain.limit_bytes) if before.state is State.ASKING else None,
-                reason=drain.reason if before.state is State.ASKING else None,
-                cause=step.cause or None,
-            )
-        elif step.action is not None:
-            self._log.changed(
-                f"again:{drain.worker}",
-                "drain.again",
-                worker=drain.worker,
-                state=drain.state,
-                action=step.action,
-            )
-        reading = seen.reading
-        if reading is not None and drain.state in (State.QUIETING, State.DRAINING):
-            self._log.changed(
-                f"busy:{drain.worker}",
-                "drain.busy",
-                worker=drain.worker,
-                busy=reading.busy,
-                why=reading.why or None,
-            )
-        if drain.state is State.SETTLING and seen.survivors:
-            self._log.changed(
-                f"survivors:{drain.worker}",
-                "drain.old_processes_live",
-                level="error",
-                worker=drain.worker,
-                pids=seen.survivors,
-                hint="it counts as drained when they are gone: they still hold memory, and perhaps a job",
-            )
-        slow = drain.running_since is not None and self._clock() - drain.running_since > SLOW_SETTLING_SECONDS
-        if drain.state is State.SETTLING and slow:
-            self._log.changed(
-                f"slow:{drain.worker}",
-                "drain.not_in_service_yet",
-                level="warning",
-                worker=drain.worker,
-                pid=drain.pid,
-                why=reading.why if reading else None,
-            )
-
-    def _say_done(self, drain: Drain, pauses: dict[str, Pause]) -> dict[str, Pause]:
-        """The line that tells what the drain took and gave back; the pauses from now on."""
+    def _done(self, drain: Drain, pauses: dict[str, Pause]) -> dict[str, Pause]:
+        """The drain gave back what it could; the pauses from now on."""
         after = self._memory_after(drain)
-        self._log.info(
-            "drain.done",
-            worker=drain.worker,
-            pid=drain.pid,
-            reason=drain.reason,
-            before=_size(drain.memory_before_bytes),
-            after=_size(after),
-            quiet=_duration(drain.quiet_seconds),
-            stopped=_duration(drain.stopped_seconds),
-            took=_duration(self._clock() - drain.began_at),
-        )
-        self._record(drain, "drain.done", before=_size(drain.memory_before_bytes), after=_size(after))
+        self._telling.done(drain, after)
+        self._record(drain, "drain.done", before=size(drain.memory_before_bytes), after=size(after))
         former = pauses.pop(drain.worker, None)
-        if after is None or not drain.limit_bytes or not is_below_baseline(after, drain.limit_bytes):
-            return pauses
-        pauses[drain.worker] = pause = next_pause(former, self._clock())
-        self._log.error(
-            "limit.below_baseline",
-            worker=drain.worker,
-            pid=drain.pid,
-            rss=_size(after),
-            max_rss=_size(drain.limit_bytes),
-            pause=_duration(pause.seconds),
-            hint="a fresh worker needs this much: raise max_rss",
-        )
+        if after is not None and drain.limit_bytes and is_below_baseline(after, drain.limit_bytes):
+            pauses[drain.worker] = pause = next_pause(former, self._clock())
+            self._telling.below_baseline(drain, after, pause.seconds)
         return pauses
 
     def _memory_after(self, drain: Drain) -> int | None:
@@ -425,11 +354,3 @@ def _may_live(process: ProcessId, table: ProcessTable) -> bool:
         return table.is_alive(process)
     except Unknown:
         return True
-
-
-def _size(size_bytes: int | None) -> str | None:
-    return None if size_bytes is None else format_size(size_bytes)
-
-
-def _duration(seconds: float | None) -> str | None:
-    return None if seconds is None else format_duration(seconds)

@@ -1,8 +1,7 @@
 """Makes the mutants: the rules of the shipped code, each removed or inverted in turn.
 
 In Python: a comparison, a condition, an ``and`` or ``or``, a ``not``, a returned True or False. In Lua: a
-condition, a comparison, a statement that stands on a line of its own. What only chooses words for the log is
-left out.
+condition, a comparison, a statement that stands on a line of its own.
 """
 
 from __future__ import annotations
@@ -23,9 +22,6 @@ PYTHON = (
     "ledger.py",
 )
 LUA = tuple(f"coordination/lua/{name}.lua" for name in ("common", "acquire", "publish", "release"))
-
-_WORDS = {"_say", "_say_step"}
-"""Functions that only choose words for the log."""
 
 _COMPARISONS: dict[type[ast.cmpop], type[ast.cmpop]] = {
     ast.Lt: ast.GtE,
@@ -83,8 +79,6 @@ def _of_python(path: str, source: str) -> Iterator[Mutant]:
         for old, new in _replacements(node):
             start, end = _offset(lines, old.lineno, old.col_offset), _end(lines, old)
             was, where = source[start:end], _function(tree, old.lineno)
-            if where in _WORDS:
-                continue
             text = f"{source[:start]}{new}{source[end:]}"
             yield Mutant(path, old.lineno, where, _one_line(was), _one_line(new), text)
 
