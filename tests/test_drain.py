@@ -463,6 +463,10 @@ def test_refusal_counts_as_somebody_elses_stop_only_at_the_first_attempt() -> No
     assert later.stop_answer is StopAnswer.NONE
 
 
+def test_stop_whose_answer_got_lost_may_be_ours_or_not() -> None:
+    assert acknowledged(stopping(), A.STOP, Outcome.UNCERTAIN) == stopping()
+
+
 def test_stop_that_was_not_sent_leaves_the_record_of_those_that_were() -> None:
     """Its time must not make an operator's stop look like ours."""
     before = stopping(stop_answer=StopAnswer.REFUSED, stop_asked_epoch=EPOCH, stop_last_asked_epoch=EPOCH + 9)
