@@ -616,6 +616,21 @@ def test_record_survives_json() -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("since", value) for value in (True, "5", float("nan"), 2**63, -(2**63))),
+        *(("pid", value) for value in (True, 1.0, -1, 2**63)),
+        *(("worker", value) for value in (None, 7)),
+        *(("is_quiet", value) for value in (None, 1)),
+        *(("note", value) for value in (None, [])),
+    ],
+)
+def test_record_with_a_value_of_another_sort_is_none(name: str, value: object) -> None:
+    with pytest.raises(ValueError, match=r"is no|is neither"):
+        from_json({**to_json(stopping()), name: value})
+
+
+@pytest.mark.parametrize(
     ("record", "touched", "is_out"),
     [
         (drain(S.ASKING), False, False),
