@@ -16,10 +16,6 @@ from supervisor_memkill.drain import Action, Drain, State, StopAnswer, move
 from supervisor_memkill.processes import ProcessInfo, ProcessState
 from supervisor_memkill.workers.contract import Reading, Traits
 
-STOP_TIME_MARGIN_SECONDS = 5
-"""How far supervisord's stop time may lie outside the journal's and still be ours: both are whole
-seconds, and supervisord sends its SIGKILL, and reaps, up to a turn late."""
-
 START_PAUSE_SECONDS = 1.0
 START_PAUSE_MOST_SECONDS = 60.0
 """A start that fails is tried again after this pause, doubled each time up to the most."""
@@ -150,7 +146,16 @@ def _draining(drain: Drain, seen: Seen, plan: Plan, now: float) -> Step:
 
 def _resuming(drain: Drain, seen: Seen, plan: Plan, now: float) -> Step:
     step = _changed_by_others(drain, seen, now)
-    return step if step is not None else Step(drain, Action.RESUME)
+    if step is not None:
+        return step
+    reading = seen.reading
+    if plan.traits.can_resume and now - drain.since < drain.deadline - drain.began_at:
+        return Step(drain, Action.RESUME)
+    if reading is not None and reading.quiet is False:
+        return _end(drain, now, "it takes jobs again")
+    is_quiet = drain.is_quiet or (reading is not None and reading.quiet is True)
+    drain = dataclasses.replace(drain, is_quiet=is_quiet)
+    return _stop_if_peers_suffice(drain, seen, now, "it cannot be resumed")
 
 
 def _changed_by_others(drain: Drain, seen: Seen, now: float) -> Step | None:
@@ -296,9 +301,9 @@ def _is_stopped_by_us(drain: Drain, process: ProcessInfo) -> bool:
         return drain.stop_answer is StopAnswer.ACCEPTED
     if drain.stop_attempts < 1:
         return False
-    earliest = drain.stop_asked_epoch - STOP_TIME_MARGIN_SECONDS
+    earliest = drain.stop_asked_epoch - drain.stop_margin_seconds
     last = max(drain.stop_asked_epoch, drain.stop_last_asked_epoch)
-    latest = last + drain.stop_wait_seconds + STOP_TIME_MARGIN_SECONDS
+    latest = last + drain.stop_wait_seconds + drain.stop_margin_seconds
     return earliest <= process.stop <= latest
 
 

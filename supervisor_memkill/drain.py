@@ -42,7 +42,7 @@ TRANSITIONS: Mapping[State, frozenset[State]] = {
     S.ASKING: frozenset({S.QUIETING, S.DRAINING, S.STOPPING, S.LET_GO}),
     S.QUIETING: frozenset({S.DRAINING, S.RESUMING, S.STOPPING, S.STARTING, S.SETTLING, S.LET_GO}),
     S.DRAINING: frozenset({S.QUIETING, S.RESUMING, S.STOPPING, S.STARTING, S.SETTLING, S.LET_GO}),
-    S.RESUMING: frozenset({S.STARTING, S.SETTLING, S.LET_GO}),
+    S.RESUMING: frozenset({S.STOPPING, S.STARTING, S.SETTLING, S.LET_GO}),
     S.STOPPING: frozenset({S.STARTING, S.SETTLING, S.LET_GO}),
     S.STARTING: frozenset({S.SETTLING, S.LET_GO}),
     S.SETTLING: frozenset({S.DRAINING, S.STARTING, S.DONE, S.LET_GO}),
@@ -75,7 +75,15 @@ class Outcome(enum.Enum):
     """Answered with no: the worker's state does not allow it."""
     NOT_SENT = "not_sent"
     """Certainly without effect."""
+    TOO_LATE = "too_late"
+    """Not sent: what it rests on was seen too long ago."""
     UNCERTAIN = "uncertain"
+
+
+STOP_MARGIN_SECONDS, STOP_MARGIN_MOST_SECONDS = 5.0, 60.0
+"""Both times are whole seconds, and supervisord sends its SIGKILL, and reaps, up to a turn late. A stop must
+be sent within the margin after the journal told of it; where that cannot be done, because the disk or the
+machine is slow, the margin is doubled each time, up to the most."""
 
 
 class StopAnswer(enum.Enum):
@@ -125,6 +133,8 @@ class Drain:
     """supervisord's time when the first stop was about to be sent."""
     stop_last_asked_epoch: int = 0
     """The same of the last one: whichever came through, the process ended because of us."""
+    stop_margin_seconds: float = STOP_MARGIN_SECONDS
+    """How far supervisord's stop time may lie outside those and still be ours."""
     stop_answer: StopAnswer = StopAnswer.NONE
     stop_sent_at: float | None = None
     tree: tuple[ProcessId, ...] = ()
@@ -195,9 +205,13 @@ def _acknowledge_quiet(drain: Drain, outcome: Outcome, now: float) -> Drain:
 def _acknowledge_stop(drain: Drain, outcome: Outcome, before: Drain) -> Drain:
     if outcome is Outcome.DONE:
         return dataclasses.replace(drain, stop_answer=StopAnswer.ACCEPTED)
-    if outcome is Outcome.NOT_SENT:
+    if outcome in (Outcome.NOT_SENT, Outcome.TOO_LATE):
+        margin = before.stop_margin_seconds
+        if outcome is Outcome.TOO_LATE:
+            margin = min(margin * 2, STOP_MARGIN_MOST_SECONDS)
         return dataclasses.replace(
             drain,
+            stop_margin_seconds=margin,
             stop_attempts=before.stop_attempts,
             stop_answer=before.stop_answer,
             stop_asked_epoch=before.stop_asked_epoch,
@@ -224,7 +238,7 @@ def from_json(values: Mapping[str, Any]) -> Drain:
     kept = {name: value for name, value in values.items() if name in known}
     kept["state"] = State(values["state"])
     kept["stop_answer"] = StopAnswer(values["stop_answer"])
-    kept["tree"] = tuple(ProcessId(_count(pid), seconds(created)) for pid, created in values["tree"])
+    kept["tree"] = tuple(ProcessId(count(pid), seconds(created)) for pid, created in values["tree"])
     for one in dataclasses.fields(Drain):
         if one.name in kept and str(one.type) in _READERS:
             kept[one.name] = _READERS[str(one.type)](kept[one.name])
@@ -245,13 +259,15 @@ def text(value: Any) -> str:
     return value
 
 
-def _count(value: Any) -> int:
+def count(value: Any) -> int:
+    """A number of 0 or more out of JSON. Raises ValueError."""
     if type(value) is not int or not 0 <= value < 2**63:
         raise ValueError(f"{value!r:.40} is no number of 0 or more")
     return value
 
 
-def _flag(value: Any) -> bool:
+def flag(value: Any) -> bool:
+    """A truth value out of JSON. Raises ValueError."""
     if not isinstance(value, bool):
         raise ValueError(f"{value!r:.40} is neither true nor false")
     return value
@@ -269,11 +285,11 @@ def _or_none(read: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 _READERS: Mapping[str, Callable[[Any], Any]] = {
     "str": text,
-    "int": _count,
-    "int | None": _or_none(_count),
+    "int": count,
+    "int | None": _or_none(count),
     "float": seconds,
     "float | None": _or_none(seconds),
-    "bool": _flag,
+    "bool": flag,
     "Mapping[str, Any]": _note,
 }
 """By the annotation of the field."""

@@ -9,8 +9,15 @@ from collections.abc import Callable, Mapping, Sequence
 
 from supervisor_memkill.clock import Clock
 from supervisor_memkill.config import Config
-from supervisor_memkill.coordination.contract import Answer, CoordinationUnknown, Coordinator
-from supervisor_memkill.decision import STOP_TIME_MARGIN_SECONDS, Plan, Seen, decide
+from supervisor_memkill.coordination.contract import (
+    FRESH_HEARTBEATS,
+    Answer,
+    Cause,
+    CoordinationUnknown,
+    Coordinator,
+    Report,
+)
+from supervisor_memkill.decision import Plan, Seen, decide
 from supervisor_memkill.drain import OVER, TAKES_OUT, Action, Drain, Outcome, State, StopAnswer, acknowledge
 from supervisor_memkill.errors import Unknown
 from supervisor_memkill.eventlog import EventLog
@@ -18,7 +25,7 @@ from supervisor_memkill.hands import Hands
 from supervisor_memkill.ledger import Ledger
 from supervisor_memkill.memory import ProcessTable
 from supervisor_memkill.outage import Outage
-from supervisor_memkill.policy import AFTER_RESUME, Pause, is_below_baseline, next_pause
+from supervisor_memkill.policy import AFTER_RESUME, NOT_BEGUN, Pause, is_below_baseline, next_pause
 from supervisor_memkill.processes import ProcessId, ProcessInfo, ProcessState, ProgramInfo
 from supervisor_memkill.supervisord import Supervisord
 from supervisor_memkill.survey import Finding, Pool, PoolSurvey, Surveyor, holdings
@@ -29,8 +36,10 @@ ORPHAN_TRAITS = Traits(quiets=True, confirms_quiet=True)
 ORPHAN_READING = Reading(recognised=True, in_service=True, quiet=None, busy=None)
 """For a drain whose pool left the configuration: it goes on by its deadline, without its kind."""
 
-LATE_SECONDS = STOP_TIME_MARGIN_SECONDS - 2.0
-"""From the last look at a process to the act. The rest of the margin is for supervisord's own lateness."""
+LATE_SECONDS = 30.0
+"""From the last look at a worker to the act: time for a slow disk to take the journal."""
+REAPS_LATE_SECONDS = 2.0
+"""What is left of the margin of a stop when it is sent, for supervisord's own lateness."""
 
 
 class Drainer:
@@ -79,9 +88,13 @@ class Drainer:
             self._forget(drain, drained=False)
             return
         self._log.info("drain.taken_up", worker=drain.worker, pid=drain.pid, state=drain.state)
-        if drain.pool not in self._pools:
-            self._log.warning("drain.pool_removed", worker=drain.worker, pool=drain.pool)
-            self._ledger.put(dataclasses.replace(drain, is_quiet=True), must=False)
+        owner = self._surveyor.pool_of(drain.worker)
+        if owner != drain.pool:
+            self._log.warning("drain.pool_changed", worker=drain.worker, former=drain.pool, pool=owner)
+            self._release(drain, drained=False)
+            # Of no pool, nobody can tell any more whether its quiet arrived: it is brought to an end.
+            is_quiet = drain.is_quiet or (owner is None and drain.quiet_attempts > 0)
+            self._ledger.put(dataclasses.replace(drain, pool=owner or "", is_quiet=is_quiet), must=False)
 
     def begin(self, survey: PoolSurvey, finding: Finding, reason: str) -> None:
         """Journal a new drain of this worker and carry it as far as it goes now.
@@ -202,6 +215,8 @@ class Drainer:
         """What coordination says now, by a fresh look at the pool; None when it does not say."""
         pool = self._pools.get(drain.pool)
         if pool is None:
+            return _refusal(Cause.NO_MEMBER)
+        if self.has_new_name and not drain.is_quiet:
             return None
         self._asked_at[drain.worker] = self._clock()
         (survey,) = self._surveyor.look(self._ledger.contents, pool).pools
@@ -209,7 +224,7 @@ class Drainer:
             raise survey.failure
         finding = survey.finding(drain.worker)
         if finding is None:
-            return None
+            return _refusal(Cause.NO_MEMBER)
         request = dataclasses.replace(
             finding.request(drain.token), hard=drain.reason == "hard_max_rss", already_out=drain.is_quiet
         )
@@ -217,15 +232,31 @@ class Drainer:
             self.publish(survey)
             return self._coordinator.acquire(pool.name, pool.rules, request)
         except CoordinationUnknown as error:
-            self._outage.away(error)
+            self._outage.away(error, pool.name)
             return None
+
+    @property
+    def has_new_name(self) -> bool:
+        """Its own workers count still under the name that it had before: nothing may be begun."""
+        fresh_seconds = FRESH_HEARTBEATS * self._config.heartbeat_seconds
+        return self._clock() - self._ledger.contents.listener_since < fresh_seconds
 
     def publish(self, survey: PoolSurvey) -> None:
         """Tell coordination what this survey saw. Raises CoordinationUnknown."""
-        held = holdings(self._ledger.drains.values(), survey.pool.name)
-        pool = survey.pool
-        published = self._coordinator.publish(pool.name, pool.rules, survey.reports(), held)
-        self._outage.back()
+        self._publish(survey.pool, survey.reports(can_begin=self._ledger.can_begin))
+
+    def renew_unseen(self, pool: Pool) -> None:
+        """Keep the pool's slots while its workers cannot be looked at: none of them is in service.
+
+        Raises CoordinationUnknown.
+        """
+        if holdings(self._ledger.drains.values(), pool.name):
+            self._publish(pool, ())
+
+    def _publish(self, pool: Pool, reports: Sequence[Report]) -> None:
+        held = holdings(self._ledger.drains.values(), pool.name)
+        published = self._coordinator.publish(pool.name, pool.rules, reports, held)
+        self._outage.back(pool.name)
         if published.name_is_taken:
             self._log.changed(
                 "name",
@@ -249,9 +280,14 @@ class Drainer:
     # --- act ------------------------------------------------------------------------------------
 
     def _act(self, before: Drain, drain: Drain, action: Action, looked_at: float) -> None:
-        outcome, note = self._hands.do(
-            drain, action, self._kind(drain), lambda: self._is_late(drain, looked_at)
-        )
+        asked_at = self._clock()
+
+        def is_late(process: ProcessInfo) -> bool:
+            return self._is_late(drain, looked_at) or (
+                action is Action.STOP and self._fits_no_more(drain, process, asked_at)
+            )
+
+        outcome, note = self._hands.do(drain, action, self._kind(drain), is_late)
         self._at(f"{drain.state.value}.acted")
         if note is not None:
             drain = dataclasses.replace(drain, note=note)
@@ -268,11 +304,7 @@ class Drainer:
         return pool.kind if pool else None
 
     def _is_late(self, drain: Drain, looked_at: float) -> bool:
-        """What it rests on was seen, or its slot asked for, too long ago.
-
-        A stop must come when the journal says that it did, or it would be taken for an operator's; a
-        slot may be somebody else's by now.
-        """
+        """What the act rests on is too long ago; a slot may be somebody else's by now."""
         now = self._clock()
         if now - looked_at >= LATE_SECONDS:
             return True
@@ -280,6 +312,14 @@ class Drainer:
             return False
         asked_at = self._asked_at.get(drain.worker)
         return asked_at is None or now - asked_at >= self._config.slot_ttl_seconds
+
+    def _fits_no_more(self, drain: Drain, process: ProcessInfo, asked_at: float) -> bool:
+        """Sent now, the stop would come later than the journal says, and be taken for an operator's.
+
+        `process` was asked for at `asked_at`.
+        """
+        later = process.now - drain.stop_last_asked_epoch + self._clock() - asked_at
+        return not 0 <= later <= drain.stop_margin_seconds - REAPS_LATE_SECONDS
 
     # --- end ------------------------------------------------------------------------------------
 
@@ -295,29 +335,36 @@ class Drainer:
             self._record(drain, "drain.let_go", state=before.state.value, cause=cause)
         elif cause != "refused":
             self._log.info("drain.not_begun", worker=drain.worker, cause=cause)
+            if before.state is State.QUIETING:
+                pauses[drain.worker] = next_pause(pauses.get(drain.worker), self._clock(), NOT_BEGUN)
         self._forget(drain, drained=drain.touched, pauses=pauses)
 
     def _forget(self, drain: Drain, *, drained: bool, pauses: Mapping[str, Pause] | None = None) -> None:
         """Give the slot back, then forget the drain: the other way round could leave a slot taken."""
-        try:
-            self._coordinator.release(drain.pool, drain.worker, drain.token, drained=drained)
-        except CoordinationUnknown as error:
-            self._log.warning("slot.not_released", worker=drain.worker, pool=drain.pool, error=error)
+        self._release(drain, drained=drained)
         self._asked_at.pop(drain.worker, None)
         self._unanswered.discard(drain.worker)
         self._telling.forget(drain.worker)
         self._ledger.remove(drain.worker, ended_at=self._coordinator.drain_ended_at(), pauses=pauses)
 
+    def _release(self, drain: Drain, *, drained: bool) -> None:
+        if not drain.pool:
+            return
+        try:
+            self._coordinator.release(drain.pool, drain.worker, drain.token, drained=drained)
+        except CoordinationUnknown as error:
+            self._log.warning("slot.not_released", worker=drain.worker, pool=drain.pool, error=error)
+
     def _record(self, drain: Drain, event: str, **fields: str | None) -> None:
         """Leave word for the other hosts; not while they cannot be reached anyway."""
-        if self._outage.is_away:
+        if self._outage.has_lost(drain.pool) or not drain.pool:
             return
         said = {"worker": drain.worker, "pid": str(drain.pid), "reason": drain.reason}
         said.update({name: value for name, value in fields.items() if value})
         try:
             self._coordinator.record(drain.pool, event, said)
         except CoordinationUnknown as error:
-            self._outage.away(error)
+            self._outage.away(error, drain.pool)
 
     # --- what the drain gave back -----------------------------------------------------------------
 
@@ -328,7 +375,8 @@ class Drainer:
         self._record(drain, "drain.done", before=size(drain.memory_before_bytes), after=size(after))
         former = pauses.pop(drain.worker, None)
         if after is not None and drain.limit_bytes and is_below_baseline(after, drain.limit_bytes):
-            pauses[drain.worker] = pause = next_pause(former, self._clock())
+            pause = next_pause(former, self._clock(), limit_bytes=drain.limit_bytes)
+            pauses[drain.worker] = pause
             self._telling.below_baseline(drain, after, pause.seconds)
         return pauses
 
@@ -343,6 +391,10 @@ def _memory(pool: Pool, process: ProcessInfo, table: ProcessTable) -> int | None
     with contextlib.suppress(Unknown):
         return pool.memory(process, table)
     return None
+
+
+def _refusal(cause: Cause) -> Answer:
+    return Answer(cause, 0, 0, 0)
 
 
 def _with_note(drain: Drain, seen: Seen) -> Drain:

@@ -87,7 +87,7 @@ def _standings(survey: PoolSurvey, coordinator: Coordinator, contents: Contents)
     """Each worker's, in the order in which they would go. Raises CoordinationUnknown."""
     pool = survey.pool
     held = holdings(contents.drains.values(), pool.name)
-    coordinator.publish(pool.name, pool.rules, survey.reports(), held)
+    coordinator.publish(pool.name, pool.rules, survey.reports(can_begin=True), held)
     standings = {}
     for finding in survey.findings:
         answer = coordinator.consider(pool.name, pool.rules, finding.request(""))

@@ -20,6 +20,11 @@ from supervisor_memkill.supervisord import (
 )
 from supervisor_memkill.workers.contract import Kind, Note, Target
 
+
+class TooLate(NotSent):
+    """What the act rests on was seen too long ago."""
+
+
 _WITHOUT_EFFECT = (NotSent, Unreachable, Refused, NoSuchProcess)
 
 
@@ -34,12 +39,12 @@ class Hands:
         self._tables = tables
 
     def do(
-        self, drain: Drain, action: Action, kind: Kind | None, is_late: Callable[[], bool]
+        self, drain: Drain, action: Action, kind: Kind | None, is_late: Callable[[ProcessInfo], bool]
     ) -> tuple[Outcome, Note | None]:
         """Do it; the outcome, and the kind's new note where it has one.
 
-        `is_late`: what allowed the act was asked too long ago. It is looked at last, after pid and
-        start were compared, immediately before the act. Raises ShuttingDown.
+        `is_late`: what allowed the act is too long ago, by the process as it is now. It is looked at last,
+        after pid and start were compared, immediately before the act. Raises ShuttingDown.
         """
         try:
             return self._do(drain, action, kind, is_late)
@@ -49,12 +54,14 @@ class Hands:
             return Outcome.DONE, None
         except MemkillError as error:
             self._say(drain, action, error)
+            if isinstance(error, TooLate):
+                return Outcome.TOO_LATE, None
             if isinstance(error, NotRunning):
                 return Outcome.REFUSED, None
             return (Outcome.NOT_SENT if isinstance(error, _WITHOUT_EFFECT) else Outcome.UNCERTAIN), None
 
     def _do(
-        self, drain: Drain, action: Action, kind: Kind | None, is_late: Callable[[], bool]
+        self, drain: Drain, action: Action, kind: Kind | None, is_late: Callable[[ProcessInfo], bool]
     ) -> tuple[Outcome, Note | None]:
         worker = drain.worker
         if action is Action.START:
@@ -62,8 +69,8 @@ class Hands:
             return Outcome.DONE, None
         process = self._recorded_process(drain)
         target, table = Target(process, drain.note), self._tables()
-        if action in (Action.QUIET, Action.STOP) and is_late():
-            raise NotSent("what it rests on was seen too long ago")
+        if action in (Action.QUIET, Action.STOP) and is_late(process):
+            raise TooLate("what it rests on was seen too long ago")
         if action is Action.THAW:
             self._supervisord.signal(worker, "CONT")
         elif action is Action.STOP:

@@ -19,11 +19,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from supervisor_memkill.drain import Drain, from_json, seconds, text, to_json
+from supervisor_memkill.clock import Clock, boot_clock
+from supervisor_memkill.drain import Drain, flag, from_json, seconds, text, to_json
 from supervisor_memkill.errors import MemkillError
 from supervisor_memkill.policy import Pause, pauses_from_json, pauses_to_json
 
 FORMAT = 1
+FAR_SECONDS = 2.0**40
+"""So long ago that nothing waits for it any more."""
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -43,6 +46,12 @@ class Contents:
     """By worker."""
     instance: str = ""
     """Random, one for each journal: by it other hosts know a restarted listener again."""
+    listener: str = ""
+    """Its name among all listeners, when it last took part."""
+    listener_since: float = -FAR_SECONDS
+    """Since when it has had that name in place of another one, on the boot clock."""
+    adopts: bool = False
+    """After a damaged journal: what is quiet may be so by us, and is not all looked at yet."""
 
 
 @dataclass(frozen=True)
@@ -59,8 +68,9 @@ class Loaded:
 class Journal:
     """One supervisord's journal."""
 
-    def __init__(self, path: Path, boot_id: str | None = None) -> None:
+    def __init__(self, path: Path, boot_id: str | None = None, clock: Clock = boot_clock) -> None:
         """`boot_id`: which boot of the machine this is; None: ask the system."""
+        self._clock = clock
         self.path = path
         self._boot_id = read_boot_id() if boot_id is None else boot_id
         self._lock_fd: int | None = None
@@ -95,7 +105,7 @@ class Journal:
     def load(self) -> Loaded:
         """What the last listener left; a damaged file is set aside. Raises JournalError."""
         try:
-            contents, boot_id = read(self.path)
+            contents, boot_id = read(self.path, self._clock)
         except FileNotFoundError:
             return Loaded(Contents())
         except OSError as error:
@@ -106,9 +116,13 @@ class Journal:
             return Loaded(Contents(), other_boot=True)
         return Loaded(contents)
 
+    def peek(self) -> Contents:
+        """What stands in it, for people to read; empty when it says nothing. Locks and changes nothing."""
+        return peek(self.path, self._boot_id)
+
     def save(self, contents: Contents) -> None:
         """Replace the file, on disk before this returns. Raises JournalError; the old file stays then."""
-        text = _encode(contents, self._boot_id)
+        text = _encode(contents, self._boot_id, self._clock())
         with self._errors("written"):
             make_private_directory(self.path.parent)
             temporary = self._beside(".new")
@@ -146,7 +160,7 @@ def peek(path: Path, boot_id: str | None = None) -> Contents:
     return contents if written_in == (read_boot_id() if boot_id is None else boot_id) else Contents()
 
 
-def read(path: Path) -> tuple[Contents, str]:
+def read(path: Path, clock: Clock = boot_clock) -> tuple[Contents, str]:
     """The contents and their boot id. Raises OSError, or ValueError when the file is damaged."""
     try:
         envelope = json.loads(path.read_bytes().decode("utf-8"))
@@ -160,22 +174,35 @@ def read(path: Path) -> tuple[Contents, str]:
             drain_ended_at={pool: seconds(at) for pool, at in body["drain_ended_at"].items()},
             pauses=pauses_from_json(body["pauses"]),
             instance=text(body["instance"]),
+            listener=text(body.get("listener", "")),
+            listener_since=seconds(body.get("listener_since", -FAR_SECONDS)),
+            adopts=flag(body.get("adopts", False)),
         )
-        return contents, text(body["boot_id"])
+        return contents, _boot(body, clock())
     except ValueError as error:
         raise ValueError(f"damaged: {error}") from error
     except (KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise ValueError(f"damaged: {type(error).__name__}: {error}") from error
 
 
-def _encode(contents: Contents, boot_id: str) -> str:
+def _boot(body: Mapping[str, Any], now: float) -> str:
+    """Which boot it was written in. Where the system tells no id, a clock that had run longer tells."""
+    boot_id, saved_at = text(body["boot_id"]), seconds(body.get("saved_at", 0.0))
+    return "an earlier one" if not boot_id and saved_at > now else boot_id
+
+
+def _encode(contents: Contents, boot_id: str, now: float) -> str:
     body = {
         "format": FORMAT,
         "boot_id": boot_id,
+        "saved_at": now,
         "drains": [to_json(drain) for drain in contents.drains.values()],
         "drain_ended_at": dict(contents.drain_ended_at),
         "pauses": pauses_to_json(contents.pauses),
         "instance": contents.instance,
+        "listener": contents.listener,
+        "listener_since": contents.listener_since,
+        "adopts": contents.adopts,
     }
     return json.dumps({"sha256": _digest(body), "body": body}) + "\n"
 

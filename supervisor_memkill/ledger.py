@@ -47,6 +47,11 @@ class Ledger:
         self.contents = contents
         return True
 
+    @property
+    def can_begin(self) -> bool:
+        """Nothing is taken out of service without the journal's word, which the disk took the last time."""
+        return not self._outage.is_away
+
     def catch_up(self) -> None:
         """Write what could not be written before, if there is any."""
         if self._is_behind:

@@ -12,12 +12,14 @@ import dataclasses
 import secrets
 import traceback
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from supervisor_memkill.clock import Clock
 from supervisor_memkill.config import Config
-from supervisor_memkill.coordination.contract import CoordinationUnknown, Coordinator
+from supervisor_memkill.coordination.contract import Cause, CoordinationUnknown, Coordinator
+from supervisor_memkill.drain import State
 from supervisor_memkill.drainer import Drainer
 from supervisor_memkill.eventlog import EventLog
 from supervisor_memkill.journal import Contents, Journal, JournalError
@@ -25,9 +27,12 @@ from supervisor_memkill.ledger import Ledger
 from supervisor_memkill.memory import ProcessTable
 from supervisor_memkill.outage import Outage
 from supervisor_memkill.policy import Hold
+from supervisor_memkill.processes import ProcessState
 from supervisor_memkill.supervisord import ShuttingDown, Supervisord, SupervisordError
 from supervisor_memkill.survey import Finding, Pool, PoolSurvey, Survey, Surveyor
 from supervisor_memkill.units import format_size
+
+T = TypeVar("T")
 
 MOST_TICK_DELAY_SECONDS = 5.0
 
@@ -66,8 +71,8 @@ class Listener:
         self._drainer: Drainer | None = None
         self._check_due_at: float | None = None
         self._tick_due_at: float | None = None
-        self._adopts = False
         self._examined: set[str] = set()
+        """Workers that no death left quiet, or that are being drained for it."""
         self.ended = False
         """Set from outside, a signal handler included: not one step more."""
 
@@ -123,12 +128,13 @@ class Listener:
     def _take_over(self) -> Drainer:
         """Lock the journal and take up what the last listener left. Raises JournalError."""
         drains_left = []
-        if not self._config.dry_run:
+        if self._config.dry_run:
+            self._say_left()
+        else:
             self._journal.lock()
             loaded = self._journal.load()
             self._away["journal"].back()
             if loaded.damaged:
-                self._adopts = True
                 self._log.error(
                     "journal.damaged",
                     error=loaded.damaged,
@@ -138,10 +144,14 @@ class Listener:
                 self._log.info("journal.of_another_boot", path=self._journal.path)
             self._ledger.contents = loaded.contents
             if not loaded.contents.instance:
-                fresh = dataclasses.replace(loaded.contents, instance=secrets.token_hex(8))
+                fresh = dataclasses.replace(
+                    loaded.contents, instance=secrets.token_hex(8), adopts=bool(loaded.damaged)
+                )
                 self._ledger.save(fresh, must=False)
             drains_left = list(loaded.contents.drains.values())
         self._coordinator = self._coordinate(self._ledger.contents)
+        if not self._config.dry_run:
+            self._note_name(self._coordinator.name)
         drainer = Drainer(
             self._config,
             self._pools,
@@ -162,15 +172,51 @@ class Listener:
         self._drainer = drainer
         return drainer
 
+    def _note_name(self, name: str) -> None:
+        """Keep the name under which this listener takes part, and since when it is another one."""
+        contents = self._ledger.contents
+        if name and name != contents.listener:
+            since = self._clock() if contents.listener else contents.listener_since
+            noted = dataclasses.replace(contents, listener=name, listener_since=since)
+            self._ledger.save(noted, must=False)
+
     def _renew(self, drainer: Drainer) -> None:
-        """The heartbeat of the pools that drain, before anything that may take time: slots would expire."""
+        """The heartbeat of the pools that drain, before anything that may take time: slots would expire.
+
+        Where supervisord was away the last time, they do not wait for its answer. Raises SupervisordError.
+        """
         draining = {drain.pool for drain in self._ledger.drains.values()}
-        try:
-            for survey in self._surveyor.look(self._ledger.contents).pools:
-                if survey.pool.name in draining and survey.failure is None:
-                    drainer.publish(survey)
-        except CoordinationUnknown as error:
-            self._away["coordination"].away(error)
+        if self._away["supervisord"].is_away:
+            self._for_each(self._pools.values(), lambda pool: pool.name, drainer.renew_unseen)
+        surveys = self._surveyor.look(self._ledger.contents).pools
+        drained = [survey for survey in surveys if survey.pool.name in draining]
+        self._for_each(drained, lambda survey: survey.pool.name, self._publisher(drainer))
+
+    def _publisher(self, drainer: Drainer) -> Callable[[PoolSurvey], None]:
+        def publish(survey: PoolSurvey) -> None:
+            if survey.failure is None:
+                drainer.publish(survey)
+            else:
+                drainer.renew_unseen(survey.pool)
+
+        return publish
+
+    def _for_each(self, pools: Iterable[T], name: Callable[[T], str], do: Callable[[T], None]) -> None:
+        """Do it for each pool until one finds coordination away: the others would mostly wait in vain.
+
+        Where it is away for one pool alone, that one comes last the next time, and starves no other.
+        """
+        ordered = sorted(pools, key=lambda pool: self._away["coordination"].has_lost(name(pool)))
+        for pool in ordered:
+            if self.ended:
+                return
+            try:
+                with self._guarded(f"pool {name(pool)}"):
+                    do(pool)
+            except CoordinationUnknown as error:
+                self._away["coordination"].away(error, name(pool))
+                self._check_soon()
+                return
 
     def _step_all(self, drainer: Drainer) -> None:
         before = len(self._ledger.drains)
@@ -213,19 +259,22 @@ class Listener:
         contents = self._ledger.contents
         survey = self._surveyor.check(contents) if counts else self._surveyor.look(contents)
         self._say_notes(survey)
-        try:
-            for pool in survey.pools:
-                if self.ended:
-                    return
-                with self._guarded(f"pool {pool.pool.name}"):
-                    self._check_pool(drainer, pool, counts=counts)
-        except CoordinationUnknown as error:
-            # One coordinator serves all pools: the others would only wait for the same time limit.
-            self._away["coordination"].away(error)
-            self._check_soon()
+        self._for_each(
+            survey.pools,
+            lambda pool: pool.pool.name,
+            lambda pool: self._check_pool(drainer, pool, counts=counts),
+        )
+        if self._ledger.contents.adopts and all(self._is_examined(pool) for pool in survey.pools):
+            self._ledger.save(dataclasses.replace(self._ledger.contents, adopts=False), must=False)
+
+    def _is_examined(self, survey: PoolSurvey) -> bool:
+        """Of each of its workers it is known whether it was left quiet."""
+        workers = {finding.worker for finding in survey.findings}
+        return survey.failure is None and workers <= self._examined
 
     def _check_pool(self, drainer: Drainer, survey: PoolSurvey, *, counts: bool) -> None:
         if survey.failure is not None:
+            drainer.renew_unseen(survey.pool)
             raise survey.failure
         self._say_hints(survey)
         drainer.publish(survey)
@@ -245,6 +294,8 @@ class Listener:
             if self.ended or finding.worker in self._ledger.drains:
                 continue
             answer = coordinator.consider(pool.name, pool.rules, finding.request(""))
+            if answer.granted and drainer.has_new_name:
+                answer = dataclasses.replace(answer, refused=Cause.NAME_IS_NEW)
             if not answer.granted:
                 self._say_held(finding, answer.refused, f"over its limit, but {answer.words}")
                 self._check_soon()
@@ -263,13 +314,14 @@ class Listener:
 
     def _is_to_adopt(self, finding: Finding) -> bool:
         """After a damaged journal: quiet, and perhaps by us. Only a restart brings it back."""
-        reading = finding.seen.reading
-        if not self._adopts or self._config.dry_run or reading is None or reading.quiet is None:
+        seen, worker = finding.seen, finding.worker
+        if not self._ledger.contents.adopts or self._config.dry_run or worker in self._examined:
             return False
-        if finding.worker in self._examined or finding.seen.draining is not None:
+        quiet = seen.reading.quiet if seen.reading is not None else None
+        if seen.process.state is not ProcessState.RUNNING or quiet is False or worker in self._ledger.drains:
+            self._examined.add(worker)
             return False
-        self._examined.add(finding.worker)
-        return reading.quiet
+        return quiet is True
 
     def _check_soon(self) -> None:
         due = self._clock() + self._config.heartbeat_seconds
@@ -292,6 +344,18 @@ class Listener:
             rss=None if seen.memory_bytes is None else format_size(seen.memory_bytes),
             why=words,
         )
+
+    def _say_left(self) -> None:
+        """A dry run touches nothing, what we left half done neither."""
+        for drain in self._journal.peek().drains.values():
+            if drain.state is not State.ASKING:
+                self._log.error(
+                    "drain.left",
+                    worker=drain.worker,
+                    pid=drain.pid,
+                    state=drain.state,
+                    hint="taken out of service by a drain, which a dry run does not bring to its end",
+                )
 
     def _say_hints(self, survey: PoolSurvey) -> None:
         for worker, advice in survey.hints():

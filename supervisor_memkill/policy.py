@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from supervisor_memkill.decision import is_protected
-from supervisor_memkill.drain import State, text
+from supervisor_memkill.drain import State, count, text
 from supervisor_memkill.drain import seconds as read_seconds
 from supervisor_memkill.processes import ProcessInfo, ProcessState
 from supervisor_memkill.units import format_duration
@@ -46,9 +46,17 @@ class Pause:
     until: float
     seconds: float
     why: str = "its limit is below its baseline"
+    limit_bytes: int = 0
+    """It holds for this limit only; 0: for any."""
+
+    def holds(self, limit_bytes: int, now: float) -> bool:
+        return now < self.until and self.limit_bytes in (0, limit_bytes)
 
 
 AFTER_RESUME = "its last drain was given up"
+NOT_BEGUN = "it could not be told to take no more jobs"
+NOT_BEGUN_PAUSE_SECONDS, NOT_BEGUN_PAUSE_MOST_SECONDS = 15.0, PAUSE_SECONDS
+"""One that asks and cannot begin would keep all others waiting."""
 
 
 @dataclass(frozen=True)
@@ -142,7 +150,7 @@ def _held(seen: Sighting, terms: Terms, now: float, hard: bool) -> tuple[Hold | 
     uptime = seen.process.uptime_seconds
     if uptime < terms.min_uptime_seconds:
         return Hold.MIN_UPTIME, f"{format_duration(uptime)} of {format_duration(terms.min_uptime_seconds)}"
-    if seen.pause is not None and now < seen.pause.until:
+    if seen.pause is not None and seen.pause.holds(terms.limit_bytes or 0, now):
         return Hold.PAUSED, f"{seen.pause.why}; another {format_duration(seen.pause.until - now)}"
     if reading is None or reading.recognised is not True:
         return Hold.NOT_RECOGNISED, reading.why if reading else ""
@@ -196,19 +204,26 @@ def is_below_baseline(memory_bytes: int, limit_bytes: int) -> bool:
     return memory_bytes >= limit_bytes * NEAR_LIMIT
 
 
-def next_pause(before: Pause | None, now: float, why: str = Pause.why) -> Pause:
+def next_pause(before: Pause | None, now: float, why: str = Pause.why, limit_bytes: int = 0) -> Pause:
     """The pause after a drain that gave nothing back."""
-    seconds = min(before.seconds * 2, PAUSE_MOST_SECONDS) if before else PAUSE_SECONDS
-    return Pause(now + seconds, seconds, why)
+    first, most = PAUSE_SECONDS, PAUSE_MOST_SECONDS
+    if why == NOT_BEGUN:
+        first, most = NOT_BEGUN_PAUSE_SECONDS, NOT_BEGUN_PAUSE_MOST_SECONDS
+    is_repeated = before is not None and (before.why, before.limit_bytes) == (why, limit_bytes)
+    seconds = min(before.seconds * 2, most) if before is not None and is_repeated else first
+    return Pause(now + seconds, seconds, why, limit_bytes)
 
 
 def pauses_to_json(pauses: Mapping[str, Pause]) -> dict[str, list[Any]]:
-    return {worker: [pause.until, pause.seconds, pause.why] for worker, pause in pauses.items()}
+    return {
+        worker: [pause.until, pause.seconds, pause.why, pause.limit_bytes] for worker, pause in pauses.items()
+    }
 
 
 def pauses_from_json(values: Mapping[str, list[Any]]) -> dict[str, Pause]:
     """Raises ValueError or TypeError for what is none."""
-    return {
-        worker: Pause(read_seconds(until), read_seconds(seconds), *map(text, why))
-        for worker, (until, seconds, *why) in values.items()
-    }
+    return {worker: _pause(*fields) for worker, fields in values.items()}
+
+
+def _pause(until: Any, seconds: Any, why: Any = Pause.why, limit_bytes: Any = 0) -> Pause:
+    return Pause(read_seconds(until), read_seconds(seconds), text(why), count(limit_bytes))

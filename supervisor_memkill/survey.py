@@ -120,11 +120,11 @@ class PoolSurvey:
         asking = [one for one in self.findings if one.verdict.asks]
         return sorted(asking, key=lambda one: (not one.verdict.hard, -one.verdict.urgency, one.worker))
 
-    def reports(self) -> list[Report]:
-        """What coordination is told."""
-        return [self._report(one) for one in self.findings]
+    def reports(self, *, can_begin: bool) -> list[Report]:
+        """What coordination is told. One that could not begin a drain keeps nobody waiting who could."""
+        return [self._report(one, asks=can_begin and one.verdict.asks) for one in self.findings]
 
-    def _report(self, finding: Finding) -> Report:
+    def _report(self, finding: Finding, *, asks: bool) -> Report:
         seen = finding.seen
         return Report(
             worker=finding.worker,
@@ -135,7 +135,7 @@ class PoolSurvey:
             in_service=is_in_service(seen, self.terms.settle_seconds),
             state=seen.draining.value if seen.draining else seen.process.state.name,
             busy=seen.reading.busy if seen.reading else None,
-            urgency=finding.verdict.urgency if finding.verdict.asks else None,
+            urgency=finding.verdict.urgency if asks else None,
             queues=finding.queues,
         )
 
@@ -189,6 +189,16 @@ class Surveyor:
         self._has_refused = False
         """At the last look some program's settings would have lost jobs."""
         self._strikes = Strikes()
+
+    def pool_of(self, worker: str) -> str | None:
+        """The pool that has this worker; None: no pool has it. Raises SupervisordError."""
+        assignment = assign(
+            self._supervisord.all_processes(), [pool.config for pool in self._pools], self._excluded_groups()
+        )
+        for pool, members in assignment.members.items():
+            if any(process.worker == worker for process in members):
+                return pool
+        return None
 
     def program(self, worker: str) -> ProgramInfo | None:
         """supervisord's settings of this worker; None when it did not tell them."""

@@ -13,6 +13,9 @@ from typing import Protocol
 
 from supervisor_memkill.errors import MemkillError
 
+FRESH_HEARTBEATS = 3
+"""A worker whose listener was silent for so many heartbeats is not in service."""
+
 
 class CoordinationUnknown(MemkillError):
     """The coordinator did not answer: a request may or may not have had its effect."""
@@ -89,6 +92,10 @@ class Cause(Enum):
     """What the listeners share was lost: each must tell anew before anything is granted."""
     NAME_TAKEN = "name_taken"
     """Another live listener has the same name."""
+    NAME_IS_NEW = "name_is_new"
+    """This listener has had another name until a moment ago, under which its own workers count still."""
+    NO_MEMBER = "no_member"
+    """The worker belongs to no pool any more."""
 
 
 _WORDS = {
@@ -97,6 +104,8 @@ _WORDS = {
     Cause.MORE_URGENT: "a more urgent one goes first",
     Cause.SETTLING: "the pool is new or its data was lost, and every listener first tells what it sees",
     Cause.NAME_TAKEN: "another listener has the same name: set host in [memkill]",
+    Cause.NAME_IS_NEW: "this host or supervisord has a new name, and its former one counts still",
+    Cause.NO_MEMBER: "it belongs to no pool any more",
 }
 
 
@@ -174,6 +183,11 @@ class Coordinator(Protocol):
 
     is_shared: bool
     """Others take part: what this listener sees must be told them at every heartbeat."""
+
+    @property
+    def name(self) -> str:
+        """This listener's among all; empty where no others take part."""
+        ...
 
     def publish(
         self, pool: str, rules: Rules, reports: Sequence[Report], holdings: Sequence[Holding]

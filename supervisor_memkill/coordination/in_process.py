@@ -25,6 +25,7 @@ class InProcessCoordinator:
     """The only listener there is, so that what it publishes is all there is."""
 
     is_shared = False
+    name = ""
 
     def __init__(self, clock: Clock, drain_ended_at: Mapping[str, float] | None = None) -> None:
         """`drain_ended_at`: when each pool's last drain ended, on `clock`."""

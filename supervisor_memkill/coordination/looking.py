@@ -34,6 +34,7 @@ class LookingCoordinator:
     def __init__(self, shared: Viewed, listener: str, clock: Clock) -> None:
         """`listener`: this one's name, whose own workers in `shared` are older than what it sees now."""
         self._shared = shared
+        self.name = listener
         self._own = f"{listener}/"
         self._here = InProcessCoordinator(clock)
         self._views: dict[str, PoolView] = {}

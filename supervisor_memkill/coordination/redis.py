@@ -16,6 +16,7 @@ from importlib import resources
 from typing import Any
 
 from supervisor_memkill.coordination.contract import (
+    FRESH_HEARTBEATS,
     Answer,
     Cause,
     CoordinationUnknown,
@@ -32,8 +33,6 @@ from supervisor_memkill.workers.asking import ask
 NoneType = type(None)
 VERSION = 1
 """Of the protocol. It stands in the data: listeners of different versions must see each other."""
-FRESH_HEARTBEATS = 3
-"""A worker whose listener was silent for so many heartbeats is not in service."""
 EVENTS_KEPT = 1000
 """About so many entries of a pool's stream of events."""
 
@@ -70,6 +69,10 @@ class RedisCoordinator:
         self._settle_ms = _ms(slot_ttl_seconds if settle_seconds is None else settle_seconds)
         self._known: dict[str, Mapping[str, Any]] = {}
         self._scripts: dict[str, Any] = {}
+
+    @property
+    def name(self) -> str:
+        return self._listener
 
     def publish(
         self, pool: str, rules: Rules, reports: Sequence[Report], holdings: Sequence[Holding]

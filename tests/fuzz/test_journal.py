@@ -51,7 +51,7 @@ DRAIN = Drain(
 CONTENTS = Contents(
     {"jobs:one": DRAIN}, {"jobs": 90.5}, {"jobs:two": Pause(700.0, 600.0)}, instance="0123456789abcdef"
 )
-BODY: Mapping[str, Any] = json.loads(journal._encode(CONTENTS, BOOT))["body"]
+BODY: Mapping[str, Any] = json.loads(journal._encode(CONTENTS, BOOT, 5.0))["body"]
 
 
 @pytest.fixture(scope="module")

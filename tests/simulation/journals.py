@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,14 +31,8 @@ class MemoryJournal:
     def load(self) -> Loaded:
         contents = self._machine.disk
         drains = json.loads(json.dumps([to_json(drain) for drain in contents.drains.values()]))
-        return Loaded(
-            Contents(
-                {drain.worker: drain for drain in map(from_json, drains)},
-                dict(contents.drain_ended_at),
-                dict(contents.pauses),
-                contents.instance,
-            )
-        )
+        read = {drain.worker: drain for drain in map(from_json, drains)}
+        return Loaded(dataclasses.replace(contents, drains=read))
 
     def save(self, contents: Contents) -> None:
         self._machine.point("journal before")

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
+
+import pytest
 
 from supervisor_memkill.drain import State
 from supervisor_memkill.processes import ProcessState
-from tests.simulation.test_scenarios import CELERY, CUSTOM, SIDEKIQ, TTL, scene
+from tests.simulation.gateway import Gateway
+from tests.simulation.journals import MemoryJournal
+from tests.simulation.kinds import SimSidekiq
+from tests.simulation.test_scenarios import CELERY, CUSTOM, HEARTBEAT, SIDEKIQ, TTL, scene
 
 
 def test_quiet_that_got_lost_is_sent_again_though_the_time_is_over() -> None:
@@ -121,6 +127,80 @@ def test_stop_that_was_not_sent_for_want_of_a_look_is_not_one_whose_answer_got_l
         s.until(lambda: s.state(s.east) is None)
         assert s.acts(s.east, "stop") == s.acts(s.east, "start") == []
         assert s.worker(s.east).state is ProcessState.STOPPED
+
+
+def test_worker_is_no_peer_of_itself_under_a_former_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """S2: `host` or identifier was changed, and the listener restarted: its former words still count."""
+    names = {"east": "supervisor", "north": "supervisor"}
+    monkeypatch.setattr(Gateway, "identification", lambda self: names[self._machine.name])
+    with scene(SIDEKIQ, machines=2, workers=1) as s:
+        (north,) = s.others
+        s.settles()
+        s.world.operator(north, s.worker(north), "stop")
+        s.passes(4 * HEARTBEAT)
+        names["east"] = "renamed"
+        s.world.weather.rests(s.east, 1.0)
+        s.world.weather.kill(s.east)
+        s.bloat(s.east)
+        s.passes(3 * TTL)
+        assert s.acts(s.east, "quiet") == []
+
+
+@pytest.mark.parametrize("what", ["supervisord hangs", "kind fails"])
+def test_live_listener_keeps_its_slot(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """S1: it lives, and reaches Redis; that it cannot look at its workers must not cost it the slot."""
+    broken: set[str] = set()
+    read = SimSidekiq.read
+
+    def fail(self: Any, targets: Any, table: Any) -> Any:
+        if self.machine.name in broken:
+            raise RuntimeError("a fault of this kind")
+        return read(self, targets, table)
+
+    monkeypatch.setattr(SimSidekiq, "read", fail)
+    with scene(SIDEKIQ) as s:
+        (north,) = s.others
+        s.settles()
+        s.bloat(s.east, by=50, endless=True)
+        s.until(lambda: s.state(s.east) is State.DRAINING)
+        s.bloat(north, endless=True)
+        if what == "kind fails":
+            broken.add("east")
+        else:
+            s.east.server.hang(4 * TTL)
+        s.passes(3 * TTL)
+        assert s.acts(north, "quiet") == []
+
+
+def test_host_that_cannot_journal_keeps_no_other_host_waiting() -> None:
+    """L1, L4: east is the most urgent, and its disk is full: it can begin no drain, and north can."""
+    with scene(SIDEKIQ) as s:
+        (north,) = s.others
+        s.settles()
+        s.east.disk_is_full = True
+        s.bloat(s.east, by=50)
+        s.bloat(north)
+        s.until(lambda: s.is_back(north), within=40 * TTL)
+
+
+def test_host_with_a_slow_disk_keeps_no_other_host_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """L1, L4: each save of east's takes so long that its quiet is never sent; north waits behind it."""
+    slow: set[str] = set()
+    save = MemoryJournal.save
+
+    def slowly(self: Any, contents: Any) -> None:
+        save(self, contents)
+        if self._machine.name in slow:
+            self._machine.breathe(3.2)
+
+    monkeypatch.setattr(MemoryJournal, "save", slowly)
+    with scene(SIDEKIQ) as s:
+        (north,) = s.others
+        s.settles()
+        slow.add("east")
+        s.bloat(s.east, by=50)
+        s.bloat(north)
+        s.until(lambda: s.acts(north, "quiet"), within=40 * TTL)
 
 
 # --- what is not promised: README.rst says so ---------------------------------------------------------
