@@ -16,6 +16,7 @@ import psutil
 from supervisor_memkill.errors import ConfigError, MemkillError
 from supervisor_memkill.inifile import supervisord_files
 
+PLAIN_NAME = "%(program_name)s"
 TRUE, FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 """As supervisord takes them (supervisor/datatypes.py: boolean)."""
 
@@ -64,7 +65,10 @@ def path_in(words: Iterable[str], cwd: Path) -> Path | None:
 
 
 def by_group(files: Iterable[Path]) -> Mapping[str, bool]:
-    """Group to stopasgroup. A group of programs that differ in it is left out."""
+    """Group to stopasgroup; ``group:program`` where the programs of a group differ in it.
+
+    Of those, one whose processes have other names than itself is left out.
+    """
     parser = configparser.RawConfigParser(inline_comment_prefixes=(";", "#"), strict=False)
     try:
         for path in files:
@@ -72,11 +76,14 @@ def by_group(files: Iterable[Path]) -> Mapping[str, bool]:
     except (configparser.Error, OSError, UnicodeDecodeError):
         return {}
     own: dict[str, bool | None] = {}
+    plain: set[str] = set()
     members: dict[str, list[str]] = {}
     for section in parser.sections():
         sort, _, name = section.partition(":")
         if sort in ("program", "fcgi-program"):
             own[name] = _boolean(parser[section].get("stopasgroup", "false"))
+            if parser[section].get("process_name", PLAIN_NAME).strip() == PLAIN_NAME:
+                plain.add(name)
         elif sort == "group":
             members[name] = [one.strip() for one in parser[section].get("programs", "").split(",")]
     grouped = {program for programs in members.values() for program in programs}
@@ -87,6 +94,11 @@ def by_group(files: Iterable[Path]) -> Mapping[str, bool]:
         value = values.pop() if len(values) == 1 else None
         if value is not None:
             found[group] = value
+            continue
+        for name in programs:
+            own_value = own.get(name)
+            if own_value is not None and name in plain:
+                found[f"{group}:{name}"] = own_value
     return found
 
 

@@ -322,7 +322,8 @@ class Surveyor:
 
 def _with_stop_as_group(program: ProgramInfo, known: Mapping[str, bool]) -> ProgramInfo:
     """supervisord takes no stopasgroup=true beside killasgroup=false (supervisor/options.py)."""
-    stop_as_group = known.get(program.group) if program.killasgroup else False
+    told = known.get(program.group, known.get(program.worker))
+    stop_as_group = told if program.killasgroup else False
     return dataclasses.replace(program, stopasgroup=stop_as_group)
 
 

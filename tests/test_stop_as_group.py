@@ -25,7 +25,10 @@ stopasgroup = true
 [program:three]
 stopasgroup = 1
 [group:mixed]
-programs = one,two
+programs = one,two,many
+[program:many]
+process_name = %(program_name)s_%(process_num)d
+stopasgroup = true
 [group:alike]
 programs = one, three
 [program:odd]
@@ -33,10 +36,12 @@ stopasgroup = perhaps
 """
 
 
-def test_each_groups_stopasgroup_is_found_and_a_mixed_or_odd_one_is_unknown(tmp_path: Path) -> None:
+def test_each_groups_stopasgroup_is_found_and_an_odd_one_is_unknown(tmp_path: Path) -> None:
+    """Where the programs of a group differ, each has its own; unless its processes have other names."""
     path = tmp_path / "supervisord.conf"
     path.write_text(PROGRAMS)
-    assert by_group([path]) == {"plain": False, "grouped": True, "fast": True, "alike": True}
+    alike = {"plain": False, "grouped": True, "fast": True, "alike": True}
+    assert by_group([path]) == {**alike, "mixed:one": True, "mixed:two": False}
 
 
 @pytest.mark.parametrize("text", ["no section", "[program:x]\nstopasgroup\n", "\xff"])

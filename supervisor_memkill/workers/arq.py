@@ -25,7 +25,13 @@ from supervisor_memkill.units import format_duration, parse_positive_duration
 from supervisor_memkill.workers.asking import ask
 from supervisor_memkill.workers.contract import Advice, Option, Reading, Target, unknown
 from supervisor_memkill.workers.custom import fill, parse_template
-from supervisor_memkill.workers.settings import drain_advice, signal_advice, wait_advice, wrapper_advice
+from supervisor_memkill.workers.settings import (
+    drain_advice,
+    is_measured_below,
+    signal_advice,
+    wait_advice,
+    wrapper_advice,
+)
 from supervisor_memkill.workers.stop_advice import limit_advice, reach_advice
 from supervisor_memkill.workers.stopping import StopThenWait
 
@@ -81,8 +87,8 @@ class Arq(StopThenWait):
         return found
 
     def memory_in_children(self, process: ProcessInfo, table: ProcessTable) -> bool:
-        """No: the jobs run in the process itself."""
-        return False
+        """No: the jobs run in the process itself; unless that has a starter above it."""
+        return is_measured_below(table.title(process.pid))
 
     def advice(self, program: ProgramInfo, drain_timeout_seconds: float) -> Sequence[Advice]:
         wait = self._values["job_completion_wait"]

@@ -42,7 +42,7 @@ from supervisor_memkill.workers.celery_nodes import (
     state_of,
 )
 from supervisor_memkill.workers.contract import Advice, Note, Option, Reading, Target, Tools, Traits, unknown
-from supervisor_memkill.workers.settings import is_shell
+from supervisor_memkill.workers.settings import why_between
 
 if TYPE_CHECKING:
     from supervisor_memkill.memory import ProcessTable
@@ -262,8 +262,8 @@ class Celery:
         takes = bool(state.queues)
         note = _note(target.note or {}, state)
         behind = f"Celery {state.pid} runs behind {title[:60]!r}"
-        if is_wrapped and is_shell(title):
-            why = f"{behind}: start it with exec, so that the stop reaches it"
+        if is_wrapped and (between := why_between(title, "Celery")):
+            why = f"Celery {state.pid} runs below: {between}"
             return replace(_unrecognised(target, why), in_service=takes)
         return Reading(
             recognised=True,

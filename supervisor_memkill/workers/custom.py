@@ -14,6 +14,7 @@ from supervisor_memkill.units import parse_positive_duration
 from supervisor_memkill.workers.asking import ask
 from supervisor_memkill.workers.commands import run_command
 from supervisor_memkill.workers.contract import Advice, Note, Option, Reading, Target, Tools, Traits, unknown
+from supervisor_memkill.workers.settings import is_wrapped_without_exec, wrapper_advice
 
 if TYPE_CHECKING:
     from supervisor_memkill.memory import ProcessTable
@@ -133,6 +134,10 @@ class Custom:
         zeros = note.pop("zeros", 0)
         zeros = zeros if zeros in range(ZEROS_TO_BELIEVE + 1) else 0  # the journal may be of another version
         frozen = bool(note.get("told")) and self._is_suspended_by_quiet(target.process, table)
+        title = table.title(target.process.pid)
+        if self._means_the_process and is_wrapped_without_exec(title):
+            why = f"{title[:60]!r} is a shell: start the worker with exec, so that its signals reach it"
+            return replace(unknown(why, note), recognised=False, frozen=frozen)
         try:
             busy = self._busy(target, count)
         except MemkillError as error:
@@ -194,8 +199,15 @@ class Custom:
         """Always: nothing is known of it, and what a wrapper or a preforking parent holds says little."""
         return True
 
+    @property
+    def _means_the_process(self) -> bool:
+        """It signals the supervised process, or counts by its pid."""
+        values = self._values
+        words = [values["busy_key"] or "", *(values["quiet_command"] or ()), *(values["busy_command"] or ())]
+        return values["quiet_signal"] is not None or any("%(pid)s" in word for word in words)
+
     def advice(self, program: ProgramInfo, drain_timeout_seconds: float) -> Sequence[Advice]:
-        return ()
+        return list(wrapper_advice(program, "the worker")) if self._means_the_process else []
 
     def _run(self, option: str, process: ProcessInfo) -> str:
         # Filled in after the splitting: a name with a space stays one word.

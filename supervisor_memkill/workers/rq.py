@@ -29,7 +29,7 @@ from supervisor_memkill.workers.asking import ask
 from supervisor_memkill.workers.contract import Advice, Option, Reading, Target, Tools, unknown
 from supervisor_memkill.workers.rq_advice import advice_on, is_pool
 from supervisor_memkill.workers.rq_records import FIELDS, Record, parse_record, records_of
-from supervisor_memkill.workers.settings import is_shell
+from supervisor_memkill.workers.settings import is_measured_below, stays_between
 from supervisor_memkill.workers.stopping import StopThenWait
 
 if TYPE_CHECKING:
@@ -92,9 +92,9 @@ class RQ(StopThenWait):
         )
 
     def memory_in_children(self, process: ProcessInfo, table: ProcessTable) -> bool:
-        """A pool's, and what runs behind a shell; never a work horse's alone."""
+        """A pool's, and what runs behind a starter; never a work horse's alone."""
         title = table.title(process.pid)
-        return is_pool(title) or is_shell(title)
+        return is_pool(title) or is_measured_below(title)
 
     def advice(self, program: ProgramInfo, drain_timeout_seconds: float) -> Sequence[Advice]:
         return advice_on(program, drain_timeout_seconds)
@@ -153,6 +153,6 @@ def _strangeness(pid: int, title: str, own: Sequence[Record]) -> str:
         )
     if any(record.is_stopping for record in own):
         return "it was told to stop already: a second signal would kill the job in hand"
-    if any(record.pid == pid for record in own) or is_pool(title):
+    if any(record.pid == pid for record in own) or (is_pool(title) and not stays_between(title)):
         return ""
     return f"RQ {own[0].pid} runs behind {title[:60]!r}: start it with exec, so that the stop reaches it"

@@ -17,8 +17,8 @@ from supervisor_memkill.workers.settings import (
 
 
 def is_pool(command: str) -> bool:
-    """``rq worker-pool``: the process starts workers and works on nothing itself."""
-    return re.search(r"(?:^|\s)worker-pool(?:\s|$)", command) is not None
+    """``rq worker-pool``, or django-rq's: the process starts workers and works on nothing itself."""
+    return re.search(r"(?:^|\s)(?:worker-pool|rqworker-pool|rqpool)(?:\s|$)", command) is not None
 
 
 def advice_on(program: ProgramInfo, drain_timeout_seconds: float) -> Sequence[Advice]:

@@ -21,14 +21,61 @@ def is_shell(title: str) -> bool:
     return bool(words) and PurePath(words[0].removeprefix("-")).name in SHELLS
 
 
+STAY_BETWEEN = frozenset(
+    {"su", "runuser", "sudo", "doas", "timeout", "dumb-init", "flock", "script", "conda", "dotenv"}
+)
+"""What they start is not stopped as supervisord says. su and runuser answer TERM with TERM and, 2 s later,
+SIGKILL (util-linux, login-utils/su-common.c), and pass INT on to nobody; timeout, sudo and dumb-init signal
+all below them at once, which many workers take for a second signal; the others end alone."""
+PASS_TERM_ON = frozenset({"uv"})
+"""They stay as the parent, and pass TERM on; uv swallowed the first INT until 0.7."""
+
+
+def stays_between(title: str) -> str:
+    """The name of the shell or starter that this command line is of, with its worker below it; or empty."""
+    words = [PurePath(word.removeprefix("-")).name for word in title.split()[:2]]
+    if len(words) == 2 and words[0].startswith("python"):
+        del words[0]
+    return words[0] if words and words[0] in SHELLS | STAY_BETWEEN else ""
+
+
+def why_between(title: str, framework: str) -> str:
+    """Why the process with this command line gets no signal meant for the framework; empty when it may."""
+    name = stays_between(title)
+    if not name:
+        return ""
+    if name in SHELLS:
+        return f"{title[:60]!r} is a shell: start {framework} with exec, so that the stop reaches it"
+    return f"{title[:60]!r}: {name} does not pass the stop on as it is: start {framework} without it"
+
+
+def is_measured_below(title: str) -> bool:
+    """The process with this command line has started another one, which holds the memory."""
+    words = title.split()
+    return bool(stays_between(title)) or bool(words and PurePath(words[0]).name in PASS_TERM_ON)
+
+
 def is_wrapped_without_exec(command: str) -> bool:
     """``sh -c 'cd app; bundle exec sidekiq'``: there exec is Bundler's word, not the shell's."""
+    script = _script_of_shell(command)
+    begin = r"(?:^|[;&|(\n]|\bthen\b|\bdo\b)\s*(?:\w+=\S*\s+)*exec\s"
+    return script is not None and re.search(begin, script) is None
+
+
+def _script_of_shell(command: str) -> str | None:
+    """What a shell is told to do by its ``-c``; None where the command is none such."""
     try:
-        shell, option, script, *_ = shlex.split(command)
+        shell, *words = shlex.split(command)
     except ValueError:
-        return False
-    is_wrapper = PurePath(shell).name in SHELLS and re.fullmatch(r"-[a-z]*c", option) is not None
-    return is_wrapper and re.search(r"(?:^|[;&|(\n])\s*exec\s", script) is None
+        return None
+    if PurePath(shell).name not in SHELLS:
+        return None
+    for index, word in enumerate(words[:-1]):
+        if re.fullmatch(r"-[a-z]*c", word):
+            return words[index + 1]
+        if not word.startswith("-"):
+            break
+    return None
 
 
 def option_in(command: str, *names: str) -> str | None:
@@ -38,6 +85,12 @@ def option_in(command: str, *names: str) -> str | None:
     """
     found = None
     for name in names:
+        if name.startswith("--"):
+            for match in re.finditer(r"(?:^|\s)(--[\w-]+)(?:\s+|=)([^\s'\"]+)", command):
+                # argparse and optparse take a beginning of the name for it.
+                if match[1] == name or (len(match[1]) > 5 and name.startswith(match[1])):
+                    found = match[2]
+            continue
         joint = r"(?:\s+|=)?" if re.fullmatch(r"-\w", name) else r"(?:\s+|=)"
         for match in re.finditer(rf"(?:^|\s){re.escape(name)}{joint}([^\s'\"]+)", command):
             found = match[1]
@@ -45,8 +98,15 @@ def option_in(command: str, *names: str) -> str | None:
 
 
 def wrapper_advice(program: ProgramInfo, framework: str, *, refuses: bool = False) -> Iterator[Advice]:
-    """Its command is a shell that stays in between."""
-    if is_wrapped_without_exec(program.command):
+    """Its command is a shell, or a starter, that stays in between."""
+    name = stays_between(program.command)
+    if name in STAY_BETWEEN:
+        yield Advice(
+            f"its command is {name}, which does not pass the stop on as it is: start it without", refuses
+        )
+    elif is_wrapped_without_exec(program.command):
+        # bash itself replaces itself by the last command of its list, or does not: the process will show.
+        refuses = refuses and name != "bash"
         orphan = "" if program.killasgroup else ", and without killasgroup=true SIGKILL leaves it behind"
         yield Advice(
             f"its command is a shell without exec: stopsignal reaches the shell, not {framework}{orphan}",
@@ -76,8 +136,9 @@ def group_advice(program: ProgramInfo, why: str, *, refuses: bool = False) -> It
         yield Advice(f"stopasgroup=true must go: {why}", refuses)
     elif program.stopasgroup is None and program.killasgroup:
         yield Advice(
-            "supervisord's configuration file was not found, so whether stopasgroup is set is unknown; "
-            f"it must not be: {why}"
+            "whether stopasgroup is set could not be found out (supervisord's configuration files cannot be "
+            f"read, or programs of one group differ in it); it must not be: {why}",
+            refuses,
         )
 
 

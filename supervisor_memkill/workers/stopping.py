@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from supervisor_memkill.errors import MemkillError
 from supervisor_memkill.workers.contract import Advice, Note, Option, Reading, Target, Tools, Traits, unknown
-from supervisor_memkill.workers.settings import is_shell
+from supervisor_memkill.workers.settings import why_between
 
 if TYPE_CHECKING:
     from supervisor_memkill.memory import ProcessTable
@@ -68,8 +68,9 @@ class StopThenWait:
 
     def _strangeness(self, title: str) -> str:
         """Why a process with this command line is not recognised; empty when it is."""
-        if is_shell(title):
-            return f"{title[:60]!r} is a shell: start {self.framework} with exec, so that the stop reaches it"
+        between = why_between(title, self.framework)
+        if between:
+            return between
         wanted = self._values["command_has"] or self.program
         if wanted not in title:
             return f"{title[:60]!r} does not name {wanted}: set command_has to a text that it holds"

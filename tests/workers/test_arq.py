@@ -209,3 +209,11 @@ def test_a_wait_far_too_short_is_refused_for_both_its_reasons() -> None:
 def test_a_group_stop_is_only_told_of() -> None:
     ((text, refuses),) = advice(replace(GOOD, stopasgroup=True))
     assert "what the jobs in hand have started" in text and not refuses
+
+
+@pytest.mark.parametrize(
+    ("title", "counts"), [("/srv/venv/bin/python /srv/venv/bin/arq app.W", False), ("uv run arq app.W", True)]
+)
+def test_behind_a_starter_its_memory_is_below(title: str, counts: bool) -> None:
+    table = FakeProcesses({100: title}).table
+    assert make().memory_in_children(process(), table) is counts

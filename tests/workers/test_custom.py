@@ -14,7 +14,15 @@ import redis
 
 from supervisor_memkill.errors import MemkillError
 from supervisor_memkill.testing.contract_suite import ContractSuite
-from supervisor_memkill.testing.fakes import FakeProcesses, FakeRedis, Signals, process, read_one, tools
+from supervisor_memkill.testing.fakes import (
+    FakeProcesses,
+    FakeRedis,
+    Signals,
+    process,
+    program_info,
+    read_one,
+    tools,
+)
 from supervisor_memkill.workers.contract import Note, Reading, Target
 from supervisor_memkill.workers.custom import Custom, parse_command, parse_signal, parse_template
 from tests.harness import RealRedis, wait_for
@@ -266,3 +274,23 @@ def test_a_busy_command_counts_and_a_mere_check_does_not_fork(tmp_path: Path) ->
     assert (in_service.recognised, in_service.in_service, in_service.busy) == (True, True, None)
     assert in_service.why == "" and not mark.exists()
     assert drain(kind, {"told": True}).busy == 2 and mark.exists()
+
+
+@pytest.mark.parametrize(
+    ("values", "is_refused"),
+    [
+        ({"quiet_signal": "USR1"}, True),
+        ({"quiet_signal": None, "quiet_command": ("touch", "/srv/%(pid)s")}, True),
+        ({"quiet_signal": None, "quiet_command": ("touch", "/srv/quiet")}, False),
+    ],
+)
+def test_shell_in_front_of_the_worker_gets_no_signal_meant_for_it(
+    values: dict[str, Any], is_refused: bool
+) -> None:
+    """It would die of it, and leave the worker behind; and what is counted by its pid is nobody's."""
+    kind = custom(busy_key="jobs", **values)
+    wrapper = "sh -c cd /srv; node worker.js; true"
+    reading = read_one(kind, Target(process()), FakeProcesses({100: wrapper}).table)
+    assert (reading.recognised is False) == is_refused
+    program = program_info("sh -c 'cd /srv; node worker.js; true'")
+    assert bool(kind.advice(program, 60.0)) == is_refused

@@ -116,7 +116,6 @@ def test_its_own_limit_is_in_milliseconds_and_must_allow_drain_timeout(
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"stopasgroup": None}, "whether stopasgroup is set is unknown"),
         ({"stopasgroup": True, "stopsignal": signal.SIGINT}, "what the jobs in hand have started"),
         ({"killasgroup": False}, "killasgroup=false should be true"),
     ],
@@ -125,3 +124,30 @@ def test_what_may_go_well_is_only_told(changes: dict[str, Any], said: str) -> No
     """Worker processes ignore INT: a group's INT stops them once, by their parent."""
     ((text, refuses),) = advice(replace(GOOD, **changes))
     assert said in text and not refuses
+
+
+def test_whether_its_stop_reaches_the_group_must_be_known() -> None:
+    """Unknown means hold: at a second TERM every job in hand is dropped."""
+    ((text, refuses),) = advice(replace(GOOD, stopasgroup=None))
+    assert "whether stopasgroup is set could not be found out" in text and refuses
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "su - app -c 'exec dramatiq app'",
+        "/usr/sbin/runuser -u app -- dramatiq app",
+        "timeout 6h dramatiq app",
+        "sudo -u app dramatiq app",
+        "/srv/venv/bin/python /srv/venv/bin/dotenv run dramatiq app",
+    ],
+)
+def test_what_stays_between_and_passes_no_stop_on_is_refused(command: str) -> None:
+    """Tried: su and runuser kill their child 2 s after TERM, timeout signals the whole group."""
+    ((text, refuses),) = advice(replace(GOOD, command=command))
+    assert "does not pass the stop on" in text and refuses
+    title = command.replace("'", "")
+    reading = read_one(
+        Dramatiq({"command_has": None}, tools()), Target(process()), FakeProcesses({100: title}).table
+    )
+    assert reading.recognised is False and "does not pass the stop on" in reading.why

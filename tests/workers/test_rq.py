@@ -24,7 +24,7 @@ from supervisor_memkill.testing.fakes import (
 )
 from supervisor_memkill.workers.contract import Kind, Note, Reading, Target
 from supervisor_memkill.workers.rq import RQ
-from supervisor_memkill.workers.rq_advice import advice_on
+from supervisor_memkill.workers.rq_advice import advice_on, is_pool
 from tests.workers.records_redis import RecordsRedis
 
 HOST = "web1.example"
@@ -294,9 +294,24 @@ def test_settings_that_would_cut_jobs_are_refused(changes: dict[str, Any], said:
 
 
 @pytest.mark.parametrize("command", ["rq worker-pool -n 4 high", "rq worker -w rq.worker.SimpleWorker high"])
-@pytest.mark.parametrize(("stop_as_group", "said"), [(True, "stopasgroup=true must go"), (None, "unknown")])
+@pytest.mark.parametrize(
+    ("stop_as_group", "said"), [(True, "stopasgroup=true must go"), (None, "could not be found out")]
+)
 def test_a_stop_for_the_group_is_advised_against_where_jobs_are_in_it(
     command: str, stop_as_group: bool | None, said: str
 ) -> None:
     ((text, refuses),) = advice(replace(GOOD, command=command, stopasgroup=stop_as_group))
     assert said in text and not refuses
+
+
+@pytest.mark.parametrize(
+    ("command", "pool"),
+    [
+        ("rq worker-pool high", True),
+        ("python manage.py rqworker-pool high --num-workers 4", True),
+        ("python manage.py rqpool high", True),
+        ("python manage.py rqworker high", False),
+    ],
+)
+def test_pools_are_known_by_their_commands(command: str, pool: bool) -> None:
+    assert is_pool(command) is pool
