@@ -42,8 +42,7 @@ def main(argv: Sequence[str] | None = None, at: At = lambda place: None) -> int:
         _complain(error)
         return FAILED
     except BrokenPipeError:
-        # Whoever read the output went away; Python must not complain about it at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        _give_up_output()  # Whoever read it went away.
         return FAILED
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -56,8 +55,19 @@ def _complain(problem: object) -> None:
 def _show(text: str) -> None:
     """Print it; what the terminal's encoding does not have stands there as an escape."""
     encoding = sys.stdout.encoding or "utf-8"
-    sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))
-    sys.stdout.flush()
+    try:
+        sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        _give_up_output()
+        raise MemkillError(f"its output cannot be written: {error.strerror or error}") from error
+
+
+def _give_up_output() -> None:
+    """Python must not complain about it at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -213,6 +223,7 @@ def _listen(arguments: argparse.Namespace, environ: Mapping[str, str], at: At) -
         coordination="through Redis" if config.redis else "in process: this supervisord alone",
     )
     serve(listener, stdin_fd=0, stdout_fd=protocol_fd)
+    listener.say_left()
     log.info("listener.ended")
     return FINE
 

@@ -19,7 +19,7 @@ from typing import TypeVar
 from supervisor_memkill.clock import Clock
 from supervisor_memkill.config import Config
 from supervisor_memkill.coordination.contract import Cause, CoordinationUnknown, Coordinator
-from supervisor_memkill.drain import State
+from supervisor_memkill.drain import Drain, State
 from supervisor_memkill.drainer import Drainer
 from supervisor_memkill.eventlog import EventLog
 from supervisor_memkill.journal import Contents, Journal, JournalError
@@ -129,7 +129,7 @@ class Listener:
         """Lock the journal and take up what the last listener left. Raises JournalError."""
         drains_left = []
         if self._config.dry_run:
-            self._say_left()
+            self.say_left(self._journal.peek().drains.values())
         else:
             self._journal.lock()
             loaded = self._journal.load()
@@ -345,16 +345,16 @@ class Listener:
             why=words,
         )
 
-    def _say_left(self) -> None:
-        """A dry run touches nothing, what we left half done neither."""
-        for drain in self._journal.peek().drains.values():
+    def say_left(self, drains: Iterable[Drain] | None = None) -> None:
+        """Name what stays half done: by the journal where this listener is to touch nothing, else its own."""
+        for drain in self._ledger.drains.values() if drains is None else drains:
             if drain.state is not State.ASKING:
-                self._log.error(
+                self._log.warning(
                     "drain.left",
                     worker=drain.worker,
                     pid=drain.pid,
                     state=drain.state,
-                    hint="taken out of service by a drain, which a dry run does not bring to its end",
+                    hint="out of service by a drain, until a listener with this journal goes on with it",
                 )
 
     def _say_hints(self, survey: PoolSurvey) -> None:

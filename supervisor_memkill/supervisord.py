@@ -205,7 +205,9 @@ class Supervisord:
             ) from None
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-            raise Unreachable(f"supervisord cannot be reached at {self.url}: {reason}") from error
+            raise Unreachable(
+                f"supervisord cannot be reached at {self.url}: {reason} (does it run, is this its address?)"
+            ) from error
 
     def _read(self, response: http.client.HTTPResponse) -> bytes:
         # The socket's own limit is for one read; an answer that trickles in would never reach it.

@@ -186,6 +186,8 @@ class Surveyor:
         self._listener_groups = frozenset(eventlistener_groups)
         self._stop_as_group = stop_as_group
         self._programs: dict[str, ProgramInfo] = {}
+        self._lives: dict[str, tuple[int, int]] = {}
+        """Pid and start of each process when its settings were learnt."""
         self._has_refused = False
         """At the last look some program's settings would have lost jobs."""
         self._strikes = Strikes()
@@ -215,7 +217,7 @@ class Surveyor:
     def _look(self, pools: Sequence[Pool], contents: Contents, *, counts: bool) -> Survey:
         processes = self._supervisord.all_processes()
         if self._programs_may_be_others(processes, counts=counts):
-            self.learn_programs()
+            self._learn_programs(processes)
         configs = [pool.config for pool in self._pools]
         assignment = assign(processes, configs, self._excluded_groups())
         if counts:
@@ -231,10 +233,22 @@ class Surveyor:
 
     def learn_programs(self) -> None:
         """Ask for the programs' settings. Raises SupervisordError."""
-        known = self._stop_as_group()
-        self._programs = {
-            program.worker: _with_stop_as_group(program, known) for program in self._supervisord.programs()
-        }
+        self._learn_programs(self._supervisord.all_processes())
+
+    def _learn_programs(self, processes: Sequence[ProcessInfo]) -> None:
+        """supervisord tells of its files as it read them last, and `reread` alone puts nothing in force.
+
+        What is in force changes with `update`, which ends the process: so what was known of a process
+        stays as long as it lives.
+        """
+        known, lives = self._stop_as_group(), {one.worker: (one.pid, one.start) for one in processes}
+        told = {program.worker: program for program in self._supervisord.programs()}
+        fresh = {worker: _with_stop_as_group(program, known) for worker, program in told.items()}
+        for worker, life in lives.items():
+            former = self._lives.get(worker)
+            if life[0] and life == former and worker in self._programs and worker in fresh:
+                fresh[worker] = self._programs[worker]
+        self._programs, self._lives = fresh, lives
 
     def _programs_may_be_others(self, processes: Sequence[ProcessInfo], *, counts: bool) -> bool:
         """`supervisorctl update` ran, or is what a refused setting waits for."""

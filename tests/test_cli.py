@@ -164,3 +164,18 @@ def test_socket_of_another_user_is_one_line(
         supervisord.directory, *arguments, "--config", str(config), environment=environment, program=program
     )
     assert_one_line(done, 2, "permission denied", "chown= and chmod=")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_output_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", "from supervisor_memkill.cli import _show; _show('text')"],
+            cwd=tmp_path,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert done.stderr.splitlines()[-1].endswith("its output cannot be written: No space left on device")

@@ -13,11 +13,11 @@ from supervisor_memkill.coordination.in_process import InProcessCoordinator
 from supervisor_memkill.drain import State
 from supervisor_memkill.errors import NotSent
 from supervisor_memkill.journal import Contents, Journal
-from supervisor_memkill.processes import ProcessState
+from supervisor_memkill.processes import ProcessState, ProgramInfo
 from supervisor_memkill.supervisord import NoAnswer
 from supervisor_memkill.survey import Pool
 from supervisor_memkill.units import Size
-from supervisor_memkill.workers.contract import Tools, Traits
+from supervisor_memkill.workers.contract import Advice, Tools, Traits
 from tests.test_listener import drains, first_drain, run_to
 from tests.world import BLOATED, FRESH, Killed, Life, QuietKind, StopKind, World, pool_config
 
@@ -228,3 +228,37 @@ def test_dry_run_says_what_it_leaves(world: World, path: Path) -> None:
     life.run(600)
     assert world.workers[name].state is ProcessState.STOPPED
     assert any(name in line for line in life.stream.lines), life.stream.lines
+
+
+class Particular(StopKind):
+    """Refuses a worker whose stopsignal is TERM."""
+
+    def advice(self, program: ProgramInfo, drain_timeout_seconds: float) -> list[Advice]:
+        return [Advice("stopsignal=TERM must be INT", refuses=True)] if program.stopsignal == 15 else []
+
+
+def test_settings_that_were_only_reread_are_not_in_force(world: World, path: Path) -> None:
+    """supervisord tells of its files as it read them last; what runs, it stops by those of before."""
+    programs, number = world.programs, [15]
+    world.programs = lambda: [dataclasses.replace(one, stopsignal=number[0]) for one in programs()]  # type: ignore[method-assign]
+    world.finish_jobs()
+    life = Life(world, path, kind=Particular)
+    life.run(60)
+    number[0] = 2  # supervisorctl reread
+    life.run(600)
+    assert world.happened == []
+    for name in world.workers:  # supervisorctl update
+        world.operator_restarts(name)
+    work(life, world, 60)
+    for worker in world.workers.values():
+        worker.memory = BLOATED
+    work(life, world, 120)
+    assert any_is_fresh(world), life.stream.lines
+
+
+def test_listener_that_ends_names_what_it_leaves(world: World, path: Path) -> None:
+    life = Life(world, path)
+    run_to(life, State.DRAINING)
+    life.listener.say_left()
+    (line,) = life.stream.having("drain.left")
+    assert first_drain(life)[0] in line and "state=draining" in line

@@ -9,14 +9,14 @@ import signal
 import subprocess
 from collections.abc import Sequence
 
-from supervisor_memkill.errors import MemkillError
+from supervisor_memkill.errors import MemkillError, NotSent
 
 
 def run_command(words: Sequence[str], limit_seconds: float) -> str:
     """What the command printed.
 
-    Raises MemkillError when it cannot be run, ends with a status other than 0, or still holds its
-    output after the limit, when it is killed with all that it started.
+    Raises NotSent when it cannot be run or ends with a status other than 0, and MemkillError when it still
+    holds its output after the limit; it is killed then, with all that it started.
     """
     name = shlex.join(words)
     try:
@@ -31,7 +31,7 @@ def run_command(words: Sequence[str], limit_seconds: float) -> str:
             start_new_session=True,
         )
     except (OSError, ValueError) as error:
-        raise MemkillError(f"{name}: {error}") from error
+        raise NotSent(f"{name}: {error}") from error
     with process:
         try:
             output, complaints = process.communicate(timeout=limit_seconds)
@@ -41,5 +41,5 @@ def run_command(words: Sequence[str], limit_seconds: float) -> str:
             raise MemkillError(f"{name}: not done within {limit_seconds:g} s") from error
     if process.returncode != 0:
         last_words = complaints.strip().rpartition("\n")[2]
-        raise MemkillError(f"{name}: status {process.returncode}{last_words and ': ' + last_words}")
+        raise NotSent(f"{name}: status {process.returncode}{last_words and ': ' + last_words}")
     return output

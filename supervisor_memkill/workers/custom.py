@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from supervisor_memkill.processes import ProcessInfo, ProgramInfo
 
 FILLED_IN = ("pid", "group", "name", "host")
-ZEROS_TO_BELIEVE = 2
-"""Nothing confirms the quiet: the first 0 may be older than it."""
+ZEROS_APART_SECONDS = 0.5
+"""Nothing confirms the quiet, and the first 0 may be older than it: the second one in a row is believed, so
+much later at the least."""
 STOPPED_BY_DEFAULT = frozenset({"TSTP", "TTIN", "TTOU"})
 """Suspend a process that does not catch them (signal(7)); STOP is left out: whoever sets it means it."""
 SIZE_OF = {"string": "get", "set": "scard", "hash": "hlen", "list": "llen", "zset": "zcard"}
@@ -131,8 +132,7 @@ class Custom:
 
     def _reading(self, target: Target, table: ProcessTable, count: int | MemkillError | None) -> Reading:
         note = dict(target.note or {})
-        zeros = note.pop("zeros", 0)
-        zeros = zeros if zeros in range(ZEROS_TO_BELIEVE + 1) else 0  # the journal may be of another version
+        zero_at = note.pop("zero_at", None)
         frozen = bool(note.get("told")) and self._is_suspended_by_quiet(target.process, table)
         title = table.title(target.process.pid)
         if self._means_the_process and is_wrapped_without_exec(title):
@@ -142,16 +142,22 @@ class Custom:
             busy = self._busy(target, count)
         except MemkillError as error:
             return replace(unknown(str(error), note), frozen=frozen)
-        zeros = min(zeros + 1, ZEROS_TO_BELIEVE) if busy == 0 and target.note is not None else 0
+        now, is_idle = self._tools.clock(), False
+        if busy == 0 and target.note is not None:
+            is_known = (
+                type(zero_at) in (int, float) and zero_at <= now
+            )  # the journal may be of another version
+            note["zero_at"] = zero_at if is_known else now
+            is_idle = now - note["zero_at"] >= ZEROS_APART_SECONDS
         return Reading(
             recognised=True,
             in_service=True,
             quiet=None,
             busy=busy,
-            idle=zeros == ZEROS_TO_BELIEVE and not frozen,
+            idle=is_idle and not frozen,
             frozen=frozen,
             why=f"suspended: it does not catch {self._values['quiet_signal']}" if frozen else "",
-            note={**note, "zeros": zeros} if zeros else note,
+            note=note,
         )
 
     def _busy(self, target: Target, count: int | MemkillError | None) -> int | None:

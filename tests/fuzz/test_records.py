@@ -35,7 +35,13 @@ from tests.fuzz.redis_answers import (
 )
 from tests.fuzz.values import JSON, LONE_HALVES, TEXTS, assert_one_line, is_whole, near, near_json, to_text
 
-NOTE = {"identity": INFO["identity"], "quiet_beat": NOW - 5.0, "zeros": 1, "told": True, "signalled": "TSTP"}
+NOTE = {
+    "identity": INFO["identity"],
+    "quiet_beat": NOW - 5.0,
+    "zero_at": 0.0,
+    "told": True,
+    "signalled": "TSTP",
+}
 CELERY_NOTE = {
     "node": f"celery@{HOST}",
     "queues": [{"queue": "celery", "exchange": "celery", "exchange_type": "direct", "routing_key": "celery"}],
@@ -156,7 +162,7 @@ class RightRedis(FuzzedRedis):
 
 
 @pytest.mark.parametrize("value", [None, "x", [], {}, 1e400])
-@pytest.mark.parametrize("key", ["zeros", "quiet_beat", "identity"])
+@pytest.mark.parametrize("key", ["zero_at", "quiet_beat", "identity"])
 @pytest.mark.parametrize("name", ["custom", "sidekiq"])
 def test_a_note_of_another_version_is_no_reason_to_believe_it_idle(name: str, key: str, value: Any) -> None:
     """What it cannot mean is as good as absent: idle is seen anew."""

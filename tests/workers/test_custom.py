@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 import time
 from collections.abc import Mapping
@@ -12,7 +13,7 @@ import psutil
 import pytest
 import redis
 
-from supervisor_memkill.errors import MemkillError
+from supervisor_memkill.errors import NotSent
 from supervisor_memkill.testing.contract_suite import ContractSuite
 from supervisor_memkill.testing.fakes import (
     FakeProcesses,
@@ -35,7 +36,10 @@ KEY = "busy:web1:100:jobs:jobs_0"
 def custom(store: Any = None, signals: Signals | None = None, **values: object) -> Custom:
     """A kind with its own defaults beneath these values."""
     defaults: dict[str, Any] = {name: option.default for name, option in Custom.options.items()}
-    return Custom({**defaults, **values}, tools(lambda: store or FakeRedis(), signals))
+    seconds = itertools.count(1)
+    return Custom(
+        {**defaults, **values}, tools(lambda: store or FakeRedis(), signals, clock=lambda: next(seconds))
+    )
 
 
 def drain(kind: Custom, note: Note) -> Reading:
@@ -59,7 +63,7 @@ class TestContractWithCommand(ContractSuite):
         "busy_command": ("echo", "0"),
         "command_timeout": 5.0,
     }
-    note: ClassVar[Note] = {"told": True, "zeros": 1}
+    note: ClassVar[Note] = {"told": True, "zero_at": 0.0}
 
 
 # --- configuration
@@ -176,6 +180,19 @@ def test_idle_is_believed_at_the_second_0_in_a_row_after_the_quiet() -> None:
     assert drain(kind, interrupted).idle, "the quiet may have gone out though nobody noted it"
 
 
+def test_two_looks_in_the_same_moment_are_one() -> None:
+    """A TICK comes right after a step: what was taken just before the quiet may not be counted yet."""
+    now = [10.0]
+    defaults: dict[str, Any] = {name: option.default for name, option in Custom.options.items()}
+    kind = Custom({**defaults, **BY_KEY}, tools(lambda: FakeRedis({KEY: "0"}), clock=lambda: now[0]))
+    first = drain(kind, {"told": True})
+    now[0] += 0.1
+    second = drain(kind, first.note)
+    assert not second.idle
+    now[0] += 0.4
+    assert drain(kind, second.note).idle
+
+
 def test_a_job_or_an_unknown_in_between_starts_the_row_anew() -> None:
     store = FakeRedis({KEY: "0"})
     kind = custom(store, **BY_KEY)
@@ -196,7 +213,7 @@ def test_a_worker_that_its_quiet_suspended_is_frozen_and_not_idle() -> None:
     processes = FakeProcesses({100: "worker"})
     processes.suspended.add(100)
     kind = custom(FakeRedis(), quiet_signal="TSTP", busy_key=KEY)
-    told = Target(process(), {"told": True, "zeros": 2})
+    told = Target(process(), {"told": True, "zero_at": 0.0})
     assert read_one(kind, told, processes.table).frozen
     assert not read_one(kind, told, processes.table).idle
     assert not read_one(kind, Target(process()), processes.table).frozen, "that was not us"
@@ -241,15 +258,19 @@ def test_the_quiet_command_is_filled_in_word_by_word_and_sees_no_shell(tmp_path:
     ],
 )
 def test_a_busy_command_that_fails_is_unknown_and_named(command: tuple[str, ...], words: str) -> None:
-    reading = drain(custom(busy_command=command), {"told": True, "zeros": 1})
+    reading = drain(custom(busy_command=command), {"told": True, "zero_at": 0.0})
     assert reading.recognised is None and not reading.idle
     assert words in reading.why
     assert reading.note == {"told": True}
 
 
-def test_a_failing_quiet_command_raises() -> None:
-    with pytest.raises(MemkillError, match="status 3"):
-        custom(quiet_command=python("raise SystemExit(3)")).quiet(Target(process(), {}), TABLE)
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [(python("raise SystemExit(3)"), "status 3"), (("/no/such/program",), "No such file")],
+)
+def test_a_quiet_command_that_fails_has_told_nobody(command: tuple[str, ...], words: str) -> None:
+    with pytest.raises(NotSent, match=words):
+        custom(quiet_command=command).quiet(Target(process(), {}), TABLE)
 
 
 def test_a_command_that_hangs_is_killed_with_all_that_it_started(tmp_path: Path) -> None:
