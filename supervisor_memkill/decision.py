@@ -153,8 +153,7 @@ def _resuming(drain: Drain, seen: Seen, plan: Plan, now: float) -> Step:
         return Step(drain, Action.RESUME)
     if reading is not None and reading.quiet is False:
         return _end(drain, now, "it takes jobs again")
-    is_quiet = drain.is_quiet or (reading is not None and reading.quiet is True)
-    drain = dataclasses.replace(drain, is_quiet=is_quiet)
+    drain = dataclasses.replace(drain, is_quiet=reading is not None and reading.quiet is True)
     return _stop_if_peers_suffice(drain, seen, now, "it cannot be resumed")
 
 
@@ -215,7 +214,8 @@ def _on_timeout(drain: Drain, seen: Seen, plan: Plan, now: float) -> Step:
     if plan.on_timeout == "wait":
         return Step(drain)
     if plan.on_timeout == "resume" and plan.traits.can_resume:
-        return Step(move(drain, State.RESUMING, now), Action.RESUME, cause="drain_timeout")
+        resuming = move(drain, State.RESUMING, now, is_quiet=False)  # From now on it may take jobs.
+        return Step(resuming, Action.RESUME, cause="drain_timeout")
     if drain.state is State.DRAINING:
         # Whether an unconfirmed quiet arrived cannot be learnt any more: it counts as quiet.
         return _stop(dataclasses.replace(drain, is_quiet=True), seen, now, "drain_timeout")

@@ -414,6 +414,28 @@ def test_kind_that_cannot_confirm_a_quiet_cannot_deny_it_either() -> None:
     assert outcome(step(record, seen(reading=reading(quiet=False)), traits=CUSTOM_LIKE)) == (S.DRAINING, None)
 
 
+def test_what_cannot_be_resumed_goes_through_to_the_restart() -> None:
+    """It is tried for as long as the drain had; what may take jobs again is stopped only where peers suffice."""
+    record = drain(S.RESUMING, quiet_attempts=1, since=0.0, began_at=0.0, deadline=60.0)
+    at: dict[str, Any] = {"now": 60.0, "traits": CUSTOM_LIKE}
+    assert step(record, seen(reading=reading()), now=59.0, traits=CUSTOM_LIKE).action is A.RESUME
+    assert outcome(step(record, seen(reading=reading(quiet=True)), **at)) == (S.STOPPING, A.STOP)
+    assert outcome(step(record, seen(reading=reading(quiet=False)), **at)) == (S.LET_GO, None)
+    unknown = reading(quiet=None)
+    assert step(record, seen(reading=unknown), **at).wants_answer
+    alone = seen(reading=unknown, asked=True, answer=answer(others=0))
+    assert outcome(step(record, alone, **at)) == (S.RESUMING, None)
+
+
+def test_worker_that_is_being_resumed_counts_as_quiet_no_more() -> None:
+    """The resume may have arrived, and nobody may know."""
+    timed_out = step(
+        draining(), seen(reading=reading(quiet=None)), now=9999.0, traits=CUSTOM_LIKE, on_timeout="resume"
+    )
+    assert outcome(timed_out) == (S.RESUMING, A.RESUME) and not timed_out.drain.is_quiet
+    assert timed_out.drain.is_out
+
+
 # --- stopping -------------------------------------------------------------------------------------
 
 
