@@ -415,7 +415,7 @@ def test_kind_that_cannot_confirm_a_quiet_cannot_deny_it_either() -> None:
 
 
 def test_what_cannot_be_resumed_goes_through_to_the_restart() -> None:
-    """It is tried for as long as the drain had; what may take jobs again is stopped only where peers suffice."""
+    """Tried for as long as the drain had; what may take jobs again is stopped only where peers suffice."""
     record = drain(S.RESUMING, quiet_attempts=1, since=0.0, began_at=0.0, deadline=60.0)
     at: dict[str, Any] = {"now": 60.0, "traits": CUSTOM_LIKE}
     assert step(record, seen(reading=reading()), now=59.0, traits=CUSTOM_LIKE).action is A.RESUME
