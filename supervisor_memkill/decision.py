@@ -352,6 +352,7 @@ def _settle(drain: Drain, process: ProcessInfo, now: float, cause: str) -> Step:
         start=process.start,
         stopped_seconds=now - stopped_at if stopped_at is not None else None,
         running_since=now if process.state is ProcessState.RUNNING else None,
+        memory_after_bytes=None,
     )
     return Step(drain, cause=cause)
 
@@ -363,7 +364,9 @@ def _settling(drain: Drain, seen: Seen, plan: Plan, now: float) -> Step:
     if process.state in (ProcessState.EXITED, ProcessState.FATAL):
         return _start_after_pause(drain, process, now)
     if process.pid and not drain.is_process(process):
-        drain = dataclasses.replace(drain, pid=process.pid, start=process.start, running_since=None)
+        drain = dataclasses.replace(
+            drain, pid=process.pid, start=process.start, running_since=None, memory_after_bytes=None
+        )
     if process.state is not ProcessState.RUNNING:
         return Step(dataclasses.replace(drain, running_since=None))
     reading = seen.reading
@@ -373,7 +376,11 @@ def _settling(drain: Drain, seen: Seen, plan: Plan, now: float) -> Step:
         return _drain_again(drain, plan, now)
     if drain.running_since is None:
         return Step(dataclasses.replace(drain, running_since=now))
-    if now - drain.running_since < plan.settle_seconds or reading is None or reading.in_service is not True:
+    if now - drain.running_since < plan.settle_seconds:
+        return Step(drain)
+    if drain.memory_after_bytes is None:
+        drain = dataclasses.replace(drain, memory_after_bytes=seen.memory_bytes)
+    if reading is None or reading.in_service is not True:
         return Step(drain)
     if seen.survivors:
         return Step(drain)  # The memory that the restart was for is not free yet.

@@ -149,6 +149,9 @@ class Drain:
     stopped_seconds: float | None = None
     """How long no process ran; None until a fresh one did."""
     running_since: float | None = None
+    """Since when the fresh process has been RUNNING."""
+    memory_after_bytes: int | None = None
+    """What the fresh process needed once it had settled, seen in service by its kind or not."""
 
     def is_process(self, process: ProcessInfo) -> bool:
         """The process is still the recorded one."""

@@ -188,7 +188,7 @@ class Drainer:
         note = None if drain.state is State.ASKING else drain.note
         reading = pool.kind.read([Target(process, note)], table).get(drain.worker)
         memory = None
-        if drain.state is State.ASKING or pool.config.hard_max_rss is not None:
+        if drain.state in (State.ASKING, State.SETTLING) or pool.config.hard_max_rss is not None:
             memory = _memory(pool, process, table)
         return dataclasses.replace(seen, memory_bytes=memory, reading=reading)
 
@@ -370,7 +370,7 @@ class Drainer:
 
     def _done(self, drain: Drain, pauses: dict[str, Pause]) -> dict[str, Pause]:
         """The drain gave back what it could; the pauses from now on."""
-        after = self._memory_after(drain)
+        after = drain.memory_after_bytes
         self._telling.done(drain, after)
         self._record(drain, "drain.done", before=size(drain.memory_before_bytes), after=size(after))
         former = pauses.pop(drain.worker, None)
@@ -379,12 +379,6 @@ class Drainer:
             pauses[drain.worker] = pause
             self._telling.below_baseline(drain, after, pause.seconds)
         return pauses
-
-    def _memory_after(self, drain: Drain) -> int | None:
-        pool, process = self._pools.get(drain.pool), self._supervisord.process(drain.worker)
-        if pool is None or process is None or not drain.is_process(process):
-            return None
-        return _memory(pool, process, self._tables())
 
 
 def _memory(pool: Pool, process: ProcessInfo, table: ProcessTable) -> int | None:

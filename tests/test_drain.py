@@ -623,6 +623,16 @@ def test_fresh_process_that_ends_by_itself_is_started_again_after_the_pause() ->
     assert outcome(again) == (S.STARTING, A.START)
 
 
+def test_what_a_fresh_process_needs_is_what_it_had_once_it_had_settled() -> None:
+    """Its kind may see it in service much later, when it has worked for long."""
+    early = step(settling(), seen(reading=reading(in_service=None), memory_bytes=50)).drain
+    assert (early.state, early.memory_after_bytes) == (S.SETTLING, 50)
+    late = step(early, seen(reading=reading(), memory_bytes=300)).drain
+    assert (late.state, late.memory_after_bytes) == (S.DONE, 50)
+    another = step(early, seen(pid=77, start=START + 50, reading=reading(in_service=None))).drain
+    assert another.memory_after_bytes is None
+
+
 def test_fresh_process_that_a_late_quiet_suspended_is_woken() -> None:
     observed = seen(reading=reading(recognised=False, in_service=False, frozen=True))
     assert outcome(step(settling(), observed)) == (S.SETTLING, A.THAW)
