@@ -153,7 +153,7 @@ def test_behind_a_shell_nothing_is_stopped_and_exec_is_named(redis_server: RealR
     with fleet_of(redis_server, python, commands, bloat_seconds=0.1) as fleet:
         before = fleet.process("wrapped").pid
         fleet.listen()
-        fleet.wait_for(lambda: fleet.events("worker.held", "start it with exec"))
+        fleet.wait_for(lambda: fleet.events("worker.held", "start Celery with exec"))
         assert "worker=wrapped:wrapped" in fleet.events("worker.held", "start Celery with exec")[0]
         assert fleet.process("wrapped").pid == before
 
