@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from supervisor_memkill.processes import ProcessState
+from tests.simulation.process import Process
 from tests.simulation.supervisord import Worker
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ class Standing:
 
     taken: bool = False
     """Out of service because of a drain: an act of ours took it out, and it is not back."""
+    told: Process | None = None
+    """The process that the last such act was for."""
     owed: bool = False
     """Something was done to it by us: it must come back."""
     served_until: float = -1e9
@@ -85,15 +88,19 @@ class Standings:
 
     def hides(self, worker: Worker) -> None:
         """It leaves service now, and supervisord will not know."""
+        standing = self.of(worker)
         if self.in_service(worker):
-            self.of(worker).hidden_at = self.world.engine.now
+            standing.hidden_at = self.world.engine.now
         self.changes(worker)
+        if worker.process is not standing.told:
+            standing.taken = False  # A fresh process hangs, booting still: that is none of our doing.
 
     def arrived(self, act: str, worker: Worker, *, took_jobs: bool) -> None:
         """An act of a listener's had its effect; `took_jobs`: it did before."""
         if act in ("quiet", "stop") and worker.process is not None:
             standing = self.of(worker)
             standing.taken = standing.taken or took_jobs
+            standing.told = worker.process
             standing.owed = True
 
     def operator_took(self, worker: Worker) -> None:
