@@ -547,6 +547,17 @@ def test_clock_that_is_set_right_by_a_little_is_no_loss(
     assert one.ask("a").granted
 
 
+@pytest.mark.parametrize("seconds", [0.9, 1.0])
+def test_slot_outlives_a_clock_that_is_set_right_by_a_little(
+    fleet: Fleet, pair: tuple[Host, Host], seconds: float
+) -> None:
+    one, two = pair
+    fleet.passes(HEARTBEAT, one, two)
+    assert one.ask("a").granted
+    fleet.clock.now -= seconds
+    assert two.ask("c").refused is Cause.SLOTS_TAKEN
+
+
 def test_slot_given_before_the_clock_was_set_back_holds_for_no_longer(
     fleet: Fleet, pair: tuple[Host, Host]
 ) -> None:
