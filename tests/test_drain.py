@@ -648,6 +648,14 @@ def test_record_survives_json() -> None:
     assert from_json(json.loads(json.dumps(to_json(record)))) == record
 
 
+def test_record_of_an_earlier_version_lacks_what_came_later() -> None:
+    values = to_json(stopping())
+    for name in ("stop_margin_seconds", "memory_after_bytes", "stop_last_asked_epoch"):
+        del values[name]
+    read = from_json(values)
+    assert (read.stop_margin_seconds, read.memory_after_bytes, read.stop_last_asked_epoch) == (5.0, None, 0)
+
+
 @pytest.mark.parametrize(
     ("name", "values"),
     [
