@@ -40,6 +40,16 @@ class Record:
     """It runs inside another program, such as Puma, which the signals are not meant for."""
     jobs: tuple[str, ...] | None = ()
     """Class names of the running jobs; None when not every one of them can be told."""
+    started_at: float = 0.0
+    """Epoch seconds, by the worker's clock; 0 when it does not tell."""
+
+    def is_of_process_since(self, since: float) -> bool:
+        """It may be of a process that began in this whole epoch second.
+
+        A dead one whose pid came round, as it does at once in a container that restarts, began before, and
+        beat no later than that very second.
+        """
+        return self.beat >= since + 1 or (self.beat >= since and self.started_at >= since)
 
     def is_fresh(self, wall: float) -> bool:
         """Whether the process was alive of late; `wall` is epoch seconds."""
@@ -84,7 +94,13 @@ def parse_record(identity: str, pid: int, fields: Sequence[Any], work: Iterable[
         version=str(info.get("version") or ""),
         embedded=bool(info.get("embedded")),
         jobs=_job_classes(work, busy),
+        started_at=_started_at(info),
     )
+
+
+def _started_at(info: dict[str, Any]) -> float:
+    started_at: Any = info.get("started_at")
+    return float(started_at) if type(started_at) in (int, float) and 0 < started_at < 2**40 else 0.0
 
 
 def _queues(info: dict[str, Any]) -> frozenset[str]:
@@ -128,13 +144,12 @@ def quiet_signal(version: str) -> str:
 def record_of(pids: Sequence[int], since: float, wall: float, records: Iterable[Record]) -> Record | None:
     """The record of the process pids[0], else of the one below it that is a Sidekiq; None without one.
 
-    `since` (whole epoch seconds) is when the supervised process started: a beat that is older, or of that
-    very second, may be of a dead process whose pid came round again, as it does at once in a container that
-    restarts. Raises Unknown when the record is stale, or when it cannot be told which of several is meant.
+    `since` (whole epoch seconds) is when the supervised process started. Raises Unknown when the record is
+    stale, or when it cannot be told which of several is meant.
     """
     if not pids:
         raise Unknown("its process cannot be read")
-    candidates = [record for record in records if record.pid in pids and record.beat >= since + 1]
+    candidates = [record for record in records if record.pid in pids and record.is_of_process_since(since)]
     own = [record for record in candidates if record.pid == pids[0]] or candidates
     if not own:
         return None

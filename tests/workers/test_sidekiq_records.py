@@ -176,6 +176,20 @@ def test_beat_of_the_second_in_which_the_process_started_may_be_of_the_one_befor
     assert record_of((100,), since=1001, wall=1002, records=[last]) is None
     own = replace(RECORD, beat=1002.0)
     assert record_of((100,), since=1001, wall=1002, records=[own]) == own
+    quick = replace(RECORD, beat=1001.6, started_at=1001.5)
+    assert record_of((100,), since=1001, wall=1002, records=[quick]) == quick
+    former = replace(RECORD, beat=1001.1, started_at=1000.9)
+    assert record_of((100,), since=1001, wall=1002, records=[former]) is None
+
+
+@pytest.mark.parametrize(
+    ("told", "started_at"),
+    [(5.5, 5.5), (7, 7.0), (None, 0.0), ("x", 0.0), (True, 0.0), (1e300, 0.0), (-1, 0.0)],
+)
+def test_when_a_process_began_is_a_number_or_nothing(told: object, started_at: float) -> None:
+    info = json.dumps({"queues": [], "started_at": told})
+    record = parse_record("web1:100:a", 100, [info, "0", "1000.5", "false"], [])
+    assert record is not None and record.started_at == started_at
 
 
 def test_of_several_records_the_one_that_still_beats_counts() -> None:
