@@ -2,4 +2,13 @@
 
 from __future__ import annotations
 
-EXPLAINED: dict[str, str] = {}
+EXPLAINED: dict[str, str] = {
+    "coordination/lua/common.lua, load_slots: elseif slot then -> elseif true then": (
+        "the list of slots and the slots are written in one script and stand in one hash: none is listed "
+        "without being there"
+    ),
+    "coordination/lua/common.lua, load_slots: "
+    "if now - meta.at > request.fresh then -> if now - meta.at >= request.fresh then": (
+        "of a silence of three heartbeats to the millisecond either may be said; then it settles, and waits"
+    ),
+}
