@@ -245,9 +245,10 @@ class Surveyor:
         told = {program.worker: program for program in self._supervisord.programs()}
         fresh = {worker: _with_stop_as_group(program, known) for worker, program in told.items()}
         for worker, life in lives.items():
-            former = self._lives.get(worker)
-            if life[0] and life == former and worker in self._programs and worker in fresh:
-                fresh[worker] = self._programs[worker]
+            former = self._programs.get(worker)
+            lives_on = life[0] != 0 and life == self._lives.get(worker)
+            if lives_on and worker in fresh and former is not None and former.stopasgroup is not None:
+                fresh[worker] = former
         self._programs, self._lives = fresh, lives
 
     def _programs_may_be_others(self, processes: Sequence[ProcessInfo], *, counts: bool) -> bool:

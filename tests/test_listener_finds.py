@@ -262,3 +262,22 @@ def test_listener_that_ends_names_what_it_leaves(world: World, path: Path) -> No
     life.listener.say_left()
     (line,) = life.stream.having("drain.left")
     assert first_drain(life)[0] in line and "state=draining" in line
+
+
+def test_setting_that_could_not_be_found_out_at_first_is_asked_for_again(world: World, path: Path) -> None:
+    """What was not known is nothing to keep to."""
+
+    class Careful(StopKind):
+        def advice(self, program: ProgramInfo, drain_timeout_seconds: float) -> list[Advice]:
+            return [Advice("unknown", refuses=True)] if program.stopasgroup is None else []
+
+    programs, known = world.programs, dict[str, bool]()
+    world.programs = lambda: [dataclasses.replace(one, killasgroup=True) for one in programs()]  # type: ignore[method-assign]
+    world.finish_jobs()
+    life = Life(world, path, kind=Careful)
+    life.listener._surveyor._stop_as_group = lambda: known
+    life.run(60)
+    assert world.happened == []
+    known["jobs"] = False
+    work(life, world, 120)
+    assert any_is_fresh(world), life.stream.lines
