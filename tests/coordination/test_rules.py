@@ -134,6 +134,15 @@ def test_hard_limit_waits_for_no_slot(coordinator: Coordinator) -> None:
     assert names(*coordinator.view(POOL).holders) == ("a", "b")
 
 
+def test_hard_limit_waits_for_no_cooldown_and_for_nobody_more_urgent(coordinator: Coordinator) -> None:
+    waiting = rules(cooldown_seconds=60.0)
+    coordinator.publish(POOL, waiting, [over("a", 1.5), over("b", 2.5), report("c")], [])
+    assert coordinator.acquire(POOL, waiting, ask("c", hard=True)).granted
+    coordinator.release(POOL, "c", "token-c", drained=True)
+    assert coordinator.acquire(POOL, waiting, ask("a", 1.5)).refused is Cause.COOLDOWN
+    assert coordinator.acquire(POOL, waiting, ask("a", 1.5, hard=True)).granted
+
+
 def test_worker_that_is_out_already_waits_for_nothing(coordinator: Coordinator) -> None:
     """Two quiet workers must not wait for each other for ever."""
     coordinator.publish(POOL, rules(), [over("a", in_service=False), over("b", in_service=False)], [])
@@ -180,10 +189,13 @@ def test_worker_does_not_wait_for_itself(coordinator: Coordinator) -> None:
 
 
 def test_more_urgent_one_with_just_enough_peers_goes_first(coordinator: Coordinator) -> None:
-    coordinator.publish(POOL, rules(), [over("a", 1.5), over("b", 2.5, in_service=False)], [])
-    assert coordinator.acquire(POOL, rules(), ask("a", 1.5)).refused is Cause.TOO_FEW_IN_SERVICE
-    coordinator.publish(POOL, rules(), [over("a", 1.5), over("b", 2.5, in_service=False), report("c")], [])
-    assert coordinator.acquire(POOL, rules(2), ask("a", 1.5)).refused is Cause.TOO_FEW_IN_SERVICE
+    a, b = over("a", 1.5, in_service=False), over("b", 2.5)
+    coordinator.publish(POOL, rules(), [a, b, report("c", in_service=False)], [])
+    assert coordinator.acquire(POOL, rules(), ask("a", 1.5)).granted
+    coordinator.release(POOL, "a", "token-a", drained=False)
+    coordinator.publish(POOL, rules(), [a, b, report("c")], [])
+    assert coordinator.acquire(POOL, rules(2), ask("a", 1.5)).granted
+    coordinator.release(POOL, "a", "token-a", drained=False)
     assert coordinator.acquire(POOL, rules(1), ask("a", 1.5)).refused is Cause.MORE_URGENT
 
 
@@ -201,6 +213,19 @@ def test_nobody_waits_for_ever(coordinator: Coordinator, clock: FakeClock) -> No
     coordinator.publish(POOL, rules(), [over("a", 1.5), over("b", 2.5), report("c")], [])
     assert coordinator.acquire(POOL, rules(), ask("b", 2.5)).refused is Cause.MORE_URGENT
     assert coordinator.acquire(POOL, rules(), ask("a", 1.5)).granted
+
+
+def test_of_those_who_waited_for_too_long_the_oldest_goes_first(
+    coordinator: Coordinator, clock: FakeClock
+) -> None:
+    coordinator.publish(POOL, rules(), [over("a", 1.5), report("c")], [])
+    clock.now += 1.0
+    both = [over("a", 1.5), over("b", 2.5), report("c")]
+    coordinator.publish(POOL, rules(), both, [])
+    clock.now += PATIENCE_SECONDS
+    coordinator.publish(POOL, rules(), both, [])
+    refused = coordinator.acquire(POOL, rules(), ask("b", 2.5))
+    assert (refused.refused, names(refused.detail)) == (Cause.MORE_URGENT, ("a",))
 
 
 def test_same_token_is_told_that_it_holds(coordinator: Coordinator) -> None:

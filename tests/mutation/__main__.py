@@ -26,15 +26,12 @@ SCENARIOS = ("tests/simulation/test_scenarios.py", "tests/simulation/test_finds.
 CORE = (
     ("tests/test_drain.py", "tests/test_policy.py", "tests/coordination/test_rules.py"),
     SCENARIOS,
-    (
-        "tests/test_journal.py",
-        "tests/fuzz/test_journal.py",
-        "tests/test_listener.py",
-        "tests/test_dry_run.py",
-    ),
+    ("tests/test_listener.py", "tests/test_listener_finds.py"),
+    ("tests/test_journal.py", "tests/fuzz/test_journal.py", "tests/test_dry_run.py"),
     ("tests/simulation/test_simulation.py",),
 )
 LUA = (
+    ("tests/coordination/test_rules.py",),
     SCENARIOS,
     ("tests/coordination/test_redis.py",),
     ("tests/coordination/test_redis_differential.py", "tests/coordination/test_redis_failures.py"),

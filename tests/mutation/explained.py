@@ -11,4 +11,7 @@ EXPLAINED: dict[str, str] = {
     "if now - meta.at > request.fresh then -> if now - meta.at >= request.fresh then": (
         "of a silence of three heartbeats to the millisecond either may be said; then it settles, and waits"
     ),
+    "coordination/rules.py, _goes_before: rival.rank(now) < own -> (rival.rank(now) <= own)": (
+        "a rank ends with the worker's name, and a rival is another worker: no two ranks are equal"
+    ),
 }
