@@ -24,7 +24,12 @@ from tests.mutation.mutants import Mutant, mutants
 ROOT = Path(__file__).parents[2]
 SCENARIOS = ("tests/simulation/test_scenarios.py", "tests/simulation/test_finds.py")
 CORE = (
-    ("tests/test_drain.py", "tests/test_policy.py", "tests/coordination/test_rules.py"),
+    (
+        "tests/test_drain.py",
+        "tests/test_policy.py",
+        "tests/coordination/test_rules.py",
+        "tests/test_hands.py",
+    ),
     SCENARIOS,
     ("tests/test_listener.py", "tests/test_listener_finds.py"),
     ("tests/test_journal.py", "tests/fuzz/test_journal.py", "tests/test_dry_run.py"),
