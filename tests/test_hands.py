@@ -73,9 +73,16 @@ def both() -> Both:
     return Both()
 
 
-def do(both: Any, action: Action, *, late: bool = False, without_kind: bool = False) -> tuple[Outcome, Any]:
+def do(
+    both: Any,
+    action: Action,
+    *,
+    late: bool = False,
+    without_kind: bool = False,
+    log: io.StringIO | None = None,
+) -> tuple[Outcome, Any]:
     record: Drain = drain(State.DRAINING)
-    hands = Hands(both, EventLog(io.StringIO()), ProcessTable)
+    hands = Hands(both, EventLog(log or io.StringIO()), ProcessTable)
     return hands.do(record, action, None if without_kind else both, lambda process: late)
 
 
@@ -159,3 +166,13 @@ def test_worker_whose_pool_is_gone_can_only_be_stopped(both: Both) -> None:
     assert do(both, Action.STOP, without_kind=True) == (Outcome.DONE, None)
     assert do(both, Action.QUIET, without_kind=True) == (Outcome.NOT_SENT, None)
     assert both.done == ["stop"]
+
+
+@pytest.mark.parametrize(
+    ("error", "said"), [(NoAnswer("it hung up"), "it hung up"), (NoAnswer(), "NoAnswer")]
+)
+def test_failure_is_said_in_words(both: Both, error: NoAnswer, said: str) -> None:
+    both.errors["stop"], log = error, io.StringIO()
+    do(both, Action.STOP, log=log)
+    assert f"pid={PID}" in log.getvalue() and said in log.getvalue()
+    assert ("NoAnswer" in log.getvalue()) is (said == "NoAnswer")

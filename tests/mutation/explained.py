@@ -14,4 +14,5 @@ EXPLAINED: dict[str, str] = {
     "coordination/rules.py, _goes_before: rival.rank(now) < own -> (rival.rank(now) <= own)": (
         "a rank ends with the worker's name, and a rival is another worker: no two ranks are equal"
     ),
+    "hands.py, _do: action is Action.RESUME -> True": "every other action was dealt with above",
 }
