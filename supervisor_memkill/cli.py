@@ -143,7 +143,11 @@ def _supervisords_config() -> Path | None:
     """supervisord's configuration where it stands at one of the places that supervisorctl looks at."""
     from supervisor_memkill import inifile
 
-    return inifile.find_supervisord_config(Path(sys.argv[0]), Path.cwd(), os.path.exists)
+    try:
+        here = Path.cwd()
+    except OSError:  # Removed, as a deploy does with old releases.
+        here = Path("/")
+    return inifile.find_supervisord_config(Path(sys.argv[0]), here, os.path.exists)
 
 
 def _read_if_possible(path: Path | None, environ: Mapping[str, str], node: str) -> Reading | None:

@@ -83,6 +83,7 @@ def _asking(drain: Drain, seen: Seen, plan: Plan, now: float) -> Step:
         return _end(drain, now, "refused")
     if not drain.is_process(process) or process.state is not ProcessState.RUNNING:
         return _end(drain, now, "the process changed")
+    drain = _with_all_its_time(drain, now)  # It may have asked for long.
     if drain.is_quiet:
         return Step(move(drain, State.DRAINING, now), cause="it is quiet already")
     if seen.reading is None or seen.reading.recognised is not True or seen.reading.hold:
@@ -90,6 +91,8 @@ def _asking(drain: Drain, seen: Seen, plan: Plan, now: float) -> Step:
     if not seen.answer.peers_suffice:
         return _end(drain, now, "too few others are in service")
     hard = _is_over_hard_limit(seen, plan)
+    if not hard and is_protected(seen.reading, plan.protect_jobs):
+        return _end(drain, now, "a protected job runs now")
     if seen.memory_bytes is None or seen.memory_bytes <= drain.limit_bytes:
         return _end(drain, now, "read again, it is not over its limit")
     if drain.reason == "hard_max_rss" and not hard:
@@ -131,14 +134,15 @@ def _draining(drain: Drain, seen: Seen, plan: Plan, now: float) -> Step:
     if step is not None:
         return step
     reading = seen.reading
+    if plan.traits.confirms_quiet and reading is not None and reading.quiet is False:
+        # In service again, whoever made it so: from here on it is stopped only while peers suffice.
+        return Step(
+            move(drain, State.QUIETING, now, is_quiet=False, quiet_sent_at=now), cause="it takes jobs again"
+        )
     if _is_over_hard_limit(seen, plan):
         return _stop_if_peers_suffice(drain, seen, now, "over hard_max_rss")
     if reading is not None and reading.idle:
         return _stop_if_peers_suffice(drain, seen, now, "idle")
-    if plan.traits.confirms_quiet and reading is not None and reading.quiet is False:
-        return Step(
-            move(drain, State.QUIETING, now, is_quiet=False, quiet_sent_at=now), cause="it takes jobs again"
-        )
     if _is_timed_out(drain, reading, plan, now):
         return _on_timeout(drain, seen, plan, now)
     return Step(drain)
@@ -153,7 +157,8 @@ def _resuming(drain: Drain, seen: Seen, plan: Plan, now: float) -> Step:
         return Step(drain, Action.RESUME)
     if reading is not None and reading.quiet is False:
         return _end(drain, now, "it takes jobs again")
-    drain = dataclasses.replace(drain, is_quiet=reading is not None and reading.quiet is True)
+    if reading is not None and reading.quiet is True:
+        drain = dataclasses.replace(drain, is_quiet=True)
     return _stop_if_peers_suffice(drain, seen, now, "it cannot be resumed")
 
 
@@ -163,12 +168,19 @@ def _changed_by_others(drain: Drain, seen: Seen, now: float) -> Step | None:
     if process.state is ProcessState.STOPPED:
         return _end(drain, now, "stopped by somebody else")
     if process.state in (ProcessState.EXITED, ProcessState.FATAL):
+        if not _may_be_quiet_by_us(drain):
+            return _end(drain, now, "it ended by itself, and nothing of ours had reached it")
         return _start(drain, process, now, "it ended by itself after our quiet")
     if process.pid and not drain.is_process(process):
         return _settle(drain, process, now, "restarted by somebody else")
     if process.state is not ProcessState.RUNNING:
         return Step(drain)
     return None
+
+
+def _may_be_quiet_by_us(drain: Drain) -> bool:
+    """A quiet of ours may have reached it, this drain's or that of one whose journal was damaged."""
+    return drain.quiet_attempts > 0 or drain.reason == "adopted"
 
 
 def _quiet(drain: Drain, now: float) -> Step:
@@ -204,6 +216,11 @@ def is_protected(reading: Reading | None, protect_jobs: tuple[str, ...]) -> bool
     if reading is None or reading.jobs is None:
         return True
     return any(fnmatchcase(job, pattern) for job in reading.jobs for pattern in protect_jobs)
+
+
+def _with_all_its_time(drain: Drain, now: float) -> Drain:
+    """The wait for idle begins now."""
+    return dataclasses.replace(drain, began_at=now, deadline=now + drain.deadline - drain.began_at)
 
 
 def _is_timed_out(drain: Drain, reading: Reading | None, plan: Plan, now: float) -> bool:
@@ -257,7 +274,8 @@ def _stopping(drain: Drain, seen: Seen, plan: Plan, now: float) -> Step:
     if process.state is ProcessState.STOPPED:
         return _stopped(drain, seen, process, now)
     if process.state in (ProcessState.EXITED, ProcessState.FATAL):
-        if drain.stop_answer is StopAnswer.REFUSED and not drain.is_quiet and not drain.quiet_attempts:
+        is_before_our_stop = drain.stop_answer is StopAnswer.REFUSED or not drain.stop_attempts
+        if is_before_our_stop and not _may_be_quiet_by_us(drain):
             return _end(drain, now, "it had ended by itself before our stop")
         return _start_when_gone(drain, seen, process, now, "it ended by itself")
     if process.pid and not drain.is_process(process):
@@ -396,7 +414,7 @@ def _start_after_pause(drain: Drain, process: ProcessInfo, now: float) -> Step:
 def _drain_again(drain: Drain, plan: Plan, now: float) -> Step:
     """A quiet of ours reached the fresh process: only another restart brings it back."""
     drain = move(
-        drain,
+        _with_all_its_time(drain, now),
         State.DRAINING,
         now,
         is_quiet=True,

@@ -9,14 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from supervisor_memkill.clock import Clock
 from supervisor_memkill.config import Config
-from supervisor_memkill.coordination.contract import (
-    FRESH_HEARTBEATS,
-    Answer,
-    Cause,
-    CoordinationUnknown,
-    Coordinator,
-    Report,
-)
+from supervisor_memkill.coordination.contract import Answer, Cause
 from supervisor_memkill.decision import Plan, Seen, decide
 from supervisor_memkill.drain import OVER, TAKES_OUT, Action, Drain, Outcome, State, StopAnswer, acknowledge
 from supervisor_memkill.errors import Unknown
@@ -24,13 +17,13 @@ from supervisor_memkill.eventlog import EventLog
 from supervisor_memkill.hands import Hands
 from supervisor_memkill.ledger import Ledger
 from supervisor_memkill.memory import ProcessTable
-from supervisor_memkill.outage import Outage
 from supervisor_memkill.policy import AFTER_RESUME, NOT_BEGUN, Pause, is_below_baseline, next_pause
 from supervisor_memkill.processes import ProcessId, ProcessInfo, ProcessState, ProgramInfo
-from supervisor_memkill.supervisord import Supervisord
-from supervisor_memkill.survey import Finding, Pool, PoolSurvey, Surveyor, holdings
+from supervisor_memkill.slots import Slots
+from supervisor_memkill.supervisord import Supervisord, SupervisordError
+from supervisor_memkill.survey import Finding, Pool, PoolSurvey, Surveyor
 from supervisor_memkill.telling import Telling, size
-from supervisor_memkill.workers.contract import Kind, Reading, Target, Traits
+from supervisor_memkill.workers.contract import Kind, Reading, Target, Traits, unknown
 
 ORPHAN_TRAITS = Traits(quiets=True, confirms_quiet=True)
 ORPHAN_READING = Reading(recognised=True, in_service=True, quiet=None, busy=None)
@@ -51,26 +44,21 @@ class Drainer:
         pools: Mapping[str, Pool],
         supervisord: Supervisord,
         surveyor: Surveyor,
-        coordinator: Coordinator,
+        slots: Slots,
         ledger: Ledger,
-        outage: Outage,
         log: EventLog,
         clock: Clock,
         *,
         tables: Callable[[], ProcessTable] = ProcessTable,
         at: Callable[[str], None] = lambda place: None,
     ) -> None:
-        """`outage` is the coordinator's.
-
-        `at` is told each place where a death would matter: ``quieting.saved``, ``quieting.acted``.
-        """
+        """`at` is told each place where a death would matter: ``quieting.saved``, ``quieting.acted``."""
         self._config = config
         self._pools = pools
         self._supervisord = supervisord
         self._surveyor = surveyor
-        self._coordinator = coordinator
+        self.slots = slots
         self._ledger = ledger
-        self._outage = outage
         self._log = log
         self._clock = clock
         self._tables = tables
@@ -91,7 +79,7 @@ class Drainer:
         owner = self._surveyor.pool_of(drain.worker)
         if owner != drain.pool:
             self._log.warning("drain.pool_changed", worker=drain.worker, former=drain.pool, pool=owner)
-            self._release(drain, drained=False)
+            self.slots.release(drain, drained=False)
             # Of no pool, nobody can tell any more whether its quiet arrived: it is brought to an end.
             is_quiet = drain.is_quiet or (owner is None and drain.quiet_attempts > 0)
             self._ledger.put(dataclasses.replace(drain, pool=owner or "", is_quiet=is_quiet), must=False)
@@ -158,7 +146,7 @@ class Drainer:
         kept = self._ledger.drains.get(drain.worker)
         if step.drain.state is not drain.state and kept is not None and kept.touched:
             # An act that was never sent leaves nothing to tell.
-            self._record(step.drain, f"drain.{step.drain.state.value}", cause=step.cause)
+            self.slots.record(step.drain, f"drain.{step.drain.state.value}", cause=step.cause)
 
     def _plan(self, drain: Drain) -> Plan:
         pool = self._pools.get(drain.pool)
@@ -186,11 +174,23 @@ class Drainer:
         if pool is None:
             return dataclasses.replace(seen, reading=ORPHAN_READING)
         note = None if drain.state is State.ASKING else drain.note
-        reading = pool.kind.read([Target(process, note)], table).get(drain.worker)
+        reading = self._read(pool, Target(process, note), table)
         memory = None
         if drain.state in (State.ASKING, State.SETTLING) or pool.config.hard_max_rss is not None:
             memory = _memory(pool, process, table)
         return dataclasses.replace(seen, memory_bytes=memory, reading=reading)
+
+    def _read(self, pool: Pool, target: Target, table: ProcessTable) -> Reading | None:
+        """The kind's reading. One whose kind fails is unknown: it must not keep the drain from its end."""
+        worker = target.process.worker
+        try:
+            reading = pool.kind.read([target], table).get(worker)
+        except SupervisordError:
+            raise
+        except Exception as error:  # noqa: BLE001 - a kind may be anybody's code
+            self._telling.kind_failed(worker, error)
+            return unknown("its kind failed", target.note)
+        return reading
 
     def _survivors(self, drain: Drain, process: ProcessInfo | None, table: ProcessTable) -> tuple[int, ...]:
         """Pids of the old tree that live on. One that the fresh process has by now is not of them."""
@@ -216,7 +216,7 @@ class Drainer:
         pool = self._pools.get(drain.pool)
         if pool is None:
             return _refusal(Cause.NO_MEMBER)
-        if self.has_new_name and not drain.is_quiet:
+        if self.slots.has_new_name and not drain.is_quiet:
             return None
         self._asked_at[drain.worker] = self._clock()
         (survey,) = self._surveyor.look(self._ledger.contents, pool).pools
@@ -228,45 +228,7 @@ class Drainer:
         request = dataclasses.replace(
             finding.request(drain.token), hard=drain.reason == "hard_max_rss", already_out=drain.is_quiet
         )
-        try:
-            self.publish(survey)
-            return self._coordinator.acquire(pool.name, pool.rules, request)
-        except CoordinationUnknown as error:
-            self._outage.away(error, pool.name)
-            return None
-
-    @property
-    def has_new_name(self) -> bool:
-        """Its own workers count still under the name that it had before: nothing may be begun."""
-        fresh_seconds = FRESH_HEARTBEATS * self._config.heartbeat_seconds
-        return self._clock() - self._ledger.contents.listener_since < fresh_seconds
-
-    def publish(self, survey: PoolSurvey) -> None:
-        """Tell coordination what this survey saw. Raises CoordinationUnknown."""
-        self._publish(survey.pool, survey.reports(can_begin=self._ledger.can_begin))
-
-    def renew_unseen(self, pool: Pool) -> None:
-        """Keep the pool's slots while its workers cannot be looked at: none of them is in service.
-
-        Raises CoordinationUnknown.
-        """
-        if holdings(self._ledger.drains.values(), pool.name):
-            self._publish(pool, ())
-
-    def _publish(self, pool: Pool, reports: Sequence[Report]) -> None:
-        held = holdings(self._ledger.drains.values(), pool.name)
-        published = self._coordinator.publish(pool.name, pool.rules, reports, held)
-        self._outage.back(pool.name)
-        if published.name_is_taken:
-            self._log.changed(
-                "name",
-                "listener.name_is_taken",
-                level="error",
-                host=self._config.host,
-                hint="another live listener has the same name, and this one drains nothing: set host",
-            )
-        else:
-            self._log.forget("name")
+        return self.slots.acquire(survey, request)
 
     def _with_tree(self, drain: Drain, seen: Seen) -> Drain:
         """The record with all processes that must be gone: jobs may start some until the very end."""
@@ -332,7 +294,7 @@ class Drainer:
                 # Drained again at once it would be given up again: its jobs are still the same.
                 pauses[drain.worker] = next_pause(pauses.get(drain.worker), self._clock(), AFTER_RESUME)
             self._log.warning("drain.let_go", worker=drain.worker, state=before.state, cause=cause)
-            self._record(drain, "drain.let_go", state=before.state.value, cause=cause)
+            self.slots.record(drain, "drain.let_go", state=before.state.value, cause=cause)
         elif cause != "refused":
             self._log.info("drain.not_begun", worker=drain.worker, cause=cause)
             if before.state is State.QUIETING:
@@ -341,30 +303,11 @@ class Drainer:
 
     def _forget(self, drain: Drain, *, drained: bool, pauses: Mapping[str, Pause] | None = None) -> None:
         """Give the slot back, then forget the drain: the other way round could leave a slot taken."""
-        self._release(drain, drained=drained)
+        self.slots.release(drain, drained=drained)
         self._asked_at.pop(drain.worker, None)
         self._unanswered.discard(drain.worker)
         self._telling.forget(drain.worker)
-        self._ledger.remove(drain.worker, ended_at=self._coordinator.drain_ended_at(), pauses=pauses)
-
-    def _release(self, drain: Drain, *, drained: bool) -> None:
-        if not drain.pool:
-            return
-        try:
-            self._coordinator.release(drain.pool, drain.worker, drain.token, drained=drained)
-        except CoordinationUnknown as error:
-            self._log.warning("slot.not_released", worker=drain.worker, pool=drain.pool, error=error)
-
-    def _record(self, drain: Drain, event: str, **fields: str | None) -> None:
-        """Leave word for the other hosts; not while they cannot be reached anyway."""
-        if self._outage.has_lost(drain.pool) or not drain.pool:
-            return
-        said = {"worker": drain.worker, "pid": str(drain.pid), "reason": drain.reason}
-        said.update({name: value for name, value in fields.items() if value})
-        try:
-            self._coordinator.record(drain.pool, event, said)
-        except CoordinationUnknown as error:
-            self._outage.away(error, drain.pool)
+        self._ledger.remove(drain.worker, ended_at=self.slots.drain_ended_at(), pauses=pauses)
 
     # --- what the drain gave back -----------------------------------------------------------------
 
@@ -372,7 +315,7 @@ class Drainer:
         """The drain gave back what it could; the pauses from now on."""
         after = drain.memory_after_bytes
         self._telling.done(drain, after)
-        self._record(drain, "drain.done", before=size(drain.memory_before_bytes), after=size(after))
+        self.slots.record(drain, "drain.done", before=size(drain.memory_before_bytes), after=size(after))
         former = pauses.pop(drain.worker, None)
         if after is not None and drain.limit_bytes and is_below_baseline(after, drain.limit_bytes):
             pause = next_pause(former, self._clock(), limit_bytes=drain.limit_bytes)
@@ -382,7 +325,7 @@ class Drainer:
 
 
 def _memory(pool: Pool, process: ProcessInfo, table: ProcessTable) -> int | None:
-    with contextlib.suppress(Unknown):
+    with contextlib.suppress(Exception):  # Unknown, or whatever a kind raises: it may be anybody's code.
         return pool.memory(process, table)
     return None
 

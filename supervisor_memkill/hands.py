@@ -101,7 +101,9 @@ class Hands:
         try:
             if kind is not None:
                 kind.before_stop(target, table)
-        except MemkillError as error:
+        except ShuttingDown:
+            raise
+        except Exception as error:  # noqa: BLE001 - a kind may be anybody's code
             # supervisord's own stop follows whatever comes of the kind's help.
             self._log.warning("drain.stop_help_failed", worker=target.process.worker, error=error)
 

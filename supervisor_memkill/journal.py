@@ -121,7 +121,7 @@ class Journal:
         return peek(self.path, self._boot_id)
 
     def save(self, contents: Contents) -> None:
-        """Replace the file, on disk before this returns. Raises JournalError; the old file stays then."""
+        """Replace the file, on disk before this returns. Raises JournalError: mostly the old file stays."""
         text = _encode(contents, self._boot_id, self._clock())
         with self._errors("written"):
             make_private_directory(self.path.parent)

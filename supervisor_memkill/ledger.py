@@ -19,7 +19,7 @@ class Ledger:
         self._outage = outage
         self.contents = Contents()
         self._is_behind = False
-        """The disk holds something older than the present contents."""
+        """The disk may hold something else than the present contents."""
 
     @property
     def drains(self) -> Mapping[str, Drain]:
@@ -39,8 +39,9 @@ class Ledger:
             self._journal.save(contents)
         except JournalError as error:
             self._outage.away(error)
+            self._is_behind = True  # What it holds is not known: it may have failed at the very end.
             if not must:
-                self.contents, self._is_behind = contents, True
+                self.contents = contents
             return False
         self._outage.back()
         self._is_behind = False
@@ -54,8 +55,7 @@ class Ledger:
 
     def catch_up(self) -> None:
         """Write what could not be written before, if there is any."""
-        if self._is_behind:
-            self.save(self.contents, must=False)
+        self.save(self.contents, must=False)
 
     def put(self, drain: Drain, *, must: bool) -> bool:
         """Keep this drain in place of the worker's former one; see `save`."""

@@ -28,6 +28,7 @@ from supervisor_memkill.memory import ProcessTable
 from supervisor_memkill.outage import Outage
 from supervisor_memkill.policy import Hold
 from supervisor_memkill.processes import ProcessState
+from supervisor_memkill.slots import Slots
 from supervisor_memkill.supervisord import ShuttingDown, Supervisord, SupervisordError
 from supervisor_memkill.survey import Finding, Pool, PoolSurvey, Survey, Surveyor
 from supervisor_memkill.units import format_size
@@ -71,6 +72,7 @@ class Listener:
         self._drainer: Drainer | None = None
         self._check_due_at: float | None = None
         self._tick_due_at: float | None = None
+        self._rests_until = 0.0
         self._examined: set[str] = set()
         """Workers that no death left quiet, or that are being drained for it."""
         self.ended = False
@@ -84,10 +86,11 @@ class Listener:
         waits = [max(0.0, due - self._clock()) for due in dues if due is not None]
         if self._ledger.drains and not self._config.dry_run:
             waits.append(self._config.poll_interval_seconds)
-        return min(waits, default=None)
+        return max(min(waits), self._rests_until - self._clock()) if waits else None
 
     def turn(self, *, ticked: bool) -> None:
         """One turn. Whatever happens in it is logged and does not end the listener."""
+        is_whole = False
         with self._guarded("turn"):
             try:
                 self._turn(ticked=ticked)
@@ -101,12 +104,16 @@ class Listener:
                 self._away["coordination"].away(error)
             else:
                 self._away["supervisord"].back()
+                is_whole = True
+        if not is_whole:
+            # What is due is still due: tried again at once it would fail again, a thousand times a second.
+            self._rests_until = self._clock() + self._config.poll_interval_seconds
 
     def _turn(self, *, ticked: bool) -> None:
         drainer = self._drainer or self._take_over()
         if not self._config.dry_run:
             if self._ledger.drains and self._is_due(self._check_due_at):
-                self._renew(drainer)
+                self._renew(drainer.slots)
             self._step_all(drainer)
             self._ledger.catch_up()
         if ticked and self._tick_due_at is None:
@@ -152,14 +159,21 @@ class Listener:
         self._coordinator = self._coordinate(self._ledger.contents)
         if not self._config.dry_run:
             self._note_name(self._coordinator.name)
+        slots = Slots(
+            self._config,
+            self._coordinator,
+            self._ledger,
+            self._away["coordination"],
+            self._log,
+            self._clock,
+        )
         drainer = Drainer(
             self._config,
             self._pools,
             self._supervisord,
             self._surveyor,
-            self._coordinator,
+            slots,
             self._ledger,
-            self._away["coordination"],
             self._log,
             self._clock,
             tables=self._tables,
@@ -180,26 +194,35 @@ class Listener:
             noted = dataclasses.replace(contents, listener=name, listener_since=since)
             self._ledger.save(noted, must=False)
 
-    def _renew(self, drainer: Drainer) -> None:
+    def _renew(self, slots: Slots) -> None:
         """The heartbeat of the pools that drain, before anything that may take time: slots would expire.
 
         Where supervisord was away the last time, they do not wait for its answer. Raises SupervisordError.
         """
+        waits_for_supervisord = not self._away["supervisord"].is_away
+        if not waits_for_supervisord:
+            self._renew_unseen(slots)
         draining = {drain.pool for drain in self._ledger.drains.values()}
-        if self._away["supervisord"].is_away:
-            self._for_each(self._pools.values(), lambda pool: pool.name, drainer.renew_unseen)
-        surveys = self._surveyor.look(self._ledger.contents).pools
-        drained = [survey for survey in surveys if survey.pool.name in draining]
-        self._for_each(drained, lambda survey: survey.pool.name, self._publisher(drainer))
+        try:
+            self._for_each(
+                [pool for pool in self._pools.values() if pool.name in draining],
+                lambda pool: pool.name,
+                lambda pool: self._renew_seen(slots, pool),
+            )
+        except SupervisordError:
+            if waits_for_supervisord:
+                self._renew_unseen(slots)
+            raise
 
-    def _publisher(self, drainer: Drainer) -> Callable[[PoolSurvey], None]:
-        def publish(survey: PoolSurvey) -> None:
-            if survey.failure is None:
-                drainer.publish(survey)
-            else:
-                drainer.renew_unseen(survey.pool)
+    def _renew_unseen(self, slots: Slots) -> None:
+        self._for_each(self._pools.values(), lambda pool: pool.name, slots.renew_unseen)
 
-        return publish
+    def _renew_seen(self, slots: Slots, pool: Pool) -> None:
+        (survey,) = self._surveyor.look(self._ledger.contents, pool).pools
+        if survey.failure is None:
+            slots.publish(survey)
+        else:
+            slots.renew_unseen(pool)
 
     def _for_each(self, pools: Iterable[T], name: Callable[[T], str], do: Callable[[T], None]) -> None:
         """Do it for each pool until one finds coordination away: the others would mostly wait in vain.
@@ -274,17 +297,17 @@ class Listener:
 
     def _check_pool(self, drainer: Drainer, survey: PoolSurvey, *, counts: bool) -> None:
         if survey.failure is not None:
-            drainer.renew_unseen(survey.pool)
+            drainer.slots.renew_unseen(survey.pool)
             raise survey.failure
         self._say_hints(survey)
-        drainer.publish(survey)
+        drainer.slots.publish(survey)
         self._begin_what_may(drainer, survey, counts=counts)
 
     def _begin_what_may(self, drainer: Drainer, survey: PoolSurvey, *, counts: bool) -> None:
         pool, coordinator = survey.pool, self._coordinator
         assert coordinator is not None, "made before the first check"
         for finding in survey.findings:
-            if self._is_to_adopt(finding) and not self.ended:
+            if self._is_to_adopt(survey.pool, finding) and not self.ended:
                 self._begin(drainer, survey, finding, "adopted")
             elif finding.verdict.hold is Hold.STRIKES and not counts:
                 continue  # It may get its strike at the next TICK: that it has none yet is no news.
@@ -294,7 +317,7 @@ class Listener:
             if self.ended or finding.worker in self._ledger.drains:
                 continue
             answer = coordinator.consider(pool.name, pool.rules, finding.request(""))
-            if answer.granted and drainer.has_new_name:
+            if answer.granted and drainer.slots.has_new_name:
                 answer = dataclasses.replace(answer, refused=Cause.NAME_IS_NEW)
             if not answer.granted:
                 self._say_held(finding, answer.refused, f"over its limit, but {answer.words}")
@@ -312,13 +335,15 @@ class Listener:
         if finding.worker not in self._ledger.drains:
             self._check_soon()
 
-    def _is_to_adopt(self, finding: Finding) -> bool:
+    def _is_to_adopt(self, pool: Pool, finding: Finding) -> bool:
         """After a damaged journal: quiet, and perhaps by us. Only a restart brings it back."""
         seen, worker = finding.seen, finding.worker
         if not self._ledger.contents.adopts or self._config.dry_run or worker in self._examined:
             return False
         quiet = seen.reading.quiet if seen.reading is not None else None
-        if seen.process.state is not ProcessState.RUNNING or quiet is False or worker in self._ledger.drains:
+        is_unknown = quiet is None and pool.kind.traits.confirms_quiet
+        runs_undrained = seen.process.state is ProcessState.RUNNING and worker not in self._ledger.drains
+        if not runs_undrained or not (is_unknown or quiet):
             self._examined.add(worker)
             return False
         return quiet is True

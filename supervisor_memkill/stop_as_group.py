@@ -7,6 +7,7 @@ left out, and so is unknown.
 from __future__ import annotations
 
 import configparser
+import re
 import socket
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -50,17 +51,26 @@ def _path_of(pid: int) -> Path | None:
         return None
 
 
+LONG, SHORTEST = "--configuration", "--co"
+"""The option in full, and the least of it that getopt takes for it."""
+SHORT = re.compile(r"-[h?vnkts]*c(.*)", re.DOTALL)
+"""``-c FILE``, ``-cFILE``, and both behind options without a value, as in ``-nc``."""
+
+
 def path_in(words: Iterable[str], cwd: Path) -> Path | None:
     """The configuration that a command line of supervisord's names (supervisor/options.py)."""
     waiting = False
     for word in words:
         if waiting:
             return cwd / word
-        waiting = word in ("-c", "--configuration")
-        if word.startswith("--configuration="):
-            return cwd / word.partition("=")[2]
-        if word.startswith("-c") and len(word) > 2:
-            return cwd / word[2:]
+        name, is_joined, value = word.partition("=")
+        is_long = LONG.startswith(name) and len(name) >= len(SHORTEST)
+        if is_long and is_joined:
+            return cwd / value
+        short = SHORT.fullmatch(word)
+        if short and short[1]:
+            return cwd / short[1]
+        waiting = is_long or short is not None
     return None
 
 

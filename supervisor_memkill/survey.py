@@ -189,7 +189,7 @@ class Surveyor:
         self._lives: dict[str, tuple[int, int]] = {}
         """Pid and start of each process when its settings were learnt."""
         self._has_refused = False
-        """At the last look some program's settings would have lost jobs."""
+        """Some program's settings would have lost jobs, when all pools were looked at last or since."""
         self._strikes = Strikes()
 
     def pool_of(self, worker: str) -> str | None:
@@ -223,7 +223,8 @@ class Surveyor:
         if counts:
             self._strikes.keep(process.worker for process in processes)
         table = self._tables()
-        self._has_refused = False
+        if pools == self._pools:
+            self._has_refused = False
         surveys = [
             self._survey_safely(pool, assignment.members[pool.name], contents, table, counts=counts)
             for pool in pools

@@ -76,6 +76,16 @@ class Telling:
                 why=reading.why if reading else None,
             )
 
+    def kind_failed(self, worker: str, error: Exception) -> None:
+        """A kind raised what none may raise."""
+        self._log.changed(
+            f"kind:{worker}",
+            "kind.failed",
+            level="error",
+            worker=worker,
+            error=f"{type(error).__name__}: {error}",
+        )
+
     def done(self, drain: Drain, after_bytes: int | None) -> None:
         """What the drain took, and what it gave back."""
         self._log.info(
@@ -104,7 +114,7 @@ class Telling:
 
     def forget(self, worker: str) -> None:
         """Its next drain is told of anew."""
-        for topic in ("act", "again", "busy", "slow", "survivors"):
+        for topic in ("act", "again", "busy", "kind", "slow", "survivors"):
             self._log.forget(f"{topic}:{worker}")
 
 

@@ -179,3 +179,20 @@ def test_output_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
             check=False,
         )
     assert done.stderr.splitlines()[-1].endswith("its output cannot be written: No space left on device")
+
+
+def test_working_directory_that_was_removed_is_no_fault(tmp_path: Path) -> None:
+    """A deploy removes old releases, and supervisord may have been started in one."""
+    (tmp_path / "memkill.conf").write_text("[memkill:jobs]\nmax_rss = 1GB\nbad = 1\n")
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    code = "import os, sys; os.rmdir(os.getcwd()); from supervisor_memkill.cli import main; sys.exit(main())"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "--config", str(tmp_path / "memkill.conf"), "--dry-run"],
+        cwd=gone,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert_one_line(done, 2, "memkill.conf", "bad")

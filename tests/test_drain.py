@@ -708,7 +708,18 @@ def test_no_reading_at_all_counts_as_a_protected_job() -> None:
     [
         ({"stop_answer": StopAnswer.REFUSED, "is_quiet": False, "quiet_attempts": 0}, S.LET_GO),
         ({"stop_answer": StopAnswer.NONE, "is_quiet": False, "quiet_attempts": 0}, S.STARTING),
-        ({"stop_answer": StopAnswer.REFUSED, "is_quiet": True, "quiet_attempts": 0}, S.STARTING),
+        ({"stop_answer": StopAnswer.NONE, "stop_attempts": 0, "quiet_attempts": 0}, S.LET_GO),
+        ({"stop_answer": StopAnswer.NONE, "stop_attempts": 0, "quiet_attempts": 1}, S.STARTING),
+        ({"stop_answer": StopAnswer.REFUSED, "is_quiet": True, "quiet_attempts": 0}, S.LET_GO),
+        (
+            {
+                "stop_answer": StopAnswer.REFUSED,
+                "is_quiet": True,
+                "quiet_attempts": 0,
+                "reason": "adopted",
+            },
+            S.STARTING,
+        ),
         ({"stop_answer": StopAnswer.REFUSED, "is_quiet": False, "quiet_attempts": 1}, S.STARTING),
     ],
 )

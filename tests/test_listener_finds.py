@@ -14,7 +14,7 @@ from supervisor_memkill.drain import State
 from supervisor_memkill.errors import NotSent
 from supervisor_memkill.journal import Contents, Journal
 from supervisor_memkill.processes import ProcessState, ProgramInfo
-from supervisor_memkill.supervisord import NoAnswer
+from supervisor_memkill.supervisord import NoAnswer, ShuttingDown, SupervisordError, Unreachable
 from supervisor_memkill.survey import Pool
 from supervisor_memkill.units import Size
 from supervisor_memkill.workers.contract import Advice, Tools, Traits
@@ -281,3 +281,212 @@ def test_setting_that_could_not_be_found_out_at_first_is_asked_for_again(world: 
     known["jobs"] = False
     work(life, world, 120)
     assert any_is_fresh(world), life.stream.lines
+
+
+class Redis(InProcessCoordinator):
+    """Shared as far as the listener can tell, and away while told so."""
+
+    is_shared = True
+
+    def __init__(self, world: World) -> None:
+        super().__init__(world.clock)
+        self.is_away = False
+        self.times_published = 0
+
+    def publish(self, *arguments: Any) -> Any:
+        self.times_published += 1
+        self._reach()
+        return super().publish(*arguments)
+
+    def acquire(self, *arguments: Any) -> Any:
+        self._reach()
+        return super().acquire(*arguments)
+
+    def _reach(self) -> None:
+        if self.is_away:
+            raise CoordinationUnknown("away")
+
+
+def test_protected_job_that_began_while_redis_was_away_is_not_drained(world: World, path: Path) -> None:
+    for name, worker in world.workers.items():
+        worker.jobs, worker.memory = 0, BLOATED if name == "jobs:one" else FRESH
+    redis = Redis(world)
+    config = pool_config(protect_jobs=("Job",), drain_timeout_seconds=60.0)
+    life = Life(world, path, config=config, coordinate=lambda contents: redis)
+    life._at = lambda place: setattr(redis, "is_away", place == "asking.saved" or redis.is_away)  # type: ignore[method-assign]
+    life.listener._at = life._at
+    life.run(30)
+    assert first_drain(life) == ("jobs:one", State.ASKING)
+    world.workers["jobs:one"].jobs = 1
+    redis.is_away = False
+    life.listener._drainer._at = life.listener._at = lambda place: None  # type: ignore[union-attr]
+    life.run(600)
+    assert world.happened == []
+    work(life, world, 60)
+    assert world.workers["jobs:one"].memory == FRESH
+
+
+def test_late_quiet_on_a_fresh_process_leaves_it_its_time(world: World, path: Path) -> None:
+    """The drain is older than drain_timeout by then, and the fresh process has its first job in hand."""
+    life = Life(world, path, config=pool_config(drain_timeout_seconds=30.0))
+    name = run_to(life, State.DRAINING)
+    life.run(120, until=lambda: drains(life)[name].state is State.SETTLING)
+    worker = world.workers[name]
+    worker.quiet, worker.jobs, since = True, 1, world.now
+    life.run(120, until=lambda: world.happened.count(f"stop {name}") == 2)
+    assert world.now - since >= 30.0
+
+
+def test_quiet_worker_of_a_removed_pool_whose_resume_was_under_way_is_brought_back(
+    world: World, path: Path
+) -> None:
+    config = pool_config(on_timeout="resume", drain_timeout_seconds=20.0)
+    name = run_to_death(Life(world, path, kind=ResumeKind, config=config, die_at="resuming.saved"))
+    assert world.workers[name].quiet
+    Life(world, path, kind=ResumeKind, config=pool_config(name="other", programs=("nothing",))).run(300)
+    assert not world.workers[name].quiet
+    assert not world.broken_promises, world.broken_promises
+
+
+def test_worker_that_somebody_put_back_to_work_is_not_taken_for_quiet_by_the_hard_limit(
+    world: World, path: Path
+) -> None:
+    """S2: it is the last one, and its memory passes the hard limit in the moment in which it works again."""
+    life = Life(world, path, config=pool_config(hard_max_rss=Size(exact_bytes=2 * BLOATED)))
+    name = run_to(life, State.DRAINING)
+    others_stop(world, name)
+    world.workers[name].quiet, world.workers[name].memory = False, 3 * BLOATED
+    life.run(60)
+    assert not world.broken_promises, world.broken_promises
+
+
+@pytest.mark.parametrize("error", [ShuttingDown("SHUTDOWN_STATE"), Unreachable("refused"), RuntimeError("?")])
+def test_turns_that_fail_do_not_spin(world: World, path: Path, error: Exception) -> None:
+    redis = Redis(world)
+    life = Life(world, path, coordinate=lambda contents: redis)
+    run_to(life, State.DRAINING)
+    world.away = error  # type: ignore[assignment]
+    redis.times_published = turns = 0
+    end = world.now + 600
+    while world.now < end:
+        turns += 1
+        life.tick()
+        wait = life.listener.wait_seconds()
+        assert wait is not None and wait > 0
+        world.advance(wait)
+    assert turns <= 2 * 600, "two in a poll_interval at most, for a TICK may come between"
+
+
+@pytest.mark.parametrize("error", [ShuttingDown("SHUTDOWN_STATE"), Unreachable("refused")])
+def test_slot_is_renewed_while_supervisord_cannot_be_asked(
+    world: World, path: Path, error: SupervisordError
+) -> None:
+    """A shutdown takes as long as its slowest worker; the drain that was under way is still one."""
+    redis = Redis(world)
+    life = Life(world, path, coordinate=lambda contents: redis)
+    run_to(life, State.DRAINING)
+    world.away = error
+    life.run(10)
+    redis.times_published = 0
+    life.run(600)
+    assert redis.times_published >= 600 / 10 - 1, "heartbeat is 10 s"
+
+
+class SomeUnknowing(QuietKind):
+    """A kind with a worker whose quiet never shows."""
+
+    traits = Traits(quiets=True)
+
+    def _read(self, target: Any) -> Any:
+        return dataclasses.replace(super()._read(target), quiet=None)
+
+
+def test_operators_quiet_long_after_a_damaged_journal_is_the_operators(world: World, path: Path) -> None:
+    """One of the pools is of a kind that never knows who is quiet."""
+    for worker in world.workers.values():
+        worker.memory = FRESH
+    path.parent.mkdir(mode=0o700)
+    path.write_text("rubbish")
+
+    def start() -> Life:
+        life = Life(world, path, config=pool_config(programs=("jobs:one", "jobs:two")))
+        tools = Tools(redis=lambda: None, signal=world.signal, clock=world.clock, host="here")
+        other = Pool(pool_config(name="other", programs=("jobs:three",)), SomeUnknowing({}, tools, world))
+        pools = (*life.pools, other)
+        life.listener._pools = {pool.name: pool for pool in pools}
+        life.listener._surveyor._pools = pools
+        return life
+
+    life = start()
+    life.run(60)
+    life.die()
+    world.workers["jobs:one"].quiet = True
+    world.finish_jobs()
+    start().run(300)
+    assert world.happened == []
+
+
+def test_worker_that_a_person_quieted_and_ended_stays_as_it_is(world: World, path: Path) -> None:
+    """autorestart=unexpected leaves it EXITED, and nothing of ours had reached it."""
+    for name, worker in world.workers.items():
+        worker.memory, worker.quiet = (BLOATED, True) if name == "jobs:one" else (FRESH, False)
+    life = Life(world, path)
+    life.run(10)
+    assert first_drain(life) == ("jobs:one", State.DRAINING)
+    world.end(world.workers["jobs:one"], ProcessState.EXITED)
+    life.run(60)
+    assert world.happened == []
+
+
+def test_worker_that_ended_by_itself_before_our_stop_was_sent_stays_as_it_is(
+    world: World, path: Path
+) -> None:
+    life = Life(world, path, kind=StopKind)
+    look, ended = world.process, list[str]()
+
+    def look_then_end(name: str) -> Any:
+        drain = life.listener._ledger.drains.get(name)
+        if drain is not None and drain.state is State.STOPPING and not ended:
+            ended.append(name)
+            world.end(world.workers[name], ProcessState.EXITED)
+            raise NoAnswer("it hangs")
+        return look(name)
+
+    world.process = look_then_end  # type: ignore[method-assign]
+    life.run(5)
+    assert ended and f"start {ended[0]}" not in world.happened
+
+
+@pytest.mark.parametrize("method", ["read", "before_stop", "memory_in_children"])
+def test_kind_that_raises_leaves_no_worker_quiet(
+    world: World, path: Path, method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A kind may be anybody's code."""
+
+    def fail(*arguments: Any) -> Any:
+        raise KeyError("a fault of this kind")
+
+    config = pool_config(drain_timeout_seconds=60.0, hard_max_rss=Size(exact_bytes=10 * BLOATED))
+    life = Life(world, path, config=config)
+    name = run_to(life, State.DRAINING)
+    monkeypatch.setattr(QuietKind, method, fail)
+    life.run(120)
+    assert f"start {name}" in world.happened, life.stream.lines
+    if method == "read":
+        (line,) = life.stream.having("kind.failed")
+        assert name in line and "a fault of this kind" in line
+
+
+def test_settings_that_are_to_be_asked_for_again_are_not_forgotten_by_a_look_at_another_pool(
+    world: World, path: Path
+) -> None:
+    life = Life(world, path, kind=Particular, config=pool_config(programs=("jobs:one",)))
+    tools = Tools(redis=lambda: None, signal=world.signal, clock=world.clock, host="here")
+    other = Pool(pool_config(name="other", programs=("jobs:two",)), QuietKind({}, tools, world))
+    surveyor = life.listener._surveyor
+    surveyor._pools = (*life.pools, other)
+    surveyor.check(Contents())
+    asked = world.times_programs_were_told
+    surveyor.look(Contents(), other)
+    surveyor.check(Contents())
+    assert world.times_programs_were_told == asked + 1

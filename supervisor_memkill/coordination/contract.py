@@ -203,8 +203,11 @@ class Coordinator(Protocol):
         """Take a slot, or be told why not. The token that holds one already is told so."""
         ...
 
-    def release(self, pool: str, worker: str, token: str, *, drained: bool) -> None:
-        """Give the slot back, by its own token only; `drained` starts the pool's cooldown."""
+    def release(self, pool: str, worker: str, token: str, *, drained: bool, seconds_ago: float = 0.0) -> None:
+        """Give the slot back, by its own token only; `drained` starts the pool's cooldown.
+
+        `seconds_ago`: when the drain ended, where that could not be told at once.
+        """
         ...
 
     def view(self, pool: str) -> PoolView:

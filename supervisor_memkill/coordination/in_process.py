@@ -56,10 +56,13 @@ class InProcessCoordinator:
         """Take over when the pool's last drain ended elsewhere."""
         self._pool(pool).drain_ended_at = self._clock() - seconds_ago
 
-    def release(self, pool: str, worker: str, token: str, *, drained: bool) -> None:
+    def release(self, pool: str, worker: str, token: str, *, drained: bool, seconds_ago: float = 0.0) -> None:
         state = self._pool(pool)
-        if state.slots.pop(token, None) is not None and drained:
-            state.drain_ended_at = self._clock()
+        state.slots.pop(token, None)
+        if drained:
+            ended_at = self._clock() - seconds_ago
+            before = state.drain_ended_at
+            state.drain_ended_at = ended_at if before is None else max(before, ended_at)
 
     def view(self, pool: str) -> PoolView:
         state = self._pool(pool)

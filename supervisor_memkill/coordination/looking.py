@@ -64,8 +64,8 @@ class LookingCoordinator:
         """Taken here only: who comes next is told that it would have to wait."""
         return self._settled(pool, self._here.acquire(pool, self._strictest(pool, rules), request))
 
-    def release(self, pool: str, worker: str, token: str, *, drained: bool) -> None:
-        self._here.release(pool, worker, token, drained=drained)
+    def release(self, pool: str, worker: str, token: str, *, drained: bool, seconds_ago: float = 0.0) -> None:
+        self._here.release(pool, worker, token, drained=drained, seconds_ago=seconds_ago)
 
     def view(self, pool: str) -> PoolView:
         return self._shared.view(pool)

@@ -117,8 +117,8 @@ class RedisCoordinator:
                 one_line(_text(found.get("detail", ""))),
             )
 
-    def release(self, pool: str, worker: str, token: str, *, drained: bool) -> None:
-        self._run("release", pool, id=self._id(worker), token=token, drained=drained)
+    def release(self, pool: str, worker: str, token: str, *, drained: bool, seconds_ago: float = 0.0) -> None:
+        self._run("release", pool, id=self._id(worker), token=token, drained=drained, ago=_ms(seconds_ago))
 
     def view(self, pool: str) -> PoolView:
         answer = self._ask(lambda redis: self._script(redis, "view")(keys=self._keys(pool)))

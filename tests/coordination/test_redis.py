@@ -198,10 +198,10 @@ def test_every_call_may_be_repeated(client: redis.Redis, steps: list[tuple[str, 
 
 
 def contents(client: redis.Redis) -> object:
-    """All that the pool is, but for the count of writes and the name of the epoch."""
+    """All that the pool is, but for what counts the writes and the name of the epoch."""
     fields = {name: json.loads(text) for name, text in stored(client).items()}
-    for name in ("seq", "epoch"):
-        fields["meta"].pop(name)
+    for name in ("seq", "epoch", "swept"):
+        fields["meta"].pop(name, None)
     return fields, [
         client.zrange(key(part=part), 0, -1, withscores=True) for part in (":up", ":ask", ":wait")
     ]
@@ -293,6 +293,41 @@ def test_hosts_that_never_come_back_are_forgotten_after_a_day(fleet: Fleet, pair
     assert {field[2:].split("/")[0] for field in left} == {"one"}
     for part in ("up", "ask", "wait"):
         assert all("one/" in member for member in fleet.redis.zrange(key(part=f":{part}"), 0, -1))
+
+
+def test_sets_of_queues_that_nobody_has_any_more_are_forgotten(fleet: Fleet, pair: tuple[Host, Host]) -> None:
+    """A queue for each host, under ever new names, must not make the pool grow; nor may a peer get lost."""
+    one, two = pair
+    fleet.settled(one, two)
+    shared = frozenset({"shared"})
+    two.reports = [report("b", queues=shared)]
+    for number in range(100):
+        one.reports = [report("c", queues=frozenset({f"own{number}"})), over("a", queues=shared)]
+        fleet.passes(HEARTBEAT, one, two)
+    known = json.loads(stored(fleet.redis)["meta"])["sigs"]
+    assert len(known) < 10 and "shared" in known, known
+    assert one.ask("a", queues=shared).others_in_service == 1
+    two.reports = [report("b", queues=frozenset({"other"}))]
+    two.beat()
+    assert one.ask("a", queues=shared).others_in_service == 0
+
+
+def test_drain_whose_end_could_not_be_told_at_once_starts_its_cooldown_all_the_same(
+    fleet: Fleet, pair: tuple[Host, Host]
+) -> None:
+    """Told again, or long after a later one, it changes nothing."""
+    one, two = pair
+    waiting = rules(cooldown_seconds=600.0)
+    one.rules = two.rules = waiting
+    fleet.settled(one, two)
+    assert one.ask("a").granted
+    token = one.drains.pop("a").token
+    fleet.passes(2 * TTL, two)
+    assert not fleet.redis.hexists(key(), f"s:{one('a')}"), "its slot has expired"
+    for _ in range(2):
+        one.coordinator.release(POOL, "a", token, drained=True, seconds_ago=2 * TTL)
+    one.coordinator.release(POOL, "a", token, drained=True, seconds_ago=500.0)
+    assert one.coordinator.view(POOL).drain_ended_seconds_ago == 2 * TTL
 
 
 def test_nothing_has_a_time_to_live(fleet: Fleet, pair: tuple[Host, Host]) -> None:

@@ -12,6 +12,7 @@ from supervisor_memkill.processes import ProcessState
 from tests.simulation.gateway import Gateway
 from tests.simulation.journals import MemoryJournal
 from tests.simulation.kinds import SimSidekiq
+from tests.simulation.process import Habits
 from tests.simulation.test_scenarios import CELERY, CUSTOM, HEARTBEAT, SIDEKIQ, TTL, scene
 
 
@@ -170,6 +171,39 @@ def test_live_listener_keeps_its_slot(what: str, monkeypatch: pytest.MonkeyPatch
             s.east.server.hang(4 * TTL)
         s.passes(3 * TTL)
         assert s.acts(north, "quiet") == []
+
+
+@pytest.mark.parametrize("habits", [CELERY, SIDEKIQ])
+def test_redis_that_was_away_while_a_drain_asked_takes_nothing_of_its_time(habits: Habits) -> None:
+    """For longer than drain_timeout: the jobs in hand at the quiet are not cut."""
+    with scene(habits, drain_timeout_seconds=60.0) as s:
+        s.settles()
+        s.world.weather.when_at(s.east, "asking.saved", lambda: setattr(s.world.redis, "is_away", True))
+        s.bloat(s.east)
+        s.until(lambda: s.state(s.east) is State.ASKING)
+        s.passes(90.0)
+        process, now = s.process(s.east), s.world.engine.now
+        process.look(now)
+        process.jobs.append((now, now + 20.0))
+        s.world.redis.is_away = False
+        s.until(lambda: s.acts(s.east, "stop"))
+        assert s.acts(s.east, "stop")[0] >= now + 20.0
+
+
+def test_cooldown_of_a_drain_that_ended_while_redis_was_away_is_kept() -> None:
+    with scene(CELERY, cooldown_seconds=600.0) as s:
+        (north,) = s.others
+        s.settles()
+        s.bloat(s.east)
+        s.until(lambda: s.state(s.east) is State.SETTLING)
+        s.bloat(north)
+        s.world.redis.is_away = True
+        s.until(lambda: s.times("drain.done"))
+        (done,) = s.times("drain.done")
+        s.passes(2 * TTL)
+        s.world.redis.is_away = False
+        s.until(lambda: s.acts(north, "quiet"), within=1000)
+        assert s.acts(north, "quiet")[0] >= done + 600.0
 
 
 def test_host_that_cannot_journal_keeps_no_other_host_waiting() -> None:

@@ -27,7 +27,8 @@ end
 
 -- epoch: new whenever data was lost. seq: counts writes. at: the last write. settle: nothing is granted
 -- before. released: when the last drain ended. rules: "least/most" to the time until which a live
--- listener holds to them. sigs: the sets of queues that are known, each as one text. slots: worker ids.
+-- listener holds to them. sigs: the sets of queues that are known, each as one text; false where none
+-- has that number any more. swept: see publish. slots: worker ids.
 local function load_meta(now, request)
   local text = redis.call('HGET', KEYS[1], 'meta')
   local meta = text and cjson.decode(text) or nil
@@ -92,11 +93,13 @@ end
 -- Sets of queues are few, so each has a number from 1 on, and the workers stand in one sorted set:
 -- first by the number of their set, or NOT_UP, then by the time until which their word counts.
 local function sig_index(meta, sig)
+  local free = #meta.sigs + 1
   for index, other in ipairs(meta.sigs) do
     if other == sig then return index end
+    if not other then free = index end
   end
-  meta.sigs[#meta.sigs + 1] = sig
-  return #meta.sigs
+  meta.sigs[free] = sig
+  return free
 end
 
 local function up_score(index, till)
@@ -121,7 +124,7 @@ end
 local function others_in_service(meta, slots, id, sig, now)
   local wanted, count, covered = queues_of(sig), 0, {}
   for index, other in ipairs(meta.sigs) do
-    if covers(other, wanted) then
+    if other and covers(other, wanted) then
       covered[index] = true
       count = count + redis.call('ZCOUNT', KEYS[2], up_score(index, now), up_score(index, SPAN - 1))
     end

@@ -52,16 +52,21 @@ end
 for _, id in ipairs(before and before.workers or {}) do
   if not present[id] then forget(id) end
 end
--- Hosts come under ever new names where machines are made and unmade: who was silent for a day is
--- forgotten, a few at a time.
-for index = NOT_UP, #meta.sigs do
-  local silent = redis.call(
-    'ZRANGEBYSCORE', KEYS[2], up_score(index, 0), up_score(index, now - FORGET), 'LIMIT', 0, 5)
-  for _, id in ipairs(silent) do
-    forget(id)
-    local listener = string.match(id, '^([^/]+/[^/]+)/')
-    if listener then redis.call('HDEL', KEYS[1], 'l:' .. listener) end
-  end
+-- Hosts come under ever new names where machines are made and unmade, and queues with them: who was
+-- silent for a day is forgotten, and a set of queues that nobody has. Each time one of the sets.
+local swept = (meta.swept or NOT_UP) + 1
+if swept > #meta.sigs then swept = NOT_UP end
+meta.swept = swept
+local silent = redis.call(
+  'ZRANGEBYSCORE', KEYS[2], up_score(swept, 0), up_score(swept, now - FORGET), 'LIMIT', 0, 20)
+for _, id in ipairs(silent) do
+  forget(id)
+  local listener = string.match(id, '^([^/]+/[^/]+)/')
+  if listener then redis.call('HDEL', KEYS[1], 'l:' .. listener) end
+end
+if swept ~= NOT_UP and redis.call('ZCOUNT', KEYS[2], up_score(swept, 0), up_score(swept, SPAN - 1)) == 0 then
+  meta.sigs[swept] = false
+  while #meta.sigs > 0 and not meta.sigs[#meta.sigs] do meta.sigs[#meta.sigs] = nil end
 end
 redis.call('HSET', KEYS[1], 'l:' .. request.listener, cjson.encode({
   instance = request.instance, ['until'] = now + request.fresh, workers = ids, version = request.version,

@@ -1,9 +1,11 @@
--- Give a slot back. Only its own token does; any other changes nothing.
+-- Give a slot back. Only its own token does.
 --
 -- KEYS: as in common.lua.
 -- ARGV[1]: JSON of version, known, fresh_epoch, settle, fresh as for publish, and
 --   id, token
---   drained   true: the worker was taken out of service, so that the pool's cooldown begins
+--   drained   true: the worker was taken out of service, so that the pool's cooldown begins, though
+--             the slot may be lost by now
+--   ago       how long ago the drain ended (ms)
 -- Returns JSON of released, epoch, seq, at
 
 local request = cjson.decode(ARGV[1])
@@ -12,9 +14,7 @@ local meta = load_meta(now, request)
 local slots = load_slots(meta, now, request)
 local slot = slots[request.id]
 local released = slot ~= nil and slot.token == request.token
-if released then
-  drop_slot(meta, slots, request.id)
-  if request.drained then meta.released = now end
-end
+if released then drop_slot(meta, slots, request.id) end
+if request.drained then meta.released = math.max(meta.released, now - request.ago) end
 save_meta(meta, now)
 return cjson.encode({released = released, epoch = meta.epoch, seq = meta.seq, at = meta.at})
