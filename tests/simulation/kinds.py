@@ -38,18 +38,20 @@ RECORD_LIVES_SECONDS = 60.0
 class Records:
     """What Sidekiqs write of themselves, and custom workers' counts: as much of a client as is asked."""
 
-    def __init__(self, machine: Machine) -> None:
+    def __init__(self, machine: Machine, pool: str) -> None:
+        """`pool` is the one whose kind asks."""
         self._machine = machine
+        self._pool = pool
 
     def smembers(self, key: str) -> set[str]:
-        self._machine.ask_records()
+        self._machine.ask_records(self._pool)
         return {self._identity(process) for process in self._machine.recorded()}
 
     def pipeline(self, *, transaction: bool) -> _Pipeline:
         return _Pipeline(self)
 
     def execute(self, calls: Sequence[tuple[str, str, Sequence[str]]]) -> list[Any]:
-        self._machine.ask_records()
+        self._machine.ask_records(self._pool)
         found = {self._identity(process): self._record(process) for process in self._machine.recorded()}
         return [self._answer(name, key, fields, found) for name, key, fields in calls]
 

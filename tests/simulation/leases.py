@@ -56,6 +56,8 @@ class Leases:
     """The last grant of each worker."""
     heard: dict[tuple[str, str], Heard] = field(default_factory=dict)
     """By pool and machine."""
+    ended: dict[str, float] = field(default_factory=dict)
+    """When the last drain of each pool ended, by Redis's clock; as far as Redis can know."""
 
     def in_force(self, pool: str, now: float) -> frozenset[tuple[str, str]]:
         return frozenset(
@@ -86,13 +88,21 @@ class Leases:
             if holds or is_out:
                 self.leases[pool, worker] = Lease(token, now)
 
-    def released(self, pool: str, request: Mapping[str, Any]) -> None:
+    def released(self, pool: str, request: Mapping[str, Any], now: float) -> None:
         worker = worker_id(request["id"])
         lease = self.leases.get((pool, worker))
         if lease is not None and lease.token == request["token"]:
             del self.leases[pool, worker]
+        if request["drained"]:
+            self.ended[pool] = max(self.ended.get(pool, -1e12), now - request["ago"] / 1000)
+
+    def lose_all(self) -> None:
+        """Redis lost its data."""
+        self.leases.clear()
+        self.ended.clear()
 
     def clock_went_back(self, now: float) -> None:
+        self.ended.clear()
         self.leases = {
             key: lease for key, lease in self.leases.items() if lease.renewed <= now + CLOCK_SLACK_SECONDS
         }
@@ -111,3 +121,8 @@ def worker_id(name: str) -> str:
     """``host/group:name`` of ``host/identifier/group:name``."""
     host, _, worker = name.split("/", 2)
     return f"{host}/{worker}"
+
+
+def local_name(name: str) -> str:
+    """``group:name`` of ``host/identifier/group:name``."""
+    return name.split("/", 2)[2]

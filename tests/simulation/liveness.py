@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from supervisor_memkill.drain import Drain, State
 from supervisor_memkill.processes import STOPPED_STATES
 from tests.simulation.machine import Machine
-from tests.simulation.promises import BrokenPromise
+from tests.simulation.promises import BrokenPromise, is_paused
 from tests.simulation.shape import LIMIT, PoolShape
 from tests.simulation.supervisord import Worker
 
@@ -120,7 +120,7 @@ def must_go(world: World, machine: Machine, worker: Worker) -> bool:
     process, config = worker.process, machine.pools[worker.pool]
     if process is None or process.memory <= LIMIT or not world.standings.takes_jobs(worker):
         return False
-    if worker.name in machine.disk.pauses:
+    if is_paused(machine, worker):
         return False  # A restart gave nothing back: it grew again before it had settled.
     if config.on_timeout == "resume" and process.habits.job[1] > config.drain_timeout_seconds:
         return False  # It is given up again and again.

@@ -29,7 +29,7 @@ from tests.simulation.inbox import Inbox
 from tests.simulation.journals import DiskJournal, MemoryJournal
 from tests.simulation.kinds import RECORD_LIVES_SECONDS, Records, make_kind
 from tests.simulation.process import Process
-from tests.simulation.servers import PREFIX, NoReply, NotSent, RedisClient, Server
+from tests.simulation.servers import PREFIX, NoReply, NotSent, RedisClient, Server, pool_of
 from tests.simulation.supervisord import SimSupervisord, Worker
 from tests.simulation.table import Processes
 from tests.simulation.trace import LogLines
@@ -162,6 +162,8 @@ class Machine:
         found = []
         for process in (*self.living(), *self._dead):
             last = self.last_beat(process)
+            if self.world.weather.record_is_lost(process):
+                continue
             if process.habits.kind == "sidekiq" and last is not None and now - last < RECORD_LIVES_SECONDS:
                 found.append(process)
         return found
@@ -257,11 +259,13 @@ class Machine:
         except NoReply:
             raise NoAnswer("no answer within 5 s") from None
 
-    def ask_records(self) -> None:
+    def ask_records(self, pool: str) -> None:
         """One round trip to the Redis of the workers' own records. Raises redis-py's errors."""
         self.breathe(self.shape.latency * self.world.rng.random())
-        for worker in self.supervisord.workers.values():
-            self.readable[worker.name] = not self.world.weather.records_away(self)
+        weather = self.world.weather
+        for worker in self.world.workers_of(pool, self.name):
+            lost = worker.process is not None and weather.record_is_lost(worker.process)
+            self.readable[worker.name] = not weather.records_away(self) and not lost
         if self.world.weather.records_away(self):
             raise NoConnection("the records are away")
 
@@ -275,6 +279,10 @@ class Machine:
             request = json.loads(args[0])
             if "token" in request and not request["dry"]:
                 self.answers[request["token"]] = None
+
+    def tells(self, keys: Sequence[str], args: Sequence[str]) -> None:
+        if args and '"holdings":' in args[0]:
+            self.world.promises.tells(self, pool_of(keys), json.loads(args[0]))
 
     def is_answered(self, args: Sequence[str], answer: Any) -> None:
         if args and '"urgency":' in args[0]:
@@ -317,10 +325,11 @@ class Machine:
         gateway: Any = Gateway(self)
         stream: Any = LogLines(self.world.trace, self.name, f"{journal.path.parent}/")
         log = EventLog(stream, "info", lambda: 0.0)
-        records = Records(self)
-        tools = Tools(redis=lambda: records, signal=gateway.signal, clock=self.clock, host=self.name)
         kinds = {pool.config.name: pool.habits.kind for pool in self.shape.pools}
-        pools = [Pool(config, make_kind(kinds[name], self, tools)) for name, config in self.pools.items()]
+        pools = [
+            Pool(config, make_kind(kinds[name], self, self._tools(name, gateway)))
+            for name, config in self.pools.items()
+        ]
         config = Config(
             host=self.name,
             heartbeat_seconds=self.shape.heartbeat,
@@ -343,6 +352,10 @@ class Machine:
             tables=tables,
             at=self.point,
         )
+
+    def _tools(self, pool: str, gateway: Any) -> Tools:
+        records = Records(self, pool)
+        return Tools(redis=lambda: records, signal=gateway.signal, clock=self.clock, host=self.name)
 
     def _coordinator(self, config: Config, gateway: Gateway, contents: Contents) -> Coordinator:
         if not self.shape.shares:

@@ -8,13 +8,14 @@ of that one counts; what changed between the last look at a process and the act 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from supervisor_memkill.config import PoolConfig
 from supervisor_memkill.drain import Drain, State, StopAnswer
 from supervisor_memkill.journal import Contents
-from tests.simulation.leases import Grant
+from tests.simulation.leases import Grant, local_name
 from tests.simulation.process import Process
 from tests.simulation.shape import HARD_LIMIT, LIMIT
 from tests.simulation.supervisord import Worker
@@ -27,6 +28,15 @@ STOP_MARGIN_SECONDS = 5
 """On both sides: a stop so near to ours may be taken for ours, while ours has no answer."""
 NOTICED_SECONDS = 40.0
 """A worker that hangs, or was quieted, is noticed so late at most: three of Sidekiq's longest beats."""
+LOOK_LASTS_SECONDS = 30.0
+"""From a look to the act that rests on it, or to the word on it: as drainer.py bounds it."""
+JOURNALLED = {
+    "quiet": (State.QUIETING,),
+    "stop": (State.STOPPING,),
+    "start": tuple(one for one in State if one is not State.ASKING),  # It needs no disk that has room.
+    "resume": (State.RESUMING, State.QUIETING, State.DRAINING),  # Nor does this.
+    "thaw": (State.QUIETING, State.SETTLING),
+}
 HEARTBEATS_FRESH = 3
 
 
@@ -66,6 +76,8 @@ class Promises:
     world: World
     began: dict[str, float] = field(default_factory=dict)
     """When each drain's token was first journalled."""
+    quieted: dict[str, float] = field(default_factory=dict)
+    """When the wait for idle of each token began at the earliest."""
     was_read: dict[str, bool] = field(default_factory=dict)
     """Whether the last reading of the worker had come about when its stop was first journalled."""
     orderly_from: float = float("inf")
@@ -79,6 +91,11 @@ class Promises:
         """A journal is on disk."""
         for drain in contents.drains.values():
             self.began.setdefault(drain.token, self.world.engine.now)
+            if drain.state in (State.ASKING, State.SETTLING):
+                self.quieted[drain.token] = self.world.engine.now
+            before = machine.disk.drains.get(drain.worker)
+            if before is not None and before.state is not drain.state:
+                self.world.trace.count(f"{before.state.value} -> {drain.state.value}")
             if drain.state is State.STOPPING:
                 self.was_read.setdefault(drain.token, machine.readable.get(drain.worker, True))
 
@@ -88,20 +105,17 @@ class Promises:
         if worker is None or worker.removed or machine.supervisord.is_shutting_down:
             return
         self.world.trace.count(f"act: {what}")
+        if drain is None or drain.state not in JOURNALLED[what]:
+            state = "nothing of it" if drain is None else drain.state.value
+            self.broken("S3", machine, f"{what} of {name}, and the journal says {state}")
         if what == "start":
             self.s5_operator(machine, worker, drain)
             self.old_tree_is_gone(machine, worker)
-        elif worker.process is None:
-            return
-        elif drain is None:
-            self.broken("S3", machine, f"{what} of {name}, of which the journal says nothing")
-        else:
+        elif worker.process is not None:
             self._judge(Act(what, machine, worker, worker.process, drain))
 
     def _judge(self, act: Act) -> None:
         self.s4_process(act)
-        if act.what == "stop":
-            self.s3_journal(act)
         if act.process.created > self._looked_at(act.machine, act.worker):
             return  # It began between the last look and the act.
         if act.what == "stop":
@@ -125,7 +139,30 @@ class Promises:
 
     def _is_timed_out(self, act: Act) -> bool:
         now = self.world.engine.now
-        return now - self.began.get(act.drain.token, now) >= act.config.drain_timeout_seconds
+        return now - self.quieted.get(act.drain.token, now) >= act.config.drain_timeout_seconds
+
+    def tells(self, machine: Machine, pool: str, request: Mapping[str, Any]) -> None:
+        """A listener is about to tell of its workers, and of the slots that it holds."""
+        for name, _, is_up, *_ in request["workers"]:
+            if is_up and not machine.readable.get(local_name(name), True):
+                self.broken("S6", machine, f"{name} is said to be in service, and its reading failed")
+        for name, _, is_out in request["holdings"]:
+            local = local_name(name)
+            worker, drain = machine.supervisord.workers.get(local), machine.disk.drains.get(local)
+            if worker is None or drain is None or machine.is_unsaved:
+                continue
+            if worker.pool != pool:
+                self.broken("S1", machine, f"a slot of {pool} is asked for {name}, which is not of it")
+            if is_out and self._is_in_service_for_sure(machine, worker, drain):
+                self.broken("S1", machine, f"{name} is said to be out of service, and takes jobs")
+
+    def _is_in_service_for_sure(self, machine: Machine, worker: Worker, drain: Drain) -> bool:
+        """It takes jobs, and its listener could have seen it."""
+        if drain.state not in (State.QUIETING, State.DRAINING, State.STOPPING) or worker.process is None:
+            return False
+        is_recorded = (worker.process.pid, worker.start) == (drain.pid, drain.start)
+        is_known = drain.quiet_acknowledged or not worker.habits.kind.startswith("custom")
+        return is_recorded and is_known and self.world.standings.takes_jobs(worker)
 
     # --- each promise -----------------------------------------------------------------------------
 
@@ -166,11 +203,12 @@ class Promises:
         if standings.is_taken(peer):
             return self._is_slot_lost(act, peer)
         if peer.host == act.machine.name or grant is None:
-            looked_at = act.machine.looked_at
+            looked_at = max(act.machine.looked_at, self.world.engine.now - LOOK_LASTS_SECONDS)
         elif peer.host not in grant.heard or not self._is_fresh(grant, peer):
             return False
         else:
-            looked_at = grant.heard[peer.host].looked_at
+            heard = grant.heard[peer.host]
+            looked_at = max(heard.looked_at, heard.at - LOOK_LASTS_SECONDS)
         standing = standings.of(peer)
         is_noticed_late = standing.served_until == standing.hidden_at
         return standing.served_until >= looked_at - (NOTICED_SECONDS if is_noticed_late else 0.0)
@@ -181,12 +219,6 @@ class Promises:
             return True
         age = grant.at - grant.heard[peer.host].at
         return age <= HEARTBEATS_FRESH * self.world.shape.heartbeat + 1
-
-    def s3_journal(self, act: Act) -> None:
-        """No stop unless the journal says that it is ours."""
-        if act.drain.state is not State.STOPPING:
-            text = f"stop of {act.worker.name}, and the journal says {act.drain.state.value}"
-            self.broken("S3", act.machine, text)
 
     def s4_process(self, act: Act) -> None:
         """No signal to a pid that is not the recorded process, nor to one that cannot take it."""
@@ -220,7 +252,7 @@ class Promises:
 
     def s6_memory(self, act: Act) -> None:
         """No reading that failed counts as over: what is taken out was measured, in this drain."""
-        if act.attempts != 1:
+        if act.attempts > 1:
             return
         at, measured = act.machine.measured.get(act.process.pid, (-1e9, 0))
         if measured <= LIMIT or at < self.began[act.drain.token]:
@@ -242,7 +274,7 @@ class Promises:
 
     def l4_order(self, act: Act) -> None:
         """The most urgent goes first."""
-        if self.world.engine.now < self.orderly_from or act.is_hard or act.attempts != 1:
+        if self.world.engine.now < self.orderly_from or act.is_hard or act.attempts > 1:
             return
         for peer in self.world.peers(act.worker):
             if self._is_more_urgent(peer, act.process):
@@ -255,7 +287,7 @@ class Promises:
         config, standings = machine.pools[peer.pool], self.world.standings
         if own is None or own.memory <= process.memory or machine.is_gone:
             return False
-        if peer.name in machine.disk.drains or peer.name in machine.disk.pauses:
+        if peer.name in machine.disk.drains or is_paused(machine, peer):
             return False
         known_after = config.min_uptime_seconds + (config.strikes + 1) * world.shape.tick
         known_after += 3 * world.shape.heartbeat + config.settle_seconds + 10
@@ -266,7 +298,8 @@ class Promises:
     def no_job_is_lost(self, act: Act) -> None:
         """A worker that can be quieted is stopped idle, or after its time is over."""
         worker, machine = act.worker, act.machine
-        if worker.habits.kind == "stops" or act.is_hard or self._is_timed_out(act):
+        may_cut = act.config.on_timeout != "wait" and self._is_timed_out(act)
+        if worker.habits.kind == "stops" or act.is_hard or may_cut:
             return
         if not self.was_read[act.drain.token]:
             self.broken("S6", machine, f"stop of {worker.name}, whose last reading failed")
@@ -285,3 +318,9 @@ class Promises:
         if machine.orphan(old.child) is old:
             text = f"start of {worker.name} while its old child {old.child} lives"
             self.broken("no job twice", machine, text)
+
+
+def is_paused(machine: Machine, worker: Worker) -> bool:
+    """Its drains wait: a restart gave nothing back, or it could not be told."""
+    pause = machine.disk.pauses.get(worker.name)
+    return pause is not None and pause.holds(LIMIT, machine.clock())

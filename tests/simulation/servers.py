@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from redis.exceptions import ConnectionError as NoConnection
 from redis.exceptions import TimeoutError as TooLate
 
-from tests.simulation.leases import Heard, Lease, Leases
+from tests.simulation.leases import Heard, Lease, Leases, worker_id
 from tests.simulation.lua_redis import LuaRedis
 
 if TYPE_CHECKING:
@@ -29,6 +29,11 @@ class Arrival:
     machine: str
     looked_at: float
     """When its supervisord had last told of all workers, as the request was sent."""
+
+
+def pool_of(keys: Sequence[str]) -> str:
+    """The name of the pool whose keys these are."""
+    return keys[0].partition("{")[2].rstrip("}")
 
 
 class NotSent(Exception):
@@ -96,7 +101,7 @@ class SharedRedis(Server):
         answer = script(keys, args)
         if args:
             request, found = json.loads(args[0]), json.loads(answer)
-            self._note(arrival, keys[0].partition("{")[2].rstrip("}"), request, found)
+            self._note(arrival, pool_of(keys), request, found)
         return answer
 
     def _note(
@@ -110,9 +115,27 @@ class SharedRedis(Server):
                 self.leases.heard[pool, arrival.machine] = heard
         elif "urgency" in request:
             if not request["dry"] and "refused" not in found:
+                self._waits_for_cooldown(arrival, pool, request, now)
                 self.leases.acquired(pool, request, now, self._world.engine.now)
         elif "drained" in request:
-            self.leases.released(pool, request)
+            self.leases.released(pool, request, now)
+
+    def _waits_for_cooldown(
+        self, arrival: Arrival, pool: str, request: Mapping[str, Any], now: float
+    ) -> None:
+        """A slot is given: not before the cooldown since the pool's last drain is over."""
+        before = self.leases.leases.get((pool, worker_id(request["id"])))
+        is_new = before is None or before.token != request["token"]
+        since = now - self.leases.ended.get(pool, -1e12)
+        if (
+            is_new
+            and not request["hard"]
+            and not request["already_out"]
+            and since < request["cooldown"] / 1000
+        ):
+            machine = self._world.machine(arrival.machine)
+            text = f"{request['id']} gets a slot {since:.1f} s after the last drain of {pool}"
+            self._world.promises.broken("cooldown", machine, text)
 
     # --- what may befall it -----------------------------------------------------------------------
 
@@ -125,18 +148,20 @@ class SharedRedis(Server):
         if self._kept is not None:
             data, leases = self._kept
             self.lua.load(data)
+            self.leases.ended.clear()
             self.leases.leases = {
                 key: lease for key, lease in leases.items() if self.leases.leases.get(key) is lease
             }
 
     def flush(self) -> None:
         self.lua.flushall()
-        self.leases.leases.clear()
+        self.leases.lose_all()
 
     def evict(self, pool: str, part: str) -> None:
         """Throw one key of a pool away, as allkeys-* does."""
         self.lua.delete(f"{PREFIX}:{{{pool}}}{part}")
         if not part:
+            self.leases.ended.pop(pool, None)
             self.leases.leases = {key: one for key, one in self.leases.leases.items() if key[0] != pool}
 
     def jump(self, seconds: float) -> None:
@@ -167,6 +192,7 @@ class RedisClient:
         def run(keys: Sequence[str], args: Sequence[str] = ()) -> Any:
             machine = self._machine
             machine.asks_for_slot(args)
+            machine.tells(keys, args)
             arrival = Arrival(machine.name, machine.looked_at)
             answer = self._ask(lambda: self._redis.execute(arrival, script, keys, args))
             machine.is_answered(args, answer)

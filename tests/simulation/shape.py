@@ -26,6 +26,8 @@ class PoolShape:
     stop_wait: int = 10
     start_secs: int = 1
     restarts: str = "unexpected"
+    are_uneven: bool = False
+    """Some of its workers work on some of its queues only."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,7 @@ def _pool(rng: random.Random, name: str, machines: int) -> PoolShape:
         stop_wait=rng.choice((4, 10)),
         start_secs=rng.choice((0, 1, 3)),
         restarts=rng.choice(("unexpected", "true", "false")),
+        are_uneven=kind in ("sidekiq", "celery") and rng.random() < 0.5,
     )
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from supervisor_memkill.processes import ProcessState
+from tests.simulation.process import Process
 from tests.simulation.shape import BLOATED, HUGE
 from tests.simulation.supervisord import Worker
 
@@ -20,6 +21,11 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 STANDING = ("losses", "slowness", "deaths", "pauses")
+DRAIN_STATES = ("quieting", "draining", "stopping", "starting", "settling")
+PLACES = (
+    *(f"{state}.{what}" for state in DRAIN_STATES for what in ("saved", "acted")),
+    *(f"{act} before" for act in ("quiet", "stop", "start")),
+)
 SHARE = 0.3
 """The chance of each sort to be met in one world."""
 
@@ -55,7 +61,9 @@ class Weather:
             "operator restarts": self._operator_restarts,
             "operator removes": self._operator_removes,
             "operator quiets": self._operator_quiets,
+            "operator aims": self._operator_aims,
             "records away": self._records_go,
+            "record lost": self._record_is_lost,
             "memory unknown": self._memory_goes,
             "disk full": self._disk_full,
         }
@@ -67,6 +75,8 @@ class Weather:
         self._pauses = rng.choice((0.002, 0.01)) if "pauses" in met else 0.0
         self._cut: dict[str, float] = {}
         self._records: dict[str, float] = {}
+        self._unrecorded: dict[str, float] = {}
+        """By the nonce of the process."""
         self._memory: dict[str, float] = {}
         self._pause_next: dict[str, float] = {}
         self._until_death = self._draw_death()
@@ -117,7 +127,7 @@ class Weather:
         """From now on nothing goes wrong."""
         self.is_clear = True
         self._loss = self._slow = self._deaths = self._pauses = 0.0
-        for away in (self._cut, self._records, self._memory, self._pause_next):
+        for away in (self._cut, self._records, self._unrecorded, self._memory, self._pause_next):
             away.clear()
         self._until_death = -1
         self._world.redis.is_away = False
@@ -155,11 +165,13 @@ class Weather:
             self._at.pop((machine.name, place), lambda: None)()
         if self._until_death < 0 or place.startswith("supervisord"):
             return False
+        if place.startswith("redis") and self._rng.random() < 0.9:
+            return False  # There are so many of them that there would be few deaths elsewhere.
         self._until_death -= 1
         if self._until_death > 0:
             return False
         self._until_death = self._draw_death()
-        self._world.trace.count("deaths")
+        self._world.trace.count(f"death: {place}")
         return True
 
     def pause_seconds(self, machine: Machine) -> float:
@@ -184,6 +196,9 @@ class Weather:
 
     def records_away(self, machine: Machine) -> bool:
         return self._records.get(machine.name, 0.0) > self._world.engine.now
+
+    def record_is_lost(self, process: Process) -> bool:
+        return self._unrecorded.get(process.nonce, 0.0) > self._world.engine.now
 
     def memory_unknown(self, machine: Machine) -> bool:
         return self._memory.get(machine.name, 0.0) > self._world.engine.now
@@ -210,6 +225,12 @@ class Weather:
 
     def _records_go(self, machine: Machine) -> None:
         self.records_go(machine, self._rng.uniform(0.5, 30.0))
+
+    def _record_is_lost(self, machine: Machine) -> None:
+        """What one Sidekiq wrote of itself is thrown away, and written again after a while."""
+        process = self._any_worker(machine).process
+        if process is not None and process.habits.kind == "sidekiq":
+            self._unrecorded[process.nonce] = self._world.engine.now + self._rng.uniform(0.5, 30.0)
 
     def _memory_goes(self, machine: Machine) -> None:
         self._memory[machine.name] = self._world.engine.now + self._rng.uniform(0.5, 30.0)
@@ -321,18 +342,20 @@ class Weather:
 
     # --- sudden: operators --------------------------------------------------------------------------
 
-    def _operator_stops(self, machine: Machine) -> None:
-        worker = self._any_worker(machine)
+    def _drained_or_any(self, machine: Machine) -> Worker:
         drained = list(machine.disk.drains)
         if drained and self._rng.random() < 0.7:
-            worker = machine.supervisord.workers[drained[0]]
-        self._world.operator(machine, worker, "stop")
+            return machine.supervisord.workers[drained[0]]
+        return self._any_worker(machine)
+
+    def _operator_stops(self, machine: Machine) -> None:
+        self._world.operator(machine, self._drained_or_any(machine), "stop")
 
     def _operator_starts(self, machine: Machine) -> None:
         self._world.operator(machine, self._any_worker(machine), "start")
 
     def _operator_restarts(self, machine: Machine) -> None:
-        worker = self._any_worker(machine)
+        worker = self._drained_or_any(machine)
         self._world.operator(machine, worker, "stop")
 
         def start_when_stopped() -> None:
@@ -356,3 +379,9 @@ class Weather:
         booted = worker.process is not None and worker.process.is_booted(self._world.engine.now)
         if signal and booted and worker.state is ProcessState.RUNNING:
             self._world.operator(machine, worker, signal)
+
+    def _operator_aims(self, machine: Machine) -> None:
+        """He meets a drain at one of its places, in the very moment."""
+        place = self._rng.choice(PLACES)
+        act = self._rng.choice((self._operator_stops, self._operator_stops, self._operator_restarts))
+        self.when_at(machine, place, lambda: None if self.is_clear else act(machine))

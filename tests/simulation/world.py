@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 import tempfile
 from collections.abc import Iterator
@@ -11,10 +12,10 @@ from supervisor_memkill.processes import ProcessState
 from supervisor_memkill.supervisord import SupervisordError
 from tests.simulation.engine import Engine
 from tests.simulation.machine import Machine
-from tests.simulation.process import Process
+from tests.simulation.process import Habits, Process
 from tests.simulation.promises import Promises
 from tests.simulation.servers import SharedRedis
-from tests.simulation.shape import BLOATED, FRESH, Shape
+from tests.simulation.shape import BLOATED, FRESH, PoolShape, Shape
 from tests.simulation.standings import Standings
 from tests.simulation.supervisord import Worker
 from tests.simulation.trace import Trace
@@ -48,11 +49,17 @@ class World:
                     machine.name,
                     name,
                     pool.config.name,
-                    pool.habits,
+                    self._habits(pool),
                     stop_wait=pool.stop_wait,
                     start_secs=pool.start_secs,
                     restarts=pool.restarts,
                 )
+
+    def _habits(self, pool: PoolShape) -> Habits:
+        """Some of the workers of a pool may work on some of its queues only."""
+        if not pool.are_uneven or self.rng.random() < 0.5:
+            return pool.habits
+        return dataclasses.replace(pool.habits, queues=frozenset(sorted(pool.habits.queues)[:1]))
 
     @property
     def directory(self) -> Path:
@@ -83,8 +90,9 @@ class World:
         for machine in self.machines:
             yield from machine.supervisord.workers.values()
 
-    def workers_of(self, pool: str) -> list[Worker]:
-        return [worker for worker in self.workers() if worker.pool == pool]
+    def workers_of(self, pool: str, host: str = "") -> list[Worker]:
+        """Those of one host, or of all."""
+        return [one for one in self.workers() if one.pool == pool and host in ("", one.host)]
 
     def peers(self, worker: Worker) -> list[Worker]:
         """The others of its pool: of all machines, or of its own where each is alone."""
@@ -128,8 +136,11 @@ class World:
         except SupervisordError as error:
             self.trace.say(machine.name, f"operator: {act} {worker.name}: {type(error).__name__}")
             return
+        drain = machine.disk.drains.get(worker.name)
+        self.trace.count(f"operator: {act} in {drain.state.value if drain else 'no drain'}")
         self.trace.say(machine.name, f"operator: {act} {worker.name}")
-        self.standings.operator_took(worker)
+        if act in ("stop", "remove"):
+            self.standings.operator_took(worker)
 
     def _remove(self, machine: Machine, worker: Worker) -> None:
         if worker.process is not None:
