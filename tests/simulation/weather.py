@@ -71,7 +71,7 @@ class Weather:
         self.sorts = sorted(met)
         self._loss = rng.choice((0.005, 0.02, 0.1)) if "losses" in met else 0.0
         self._slow = rng.choice((0.01, 0.1)) if "slowness" in met else 0.0
-        self._deaths = rng.choice((0.003, 0.01, 0.03)) if "deaths" in met else 0.0
+        self._deaths = rng.choice((0.01, 0.03, 0.08)) if "deaths" in met else 0.0
         self._pauses = rng.choice((0.002, 0.01)) if "pauses" in met else 0.0
         self._cut: dict[str, float] = {}
         self._records: dict[str, float] = {}
@@ -85,6 +85,11 @@ class Weather:
         self.is_clear = False
         self.heals = False
         """What cannot be over soon, such as a clock that is set back by an hour, is not met."""
+
+    @property
+    def sudden_sorts(self) -> tuple[str, ...]:
+        """All that happen at times of their own."""
+        return tuple(self._sudden)
 
     def when_at(self, machine: Machine, place: str, happen: Callable[[], None]) -> None:
         """Let this happen once, when this machine's listener next comes to the place."""
