@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -117,6 +118,27 @@ def test_failed_save_leaves_the_old_file(path: Path) -> None:
     with pytest.raises(JournalError, match="cannot be written"):
         Journal(path, "boot").save(Contents())
     assert Journal(path, "boot").load().contents == CONTENTS
+
+
+def test_save_is_on_disk_before_it_returns(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The whole file, before it takes the old one's place; then the name."""
+    Journal(path, "boot").save(Contents())
+    done: list[object] = []
+    fsync, replace = os.fsync, Path.replace
+
+    def watched_fsync(fd: int) -> None:
+        status = os.fstat(fd)
+        done.append("directory" if stat.S_ISDIR(status.st_mode) else status.st_size)
+        fsync(fd)
+
+    def watched_replace(source: Path, target: Path) -> Path:
+        done.append("replace")
+        return replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", watched_fsync)
+    monkeypatch.setattr(Path, "replace", watched_replace)
+    Journal(path, "boot").save(CONTENTS)
+    assert done == [path.stat().st_size, "replace", "directory"]
 
 
 def test_second_listener_is_told_who_holds_the_journal(path: Path) -> None:

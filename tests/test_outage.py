@@ -27,3 +27,15 @@ def test_said_when_it_goes_and_when_it_is_back() -> None:
         "redis.back after=1m05s",
         "redis.away error=refused",
     ]
+
+
+def test_not_back_before_each_part_is() -> None:
+    stream: Any = Lines()
+    outage = Outage("redis", EventLog(stream), lambda: 100.0)
+    outage.away("refused", "a")
+    outage.away("refused", "b")
+    outage.back("a")
+    assert (outage.has_lost("a"), outage.has_lost("b"), outage.is_away) == (False, True, True)
+    assert stream.lines == ["redis.away error=refused"]
+    outage.back("b")
+    assert stream.lines[1:] == ["redis.back after=0s"]

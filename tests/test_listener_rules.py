@@ -1,0 +1,285 @@
+"""Rules that the listener keeps by handing on what others know: settings, slots, pauses, deadlines."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from supervisor_memkill.coordination.in_process import InProcessCoordinator
+from supervisor_memkill.drain import State
+from supervisor_memkill.journal import Contents, Journal
+from supervisor_memkill.policy import Pause
+from supervisor_memkill.processes import ProcessState
+from supervisor_memkill.survey import Pool
+from supervisor_memkill.units import Size
+from supervisor_memkill.workers.contract import Tools
+from tests.test_listener import drains, run_to
+from tests.world import BLOATED, FRESH, Life, QuietKind, World, pool_config
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "own" / "here.journal"
+
+
+def only_one_is_bloated(world: World) -> None:
+    for name, worker in world.workers.items():
+        if name != "jobs:one":
+            worker.memory = FRESH
+
+
+def peers_stop(world: World) -> None:
+    for name in world.workers:
+        if name != "jobs:one":
+            world.operator_stops(name)
+
+
+def shrinks(world: World) -> None:
+    world.workers["jobs:one"].memory = FRESH
+
+
+def record_goes_away(world: World) -> None:
+    world.records_away = True
+
+
+def pauses(life: Life) -> dict[str, Pause]:
+    return dict(life.journal.load().contents.pauses)
+
+
+class Shared(InProcessCoordinator):
+    """Shared as far as the listener can tell."""
+
+    is_shared = True
+
+    def __init__(self, world: World) -> None:
+        super().__init__(world.clock)
+        self.times_published = 0
+
+    def publish(self, *arguments: Any) -> Any:
+        self.times_published += 1
+        return super().publish(*arguments)
+
+
+class Meanwhile(InProcessCoordinator):
+    """Something happens while it is asked for a slot."""
+
+    def __init__(self, world: World, happens: Callable[[World], None]) -> None:
+        super().__init__(world.clock)
+        self._world = world
+        self._happens = happens
+        self.granted: list[bool] = []
+
+    def acquire(self, *arguments: Any) -> Any:
+        self._happens(self._world)
+        answer = super().acquire(*arguments)
+        self.granted.append(answer.granted)
+        return answer
+
+
+def test_worker_whose_queues_no_other_covers_is_not_taken(world: World, path: Path) -> None:
+    class Queued(QuietKind):
+        def _read(self, target: Any) -> Any:
+            queues = {"default", "mail"} if target.process.name == "one" else {"default"}
+            return dataclasses.replace(super()._read(target), queues=frozenset(queues))
+
+    only_one_is_bloated(world)
+    life = Life(world, path, kind=Queued)
+    life.run(60)
+    assert world.happened == []
+    assert "0 others are in service" in life.stream.having("worker.held")[0]
+
+
+def test_drain_takes_no_slot_of_another_pool(path: Path) -> None:
+    world = World(["one", "two", "three", "four"])
+    life = Life(world, path, config=pool_config(programs=("jobs:one", "jobs:two")))
+    tools = Tools(redis=lambda: None, signal=world.signal, clock=world.clock, host="here")
+    config = pool_config(name="other", programs=("jobs:three", "jobs:four"))
+    pools = (*life.pools, Pool(config, QuietKind({}, tools, world)))
+    life.listener._pools = {pool.name: pool for pool in pools}
+    life.listener._surveyor._pools = pools
+    life.run(20)
+    assert world.happened == ["quiet jobs:one", "quiet jobs:four"], "one of each pool, max_draining is 1"
+
+
+def test_peers_that_stopped_after_the_last_heartbeat_do_not_count(world: World, path: Path) -> None:
+    """S2: what was told of them is older than the request for the slot."""
+    only_one_is_bloated(world)
+    life = Life(world, path)
+    life.listener._at = lambda place: peers_stop(world) if place == "asking.saved" else None
+    life.tick()
+    assert world.workers["jobs:two"].stopped_by_operator, "it asked"
+    assert world.happened == [] and not world.broken_promises
+
+
+@pytest.mark.parametrize("happens", [peers_stop, shrinks])
+def test_drain_that_did_not_begin_leaves_no_pause(
+    world: World, path: Path, happens: Callable[[World], None]
+) -> None:
+    """Its cause is no fault of the worker's, and may be over at the next check."""
+    only_one_is_bloated(world)
+    life, asked = Life(world, path), list[str]()
+
+    def at(place: str) -> None:
+        asked.append(place)
+        happens(world)
+
+    life.listener._at = at
+    life.tick()
+    assert asked == ["asking.saved"] and world.happened == []
+    assert not drains(life) and not pauses(life)
+
+
+def test_drain_that_is_done_ends_the_workers_pause(world: World, path: Path) -> None:
+    """The next pause is to have the first one's length, not twice that."""
+    only_one_is_bloated(world)
+    world.finish_jobs()
+    Journal(path, "boot").save(Contents(pauses={"jobs:one": Pause(world.now, 600.0)}, instance="x"))
+    life = Life(world, path)
+    life.run(60, until=lambda: bool(life.stream.having("drain.done")))
+    assert life.stream.having("drain.done") and not pauses(life)
+
+
+def test_draining_worker_is_looked_at_every_poll_interval(world: World, path: Path) -> None:
+    life = Life(world, path, poll_interval_seconds=0.5)
+    run_to(life, State.DRAINING)
+    life.listener.turn(ticked=False)
+    assert life.listener.wait_seconds() == 0.5
+
+
+def test_pause_outlives_the_listener(world: World, path: Path) -> None:
+    world.finish_jobs()
+    config = pool_config(max_rss=Size(exact_bytes=FRESH - 1))
+    life = Life(world, path, config=config)
+    life.run(120, until=lambda: len(life.stream.having("limit.below_baseline")) == 3)
+    before = list(world.happened)
+    life.die()
+    life = Life(world, path, config=config)
+    life.run(300)
+    assert world.happened == before
+    assert "its limit is below its baseline" in life.stream.having("worker.held")[0]
+
+
+def test_pool_rests_for_its_cooldown_after_each_drain(world: World, path: Path) -> None:
+    world.finish_jobs()
+    life = Life(world, path, config=pool_config(cooldown_seconds=60.0))
+    life.run(60, until=lambda: bool(life.stream.having("drain.done")))
+    acts = list(world.happened)
+    life.run(58)  # A second has gone by since the end.
+    assert world.happened == acts and "cooldown" in life.stream.having("worker.held")[-1]
+    life.run(15)
+    assert world.happened[len(acts) :], "within a heartbeat of its end"
+
+
+@pytest.mark.parametrize("happens", [shrinks, record_goes_away])
+def test_what_changed_while_it_asked_for_the_slot_is_seen_before_the_quiet(
+    world: World, path: Path, happens: Callable[[World], None]
+) -> None:
+    only_one_is_bloated(world)
+    coordinator = Meanwhile(world, happens)
+    life = Life(world, path, coordinate=lambda contents: coordinator)
+    life.tick()
+    assert coordinator.granted == [True]
+    assert world.happened == [] and not drains(life)
+
+
+def test_restarts_of_the_listener_do_not_move_the_deadline(world: World, path: Path) -> None:
+    """Its job never ends, and no listener lives as long as drain_timeout."""
+    only_one_is_bloated(world)
+    config = pool_config(drain_timeout_seconds=60.0)
+    life = Life(world, path, config=config)
+    run_to(life, State.DRAINING)
+    quieted_at = drains(life)["jobs:one"].quiet_sent_at
+    worker = world.workers["jobs:one"]
+    while worker.state is ProcessState.RUNNING and world.now < quieted_at + 120:
+        life.die()
+        life = Life(world, path, config=config)
+        life.run(10, until=lambda: worker.state is not ProcessState.RUNNING)
+    assert "stop jobs:one" in world.happened
+    assert 60 <= world.now - quieted_at <= 65
+
+
+def test_end_that_comes_during_one_drains_step_holds_the_next_drain(world: World, path: Path) -> None:
+    life = Life(world, path, config=pool_config(max_draining=2))
+
+    def end_after_a_stop(place: str) -> None:
+        life.listener.ended = life.listener.ended or place == "stopping.acted"
+
+    life.listener._at = end_after_a_stop
+    life.run(10)
+    assert [one.state for one in drains(life).values()] == [State.DRAINING] * 2
+    world.finish_jobs()
+    life.run(10)
+    assert sorted(one.state.value for one in drains(life).values()) == ["draining", "stopping"]
+    assert len([act for act in world.happened if act.startswith("stop")]) == 1
+
+
+def test_restarted_listener_is_the_same_one_to_the_others(world: World, path: Path) -> None:
+    """With another instance its name would count as taken by its own former life."""
+    told: list[str] = []
+
+    def coordinate(contents: Contents) -> Shared:
+        told.append(contents.instance)
+        return Shared(world)
+
+    for _ in range(2):
+        life = Life(world, path, coordinate=coordinate)
+        life.tick()
+        life.die()
+    first, second = told
+    assert first == second != ""
+
+
+def test_listener_tells_of_its_workers_at_once(world: World, path: Path) -> None:
+    """Others may wait for its slots and its peers; the first TICK may be a minute away."""
+    coordinator = Shared(world)
+    life = Life(world, path, coordinate=lambda contents: coordinator)
+    life.listener.turn(ticked=False)
+    assert coordinator.times_published > 0
+    assert world.happened == []
+
+
+def test_heartbeats_count_no_strikes(world: World, path: Path) -> None:
+    """Only a TICK is a check: ten heartbeats are not ten checks in a row."""
+    coordinator = Shared(world)
+    life = Life(world, path, config=pool_config(strikes=2), coordinate=lambda contents: coordinator)
+    for _ in range(10):
+        life.listener.turn(ticked=False)
+        world.advance(10.0)
+    assert coordinator.times_published == 10
+    assert world.happened == []
+
+
+@pytest.mark.parametrize("moment", ["while it drains", "while it asks"])
+def test_quiet_worker_that_is_put_back_to_work_waits_for_a_slot_like_any_other(
+    path: Path, moment: str
+) -> None:
+    """S1: its slot was given without waiting for one, as it was out of service already."""
+    world = World(["one", "two", "three", "four"])
+    one, two = world.workers["jobs:one"], world.workers["jobs:two"]
+    for worker in world.workers.values():
+        worker.memory = BLOATED if worker is two else FRESH
+
+    def put_back(world: World) -> None:
+        if moment == "while it asks":
+            one.quiet = False
+
+    coordinator = Meanwhile(world, put_back)
+    life = Life(world, path, coordinate=lambda contents: coordinator)
+    assert run_to(life, State.DRAINING) == "jobs:two"
+    one.quiet, one.memory = True, BLOATED
+    life.run(20)
+    one.quiet = False
+    life.run(60)
+    assert not world.broken_promises, world.broken_promises
+    world.finish_jobs()
+    life.run(120)
+    assert one.memory == two.memory == FRESH
