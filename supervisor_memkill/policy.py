@@ -39,13 +39,18 @@ class Hold(enum.Enum):
     JOBS_UNKNOWN = "over its limit, but its running jobs are unknown and some are protected"
 
 
+BELOW_BASELINE = "its limit is below its baseline"
+AFTER_RESUME = "its last drain was given up"
+NOT_BEGUN = "it could not be told to take no more jobs"
+
+
 @dataclass(frozen=True)
 class Pause:
     """A worker's drains wait until a time on the boot clock."""
 
     until: float
     seconds: float
-    why: str = "its limit is below its baseline"
+    why: str = BELOW_BASELINE
     limit_bytes: int = 0
     """It holds for this limit only; 0: for any."""
 
@@ -53,8 +58,6 @@ class Pause:
         return now < self.until and self.limit_bytes in (0, limit_bytes)
 
 
-AFTER_RESUME = "its last drain was given up"
-NOT_BEGUN = "it could not be told to take no more jobs"
 NOT_BEGUN_PAUSE_SECONDS, NOT_BEGUN_PAUSE_MOST_SECONDS = 15.0, PAUSE_SECONDS
 """One that asks and cannot begin would keep all others waiting."""
 

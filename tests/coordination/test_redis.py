@@ -330,6 +330,43 @@ def test_drain_whose_end_could_not_be_told_at_once_starts_its_cooldown_all_the_s
     assert one.coordinator.view(POOL).drain_ended_seconds_ago == 2 * TTL
 
 
+def test_slots_that_are_over_leave_nothing_behind(fleet: Fleet, pair: tuple[Host, Host]) -> None:
+    """Nor does asking what would be answered clear anything away: it writes nothing."""
+    one, two = pair
+    fleet.settled(one, two)
+    assert one.ask("a").granted
+    one.release("a")
+    assert not json.loads(stored(fleet.redis)["meta"])["slots"]
+    assert one.ask("a").granted
+    one.drains.clear()
+    fleet.passes(TTL, two)
+    two.beat()
+    fleet.passes(TTL, two)
+    assert one.ask("a").granted
+    one.drains.clear()
+    fleet.clock.now += TTL
+    before = contents(fleet.redis)
+    two.coordinator.consider(POOL, two.rules, ask("c"))
+    assert contents(fleet.redis) == before
+    two.beat()
+    assert not json.loads(stored(fleet.redis)["meta"])["slots"]
+    assert not any(field.startswith("s:") for field in stored(fleet.redis))
+
+
+def test_slot_holder_does_not_count_to_the_very_millisecond(fleet: Fleet, pair: tuple[Host, Host]) -> None:
+    """Its listener's last word counts until then, and so does its slot."""
+    one, two = pair
+    one.reports, two.reports = [report("a")], [report("c")]
+    two.rules = one.rules = rules(0, 2)
+    fleet.settled(one, two)
+    two.beat()
+    assert two.ask("c").granted
+    fleet.clock.now += FRESH
+    one.reports = [over("a")]
+    one.beat()
+    assert one.ask("a").others_in_service == 0
+
+
 def test_nothing_has_a_time_to_live(fleet: Fleet, pair: tuple[Host, Host]) -> None:
     """volatile-lru and volatile-ttl throw away what has one."""
     one, _ = pair

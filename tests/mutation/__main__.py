@@ -23,6 +23,10 @@ from tests.mutation.mutants import Mutant, mutants
 
 ROOT = Path(__file__).parents[2]
 SCENARIOS = ("tests/simulation/test_scenarios.py", "tests/simulation/test_finds.py")
+SEEDS = (
+    "tests/simulation/test_simulation.py::test_whatever_fails_no_promise_is_broken",
+    "tests/simulation/test_simulation.py::test_once_all_faults_are_over_everything_owed_comes_about",
+)
 CORE = (
     (
         "tests/test_drain.py",
@@ -31,16 +35,16 @@ CORE = (
         "tests/test_hands.py",
     ),
     SCENARIOS,
-    ("tests/test_listener.py", "tests/test_listener_finds.py"),
-    ("tests/test_journal.py", "tests/fuzz/test_journal.py", "tests/test_dry_run.py"),
-    ("tests/simulation/test_simulation.py",),
+    ("tests/test_listener.py", "tests/test_listener_finds.py", "tests/test_listener_rules.py"),
+    ("tests/test_journal.py", "tests/test_ledger.py", "tests/fuzz/test_journal.py", "tests/test_dry_run.py"),
+    SEEDS,
 )
 LUA = (
     ("tests/coordination/test_rules.py",),
     SCENARIOS,
     ("tests/coordination/test_redis.py",),
     ("tests/coordination/test_redis_differential.py", "tests/coordination/test_redis_failures.py"),
-    ("tests/simulation/test_simulation.py",),
+    SEEDS,
 )
 LIMIT_SECONDS = 300
 """A mutant that makes the tests hang for so long is caught by that."""

@@ -36,10 +36,11 @@ class MemoryJournal:
 
     def save(self, contents: Contents) -> None:
         self._machine.point("journal before")
+        is_next = not self._machine.is_unsaved
         self._machine.is_unsaved = self._machine.disk_is_full
         if self._machine.disk_is_full:
             raise JournalError("no space left on device")
-        self._machine.world.promises.journalled(self._machine, contents)
+        self._machine.world.promises.journalled(self._machine, contents, is_next=is_next)
         self._machine.disk = contents
         self._machine.point("journal after")
 
@@ -53,10 +54,11 @@ class DiskJournal(Journal):
 
     def save(self, contents: Contents) -> None:
         self._machine.point("journal before")
+        is_next = not self._machine.is_unsaved
         self._machine.is_unsaved = self._machine.disk_is_full
         if self._machine.disk_is_full:
             raise JournalError("no space left on device")
         super().save(contents)
-        self._machine.world.promises.journalled(self._machine, contents)
+        self._machine.world.promises.journalled(self._machine, contents, is_next=is_next)
         self._machine.disk = contents
         self._machine.point("journal after")

@@ -49,6 +49,8 @@ class Process:
     child: int = 0
     """The pid of its child; 0 for none."""
     quiet_at: float | None = None
+    resumed_at: float = -1e9
+    """When its quiet was undone last."""
     frozen_at: float | None = None
     hung_at: float | None = None
     stop_at: float | None = None
@@ -106,7 +108,7 @@ class Process:
         """Take jobs again."""
         if self.quiet_at is not None:
             self.look(now)
-            self.quiet_at = None
+            self.quiet_at, self.resumed_at = None, now
             self._next = [max(begins, now) for begins in self._next]
 
     def thaw(self, now: float) -> None:

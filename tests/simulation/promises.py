@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from supervisor_memkill.config import PoolConfig
 from supervisor_memkill.drain import Drain, State, StopAnswer
 from supervisor_memkill.journal import Contents
+from supervisor_memkill.policy import AFTER_RESUME, BELOW_BASELINE, NOT_BEGUN, Pause
 from tests.simulation.leases import Grant, local_name
 from tests.simulation.process import Process
 from tests.simulation.shape import HARD_LIMIT, LIMIT
@@ -30,6 +31,8 @@ NOTICED_SECONDS = 40.0
 """A worker that hangs, or was quieted, is noticed so late at most: three of Sidekiq's longest beats."""
 LOOK_LASTS_SECONDS = 30.0
 """From a look to the act that rests on it, or to the word on it: as drainer.py bounds it."""
+TURN_SECONDS = 10.0
+"""A look, and the step that makes something of it."""
 JOURNALLED = {
     "quiet": (State.QUIETING,),
     "stop": (State.STOPPING,),
@@ -87,8 +90,11 @@ class Promises:
         self.world.trace.say(machine.name, f"BROKEN {promise}: {text}")
         raise BrokenPromise(f"{promise}: {machine.name}: {text}")
 
-    def journalled(self, machine: Machine, contents: Contents) -> None:
-        """A journal is on disk."""
+    def journalled(self, machine: Machine, contents: Contents, *, is_next: bool) -> None:
+        """A journal is on disk. `is_next`: what the disk held until now is what it follows upon."""
+        for name, pause in contents.pauses.items() if is_next else ():
+            if pause != machine.disk.pauses.get(name):
+                self.l1_pause(machine, name, pause)
         for drain in contents.drains.values():
             self.began.setdefault(drain.token, self.world.engine.now)
             if drain.state in (State.ASKING, State.SETTLING):
@@ -118,6 +124,8 @@ class Promises:
         self.s4_process(act)
         if act.process.created > self._looked_at(act.machine, act.worker):
             return  # It began between the last look and the act.
+        if act.process.resumed_at >= act.machine.read_at.get(act.worker.name, 1e12):
+            return  # So was it put back to work.
         if act.what == "stop":
             self.no_job_is_lost(act)
         takes_out = act.what in ("quiet", "stop") and self.world.standings.takes_jobs(act.worker)
@@ -162,7 +170,8 @@ class Promises:
             return False
         is_recorded = (worker.process.pid, worker.start) == (drain.pid, drain.start)
         is_known = drain.quiet_acknowledged or not worker.habits.kind.startswith("custom")
-        return is_recorded and is_known and self.world.standings.takes_jobs(worker)
+        is_seen = worker.process.resumed_at < self.world.engine.now - TURN_SECONDS
+        return is_recorded and is_known and is_seen and self.world.standings.takes_jobs(worker)
 
     # --- each promise -----------------------------------------------------------------------------
 
@@ -219,6 +228,18 @@ class Promises:
             return True
         age = grant.at - grant.heard[peer.host].at
         return age <= HEARTBEATS_FRESH * self.world.shape.heartbeat + 1
+
+    def l1_pause(self, machine: Machine, name: str, pause: Pause) -> None:
+        """A worker's drains are made to wait for the cause that is given, and for no other."""
+        before, worker = machine.disk.drains.get(name), machine.supervisord.workers[name]
+        measured = machine.measured.get(worker.process.pid, (0, 0))[1] if worker.process else 0
+        is_true = {
+            AFTER_RESUME: before is not None and before.state is State.RESUMING,
+            NOT_BEGUN: before is not None and before.state is State.QUIETING,
+            BELOW_BASELINE: measured > LIMIT / 2,
+        }
+        if not is_true[pause.why]:
+            self.broken("L1", machine, f"{name} is paused, for {pause.why}")
 
     def s4_process(self, act: Act) -> None:
         """No signal to a pid that is not the recorded process, nor to one that cannot take it."""

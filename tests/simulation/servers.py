@@ -126,15 +126,10 @@ class SharedRedis(Server):
         """A slot is given: not before the cooldown since the pool's last drain is over."""
         before = self.leases.leases.get((pool, worker_id(request["id"])))
         is_new = before is None or before.token != request["token"]
-        since = now - self.leases.ended.get(pool, -1e12)
-        if (
-            is_new
-            and not request["hard"]
-            and not request["already_out"]
-            and since < request["cooldown"] / 1000
-        ):
-            machine = self._world.machine(arrival.machine)
-            text = f"{request['id']} gets a slot {since:.1f} s after the last drain of {pool}"
+        machine = self._world.machine(arrival.machine)
+        is_early = now - self.leases.ended.get(pool, -1e12) < machine.pools[pool].cooldown_seconds
+        if is_new and is_early and not request["hard"] and not request["already_out"]:
+            text = f"{request['id']} gets a slot within the cooldown of {pool}"
             self._world.promises.broken("cooldown", machine, text)
 
     # --- what may befall it -----------------------------------------------------------------------

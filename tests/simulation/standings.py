@@ -101,7 +101,13 @@ class Standings:
             standing = self.of(worker)
             standing.taken = standing.taken or took_jobs
             standing.told = worker.process
-            standing.owed = True
+            standing.owed = not self._is_another_by_the_clock(worker)
+
+    def _is_another_by_the_clock(self, worker: Worker) -> bool:
+        """The clock was set between the last look and the act, so that supervisord tells another start."""
+        machine = self.world.machine(worker.host)
+        drain = machine.disk.drains.get(worker.name)
+        return drain is not None and drain.start != worker.start and machine.wall_set_at > worker.spawned_at
 
     def operator_took(self, worker: Worker) -> None:
         """What becomes of it is the operator's matter from now on."""

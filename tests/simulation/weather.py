@@ -61,6 +61,7 @@ class Weather:
             "operator restarts": self._operator_restarts,
             "operator removes": self._operator_removes,
             "operator quiets": self._operator_quiets,
+            "operator resumes": self._operator_resumes,
             "operator aims": self._operator_aims,
             "records away": self._records_go,
             "record lost": self._record_is_lost,
@@ -385,8 +386,18 @@ class Weather:
         if signal and booted and worker.state is ProcessState.RUNNING:
             self._world.operator(machine, worker, signal)
 
+    def _operator_resumes(self, machine: Machine) -> None:
+        """A worker that is quiet, whoever made it so."""
+        for worker in machine.supervisord.workers.values():
+            is_quiet = worker.process is not None and worker.process.quiet_at is not None
+            if is_quiet and worker.habits.kind == "celery" and worker.state is ProcessState.RUNNING:
+                self._world.operator(machine, worker, "USR2")
+                return
+
     def _operator_aims(self, machine: Machine) -> None:
         """He meets a drain at one of its places, in the very moment."""
         place = self._rng.choice(PLACES)
-        act = self._rng.choice((self._operator_stops, self._operator_stops, self._operator_restarts))
+        act = self._rng.choice(
+            (self._operator_stops, self._operator_stops, self._operator_restarts, self._operator_resumes)
+        )
         self.when_at(machine, place, lambda: None if self.is_clear else act(machine))

@@ -21,6 +21,9 @@ from tests.simulation.supervisord import Worker
 from tests.simulation.trace import Trace
 from tests.simulation.weather import Weather
 
+RESUME = "USR2"
+"""The signal by which a person puts a quiet worker back to work."""
+
 
 class World:
     """One run, from its first moment to its end."""
@@ -131,7 +134,8 @@ class World:
             elif act == "remove":
                 self._remove(machine, worker)
             else:
-                self.standings.hides(worker)
+                if act != RESUME:
+                    self.standings.hides(worker)
                 supervisord.signal(worker.name, act)
         except SupervisordError as error:
             self.trace.say(machine.name, f"operator: {act} {worker.name}: {type(error).__name__}")
