@@ -367,6 +367,18 @@ def test_slot_holder_does_not_count_to_the_very_millisecond(fleet: Fleet, pair: 
     assert one.ask("a").others_in_service == 0
 
 
+def test_one_that_asks_counts_to_the_very_end_of_its_word(fleet: Fleet, pair: tuple[Host, Host]) -> None:
+    """As it does for those in service; a millisecond later it keeps nobody waiting."""
+    one, two = pair
+    one.reports, two.reports = [over("a", 1.5), report("b")], [over("c", 2.5)]
+    fleet.settled(one, two)
+    two.beat()
+    for later, refused in ((FRESH, Cause.MORE_URGENT), (0.001, None)):
+        fleet.clock.now += later
+        one.beat()
+        assert one.coordinator.consider(POOL, one.rules, ask("a", 1.5)).refused is refused
+
+
 def test_nothing_has_a_time_to_live(fleet: Fleet, pair: tuple[Host, Host]) -> None:
     """volatile-lru and volatile-ttl throw away what has one."""
     one, _ = pair

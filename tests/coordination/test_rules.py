@@ -182,6 +182,17 @@ def test_most_urgent_goes_first(coordinator: Coordinator) -> None:
     assert coordinator.acquire(POOL, rules(), ask("b", 2.5)).granted
 
 
+def test_of_the_equally_urgent_the_one_that_asked_first_goes_first(
+    coordinator: Coordinator, clock: FakeClock
+) -> None:
+    """By name where they asked in the same moment."""
+    coordinator.publish(POOL, rules(), [report("a"), over("b"), over("c"), report("d")], [])
+    clock.now += 1.0
+    coordinator.publish(POOL, rules(), [over("a"), over("b"), over("c"), report("d")], [])
+    for worker, first in (("a", "b"), ("c", "b"), ("b", "")):
+        assert names(coordinator.consider(POOL, rules(), ask(worker)).detail) == (first,)
+
+
 def test_worker_does_not_wait_for_itself(coordinator: Coordinator) -> None:
     """Its memory fell a little between the publishing and the request."""
     coordinator.publish(POOL, rules(), [over("a", 2.5), report("c")], [])
@@ -226,6 +237,19 @@ def test_of_those_who_waited_for_too_long_the_oldest_goes_first(
     coordinator.publish(POOL, rules(), both, [])
     refused = coordinator.acquire(POOL, rules(), ask("b", 2.5))
     assert (refused.refused, names(refused.detail)) == (Cause.MORE_URGENT, ("a",))
+
+
+def test_of_those_who_waited_for_too_long_since_the_same_moment_one_goes_first(
+    coordinator: Coordinator, clock: FakeClock
+) -> None:
+    """By name; otherwise each would wait for the other, or both would go."""
+    both = [over("a", 1.5), over("b", 2.5), report("c")]
+    for _ in range(2):
+        coordinator.publish(POOL, rules(), both, [])
+        clock.now += PATIENCE_SECONDS
+    coordinator.publish(POOL, rules(), both, [])
+    assert coordinator.acquire(POOL, rules(), ask("b", 2.5)).refused is Cause.MORE_URGENT
+    assert coordinator.acquire(POOL, rules(), ask("a", 1.5)).granted
 
 
 def test_same_token_is_told_that_it_holds(coordinator: Coordinator) -> None:
