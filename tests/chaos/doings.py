@@ -8,16 +8,17 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from tests.chaos.plan import LISTENER
+from tests.chaos.terms import HEARTBEAT_SECONDS, SLOT_TTL_SECONDS
 
 SEEN_SECONDS = 2.0
 """So much later supervisord and the records may still show what a deed of the hand did."""
-HEARTBEAT_SECONDS = 1.0
-SLOT_TTL_SECONDS = 5.0
 LAPSE_SECONDS = SLOT_TTL_SECONDS - HEARTBEAT_SECONDS - 0.5
 """A listener that was hindered for so long may have lost its slots: the last renewal was up to a
 heartbeat earlier, and half a second is a busy machine's."""
 BETWEEN_SECONDS = 1.5
 """Two hindrances with less between them are one: no heartbeat need have come through."""
+LOSSES = (("coordination", "down"), ("flushed", "flushed"))
+"""The deeds by which coordination's Redis loses its data."""
 SAME_HOST_SECONDS = 1.5
 """How old a listener's own look at its supervisord may be when it acts, by a busy machine."""
 OTHER_HOST_SECONDS = 3 * HEARTBEAT_SECONDS + 1.5
@@ -37,6 +38,14 @@ class Doing:
 
     def overlaps(self, since: float, until: float) -> bool:
         return self.begun <= until and (self.ended is None or self.ended >= since)
+
+
+@dataclass(frozen=True)
+class Span:
+    """From when to when, epoch seconds."""
+
+    begun: float
+    ended: float
 
 
 @dataclass(frozen=True)
@@ -78,9 +87,6 @@ class Doings:
     def end(self, doing: Doing) -> None:
         doing.ended = self.clock()
 
-    def once(self, target: str, what: str) -> None:
-        self.end(self.begin(target, what))
-
     def killed(self, pids: Iterable[int], workers: Iterable[str]) -> None:
         self.kills.append(Kill(self.clock(), frozenset(pids), frozenset(workers)))
 
@@ -92,21 +98,32 @@ class Doings:
             for doing in self._now()
         )
 
-    def hindered_seconds(self, host: str, since: float, until: float) -> float:
-        """The longest stretch within that time in which this host's listener could not renew its slots."""
+    def hindrances(self, host: str, since: float, until: float) -> list[Span]:
+        """The stretches within that time in which this host's listener could not renew its slots.
+
+        Both servers hinder every host: a listener renews by a fresh look at its workers, which asks the
+        jobs' Redis too.
+        """
         hindering = (host, f"{host}/{LISTENER}", "coordination", "jobs")
         found = sorted(
             (max(doing.begun, since), until if doing.ended is None else min(doing.ended, until))
             for doing in self._now()
             if doing.target in hindering and doing.overlaps(since, until)
         )
-        longest, begun, ended = 0.0, 0.0, float("-inf")
-        for start, end in found:
-            if start > ended + BETWEEN_SECONDS:
-                begun, ended = start, end
-            ended = max(ended, end)
-            longest = max(longest, ended - begun)
-        return longest
+        spans: list[Span] = []
+        for begun, ended in found:
+            if spans and begun <= spans[-1].ended + BETWEEN_SECONDS:
+                begun, ended = spans[-1].begun, max(ended, spans.pop().ended)
+            spans.append(Span(begun, ended))
+        return spans
+
+    def losses(self, since: float, until: float) -> list[float]:
+        """When coordination's Redis lost its data within that time."""
+        return [
+            doing.begun
+            for doing in self._now()
+            if (doing.target, doing.what) in LOSSES and since <= doing.begun <= until
+        ]
 
     def stale_seconds(self, asker: str, worker: str, until: float) -> float:
         """How long ago a worker may have been in service for the asker's host to still believe it."""

@@ -315,9 +315,10 @@ class Hand:
     def _flush(self, todo: Round) -> str:
         if todo.target in self._frozen or todo.target in self._down:
             raise Skipped(f"{todo.target} is away")
+        doing = self._doings.begin("flushed", "flushed")
         with contextlib.closing(self._stage.coordination.client()) as client:
             client.flushall()
-        self._doings.once("flushed", "flushed")
+        self._doings.end(doing)
         return self._say("coordination flushed")
 
     # --- hosts ----------------------------------------------------------------------------------

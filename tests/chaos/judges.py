@@ -5,8 +5,10 @@ its supervisord since it was last seen in service.
 
 What is allowed for, and no more:
 
-- S1: a slot that nobody could renew for as long as it lasts is gone, by its contract; whoever is out then
-  counts no longer. Two looks in a row must agree, since one look is not one instant.
+- S1: a slot that nobody could renew for as long as it lasts is gone, by its contract, until its listener
+  is back and takes it anew; so is one that Redis lost with its data, until its listener knows that the
+  worker is out. Who goes meanwhile may go; who goes later may not. Two looks in a row must agree, since
+  one look is not one instant.
 - S2: a peer that the hand took away may be believed in service for as long as its own host's word counts
   (see `Doings.stale_seconds`).
 - Both: a look that took long is no moment, and only what it saw in service is believed.
@@ -18,14 +20,19 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from supervisor_memkill.processes import STOPPED_STATES, ProcessState
-from tests.chaos.doings import LAPSE_SECONDS, Doings
+from tests.chaos.doings import LAPSE_SECONDS, Doings, Span
 from tests.chaos.plan import LISTENERS, WORKERS
 from tests.chaos.seen import Phase, Sample, Worker
+from tests.chaos.terms import HEARTBEAT_SECONDS, MAX_DRAINING, SLOT_TTL_SECONDS, confirm_seconds
 
 MOMENT_SECONDS = 0.7
 """A look that took longer is no moment."""
 SEEN_LATE_SECONDS = 0.5
 """So much later than it happened a look may find a worker gone."""
+GRANTED_BEFORE_SECONDS = SLOT_TTL_SECONDS + SEEN_LATE_SECONDS
+"""So long before it was seen to go a worker may have got its slot: an older one is acted on no more."""
+TAKEN_ANEW_SECONDS = HEARTBEAT_SECONDS + 1.5
+"""Until a listener that is back has its slots again, by a busy machine."""
 
 
 @dataclass(frozen=True)
@@ -61,13 +68,13 @@ class Judge:
 
     pool: str
     doings: Doings
-    max_draining: int = 1
-    min_available: int = 1
+    min_available: int
+    max_draining: int = MAX_DRAINING
     histories: dict[str, History] = field(default_factory=dict)
     taken_out: int = 0
     """How often the tool took one out."""
     most_out: int = 0
-    """The most that the tool had out at once."""
+    """The most that the tool had out at once, lapsed slots aside."""
     _too_many: frozenset[str] = frozenset()
     _told: frozenset[str] = frozenset()
 
@@ -132,9 +139,19 @@ class Judge:
     # --- S1 -------------------------------------------------------------------------------------
 
     def _judge_count(self, at: float) -> Iterator[Broken]:
-        out = frozenset(self._out_by_tool(at))
-        self.most_out = max(self.most_out, len(out))
-        too_many = out if len(out) > self.max_draining else frozenset()
+        """Each that is out is judged by the slots that were held when it went."""
+        out = [
+            (history.out.since, name)
+            for name, history in self.histories.items()
+            if history.out is not None and history.out.by_tool
+        ]
+        too_many: frozenset[str] = frozenset()
+        for since, name in out:
+            former = {other for went, other in out if (went, other) < (since, name)}
+            held = {other for other in former if self._held_its_slot(other, since, at)} | {name}
+            self.most_out = max(self.most_out, len(held))
+            if len(held) > self.max_draining:
+                too_many |= held
         if too_many and too_many <= self._too_many and not too_many <= self._told:
             self._told = too_many
             yield Broken("S1", at, f"{', '.join(sorted(too_many))} were out at once by the tool")
@@ -142,16 +159,28 @@ class Judge:
             self._told = frozenset()
         self._too_many = too_many
 
-    def _out_by_tool(self, at: float) -> Iterator[str]:
-        for name, history in self.histories.items():
-            out = history.out
-            if out is not None and out.by_tool and not self._is_lapsed(name, out, at):
-                yield name
+    def _held_its_slot(self, name: str, then: float, at: float) -> bool:
+        """It was out already, and had its slot whenever the one that went `then` may have got its own."""
+        return not any(
+            span.begun <= then and span.ended >= then - GRANTED_BEFORE_SECONDS
+            for span in self._without_slot(name, at)
+        )
 
-    def _is_lapsed(self, name: str, out: Out, at: float) -> bool:
-        """What hindered its listener before it went counts for nothing: a late act is what S1 forbids."""
-        host = name.partition("/")[0]
-        return self.doings.hindered_seconds(host, out.since - SEEN_LATE_SECONDS, at) >= LAPSE_SECONDS
+    def _without_slot(self, name: str, at: float) -> Iterator[Span]:
+        """When this one, that is out, may have had no slot.
+
+        What hindered its listener before it went counts for nothing: a late act is what S1 forbids.
+        """
+        out = self.histories[name].out
+        assert out is not None, "else it has no slot"
+        host, confirmed_at = name.partition("/")[0], out.since + confirm_seconds(name)
+        for span in self.doings.hindrances(host, out.since - SEEN_LATE_SECONDS, at):
+            if span.ended - span.begun >= LAPSE_SECONDS:
+                back_at = max(span.ended, confirmed_at)
+                yield Span(span.begun + LAPSE_SECONDS, back_at + TAKEN_ANEW_SECONDS)
+        # With its slot lost, a worker that is known to be out is told anew before anything is granted.
+        for lost_at in self.doings.losses(out.since - GRANTED_BEFORE_SECONDS, confirmed_at):
+            yield Span(lost_at, confirmed_at + TAKEN_ANEW_SECONDS)
 
 
 @dataclass

@@ -21,6 +21,7 @@ from tests.chaos.judges import MOMENT_SECONDS, Broken, Judge, OperatorsJudge, Ow
 from tests.chaos.plan import HOSTS, POOLS, workers_of
 from tests.chaos.seen import Phase, Sample, Worker, phase
 from tests.chaos.stage import Stage, is_over_limit
+from tests.chaos.terms import MIN_AVAILABLE
 from tests.real.sidekiq_fleet import RECORDS
 
 SAMPLE_SECONDS = 0.25
@@ -38,7 +39,7 @@ class Observer:
         self._supervisords = {name: stage.supervisord_of(name) for name in HOSTS}
         self._records = Records(stage)
         self._operators = OperatorsJudge(doings)
-        self.judges = {pool: Judge(pool, doings) for pool in POOLS}
+        self.judges = {pool: Judge(pool, doings, MIN_AVAILABLE[pool]) for pool in POOLS}
         self.broken: list[Broken] = []
         self.changes: list[tuple[float, str]] = []
         self.sample = Sample(0.0, {}, {})
@@ -119,9 +120,11 @@ class Observer:
 
     def owed(self) -> list[Owed]:
         """What is not yet as it is when all is calm."""
-        sample = self.sample
-        too_big = [name for name, seen in sample.workers.items() if seen.pid and is_over_limit(seen.pid)]
-        return list(owed(sample, self._stage.drains(), too_big))
+        return list(owed(self.sample, self._stage.drains(), self.too_big()))
+
+    def too_big(self) -> list[str]:
+        """The workers that are over their limit."""
+        return [name for name, seen in self.sample.workers.items() if seen.pid and is_over_limit(seen.pid)]
 
     def taken_out(self) -> dict[str, int]:
         return {pool: judge.taken_out for pool, judge in self.judges.items()}

@@ -17,12 +17,28 @@ import psutil
 import redis
 
 from supervisor_memkill import journal
-from supervisor_memkill.drain import Drain
+from supervisor_memkill.clock import boot_clock
+from supervisor_memkill.drain import Drain, State
 from supervisor_memkill.processes import ProcessInfo, ProcessState
 from supervisor_memkill.supervisord import Supervisord, SupervisordError
-from tests.chaos.doings import HEARTBEAT_SECONDS, SLOT_TTL_SECONDS
 from tests.chaos.plan import HOSTS, LISTENER, POOLS, workers_of
 from tests.chaos.story import lines_of
+from tests.chaos.terms import (
+    BEATS,
+    BLOAT_MEGABYTES,
+    HEARTBEAT_SECONDS,
+    IN_HAND,
+    JOB_SECONDS,
+    LIMIT_MEGABYTES,
+    MAX_DRAINING,
+    MIN_AVAILABLE,
+    POLL_SECONDS,
+    SETTLE_SECONDS,
+    SIDEKIQ_STOP_SECONDS,
+    SLOT_TTL_SECONDS,
+    STOP_WAIT_SECONDS,
+    TICK_SECONDS,
+)
 from tests.harness import (
     PROGRAMS,
     WORKERS_PYTHON,
@@ -35,14 +51,7 @@ from tests.harness import (
 )
 from tests.programs.job_body import ENOUGH
 
-LIMIT_MEGABYTES, BLOAT_MEGABYTES = 120, 130
-"""A fresh worker takes 30 to 50. Each grows by some more of its own: so its turn comes at any place."""
-IN_HAND = {"sidekiq": 2, "rq": 1}
-"""The most jobs that one worker has in hand."""
 DATABASES = {"sidekiq": 0, "rq": 1}
-BEATS = {"a": "1"}
-"""Seconds between two records of this host's Sidekiqs; the others' are Sidekiq's own."""
-STOP_WAIT_SECONDS = 30
 START_SECONDS = 30
 _STARTED = "listener.started "
 
@@ -72,7 +81,7 @@ class Host:
             "journal": self.journal,
             "heartbeat": f"{HEARTBEAT_SECONDS:g}s",
             "slot_ttl": f"{SLOT_TTL_SECONDS:g}s",
-            "poll_interval": "200ms",
+            "poll_interval": f"{POLL_SECONDS:g}s",
         }
         lines = ["[memkill]", *_lines(main)]
         for pool in POOLS:
@@ -81,9 +90,9 @@ class Host:
                 "programs": f"{pool}_*",
                 "max_rss": f"{LIMIT_MEGABYTES}MB",
                 "min_uptime": "0s",
-                "settle": "1s",
-                "min_available": 1,
-                "max_draining": 1,
+                "settle": f"{SETTLE_SECONDS:g}s",
+                "min_available": MIN_AVAILABLE[pool],
+                "max_draining": MAX_DRAINING,
                 "drain_timeout": f"{STOP_WAIT_SECONDS}s",
                 "redis": jobs[pool],
             }
@@ -100,12 +109,12 @@ class Host:
             "PYTHONPATH": str(PROGRAMS),
         }
         if self.name in BEATS:
-            values["APP_BEAT_SECONDS"] = BEATS[self.name]
+            values["APP_BEAT_SECONDS"] = f"{BEATS[self.name]:g}"
         return values
 
     def _sections(self) -> str:
         sidekiq = [require_program("sidekiq"), "-r", str(Path(__file__).parent / "sidekiq_boot.rb")]
-        sidekiq += ["-c", str(IN_HAND["sidekiq"]), "-q", "default", "-t", "8"]
+        sidekiq += ["-c", str(IN_HAND["sidekiq"]), "-q", "default", "-t", str(SIDEKIQ_STOP_SECONDS)]
         rq = [
             str(Path(interpreter(WORKERS_PYTHON)).parent / "rq"),
             "worker",
@@ -128,7 +137,7 @@ class Host:
             LISTENER,
             shlex.join([sys.executable, str(PROGRAMS / "chaos_listener.py"), "--config", str(self.config)]),
             "eventlistener",
-            events="TICK_5",
+            events=f"TICK_{TICK_SECONDS:g}",
             stderr_logfile="%(here)s/memkill.log",
         )
         return "\n".join([*workers, listener])
@@ -157,14 +166,19 @@ class Host:
         found = self.process(name)
         return found.pid if found is not None and found.state is ProcessState.RUNNING else 0
 
-    def drains(self) -> Mapping[str, Drain] | None:
+    def kept(self) -> journal.Contents | None:
         """What the journal holds; None when it cannot be read."""
         try:
-            return journal.read(self.journal)[0].drains
+            return journal.read(self.journal)[0]
         except FileNotFoundError:
-            return {}
+            return journal.Contents()
         except (OSError, ValueError):
             return None
+
+    def drains(self) -> Mapping[str, Drain] | None:
+        """The same of its drains."""
+        kept = self.kept()
+        return None if kept is None else kept.drains
 
     def listener_started_at(self) -> float:
         """When the listener that lives had its first heartbeat at the latest; 0.0 before.
@@ -211,7 +225,7 @@ class Feed:
         self._environment = {
             **os.environ,
             "APP_REDIS_URL": url,
-            "APP_JOB_SECONDS": "0.6",
+            "APP_JOB_SECONDS": str(JOB_SECONDS),
             "APP_FEED_EVERY_SECONDS": str(every_seconds),
         }
         self._process: subprocess.Popen[bytes] | None = None
@@ -294,6 +308,15 @@ class Stage:
             for name, host in self.hosts.items()
             for worker, drain in (host.drains() or {}).items()
         ]
+
+    def held_back(self) -> set[str]:
+        """The pools in which a quiet may have got lost, or a worker is left alone for a while."""
+        found, now = set(), boot_clock()
+        for host in self.hosts.values():
+            kept = host.kept() or journal.Contents()
+            found |= {drain.pool for drain in kept.drains.values() if drain.state is State.QUIETING}
+            found |= {worker.partition("_")[0] for worker, one in kept.pauses.items() if now < one.until}
+        return found
 
     def wait_for_host(self, name: str, restarted: int) -> None:
         """Wait until this host's supervisord began for the given time and answers."""

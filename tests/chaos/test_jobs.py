@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import pytest
+
 from tests.chaos.doings import Kill
 from tests.chaos.jobs import Evidence, JobsJudge, Run, Verdict, runs_of
 
@@ -35,7 +37,7 @@ def judged(
 
 
 def test_jobs_that_ran_once_are_in_no_list() -> None:
-    assert judged(["x", "y"], [*ran("x", 1), *ran("y", 2)]) == Verdict(2, (), (), (), ())
+    assert judged(["x", "y"], [*ran("x", 1), *ran("y", 2)]) == Verdict(2, (), (), (), (), 0)
 
 
 def test_a_finish_belongs_to_the_run_of_its_process() -> None:
@@ -100,3 +102,19 @@ def test_a_job_is_dropped_by_the_framework_only_by_its_word_and_at_a_stop() -> N
     assert judged(pushed, facts, taken=["x"], stops=[10.5]).dropped == ("x",)
     assert judged(pushed, facts, taken=["x"], stops=[30.0]).lost == ("x",)
     assert judged(pushed, facts, stops=[10.5]).lost == ("x",)
+
+
+def test_a_stop_drops_one_job_at_most() -> None:
+    pushed, facts = ["w", "x", "y", "z"], [*ran("w", 10.0), *ran("z", 11.0)]
+    one = judged(pushed, facts, taken=["x", "y"], stops=[10.5])
+    assert (one.dropped, one.lost) == (("x",), ("y",))
+    two = judged(pushed, facts, taken=["x", "y"], stops=[10.5, 10.6])
+    assert (two.dropped, two.lost) == (("x", "y"), ())
+
+
+@pytest.mark.parametrize(
+    ("drops", "stops", "too_many"), [(0, 0, False), (2, 2, False), (3, 19, True), (3, 20, False)]
+)
+def test_more_than_a_few_dropped_jobs_are_too_many(drops: int, stops: int, *, too_many: bool) -> None:
+    dropped = tuple(f"job-{number}" for number in range(drops))
+    assert Verdict(500, (), (), (), dropped, stops).drops_too_many is too_many

@@ -25,9 +25,9 @@ ONE, TWO, THREE = "a/rq_0", "a/rq_1", "b/rq_0"
 class Told:
     """A judge and the story that it is told."""
 
-    def __init__(self) -> None:
+    def __init__(self, pool: str = "rq", min_available: int = 1) -> None:
         self.doings = Doings()
-        self.judge = Judge("rq", self.doings)
+        self.judge = Judge(pool, self.doings, min_available)
         self.broken: list[Broken] = []
         self.at = 100.0
 
@@ -127,6 +127,56 @@ def test_a_slot_lapses_only_when_nobody_could_renew_it(
     assert told.promises() == promises
 
 
+def test_a_slot_that_lapsed_is_held_again_when_its_listener_is_back(told: Told) -> None:
+    told.look({ONE: QUIET, TWO: IN, THREE: IN})
+    told.did("a/memkill", until=5.0)
+    told.look({ONE: QUIET, TWO: IN, THREE: IN}, times=60)
+    told.look({ONE: QUIET, TWO: IN, THREE: QUIET}, times=2)
+    assert told.promises() == ["S1"]
+
+
+def test_who_went_while_a_slot_had_lapsed_may_stay_out_and_nobody_else_may_go(told: Told) -> None:
+    told.look({ONE: QUIET, TWO: IN, THREE: IN})
+    told.did("a/memkill", until=5.0)
+    told.look({ONE: QUIET, TWO: IN, THREE: IN}, times=20)
+    told.look({ONE: QUIET, TWO: IN, THREE: QUIET}, times=60)
+    assert told.broken == []
+    told.look({ONE: QUIET, TWO: QUIET, THREE: QUIET}, times=2)
+    assert "S1" in told.promises()
+
+
+@pytest.mark.parametrize("target", ["jobs", "coordination"])
+def test_an_outage_of_a_server_excuses_nothing_once_it_is_over(told: Told, target: str) -> None:
+    told.look({ONE: QUIET, TWO: IN, THREE: IN})
+    told.did(target, until=6.0)
+    told.look({ONE: QUIET, TWO: IN, THREE: IN}, times=60)
+    told.look({ONE: QUIET, TWO: IN, THREE: STOPPING}, times=2)
+    assert told.promises() == ["S1"]
+
+
+@pytest.mark.parametrize(("looks", "promises"), [(24, []), (80, ["S1"])], ids=["soon", "late"])
+def test_a_slot_that_redis_lost_is_gone_until_the_worker_is_known_to_be_out(
+    looks: int, promises: list[str]
+) -> None:
+    """A Sidekiq's own record says that it is quiet up to a beat later."""
+    one, two, three = "b/sidekiq_0", "a/sidekiq_0", "a/sidekiq_1"
+    told = Told("sidekiq")
+    told.look({one: IN, two: IN, three: IN})
+    told.look({one: QUIET, two: IN, three: IN})
+    told.doings.all.append(Doing("flushed", "flushed", told.at, told.at))
+    told.look({one: QUIET, two: IN, three: IN}, times=looks)
+    told.look({one: QUIET, two: QUIET, three: IN}, times=2)
+    assert told.promises() == promises
+
+
+def test_a_slot_that_redis_lost_later_than_that_is_held_all_the_while(told: Told) -> None:
+    told.look({ONE: STOPPING, TWO: IN, THREE: IN}, times=20)
+    told.doings.all.append(Doing("flushed", "flushed", told.at, told.at))
+    told.look({ONE: STOPPING, TWO: IN, THREE: IN}, times=20)
+    told.look({ONE: STOPPING, TWO: IN, THREE: STOPPING}, times=2)
+    assert told.promises() == ["S1"]
+
+
 def test_a_late_act_of_a_listener_that_was_hindered_breaks_s1(told: Told) -> None:
     told.did("a/memkill", until=8.0)
     told.look({ONE: IN, TWO: IN, THREE: IN}, times=28)
@@ -179,6 +229,16 @@ def test_the_last_one_taken_out_breaks_s2(told: Told) -> None:
     told.look({ONE: IN, TWO: QUIET, THREE: STOPPED}, times=40)
     told.look({ONE: STOPPING, TWO: QUIET, THREE: STOPPED})
     assert "S2" in told.promises()
+
+
+@pytest.mark.parametrize(("min_available", "promises"), [(1, []), (2, ["S2"])])
+def test_as_many_others_as_the_pool_needs_must_be_in_service(min_available: int, promises: list[str]) -> None:
+    told = Told(min_available=min_available)
+    told.look({ONE: IN, TWO: IN, THREE: IN})
+    told.did("b")
+    told.look({ONE: IN, TWO: IN, THREE: STOPPED}, times=40)
+    told.look({ONE: STOPPING, TWO: IN, THREE: STOPPED})
+    assert told.promises() == promises
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.chaos.doings import Doings
+from tests.chaos.doings import Doing, Doings, Span
 from tests.chaos.judges import Broken
 from tests.chaos.plan import HOLDS, LISTENERS, PLACES, WORKERS, Sort, make_plan
 from tests.chaos.story import lines_of, story
@@ -43,10 +43,32 @@ def test_what_is_begun_and_not_ended_lasts() -> None:
     doing = doings.begin("a", "killed")
     now[0] = 200.0
     assert doings.touched("a/rq_0", 150.0, 160.0)
-    assert doings.hindered_seconds("a", 90.0, 150.0) == 50.0
-    assert doings.hindered_seconds("a", 130.0, 150.0) == 20.0, "what was before does not count"
+    assert doings.hindrances("a", 90.0, 150.0) == [Span(100.0, 150.0)]
+    assert doings.hindrances("a", 130.0, 150.0) == [Span(130.0, 150.0)], "what was before does not count"
     doings.end(doing)
     assert not doings.touched("a/rq_0", 203.0, 204.0)
+
+
+def test_hindrances_with_little_between_them_are_one() -> None:
+    doings = Doings()
+    doings.all += [
+        Doing("jobs", "frozen", 10.0, 11.0),
+        Doing("b/memkill", "frozen", 11.0, 19.0),
+        Doing("a/memkill", "killed", 12.0, 13.0),
+        Doing("coordination", "frozen", 20.0, 22.0),
+    ]
+    assert doings.hindrances("a", 0.0, 30.0) == [Span(10.0, 13.0), Span(20.0, 22.0)]
+
+
+def test_redis_loses_its_data_by_a_restart_and_by_a_flush_only() -> None:
+    doings = Doings()
+    doings.all += [
+        Doing("coordination", "down", 10.0, 12.0),
+        Doing("coordination", "frozen", 20.0, 29.0),
+        Doing("flushed", "flushed", 30.0, 30.1),
+    ]
+    assert doings.losses(0.0, 40.0) == [10.0, 30.0]
+    assert doings.losses(11.0, 29.0) == []
 
 
 def test_the_story_is_told_by_time_with_the_command_to_see_it_again() -> None:
