@@ -191,6 +191,9 @@ def test_of_the_equally_urgent_the_one_that_asked_first_goes_first(
     coordinator.publish(POOL, rules(), [over("a"), over("b"), over("c"), report("d")], [])
     for worker, first in (("a", "b"), ("c", "b"), ("b", "")):
         assert names(coordinator.consider(POOL, rules(), ask(worker)).detail) == (first,)
+    clock.now += 1.0
+    coordinator.publish(POOL, rules(), [over("a"), over("b"), over("d")], [])
+    assert names(coordinator.consider(POOL, rules(), ask("d")).detail) == ("b",)
 
 
 def test_worker_does_not_wait_for_itself(coordinator: Coordinator) -> None:

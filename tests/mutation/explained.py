@@ -15,4 +15,26 @@ EXPLAINED: dict[str, str] = {
         "a rank ends with the worker's name, and a rival is another worker: no two ranks are equal"
     ),
     "hands.py, _do: action is Action.RESUME -> True": "every other action was dealt with above",
+    "coordination/lua/acquire.lua, goes_before: "
+    "local is_before = is_patient or waited < since or (waited == since and id < request.id) -> "
+    "local is_before = is_patient or waited < since or (waited == since and id <= request.id)": (
+        "the one that asks is no rival of its own: could_go refuses it"
+    ),
+    "coordination/lua/acquire.lua, is_better: "
+    "local is_before = urgency > request.urgency or waited < since "
+    "or (waited == since and id < request.id) -> "
+    "local is_before = urgency > request.urgency or waited < since "
+    "or (waited == since and id <= request.id)": (
+        "the one that asks is no rival of its own: could_go refuses it"
+    ),
+    "coordination/lua/acquire.lua, is_better: "
+    "return not best or waited < best_since or (waited == best_since and id < best) -> "
+    "return not best or waited <= best_since or (waited == best_since and id < best)": (
+        "of the equally urgent Redis gives the greater names first: the later one is the less"
+    ),
+    "coordination/lua/acquire.lua, is_better: "
+    "return not best or waited < best_since or (waited == best_since and id < best) -> "
+    "return not best or waited < best_since or (waited == best_since and id <= best)": (
+        "nobody stands in a sorted set twice"
+    ),
 }
