@@ -37,4 +37,6 @@ EXPLAINED: dict[str, str] = {
     "return not best or waited < best_since or (waited == best_since and id <= best)": (
         "nobody stands in a sorted set twice"
     ),
+    "coordination/lua/acquire.lua, judge: if meta.released > 0 and ended < request.cooldown then -> "
+    "if meta.released >= 0 and ended < request.cooldown then": ("0 is 1970: no cooldown is as long as that"),
 }
