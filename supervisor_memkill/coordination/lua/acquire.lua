@@ -18,7 +18,7 @@ local request = cjson.decode(ARGV[1])
 local now = clock()
 local taken = is_taken(request, now)
 request.dry = request.dry or taken
-local meta, lost = load_meta(now, request)
+local meta = load_meta(now, request)
 local slots = load_slots(meta, now, request)
 local least, most = strictest(meta, request, now)
 local others = others_in_service(meta, slots, request.id, request.queues, now)
@@ -125,5 +125,5 @@ if not request.dry then
 end
 return cjson.encode({
   refused = refused, detail = detail, others = others, min_available = least, draining = draining,
-  lost = lost and true or false, epoch = meta.epoch, seq = meta.seq, at = meta.at,
+  epoch = meta.epoch, seq = meta.seq, at = meta.at,
 })

@@ -42,7 +42,7 @@ local function load_meta(now, request)
     -- Who is in service and who asks is told anew by every listener until then.
     if not request.dry then redis.call('DEL', KEYS[2], KEYS[3], KEYS[4]) end
   end
-  return meta, lost
+  return meta
 end
 
 local function save_meta(meta, now)

@@ -13,7 +13,6 @@
 -- Returns JSON of
 --   taken                another listener lives under this name: nothing was changed
 --   held                 the tokens that hold a slot
---   lost                 data was lost: nothing is granted for a while
 --   epoch, seq, at       to be known the next time
 
 local request = cjson.decode(ARGV[1])
@@ -22,7 +21,7 @@ local now = clock()
 local taken, before = is_taken(request, now)
 if taken then return cjson.encode({taken = true, held = {}}) end
 
-local meta, lost = load_meta(now, request)
+local meta = load_meta(now, request)
 local slots = load_slots(meta, now, request)
 meta.rules[request.min_available .. '/' .. request.max_draining] = now + request.fresh
 
@@ -90,6 +89,5 @@ end
 
 save_meta(meta, now)
 return cjson.encode({
-  taken = false, held = held, lost = lost and true or false,
-  epoch = meta.epoch, seq = meta.seq, at = meta.at,
+  taken = false, held = held, epoch = meta.epoch, seq = meta.seq, at = meta.at,
 })
