@@ -295,6 +295,14 @@ def test_hosts_that_never_come_back_are_forgotten_after_a_day(fleet: Fleet, pair
         assert all("one/" in member for member in fleet.redis.zrange(key(part=f":{part}"), 0, -1))
 
 
+def test_what_is_no_worker_is_cleared_away(fleet: Fleet, pair: tuple[Host, Host]) -> None:
+    one, two = pair
+    fleet.redis.zadd(key(part=":up"), {"no worker": 1})
+    fleet.clock.now += 2 * 24 * 3600
+    fleet.passes(10 * HEARTBEAT, one, two)
+    assert fleet.redis.zscore(key(part=":up"), "no worker") is None
+
+
 def test_sets_of_queues_that_nobody_has_any_more_are_forgotten(fleet: Fleet, pair: tuple[Host, Host]) -> None:
     """A queue for each host, under ever new names, must not make the pool grow; nor may a peer get lost."""
     one, two = pair
@@ -306,6 +314,9 @@ def test_sets_of_queues_that_nobody_has_any_more_are_forgotten(fleet: Fleet, pai
         fleet.passes(HEARTBEAT, one, two)
     known = json.loads(stored(fleet.redis)["meta"])["sigs"]
     assert len(known) < 10 and "shared" in known, known
+    one.reports = [over("a", queues=shared)]
+    fleet.passes(10 * HEARTBEAT, one, two)
+    assert json.loads(stored(fleet.redis)["meta"])["sigs"][-1] == "shared"
     assert one.ask("a", queues=shared).others_in_service == 1
     two.reports = [report("b", queues=frozenset({"other"}))]
     two.beat()

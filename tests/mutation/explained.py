@@ -39,4 +39,7 @@ EXPLAINED: dict[str, str] = {
     ),
     "coordination/lua/acquire.lua, judge: if meta.released > 0 and ended < request.cooldown then -> "
     "if meta.released >= 0 and ended < request.cooldown then": ("0 is 1970: no cooldown is as long as that"),
+    "coordination/lua/publish.lua, : if urgency >= 0 then -> if urgency > 0 then": (
+        "an urgency is memory over limit of one that is over it; -1 stands for none"
+    ),
 }
