@@ -163,7 +163,9 @@ def test_stop_follows_though_the_kind_could_not_help(both: Both) -> None:
 
 
 def test_worker_whose_pool_is_gone_can_only_be_stopped(both: Both) -> None:
-    assert do(both, Action.STOP, without_kind=True) == (Outcome.DONE, None)
+    log = io.StringIO()
+    assert do(both, Action.STOP, without_kind=True, log=log) == (Outcome.DONE, None)
+    assert log.getvalue() == ""
     assert do(both, Action.QUIET, without_kind=True) == (Outcome.NOT_SENT, None)
     assert both.done == ["stop"]
 

@@ -70,11 +70,14 @@ class Checker:
         original = path.read_text()
         try:
             path.write_text(mutant.text)
-            stages = LUA if mutant.path.endswith(".lua") else CORE
-            return next((" ".join(stage) for stage in stages if not _passes(copy, stage)), "")
+            return next((" ".join(stage) for stage in _stages(mutant) if not _passes(copy, stage)), "")
         finally:
             path.write_text(original)
             self._copies.put(copy)
+
+
+def _stages(mutant: Mutant) -> tuple[tuple[str, ...], ...]:
+    return LUA if mutant.path.endswith(".lua") else CORE
 
 
 def _passes(copy: Path, stage: Sequence[str]) -> bool:
@@ -99,15 +102,19 @@ def _passes(copy: Path, stage: Sequence[str]) -> bool:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.mutation", description=__doc__)
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--only", default="", help="a text in the mutant's name")
+    parser.add_argument("--only", nargs="+", default=[""], help="texts of which one is in the mutant's name")
     parser.add_argument("--every", type=int, default=1, help="only each so many-th mutant")
     arguments = parser.parse_args()
-    chosen = [one for one in mutants(ROOT / "supervisor_memkill") if arguments.only in one.name]
+    chosen = [
+        one
+        for one in mutants(ROOT / "supervisor_memkill")
+        if any(text in one.name for text in arguments.only)
+    ]
     chosen = chosen[:: arguments.every]
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="mk-mutants-") as directory:
         checker = Checker(Path(directory), arguments.jobs)
-        for stage in {*CORE, *LUA}:
+        for stage in {stage for mutant in chosen for stage in _stages(mutant)}:
             copy = Path(directory) / "0"
             if not _passes(copy, stage):
                 print(f"these fail without any mutant: {' '.join(stage)}", file=sys.stderr)
