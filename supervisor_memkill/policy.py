@@ -54,7 +54,7 @@ class Pause:
     limit_bytes: int = 0
     """It holds for this limit only; 0: for any."""
 
-    def holds(self, limit_bytes: int, now: float) -> bool:
+    def holds(self, limit_bytes: int | None, now: float) -> bool:
         return now < self.until and self.limit_bytes in (0, limit_bytes)
 
 
@@ -153,7 +153,7 @@ def _held(seen: Sighting, terms: Terms, now: float, hard: bool) -> tuple[Hold | 
     uptime = seen.process.uptime_seconds
     if uptime < terms.min_uptime_seconds:
         return Hold.MIN_UPTIME, f"{format_duration(uptime)} of {format_duration(terms.min_uptime_seconds)}"
-    if seen.pause is not None and seen.pause.holds(terms.limit_bytes or 0, now):
+    if seen.pause is not None and seen.pause.holds(terms.limit_bytes, now):
         return Hold.PAUSED, f"{seen.pause.why}; another {format_duration(seen.pause.until - now)}"
     if reading is None or reading.recognised is not True:
         return Hold.NOT_RECOGNISED, reading.why if reading else ""
@@ -212,8 +212,9 @@ def next_pause(before: Pause | None, now: float, why: str = Pause.why, limit_byt
     first, most = PAUSE_SECONDS, PAUSE_MOST_SECONDS
     if why == NOT_BEGUN:
         first, most = NOT_BEGUN_PAUSE_SECONDS, NOT_BEGUN_PAUSE_MOST_SECONDS
-    is_repeated = before is not None and (before.why, before.limit_bytes) == (why, limit_bytes)
-    seconds = min(before.seconds * 2, most) if before is not None and is_repeated else first
+    seconds = first
+    if before is not None and (before.why, before.limit_bytes) == (why, limit_bytes):
+        seconds = min(before.seconds * 2, most)
     return Pause(now + seconds, seconds, why, limit_bytes)
 
 

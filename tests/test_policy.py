@@ -9,6 +9,8 @@ import pytest
 from supervisor_memkill.drain import State
 from supervisor_memkill.policy import (
     AFTER_RESUME,
+    NOT_BEGUN,
+    NOT_BEGUN_PAUSE_SECONDS,
     PAUSE_MOST_SECONDS,
     PAUSE_SECONDS,
     Hold,
@@ -163,6 +165,20 @@ def test_pauses_of_an_older_journal_are_read_too() -> None:
     assert pauses_from_json({"jobs:one": [10.0, 600.0]}) == {"jobs:one": Pause(10.0, 600.0)}
     paused = {"jobs:one": Pause(10.0, 600.0, AFTER_RESUME)}
     assert pauses_from_json(pauses_to_json(paused)) == paused
+
+
+def test_pause_grows_only_while_its_cause_is_the_same() -> None:
+    short, long = NOT_BEGUN_PAUSE_SECONDS, PAUSE_SECONDS
+    pause = next_pause(None, NOW, NOT_BEGUN)
+    assert (pause.seconds, pause.until, pause.why) == (short, NOW + short, NOT_BEGUN)
+    assert next_pause(pause, NOW, NOT_BEGUN).seconds == 2 * short
+    assert next_pause(pause, NOW, AFTER_RESUME).seconds == long
+    limited = next_pause(None, NOW, limit_bytes=200)
+    assert next_pause(limited, NOW, limit_bytes=200).seconds == 2 * long
+    assert next_pause(limited, NOW, limit_bytes=201).seconds == long
+    for _ in range(20):
+        pause = next_pause(pause, NOW, NOT_BEGUN)
+    assert pause.seconds == long
 
 
 def test_limit_below_the_baseline_pauses_longer_each_time() -> None:
