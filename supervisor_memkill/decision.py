@@ -16,8 +16,6 @@ from supervisor_memkill.drain import Action, Drain, State, StopAnswer, move
 from supervisor_memkill.processes import ProcessInfo, ProcessState
 from supervisor_memkill.workers.contract import Reading, Traits
 
-BACK_AT_WORK = "somebody put it back to work"
-"""It was quiet before its drain: its slot was given without waiting for one, and holds no more."""
 START_PAUSE_SECONDS = 1.0
 START_PAUSE_MOST_SECONDS = 60.0
 """A start that fails is tried again after this pause, doubled each time up to the most."""
@@ -87,8 +85,6 @@ def _asking(drain: Drain, seen: Seen, plan: Plan, now: float) -> Step:
         return _end(drain, now, "the process changed")
     drain = _with_all_its_time(drain, now)  # It may have asked for long.
     if drain.is_quiet:
-        if seen.reading is not None and seen.reading.quiet is False:
-            return _end(drain, now, BACK_AT_WORK)
         return Step(move(drain, State.DRAINING, now), cause="it is quiet already")
     if seen.reading is None or seen.reading.recognised is not True or seen.reading.hold:
         return _end(drain, now, "read again, it is not to be drained now")
@@ -141,7 +137,8 @@ def _draining(drain: Drain, seen: Seen, plan: Plan, now: float) -> Step:
     if plan.traits.confirms_quiet and reading is not None and reading.quiet is False:
         # In service again, whoever made it so: from here on it is stopped only while peers suffice.
         if drain.quiet_attempts == 0:
-            return _end(drain, now, BACK_AT_WORK)
+            # It was quiet before: its slot was given without waiting for one, and holds no more.
+            return _end(drain, now, "somebody put it back to work")
         return Step(
             move(drain, State.QUIETING, now, is_quiet=False, quiet_sent_at=now), cause="it takes jobs again"
         )

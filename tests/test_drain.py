@@ -160,6 +160,17 @@ def test_only_a_running_process_is_taken(state: ProcessState) -> None:
     assert outcome(step(drain(S.ASKING), observed)) == (S.LET_GO, None)
 
 
+@pytest.mark.parametrize(
+    ("memory_bytes", "expected"), [(300, (S.LET_GO, None)), (500, (S.STOPPING, A.STOP))], ids=["soft", "hard"]
+)
+def test_protected_job_that_runs_by_now_is_drained_above_the_hard_limit_only(
+    memory_bytes: int, expected: tuple[State, Action | None]
+) -> None:
+    observed = seen(reading=reading(jobs=("Import",)), asked=True, answer=answer(), memory_bytes=memory_bytes)
+    taken = step(drain(S.ASKING), observed, hard_limit_bytes=400, protect_jobs=("Imp*",))
+    assert outcome(taken) == expected
+
+
 def test_kind_without_a_quiet_goes_straight_to_its_stop() -> None:
     observed = seen(reading=reading(), asked=True, answer=answer())
     assert outcome(step(drain(S.ASKING), observed, traits=PLAIN_LIKE)) == (S.STOPPING, A.STOP)
