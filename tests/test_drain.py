@@ -798,3 +798,21 @@ def test_backoff_in_settling_is_supervisords_to_repeat() -> None:
     taken = step(settling(), seen(P.BACKOFF, start=EPOCH))
     assert outcome(taken) == (S.SETTLING, None)
     assert (taken.drain.pid, taken.drain.start) == (PID, START)
+
+
+@pytest.mark.parametrize("state", [S.QUIETING, S.DRAINING, S.RESUMING])
+@pytest.mark.parametrize("process", [P.STOPPING, P.STARTING, P.BACKOFF])
+def test_process_that_is_on_its_way_is_waited_for_though_the_time_is_over(
+    state: State, process: ProcessState
+) -> None:
+    record = drain(state, is_quiet=True, quiet_attempts=1)
+    assert outcome(step(record, seen(process), now=9999.0)) == (state, None)
+
+
+def test_kind_that_cannot_resume_is_told_nothing_of_the_sort() -> None:
+    """on_timeout was another kind's, or an option of this one went."""
+    quiet = step(drain(S.RESUMING, quiet_attempts=1), seen(reading=reading(quiet=True)))
+    assert outcome(quiet) == (S.STOPPING, A.STOP)
+    unknown = step(drain(S.RESUMING, quiet_attempts=1), seen(reading=None))
+    assert outcome(unknown) == (S.RESUMING, None)
+    assert unknown.wants_answer
