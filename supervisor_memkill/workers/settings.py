@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import shlex
 import signal
@@ -62,6 +63,7 @@ def is_wrapped_without_exec(command: str) -> bool:
     return script is not None and re.search(begin, script) is None
 
 
+@functools.lru_cache(maxsize=1024)  # Every look asks it of every worker, and shlex is slow.
 def _script_of_shell(command: str) -> str | None:
     """What a shell is told to do by its ``-c``; None where the command is none such."""
     try:

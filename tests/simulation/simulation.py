@@ -13,7 +13,7 @@ from tests.simulation.shape import draw
 from tests.simulation.trace import Trace
 from tests.simulation.world import World
 
-FAULTS_FROM, FAULTS_FOR = 3.0, 140.0
+FAULTS_FROM, FAULTS_FOR = 3.0, 110.0
 """Seconds; from slot_ttl on, when a new pool grants its first slot, they last so long."""
 
 
