@@ -79,7 +79,7 @@ class Machine:
         self.readable: dict[str, bool] = {}
         """Whether the last reading of each worker's own state came about."""
         self.read_at: dict[str, float] = {}
-        """When each worker that answers for itself was last asked."""
+        """When each worker that answers for itself last did."""
         self.answers: dict[str, bool | None] = {}
         """What the listener was told of each token; None: it waits, or will never know."""
         self._booted_at = -500.0
@@ -273,7 +273,9 @@ class Machine:
 
     def node_answers(self, worker: str) -> bool:
         answers = not self.world.weather.records_away(self)
-        self.readable[worker], self.read_at[worker] = answers, self.engine.now
+        self.readable[worker] = answers
+        if answers:
+            self.read_at[worker] = self.engine.now
         return answers
 
     def asks_for_slot(self, args: Sequence[str]) -> None:

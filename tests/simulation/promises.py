@@ -170,7 +170,8 @@ class Promises:
             return False
         is_recorded = (worker.process.pid, worker.start) == (drain.pid, drain.start)
         is_known = drain.quiet_acknowledged or not worker.habits.kind.startswith("custom")
-        is_seen = worker.process.resumed_at < self.world.engine.now - TURN_SECONDS
+        now, resumed_at = self.world.engine.now, worker.process.resumed_at
+        is_seen = resumed_at < now - TURN_SECONDS and resumed_at < machine.read_at.get(worker.name, now)
         return is_recorded and is_known and is_seen and self.world.standings.takes_jobs(worker)
 
     # --- each promise -----------------------------------------------------------------------------
