@@ -16,6 +16,8 @@ from supervisor_memkill.drain import Action, Drain, State, StopAnswer, move
 from supervisor_memkill.processes import ProcessInfo, ProcessState
 from supervisor_memkill.workers.contract import Reading, Traits
 
+BACK_AT_WORK = "somebody put it back to work"
+"""It was quiet before its drain: its slot was given without waiting for one, and holds no more."""
 START_PAUSE_SECONDS = 1.0
 START_PAUSE_MOST_SECONDS = 60.0
 """A start that fails is tried again after this pause, doubled each time up to the most."""
@@ -134,11 +136,10 @@ def _draining(drain: Drain, seen: Seen, plan: Plan, now: float) -> Step:
     if step is not None:
         return step
     reading = seen.reading
-    if plan.traits.confirms_quiet and reading is not None and reading.quiet is False:
+    if _takes_jobs(seen, plan):
         # In service again, whoever made it so: from here on it is stopped only while peers suffice.
         if drain.quiet_attempts == 0:
-            # It was quiet before: its slot was given without waiting for one, and holds no more.
-            return _end(drain, now, "somebody put it back to work")
+            return _end(drain, now, BACK_AT_WORK)
         return Step(
             move(drain, State.QUIETING, now, is_quiet=False, quiet_sent_at=now), cause="it takes jobs again"
         )
@@ -184,6 +185,11 @@ def _changed_by_others(drain: Drain, seen: Seen, now: float) -> Step | None:
 def _may_be_quiet_by_us(drain: Drain) -> bool:
     """A quiet of ours may have reached it, this drain's or that of one whose journal was damaged."""
     return drain.quiet_attempts > 0 or drain.reason == "adopted"
+
+
+def _takes_jobs(seen: Seen, plan: Plan) -> bool:
+    """By a reading that would have shown its quiet."""
+    return plan.traits.confirms_quiet and seen.reading is not None and seen.reading.quiet is False
 
 
 def _quiet(drain: Drain, now: float) -> Step:
@@ -284,13 +290,17 @@ def _stopping(drain: Drain, seen: Seen, plan: Plan, now: float) -> Step:
     if process.pid and not drain.is_process(process):
         return _settle(drain, process, now, "restarted by somebody else")
     if process.state is ProcessState.RUNNING and drain.stop_answer is not StopAnswer.ACCEPTED:
-        return _stop_again(drain, seen, now)
+        return _stop_again(drain, seen, plan, now)
     return Step(drain)
 
 
-def _stop_again(drain: Drain, seen: Seen, now: float) -> Step:
+def _stop_again(drain: Drain, seen: Seen, plan: Plan, now: float) -> Step:
     """It runs on, so no stop has reached it: supervisord shows STOPPING from the first one on."""
     process = _process(seen)
+    if drain.is_quiet and _takes_jobs(seen, plan):
+        if drain.quiet_attempts == 0:
+            return _end(drain, now, BACK_AT_WORK)
+        drain = dataclasses.replace(drain, is_quiet=False)
     if not drain.is_quiet:
         if not seen.asked:
             return Step(drain, wants_answer=True)

@@ -816,3 +816,24 @@ def test_kind_that_cannot_resume_is_told_nothing_of_the_sort() -> None:
     unknown = step(drain(S.RESUMING, quiet_attempts=1), seen(reading=None))
     assert outcome(unknown) == (S.RESUMING, None)
     assert unknown.wants_answer
+
+
+@pytest.mark.parametrize(
+    ("attempts", "given", "expected"),
+    [
+        (0, {}, (S.LET_GO, None)),
+        (1, {}, (S.STOPPING, None)),
+        (1, {"asked": True, "answer": answer(others=0)}, (S.STOPPING, None)),
+        (1, {"asked": True, "answer": answer()}, (S.STOPPING, A.STOP)),
+    ],
+)
+def test_stop_that_got_lost_is_not_repeated_on_a_worker_that_was_put_back_to_work(
+    attempts: int, given: dict[str, Any], expected: tuple[State, Action | None]
+) -> None:
+    """Unless its peers suffice: it is in service again."""
+    record = stopping(quiet_attempts=attempts)
+    taken = step(record, seen(reading=reading(quiet=False), **given))
+    assert outcome(taken) == expected
+    assert taken.wants_answer is (attempts == 1 and not given)
+    still_quiet = step(record, seen(reading=reading(quiet=True)))
+    assert outcome(still_quiet) == (S.STOPPING, A.STOP)

@@ -80,6 +80,8 @@ class Machine:
         """Whether the last reading of each worker's own state came about."""
         self.read_at: dict[str, float] = {}
         """When each worker that answers for itself last did."""
+        self.seen_back_at: dict[str, float] = {}
+        """When each was first seen to be put back to work."""
         self.answers: dict[str, bool | None] = {}
         """What the listener was told of each token; None: it waits, or will never know."""
         self._booted_at = -500.0
@@ -274,7 +276,10 @@ class Machine:
     def node_answers(self, worker: str) -> bool:
         answers = not self.world.weather.records_away(self)
         self.readable[worker] = answers
-        if answers:
+        process = self.supervisord.workers[worker].process
+        if answers and process is not None:
+            if process.resumed_at >= self.read_at.get(worker, 0.0):
+                self.seen_back_at[worker] = self.engine.now
             self.read_at[worker] = self.engine.now
         return answers
 

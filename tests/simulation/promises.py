@@ -31,8 +31,8 @@ NOTICED_SECONDS = 40.0
 """A worker that hangs, or was quieted, is noticed so late at most: three of Sidekiq's longest beats."""
 LOOK_LASTS_SECONDS = 30.0
 """From a look to the act that rests on it, or to the word on it: as drainer.py bounds it."""
-TURN_SECONDS = 10.0
-"""A look, and the step that makes something of it."""
+TURN_SECONDS = 60.0
+"""From a look to the step that makes something of it, though supervisord may hang between them."""
 JOURNALLED = {
     "quiet": (State.QUIETING,),
     "stop": (State.STOPPING,),
@@ -170,8 +170,9 @@ class Promises:
             return False
         is_recorded = (worker.process.pid, worker.start) == (drain.pid, drain.start)
         is_known = drain.quiet_acknowledged or not worker.habits.kind.startswith("custom")
-        now, resumed_at = self.world.engine.now, worker.process.resumed_at
-        is_seen = resumed_at < now - TURN_SECONDS and resumed_at < machine.read_at.get(worker.name, now)
+        now = self.world.engine.now
+        is_seen = worker.process.resumed_at < machine.read_at.get(worker.name, now)
+        is_seen = is_seen and machine.seen_back_at.get(worker.name, -1e9) < now - TURN_SECONDS
         return is_recorded and is_known and is_seen and self.world.standings.takes_jobs(worker)
 
     # --- each promise -----------------------------------------------------------------------------
