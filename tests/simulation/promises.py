@@ -81,6 +81,8 @@ class Promises:
     """When each drain's token was first journalled."""
     quieted: dict[str, float] = field(default_factory=dict)
     """When the wait for idle of each token began at the earliest."""
+    stopping: dict[str, float] = field(default_factory=dict)
+    """When the stop of each token was first journalled."""
     was_read: dict[str, bool] = field(default_factory=dict)
     """Whether the last reading of the worker had come about when its stop was first journalled."""
     orderly_from: float = float("inf")
@@ -103,6 +105,7 @@ class Promises:
             if before is not None and before.state is not drain.state:
                 self.world.trace.count(f"{before.state.value} -> {drain.state.value}")
             if drain.state is State.STOPPING:
+                self.stopping.setdefault(drain.token, self.world.engine.now)
                 self.was_read.setdefault(drain.token, machine.readable.get(drain.worker, True))
 
     def acts(self, machine: Machine, what: str, name: str) -> None:
@@ -329,6 +332,8 @@ class Promises:
         never_quiet = self.world.standings.takes_jobs(worker)
         if never_quiet and worker.habits.kind.startswith("custom"):
             return  # Nothing tells that its quiet got lost; it was seen idle, and its own stop is graceful.
+        if act.process.resumed_at >= self.stopping[act.drain.token]:
+            return  # Put back to work after a stop that may have been sent: its own stop is graceful.
         busy = act.process.busy(self.world.engine.now)
         if busy or never_quiet:
             self.broken("no job lost", machine, f"stop of {worker.name} with {busy} jobs in hand")
