@@ -39,6 +39,8 @@ class Grant:
     """When it was last asked for, and given."""
     in_force: frozenset[tuple[str, str]]
     """The other leases, by worker's id and token, that were in force when it was first given."""
+    still_in_force: frozenset[tuple[str, str]]
+    """The same when it was last given."""
     heard: Mapping[str, Heard]
     """The last words that counted when it was last given, by machine."""
     is_hard: bool
@@ -73,11 +75,12 @@ class Leases:
         """A slot was given; `now` by Redis's clock, `at` by the world's."""
         worker, token = worker_id(request["id"]), request["token"]
         before, lease = self.granted.get(worker), self.leases.get((pool, worker))
-        since, others = at, frozenset(one for one in self.in_force(pool, now) if one[0] != worker)
+        still = frozenset(one for one in self.in_force(pool, now) if one[0] != worker)
+        since, others = at, still
         if before and lease and before.token == lease.token == token and self._is_in_force(lease, now):
             since, others = before.since, before.in_force
         heard = {machine: heard for (its_pool, machine), heard in self.heard.items() if its_pool == pool}
-        self.granted[worker] = Grant(token, since, at, others, heard, request["hard"])
+        self.granted[worker] = Grant(token, since, at, others, still, heard, request["hard"])
         self.leases[pool, worker] = Lease(token, now)
 
     def published(self, pool: str, request: Mapping[str, Any], now: float) -> None:
@@ -106,6 +109,13 @@ class Leases:
         self.leases = {
             key: lease for key, lease in self.leases.items() if lease.renewed <= now + CLOCK_SLACK_SECONDS
         }
+
+    def had_run_out(self, one: str, other: str) -> bool:
+        """The slot of the one, given earlier, was not in force any more when the other asked last."""
+        first, second = self.granted.get(one), self.granted.get(other)
+        if first is None or second is None or first.since > second.at:
+            return False
+        return all(worker != one for worker, _ in second.still_in_force)
 
     def are_in_conflict(self, one: str, other: str) -> bool:
         """The one that was given later was given while the other one was in force; not for the hard limit."""

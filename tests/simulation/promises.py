@@ -193,10 +193,15 @@ class Promises:
             self.broken("S1", act.machine, f"{act.worker.name} is taken out while {', '.join(out)} is out")
 
     def _is_slot_lost(self, act: Act, peer: Worker) -> bool:
-        """Of the two slots, the one that was given first was not in force when the other was given."""
+        """Of the two slots, the one that was given first was not in force when the other was given.
+
+        Or the peer's had run out when this one asked last.
+        """
         if not self.world.shape.shares:
             return False
-        return not self.world.redis.leases.are_in_conflict(peer.id, act.worker.id)
+        leases = self.world.redis.leases
+        had_run_out = leases.had_run_out(peer.id, act.worker.id)
+        return had_run_out or not leases.are_in_conflict(peer.id, act.worker.id)
 
     def s2_peers(self, act: Act, grant: Grant | None) -> None:
         """None is taken out unless min_available others are in service at that moment."""
@@ -236,8 +241,8 @@ class Promises:
 
     def l1_pause(self, machine: Machine, name: str, pause: Pause) -> None:
         """A worker's drains are made to wait for the cause that is given, and for no other."""
-        before, worker = machine.disk.drains.get(name), machine.supervisord.workers[name]
-        measured = machine.measured.get(worker.process.pid, (0, 0))[1] if worker.process else 0
+        before = machine.disk.drains.get(name)
+        measured = machine.measured.get(before.pid, (0, 0))[1] if before is not None else 0
         is_true = {
             AFTER_RESUME: before is not None and before.state is State.RESUMING,
             NOT_BEGUN: before is not None and before.state is State.QUIETING,
