@@ -32,8 +32,6 @@ from tests.simulation.process import Process
 if TYPE_CHECKING:
     from tests.simulation.machine import Machine
 
-RECORD_LIVES_SECONDS = 60.0
-
 
 class Records:
     """What Sidekiqs write of themselves, and custom workers' counts: as much of a client as is asked."""

@@ -27,8 +27,8 @@ from tests.simulation.engine import Actor, Engine
 from tests.simulation.gateway import Gateway
 from tests.simulation.inbox import Inbox
 from tests.simulation.journals import DiskJournal, MemoryJournal
-from tests.simulation.kinds import RECORD_LIVES_SECONDS, Records, make_kind
-from tests.simulation.process import Process
+from tests.simulation.kinds import Records, make_kind
+from tests.simulation.process import RECORD_LIVES_SECONDS, Process
 from tests.simulation.servers import PREFIX, NoReply, NotSent, RedisClient, Server, pool_of
 from tests.simulation.supervisord import SimSupervisord, Worker
 from tests.simulation.table import Processes
@@ -108,6 +108,7 @@ class Machine:
     def set_wall(self, seconds: float) -> None:
         """Put the wall clock forward, or back; supervisord takes notice (process.py)."""
         self._ahead.append((self.engine.now, self._ahead[-1][1] + seconds))
+        self.world.standings.clock_is_set(self)
         now = int(self.wall())
         for worker in self.supervisord.workers.values():
             young = worker.start < now + worker.start_secs and worker.start > now - worker.start_secs

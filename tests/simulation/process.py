@@ -7,6 +7,8 @@ import random
 from dataclasses import dataclass, field
 
 NEVER = float("inf")
+RECORD_LIVES_SECONDS = 60.0
+"""What a Sidekiq wrote of itself is kept so long after its last beat."""
 
 
 @dataclass(frozen=True)

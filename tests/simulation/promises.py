@@ -17,7 +17,7 @@ from supervisor_memkill.drain import Drain, State, StopAnswer
 from supervisor_memkill.journal import Contents
 from supervisor_memkill.policy import AFTER_RESUME, BELOW_BASELINE, NOT_BEGUN, Pause
 from tests.simulation.leases import Grant, local_name
-from tests.simulation.process import Process
+from tests.simulation.process import RECORD_LIVES_SECONDS, Process
 from tests.simulation.shape import HARD_LIMIT, LIMIT
 from tests.simulation.supervisord import Worker
 
@@ -174,6 +174,8 @@ class Promises:
         is_recorded = (worker.process.pid, worker.start) == (drain.pid, drain.start)
         is_known = drain.quiet_acknowledged or not worker.habits.kind.startswith("custom")
         now = self.world.engine.now
+        if machine.wall_set_at > now - RECORD_LIVES_SECONDS:
+            return False  # The record of a dead process with this pid may look like its own.
         is_seen = worker.process.resumed_at < machine.read_at.get(worker.name, now)
         is_seen = is_seen and machine.seen_back_at.get(worker.name, -1e9) < now - TURN_SECONDS
         return is_recorded and is_known and is_seen and self.world.standings.takes_jobs(worker)
@@ -276,7 +278,8 @@ class Promises:
             return  # Ours was on its way then, for all that anybody can know.
         if drain is not None and drain.stop_answer is StopAnswer.NONE and drain.stop_attempts:
             earliest = drain.stop_asked_epoch - STOP_MARGIN_SECONDS
-            latest = drain.stop_asked_epoch + worker.stop_wait + STOP_MARGIN_SECONDS
+            last = max(drain.stop_asked_epoch, drain.stop_last_asked_epoch)
+            latest = last + worker.stop_wait + STOP_MARGIN_SECONDS
             if earliest <= worker.stop <= latest:
                 return
         self.broken("S5", machine, f"start of {worker.name}, which the operator stopped")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from supervisor_memkill.drain import State, StopAnswer
 from supervisor_memkill.processes import ProcessState
 from tests.simulation.process import Process
 from tests.simulation.supervisord import Worker
@@ -89,14 +90,20 @@ class Standings:
     def hides(self, worker: Worker) -> None:
         """It leaves service now, and supervisord will not know."""
         standing = self.of(worker)
-        if self.in_service(worker):
-            standing.hidden_at = self.world.engine.now
+        seems_fine = self.in_service(worker)
+        if worker.state is ProcessState.RUNNING and worker.process is not None:
+            # It may have told of itself already, and not be past `settle` yet.
+            seems_fine = seems_fine or worker.process.takes_jobs(self.world.engine.now)
         self.changes(worker)
+        if seems_fine:
+            standing.hidden_at = standing.served_until = self.world.engine.now
         if worker.process is not standing.told:
             standing.taken = False  # A fresh process hangs, booting still: that is none of our doing.
 
     def arrived(self, act: str, worker: Worker, *, took_jobs: bool) -> None:
         """An act of a listener's had its effect; `took_jobs`: it did before."""
+        if act == "resume":
+            self.operator_took(worker)  # It is as it was, though it may hang.
         if act in ("quiet", "stop") and worker.process is not None:
             standing = self.of(worker)
             standing.taken = standing.taken or took_jobs
@@ -113,6 +120,14 @@ class Standings:
         """What becomes of it is the operator's matter from now on."""
         standing = self.of(worker)
         standing.taken = standing.owed = False
+
+    def clock_is_set(self, machine: Machine) -> None:
+        """A stop whose answer nobody has is not known by its time any more (README)."""
+        for name, drain in machine.disk.drains.items():
+            worker = machine.supervisord.workers.get(name)
+            is_unanswered = drain.state is State.STOPPING and drain.stop_answer is StopAnswer.NONE
+            if worker is not None and is_unanswered and drain.stop_attempts:
+                self.of(worker).owed = False
 
     def supervisord_took(self, machine: Machine) -> None:
         """It starts all of its workers anew."""
