@@ -18,7 +18,7 @@ from supervisor_memkill.survey import Pool
 from supervisor_memkill.units import Size
 from supervisor_memkill.workers.contract import Tools
 from tests.test_listener import drains, run_to
-from tests.world import BLOATED, FRESH, Life, QuietKind, World, pool_config
+from tests.world import BLOATED, FRESH, Killed, Life, QuietKind, World, pool_config
 
 
 @pytest.fixture
@@ -283,3 +283,15 @@ def test_quiet_worker_that_is_put_back_to_work_waits_for_a_slot_like_any_other(
     world.finish_jobs()
     life.run(120)
     assert one.memory == two.memory == FRESH
+
+
+def test_drain_that_only_asked_is_not_taken_up(world: World, path: Path) -> None:
+    """Whether the worker still asks is for a check to say; nothing was done to it."""
+    life = Life(world, path, die_at="asking.saved")
+    with pytest.raises(Killed):
+        life.run(5)
+    life.die()
+    life = Life(world, path)
+    life.listener.turn(ticked=False)
+    assert drains(life) == {}
+    assert life.stream.having("drain.taken_up") == []
