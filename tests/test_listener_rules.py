@@ -295,3 +295,13 @@ def test_drain_that_only_asked_is_not_taken_up(world: World, path: Path) -> None
     life.listener.turn(ticked=False)
     assert drains(life) == {}
     assert life.stream.having("drain.taken_up") == []
+
+
+def test_drain_of_the_same_pool_is_taken_up_as_it_is(world: World, path: Path) -> None:
+    life = Life(world, path)
+    name = run_to(life, State.DRAINING)
+    life.die()
+    life = Life(world, path)
+    life.listener.turn(ticked=False)
+    assert name in drains(life)
+    assert life.stream.having("drain.taken_up") and not life.stream.having("drain.pool_changed")
