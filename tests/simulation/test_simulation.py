@@ -12,7 +12,7 @@ import pytest
 
 from tests.simulation.shape import draw
 from tests.simulation.simulation import Result, run
-from tests.simulation.weather import Weather
+from tests.simulation.weather import DRAIN_STATES, Weather
 from tests.simulation.world import World
 
 CHUNK = 25
@@ -38,7 +38,6 @@ def test_once_all_faults_are_over_everything_owed_comes_about(first: int) -> Non
         _assert_kept(run(seed, "liveness"))
 
 
-DRAIN_STATES = ("quieting", "draining", "stopping", "starting", "settling")
 MET = (
     *(f"act: {act}" for act in ("quiet", "stop", "start", "resume")),
     *(f"operator: stop in {state}" for state in ("no drain", *DRAIN_STATES)),
