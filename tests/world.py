@@ -9,10 +9,21 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
+
+import pytest
 
 from supervisor_memkill.config import Config, PoolConfig
+from supervisor_memkill.coordination.contract import (
+    Answer,
+    CoordinationUnknown,
+    Holding,
+    Published,
+    Report,
+    Rules,
+)
 from supervisor_memkill.coordination.in_process import InProcessCoordinator
+from supervisor_memkill.drain import Drain, State
 from supervisor_memkill.errors import Unknown
 from supervisor_memkill.eventlog import EventLog
 from supervisor_memkill.journal import Contents, Journal
@@ -344,6 +355,41 @@ def pool_config(**values: Any) -> PoolConfig:
     return PoolConfig(**{**defaults, **values})
 
 
+class Told(NamedTuple):
+    """What a coordinator was told in one request."""
+
+    at: float
+    reports: Sequence[Report]
+    holdings: Sequence[Holding]
+
+
+class SharedCoordinator(InProcessCoordinator):
+    """Shared as far as the listener can tell; keeps what it was told, and is away while told so."""
+
+    is_shared = True
+
+    def __init__(self, world: World) -> None:
+        super().__init__(world.clock)
+        self._world = world
+        self.is_away = False
+        self.told: list[Told] = []
+
+    def publish(
+        self, pool: str, rules: Rules, reports: Sequence[Report], holdings: Sequence[Holding]
+    ) -> Published:
+        self.told.append(Told(self._world.now, reports, holdings))
+        self._reach()
+        return super().publish(pool, rules, reports, holdings)
+
+    def acquire(self, *arguments: Any) -> Answer:
+        self._reach()
+        return super().acquire(*arguments)
+
+    def _reach(self) -> None:
+        if self.is_away:
+            raise CoordinationUnknown("away")
+
+
 class Life:
     """One listener's life in a world; dies at a place when told to."""
 
@@ -355,16 +401,19 @@ class Life:
         die_at: str = "",
         kind: type[QuietKind] = QuietKind,
         config: PoolConfig | None = None,
+        also: Sequence[tuple[PoolConfig, type[QuietKind]]] = (),
         coordinate: Callable[[Contents], Any] | None = None,
         **settings: Any,
     ) -> None:
         self.world = world
+        """`kind` and `config` are of its first pool, `also` of the others."""
         self.stream = Lines()
         self.die_at = die_at
         self.journal = Journal(path, "boot")
         log = EventLog(self.stream, "info", world.clock)  # type: ignore[arg-type]
         tools = Tools(redis=lambda: None, signal=world.signal, clock=world.clock, host="here")
-        self.pools = [Pool(config or pool_config(), kind({}, tools, world))]
+        pools = [(config or pool_config(), kind), *also]
+        self.pools = [Pool(of_pool, one({}, tools, world)) for of_pool, one in pools]
         supervisord: Any = world
         surveyor = Surveyor(
             supervisord,
@@ -404,6 +453,29 @@ class Life:
             if ticked or (wait is not None and wait <= 1.0):
                 self.listener.turn(ticked=ticked)
             self.world.advance(1.0)
+
+    def run_to(self, state: State) -> str:
+        """Run until the one drain is in this state; the worker's name."""
+        self.run(60, until=lambda: any(record.state is state for record in self.drains().values()))
+        name, found = self.only_drain()
+        assert found is state
+        return name
+
+    def run_to_death(self) -> str:
+        """Run until it is killed; the worker of the one drain that it left."""
+        with pytest.raises(Killed):
+            self.run(120)
+        self.die()
+        return self.only_drain()[0]
+
+    def drains(self) -> dict[str, Drain]:
+        """What the journal on disk says."""
+        return dict(self.journal.load().contents.drains)
+
+    def only_drain(self) -> tuple[str, State]:
+        """Its worker and its state; fails when there is none, or another one beside it."""
+        ((name, record),) = self.drains().items()
+        return name, record.state
 
     def die(self) -> None:
         """What a SIGKILL leaves: the journal's lock is gone, and all that was not on disk."""

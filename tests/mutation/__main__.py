@@ -35,7 +35,7 @@ CORE = (
         "tests/test_hands.py",
     ),
     SCENARIOS,
-    ("tests/test_listener.py", "tests/test_listener_finds.py", "tests/test_listener_rules.py"),
+    ("tests/listener",),
     ("tests/test_journal.py", "tests/test_ledger.py", "tests/fuzz/test_journal.py", "tests/test_dry_run.py"),
     SEEDS,
 )

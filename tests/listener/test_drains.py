@@ -9,8 +9,6 @@ from typing import Any
 
 import pytest
 
-from supervisor_memkill.coordination.contract import Published, Rules
-from supervisor_memkill.coordination.in_process import InProcessCoordinator
 from supervisor_memkill.drain import State
 from supervisor_memkill.journal import Journal
 from supervisor_memkill.policy import PAUSE_SECONDS
@@ -26,6 +24,7 @@ from tests.world import (
     Killed,
     Life,
     QuietKind,
+    SharedCoordinator,
     StopKind,
     World,
     pool_config,
@@ -46,16 +45,6 @@ PLACES = [
 STATES = [State.QUIETING, State.DRAINING, State.STOPPING, State.STARTING, State.SETTLING]
 
 
-@pytest.fixture
-def world() -> World:
-    return World()
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "own" / "here.journal"
-
-
 def is_replaced(world: World) -> bool:
     return all(worker.memory == FRESH for worker in world.workers.values())
 
@@ -65,32 +54,11 @@ def is_whole(world: World) -> bool:
 
 
 def run_until_replaced(life: Life, world: World) -> None:
-    life.run(300, until=lambda: is_replaced(world) and is_whole(world) and not drains(life))
+    life.run(300, until=lambda: is_replaced(world) and is_whole(world) and not life.drains())
     assert is_replaced(world), life.stream.lines
     assert is_whole(world), life.stream.lines
-    assert not drains(life)
+    assert not life.drains()
     assert not world.broken_promises
-
-
-def drains(life: Life) -> dict[str, Any]:
-    return dict(life.journal.load().contents.drains)
-
-
-def first_drain(life: Life) -> tuple[str, State]:
-    ((name, record),) = drains(life).items()
-    return name, record.state
-
-
-def run_to(life: Life, state: State) -> str:
-    """Run until a drain is in this state; the worker's name."""
-
-    def reached() -> bool:
-        return any(record.state is state for record in drains(life).values())
-
-    life.run(60, until=reached)
-    name, found = first_drain(life)
-    assert found is state
-    return name
 
 
 @pytest.mark.parametrize("kind", [QuietKind, StopKind])
@@ -142,7 +110,7 @@ def test_second_tick_during_a_drain_begins_no_other(world: World, path: Path) ->
     for _ in range(20):
         life.tick()
     assert world.happened == ["quiet jobs:one"]
-    assert len(drains(life)) == 1
+    assert len(life.drains()) == 1
 
 
 def test_two_at_once_where_the_pool_allows_it(path: Path) -> None:
@@ -193,7 +161,7 @@ def test_what_the_operator_stops_stays_stopped(world: World, path: Path, state: 
     life = Life(world, path)
     if state not in (State.QUIETING, State.DRAINING):
         world.finish_jobs()
-    name = run_to(life, state)
+    name = life.run_to(state)
     world.operator_stops(name)
     if not world.workers[name].stopped_by_operator:
         return  # Stopped or STOPPING by us already: supervisord refuses the operator's stop.
@@ -201,7 +169,7 @@ def test_what_the_operator_stops_stays_stopped(world: World, path: Path, state: 
     life.run(120)
     assert world.workers[name].state is P.STOPPED
     assert not world.broken_promises
-    assert not drains(life)
+    assert not life.drains()
 
 
 @pytest.mark.parametrize("state", STATES)
@@ -212,13 +180,13 @@ def test_what_the_operator_restarts_is_only_watched(
     life = Life(world, path)
     if state not in (State.QUIETING, State.DRAINING):
         world.finish_jobs()
-    name = run_to(life, state)
+    name = life.run_to(state)
     if listener_away:
         life.die()
         life = Life(world, path)
     world.operator_restarts(name)
     pid = world.workers[name].pid
-    life.run(30, until=lambda: name not in drains(life))
+    life.run(30, until=lambda: name not in life.drains())
     assert world.workers[name].pid == pid
     world.finish_jobs()
     run_until_replaced(life, world)
@@ -229,7 +197,7 @@ def test_worker_removed_from_the_configuration_is_let_go(world: World, path: Pat
     life = Life(world, path)
     if state not in (State.QUIETING, State.DRAINING):
         world.finish_jobs()
-    del world.workers[run_to(life, state)]
+    del world.workers[life.run_to(state)]
     world.finish_jobs()
     run_until_replaced(life, world)
 
@@ -239,7 +207,7 @@ def test_worker_that_dies_by_itself_is_brought_back(world: World, path: Path, st
     life = Life(world, path)
     if state in (State.STOPPING, State.SETTLING):
         world.finish_jobs()
-    name = run_to(life, state)
+    name = life.run_to(state)
     if state is not State.STOPPING:
         world.end(world.workers[name], P.EXITED)
     world.finish_jobs()
@@ -271,10 +239,10 @@ def test_lost_answer_is_settled_by_looking_again(world: World, path: Path, call:
 def test_worker_that_cannot_be_started_keeps_the_slot_until_it_can(world: World, path: Path) -> None:
     world.finish_jobs()
     life = Life(world, path)
-    name = run_to(life, State.STOPPING)
+    name = life.run_to(State.STOPPING)
     world.workers[name].broken = True
     life.run(120)
-    assert first_drain(life) == (name, State.STARTING)
+    assert life.only_drain() == (name, State.STARTING)
     assert world.happened.count(f"start {name}") < 10, "with a growing pause"
     assert len(life.stream.having("drain.start_failed")) == 1, "said once"
     assert world.out_of_service() == [name]
@@ -300,12 +268,12 @@ def test_supervisord_away_in_mid_drain_is_waited_for(
     life = Life(world, path)
     if state not in (State.QUIETING, State.DRAINING):
         world.finish_jobs()
-    run_to(life, state)
+    life.run_to(state)
     before = list(world.happened)
     world.away = error
     life.run(60)
     assert world.happened == before
-    assert len(drains(life)) == 1
+    assert len(life.drains()) == 1
     world.away = None
     world.finish_jobs()
     run_until_replaced(life, world)
@@ -314,7 +282,7 @@ def test_supervisord_away_in_mid_drain_is_waited_for(
 def test_supervisord_restarted_in_mid_drain_leaves_fresh_workers(world: World, path: Path) -> None:
     """Its restart starts every worker anew, and the listener with it."""
     life = Life(world, path)
-    run_to(life, State.DRAINING)
+    life.run_to(State.DRAINING)
     life.die()
     for worker in world.workers.values():
         world.spawn(worker)
@@ -324,13 +292,13 @@ def test_supervisord_restarted_in_mid_drain_leaves_fresh_workers(world: World, p
 def test_supervisord_restarted_without_autostart_is_the_operators_matter(world: World, path: Path) -> None:
     world.finish_jobs()
     life = Life(world, path)
-    name = run_to(life, State.STOPPING)
+    name = life.run_to(State.STOPPING)
     life.die()
     worker = world.workers[name]
     worker.state, worker.pid, worker.start, worker.stop = P.STOPPED, 0, 0, 0
     worker.stopped_by_operator = True
     life = Life(world, path)
-    life.run(30, until=lambda: name not in drains(life))
+    life.run(30, until=lambda: name not in life.drains())
     assert worker.state is P.STOPPED
     assert not world.broken_promises
 
@@ -348,7 +316,7 @@ def test_records_away_hold_everything(world: World, path: Path) -> None:
 
 def test_records_away_during_a_drain_are_waited_for(world: World, path: Path) -> None:
     life = Life(world, path)
-    run_to(life, State.DRAINING)
+    life.run_to(State.DRAINING)
     world.records_away = True
     world.finish_jobs()
     life.run(120)
@@ -375,7 +343,7 @@ def test_journal_that_cannot_be_written_does_not_hold_the_start(world: World, pa
     """Starting gives capacity back, and the older journal leads to the same end."""
     world.finish_jobs()
     life = Life(world, path)
-    name = run_to(life, State.STOPPING)
+    name = life.run_to(State.STOPPING)
     blocker = path.with_name(path.name + ".new")
     blocker.mkdir()
     life.run(20)
@@ -387,7 +355,7 @@ def test_journal_that_cannot_be_written_does_not_hold_the_start(world: World, pa
 @pytest.mark.parametrize("damage", [b"", b"garbage", b'{"body": {}}', b"\xff\xfe"])
 def test_quiet_worker_of_a_damaged_journal_is_adopted(world: World, path: Path, damage: bytes) -> None:
     life = Life(world, path)
-    run_to(life, State.DRAINING)
+    life.run_to(State.DRAINING)
     life.die()
     path.write_bytes(damage)
     world.workers["jobs:one"].memory = FRESH
@@ -422,7 +390,7 @@ def test_second_listener_stands_by_and_takes_over(world: World, path: Path) -> N
 def test_hard_limit_ends_the_wait(world: World, path: Path) -> None:
     config = pool_config(hard_max_rss=Size(exact_bytes=3 * LIMIT))
     life = Life(world, path, config=config)
-    name = run_to(life, State.DRAINING)
+    name = life.run_to(State.DRAINING)
     world.workers[name].memory = 4 * LIMIT
     life.run(5)
     assert f"stop {name}" in world.happened
@@ -440,25 +408,16 @@ def test_a_slot_is_renewed_before_the_first_step_of_a_listener_that_took_over(
     world: World, path: Path
 ) -> None:
     """Steps take time, and may be the last thing it does: killed again and again, it keeps its slot."""
-
-    class Shared(InProcessCoordinator):
-        is_shared = True
-
-        def publish(self, pool: str, rules: Rules, reports: Any, holdings: Any) -> Published:
-            told.append([holding.worker for holding in holdings])
-            return super().publish(pool, rules, reports, holdings)
-
-    told: list[list[str]] = []
-    coordinator = Shared(world.clock)
+    coordinator = SharedCoordinator(world)
     life = Life(world, path, coordinate=lambda contents: coordinator)
     life.run(60, until=lambda: bool(life.stream.having("drain.draining")))
     life.die()
     world.finish_jobs()
-    told.clear()
+    coordinator.told.clear()
     life = Life(world, path, coordinate=lambda contents: coordinator, die_at="stopping.saved")
     with pytest.raises(Killed):
         life.run(1)
-    assert told == [["jobs:one"]]
+    assert [[holding.worker for holding in told.holdings] for told in coordinator.told] == [["jobs:one"]]
 
 
 def test_worker_whose_drain_was_given_up_is_left_alone_for_a_while(world: World, path: Path) -> None:
@@ -500,7 +459,7 @@ def test_survivor_of_the_old_tree_is_waited_for_then_named_and_the_start_goes_ah
     life.run(60)
     assert any("9999" in line for line in life.stream.having("drain.starting"))
     assert world.workers["jobs:one"].memory == FRESH and is_whole(world)
-    assert first_drain(life) == ("jobs:one", State.SETTLING)
+    assert life.only_drain() == ("jobs:one", State.SETTLING)
     assert "pids=9999" in life.stream.having("drain.old_processes_live")[0]
     world.alive_orphans = set()
     run_until_replaced(life, world)
@@ -597,10 +556,10 @@ def test_dry_run_says_what_it_would_do_and_touches_nothing(world: World, path: P
 def test_drain_of_a_pool_that_left_the_configuration_is_finished(world: World, path: Path) -> None:
     world.finish_jobs()
     life = Life(world, path)
-    name = run_to(life, State.STOPPING)
+    name = life.run_to(State.STOPPING)
     life.die()
     life = Life(world, path, config=pool_config(name="another", programs=("nothing",)))
-    life.run(60, until=lambda: not drains(life))
+    life.run(60, until=lambda: not life.drains())
     assert world.in_service(world.workers[name])
 
 
@@ -617,7 +576,7 @@ def test_nothing_happens_after_the_end(world: World, path: Path, ended_in: int) 
 
 def test_journal_is_there_for_the_next_listener(world: World, path: Path) -> None:
     life = Life(world, path)
-    run_to(life, State.DRAINING)
+    life.run_to(State.DRAINING)
     life.listener.ended = True
     life.tick()
     assert list(Journal(path, "boot").load().contents.drains) == ["jobs:one"]
@@ -647,7 +606,7 @@ def test_worker_that_is_over_between_two_checks_is_no_news_yet(world: World, pat
     life.tick()
     for worker in world.workers.values():
         worker.memory = BLOATED
-    while drains(life):
+    while life.drains():
         world.advance(1.0)
         life.listener.turn(ticked=False)
     life.listener.turn(ticked=False)

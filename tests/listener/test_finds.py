@@ -8,41 +8,30 @@ from typing import Any
 
 import pytest
 
-from supervisor_memkill.coordination.contract import CoordinationUnknown
-from supervisor_memkill.coordination.in_process import InProcessCoordinator
+from supervisor_memkill.coordination.contract import CoordinationUnknown, Published
 from supervisor_memkill.drain import State
 from supervisor_memkill.errors import NotSent
 from supervisor_memkill.journal import Contents, Journal
 from supervisor_memkill.processes import ProcessState, ProgramInfo
 from supervisor_memkill.supervisord import NoAnswer, ShuttingDown, SupervisordError, Unreachable
-from supervisor_memkill.survey import Pool
 from supervisor_memkill.units import Size
-from supervisor_memkill.workers.contract import Advice, Tools, Traits
-from tests.test_listener import drains, first_drain, run_to
-from tests.world import BLOATED, FRESH, Killed, Life, QuietKind, StopKind, World, pool_config
+from supervisor_memkill.workers.contract import Advice, Traits
+from tests.world import (
+    BLOATED,
+    FRESH,
+    Life,
+    QuietKind,
+    SharedCoordinator,
+    StopKind,
+    World,
+    pool_config,
+)
 
 RENAMED = pool_config(name="work")
 
 
-@pytest.fixture
-def world() -> World:
-    return World()
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "own" / "here.journal"
-
-
 class ResumeKind(QuietKind):
     traits = Traits(quiets=True, confirms_quiet=True, repeat_quiet_after_seconds=5.0, can_resume=True)
-
-
-def run_to_death(life: Life) -> str:
-    with pytest.raises(Killed):
-        life.run(120)
-    life.die()
-    return first_drain(life)[0]
 
 
 def others_stop(world: World, name: str) -> None:
@@ -64,7 +53,7 @@ def any_is_fresh(world: World) -> bool:
 
 def test_renamed_pool_takes_no_second_one_out(world: World, path: Path) -> None:
     life = Life(world, path)
-    run_to(life, State.DRAINING)
+    life.run_to(State.DRAINING)
     life.die()
     Life(world, path, config=RENAMED).run(60)
     assert not world.broken_promises, world.broken_promises
@@ -76,7 +65,7 @@ def test_renamed_pool_takes_no_second_one_out(world: World, path: Path) -> None:
 def test_drain_of_a_renamed_pool_does_not_take_the_last_one(
     world: World, path: Path, kind: type[QuietKind], place: str, seconds: int
 ) -> None:
-    name = run_to_death(Life(world, path, kind=kind, die_at=place))
+    name = Life(world, path, kind=kind, die_at=place).run_to_death()
     others_stop(world, name)
     life = Life(world, path, kind=kind, config=RENAMED)
     life.run(seconds, until=lambda: bool(world.broken_promises))
@@ -86,11 +75,11 @@ def test_drain_of_a_renamed_pool_does_not_take_the_last_one(
 def test_renamed_pool_keeps_its_protected_jobs(world: World, path: Path) -> None:
     config = pool_config(protect_jobs=("Job",), drain_timeout_seconds=20.0)
     world.finish_jobs()
-    name = run_to_death(Life(world, path, config=config, die_at="quieting.acted"))
+    name = Life(world, path, config=config, die_at="quieting.acted").run_to_death()
     world.workers[name].jobs = 1  # taken just before the quiet
     life = Life(world, path, config=config)
     life.run(60)
-    assert first_drain(life)[1] is State.DRAINING, "a protected job runs"
+    assert life.only_drain()[1] is State.DRAINING, "a protected job runs"
     life.die()
     Life(world, path, config=dataclasses.replace(config, name="work")).run(30)
     assert f"stop {name}" not in world.happened, world.happened
@@ -100,18 +89,18 @@ def test_renamed_pool_keeps_its_protected_jobs(world: World, path: Path) -> None
 def test_worker_that_left_its_pool_keeps_no_slot_for_ever(
     world: World, path: Path, kind: type[QuietKind], place: str
 ) -> None:
-    name = run_to_death(Life(world, path, kind=kind, die_at=place))
+    name = Life(world, path, kind=kind, die_at=place).run_to_death()
     rest = tuple(other for other in world.workers if other != name)
     life = Life(world, path, kind=kind, config=pool_config(programs=rest))
     work(life, world, 2 * 3600)
-    assert name not in drains(life), first_drain(life)
+    assert name not in life.drains(), life.only_drain()
     assert all(world.workers[other].memory == FRESH for other in rest)
 
 
 @pytest.mark.parametrize("change", ["pool renamed", "no resume any more"])
 def test_resuming_comes_to_an_end(world: World, path: Path, change: str) -> None:
     config = pool_config(on_timeout="resume", drain_timeout_seconds=20.0)
-    name = run_to_death(Life(world, path, kind=ResumeKind, config=config, die_at="resuming.saved"))
+    name = Life(world, path, kind=ResumeKind, config=config, die_at="resuming.saved").run_to_death()
     assert world.workers[name].quiet
 
     class NoResume(QuietKind):
@@ -140,7 +129,7 @@ def test_worker_that_cannot_be_quieted_keeps_no_other_waiting(world: World, path
 
 def test_slow_disk_does_not_keep_a_worker_quiet_for_ever(world: World, path: Path) -> None:
     life = Life(world, path)
-    run_to(life, State.DRAINING)
+    life.run_to(State.DRAINING)
     save = life.journal.save
 
     def slowly(contents: Contents) -> None:
@@ -154,20 +143,20 @@ def test_slow_disk_does_not_keep_a_worker_quiet_for_ever(world: World, path: Pat
 
 
 def test_pool_that_coordination_fails_for_stops_no_other(world: World, path: Path) -> None:
-    class Half(InProcessCoordinator):
-        is_shared = True
-
-        def publish(self, pool: str, *rest: Any) -> Any:
+    class Half(SharedCoordinator):
+        def publish(self, pool: str, *rest: Any) -> Published:
             if pool == "broken":
                 raise CoordinationUnknown("WRONGTYPE")
             return super().publish(pool, *rest)
 
     broken = pool_config(name="broken", programs=("other",))
-    life = Life(world, path, config=broken, coordinate=lambda contents: Half(world.clock))
-    tools = Tools(redis=lambda: None, signal=world.signal, clock=world.clock, host="here")
-    pools = (*life.pools, Pool(pool_config(), QuietKind({}, tools, world)))
-    life.listener._pools = {pool.name: pool for pool in pools}
-    life.listener._surveyor._pools = pools
+    life = Life(
+        world,
+        path,
+        config=broken,
+        also=[(pool_config(), QuietKind)],
+        coordinate=lambda contents: Half(world),
+    )
     work(life, world, 300)
     assert any_is_fresh(world), life.stream.lines
 
@@ -223,7 +212,7 @@ def test_adoption_is_tried_again(world: World, path: Path, what: str) -> None:
 
 def test_dry_run_says_what_it_leaves(world: World, path: Path) -> None:
     world.finish_jobs()
-    name = run_to_death(Life(world, path, die_at="starting.saved"))
+    name = Life(world, path, die_at="starting.saved").run_to_death()
     life = Life(world, path, dry_run=True)
     life.run(600)
     assert world.workers[name].state is ProcessState.STOPPED
@@ -258,10 +247,10 @@ def test_settings_that_were_only_reread_are_not_in_force(world: World, path: Pat
 
 def test_listener_that_ends_names_what_it_leaves(world: World, path: Path) -> None:
     life = Life(world, path)
-    run_to(life, State.DRAINING)
+    life.run_to(State.DRAINING)
     life.listener.say_left()
     (line,) = life.stream.having("drain.left")
-    assert first_drain(life)[0] in line and "state=draining" in line
+    assert life.only_drain()[0] in line and "state=draining" in line
 
 
 def test_setting_that_could_not_be_found_out_at_first_is_asked_for_again(world: World, path: Path) -> None:
@@ -283,40 +272,16 @@ def test_setting_that_could_not_be_found_out_at_first_is_asked_for_again(world: 
     assert any_is_fresh(world), life.stream.lines
 
 
-class Redis(InProcessCoordinator):
-    """Shared as far as the listener can tell, and away while told so."""
-
-    is_shared = True
-
-    def __init__(self, world: World) -> None:
-        super().__init__(world.clock)
-        self.is_away = False
-        self.times_published = 0
-
-    def publish(self, *arguments: Any) -> Any:
-        self.times_published += 1
-        self._reach()
-        return super().publish(*arguments)
-
-    def acquire(self, *arguments: Any) -> Any:
-        self._reach()
-        return super().acquire(*arguments)
-
-    def _reach(self) -> None:
-        if self.is_away:
-            raise CoordinationUnknown("away")
-
-
 def test_protected_job_that_began_while_redis_was_away_is_not_drained(world: World, path: Path) -> None:
     for name, worker in world.workers.items():
         worker.jobs, worker.memory = 0, BLOATED if name == "jobs:one" else FRESH
-    redis = Redis(world)
+    redis = SharedCoordinator(world)
     config = pool_config(protect_jobs=("Job",), drain_timeout_seconds=60.0)
     life = Life(world, path, config=config, coordinate=lambda contents: redis)
     life._at = lambda place: setattr(redis, "is_away", place == "asking.saved" or redis.is_away)  # type: ignore[method-assign]
     life.listener._at = life._at
     life.run(30)
-    assert first_drain(life) == ("jobs:one", State.ASKING)
+    assert life.only_drain() == ("jobs:one", State.ASKING)
     world.workers["jobs:one"].jobs = 1
     redis.is_away = False
     life.listener._drainer._at = life.listener._at = lambda place: None  # type: ignore[union-attr]
@@ -329,8 +294,8 @@ def test_protected_job_that_began_while_redis_was_away_is_not_drained(world: Wor
 def test_late_quiet_on_a_fresh_process_leaves_it_its_time(world: World, path: Path) -> None:
     """The drain is older than drain_timeout by then, and the fresh process has its first job in hand."""
     life = Life(world, path, config=pool_config(drain_timeout_seconds=30.0))
-    name = run_to(life, State.DRAINING)
-    life.run(120, until=lambda: drains(life)[name].state is State.SETTLING)
+    name = life.run_to(State.DRAINING)
+    life.run(120, until=lambda: life.drains()[name].state is State.SETTLING)
     worker = world.workers[name]
     worker.quiet, worker.jobs, since = True, 1, world.now
     life.run(120, until=lambda: world.happened.count(f"stop {name}") == 2)
@@ -341,7 +306,7 @@ def test_quiet_worker_of_a_removed_pool_whose_resume_was_under_way_is_brought_ba
     world: World, path: Path
 ) -> None:
     config = pool_config(on_timeout="resume", drain_timeout_seconds=20.0)
-    name = run_to_death(Life(world, path, kind=ResumeKind, config=config, die_at="resuming.saved"))
+    name = Life(world, path, kind=ResumeKind, config=config, die_at="resuming.saved").run_to_death()
     assert world.workers[name].quiet
     Life(world, path, kind=ResumeKind, config=pool_config(name="other", programs=("nothing",))).run(300)
     assert not world.workers[name].quiet
@@ -353,7 +318,7 @@ def test_worker_that_somebody_put_back_to_work_is_not_taken_for_quiet_by_the_har
 ) -> None:
     """S2: it is the last one, and its memory passes the hard limit in the moment in which it works again."""
     life = Life(world, path, config=pool_config(hard_max_rss=Size(exact_bytes=2 * BLOATED)))
-    name = run_to(life, State.DRAINING)
+    name = life.run_to(State.DRAINING)
     others_stop(world, name)
     world.workers[name].quiet, world.workers[name].memory = False, 3 * BLOATED
     life.run(60)
@@ -362,11 +327,11 @@ def test_worker_that_somebody_put_back_to_work_is_not_taken_for_quiet_by_the_har
 
 @pytest.mark.parametrize("error", [ShuttingDown("SHUTDOWN_STATE"), Unreachable("refused"), RuntimeError("?")])
 def test_turns_that_fail_do_not_spin(world: World, path: Path, error: Exception) -> None:
-    redis = Redis(world)
+    redis = SharedCoordinator(world)
     life = Life(world, path, coordinate=lambda contents: redis)
-    run_to(life, State.DRAINING)
+    life.run_to(State.DRAINING)
     world.away = error  # type: ignore[assignment]
-    redis.times_published = turns = 0
+    turns = 0
     end = world.now + 600
     while world.now < end:
         turns += 1
@@ -382,14 +347,14 @@ def test_slot_is_renewed_while_supervisord_cannot_be_asked(
     world: World, path: Path, error: SupervisordError
 ) -> None:
     """A shutdown takes as long as its slowest worker; the drain that was under way is still one."""
-    redis = Redis(world)
+    redis = SharedCoordinator(world)
     life = Life(world, path, coordinate=lambda contents: redis)
-    run_to(life, State.DRAINING)
+    life.run_to(State.DRAINING)
     world.away = error
     life.run(10)
-    redis.times_published = 0
+    redis.told.clear()
     life.run(600)
-    assert redis.times_published >= 600 / 10 - 1, "heartbeat is 10 s"
+    assert len(redis.told) >= 600 / 10 - 1, "heartbeat is 10 s"
 
 
 class SomeUnknowing(QuietKind):
@@ -409,13 +374,9 @@ def test_operators_quiet_long_after_a_damaged_journal_is_the_operators(world: Wo
     path.write_text("rubbish")
 
     def start() -> Life:
-        life = Life(world, path, config=pool_config(programs=("jobs:one", "jobs:two")))
-        tools = Tools(redis=lambda: None, signal=world.signal, clock=world.clock, host="here")
-        other = Pool(pool_config(name="other", programs=("jobs:three",)), SomeUnknowing({}, tools, world))
-        pools = (*life.pools, other)
-        life.listener._pools = {pool.name: pool for pool in pools}
-        life.listener._surveyor._pools = pools
-        return life
+        other = pool_config(name="other", programs=("jobs:three",))
+        config = pool_config(programs=("jobs:one", "jobs:two"))
+        return Life(world, path, config=config, also=[(other, SomeUnknowing)])
 
     life = start()
     life.run(60)
@@ -432,7 +393,7 @@ def test_worker_that_a_person_quieted_and_ended_stays_as_it_is(world: World, pat
         worker.memory, worker.quiet = (BLOATED, True) if name == "jobs:one" else (FRESH, False)
     life = Life(world, path)
     life.run(10)
-    assert first_drain(life) == ("jobs:one", State.DRAINING)
+    assert life.only_drain() == ("jobs:one", State.DRAINING)
     world.end(world.workers["jobs:one"], ProcessState.EXITED)
     life.run(60)
     assert world.happened == []
@@ -468,7 +429,7 @@ def test_kind_that_raises_leaves_no_worker_quiet(
 
     config = pool_config(drain_timeout_seconds=60.0, hard_max_rss=Size(exact_bytes=10 * BLOATED))
     life = Life(world, path, config=config)
-    name = run_to(life, State.DRAINING)
+    name = life.run_to(State.DRAINING)
     monkeypatch.setattr(QuietKind, method, fail)
     life.run(120)
     assert f"start {name}" in world.happened, life.stream.lines
@@ -480,13 +441,12 @@ def test_kind_that_raises_leaves_no_worker_quiet(
 def test_settings_that_are_to_be_asked_for_again_are_not_forgotten_by_a_look_at_another_pool(
     world: World, path: Path
 ) -> None:
-    life = Life(world, path, kind=Particular, config=pool_config(programs=("jobs:one",)))
-    tools = Tools(redis=lambda: None, signal=world.signal, clock=world.clock, host="here")
-    other = Pool(pool_config(name="other", programs=("jobs:two",)), QuietKind({}, tools, world))
+    other = pool_config(name="other", programs=("jobs:two",))
+    config = pool_config(programs=("jobs:one",))
+    life = Life(world, path, kind=Particular, config=config, also=[(other, QuietKind)])
     surveyor = life.listener._surveyor
-    surveyor._pools = (*life.pools, other)
     surveyor.check(Contents())
     asked = world.times_programs_were_told
-    surveyor.look(Contents(), other)
+    surveyor.look(Contents(), life.pools[1])
     surveyor.check(Contents())
     assert world.times_programs_were_told == asked + 1

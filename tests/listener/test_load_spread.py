@@ -2,41 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from supervisor_memkill.clock import Clock
-from supervisor_memkill.coordination.contract import Holding, Published, Report, Rules
-from supervisor_memkill.coordination.in_process import InProcessCoordinator
-from tests.world import Life, World
+from tests.world import Life, SharedCoordinator, World
 
 HEARTBEAT_SECONDS = 8.0
 
 
-class SharedCoordinator(InProcessCoordinator):
-    """Notes when it is told of workers that ask: only a TICK makes one ask, heartbeats do not."""
-
-    is_shared = True
-
-    def __init__(self, clock: Clock) -> None:
-        super().__init__(clock)
-        self._now = clock
-        self.told_at: list[float] = []
-
-    def publish(
-        self, pool: str, rules: Rules, reports: Sequence[Report], holdings: Sequence[Holding]
-    ) -> Published:
-        if any(report.urgency is not None for report in reports):
-            self.told_at.append(self._now())
-        return super().publish(pool, rules, reports, holdings)
+def first_told(coordinator: SharedCoordinator) -> float | None:
+    """When it was first told of workers that ask: only a TICK makes one ask, heartbeats do not."""
+    asked = (
+        told.at for told in coordinator.told if any(report.urgency is not None for report in told.reports)
+    )
+    return next(asked, None)
 
 
 def seconds_after_tick(path: Path, host: str) -> float:
     """How long after its first TICK this host tells what it saw."""
     world = World()
-    coordinator = SharedCoordinator(world.clock)
+    coordinator = SharedCoordinator(world)
     life = Life(
         world,
         path / host / "own" / "journal",
@@ -47,12 +33,12 @@ def seconds_after_tick(path: Path, host: str) -> float:
     life.listener.turn(ticked=False)
     ticked_at = world.now
     life.tick()
-    while not coordinator.told_at:
+    while (told_at := first_told(coordinator)) is None:
         wait = life.listener.wait_seconds()
         assert wait is not None
         world.advance(wait)
         life.listener.turn(ticked=False)
-    return coordinator.told_at[0] - ticked_at
+    return told_at - ticked_at
 
 
 def test_each_host_tells_at_a_moment_of_its_own(tmp_path: Path) -> None:

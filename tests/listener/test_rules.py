@@ -14,21 +14,17 @@ from supervisor_memkill.drain import State
 from supervisor_memkill.journal import Contents, Journal
 from supervisor_memkill.policy import Pause
 from supervisor_memkill.processes import ProcessState
-from supervisor_memkill.survey import Pool
 from supervisor_memkill.units import Size
-from supervisor_memkill.workers.contract import Tools
-from tests.test_listener import drains, run_to
-from tests.world import BLOATED, FRESH, Killed, Life, QuietKind, World, pool_config
-
-
-@pytest.fixture
-def world() -> World:
-    return World()
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "own" / "here.journal"
+from tests.world import (
+    BLOATED,
+    FRESH,
+    Killed,
+    Life,
+    QuietKind,
+    SharedCoordinator,
+    World,
+    pool_config,
+)
 
 
 def only_one_is_bloated(world: World) -> None:
@@ -53,20 +49,6 @@ def record_goes_away(world: World) -> None:
 
 def pauses(life: Life) -> dict[str, Pause]:
     return dict(life.journal.load().contents.pauses)
-
-
-class Shared(InProcessCoordinator):
-    """Shared as far as the listener can tell."""
-
-    is_shared = True
-
-    def __init__(self, world: World) -> None:
-        super().__init__(world.clock)
-        self.times_published = 0
-
-    def publish(self, *arguments: Any) -> Any:
-        self.times_published += 1
-        return super().publish(*arguments)
 
 
 class Meanwhile(InProcessCoordinator):
@@ -100,12 +82,9 @@ def test_worker_whose_queues_no_other_covers_is_not_taken(world: World, path: Pa
 
 def test_drain_takes_no_slot_of_another_pool(path: Path) -> None:
     world = World(["one", "two", "three", "four"])
-    life = Life(world, path, config=pool_config(programs=("jobs:one", "jobs:two")))
-    tools = Tools(redis=lambda: None, signal=world.signal, clock=world.clock, host="here")
-    config = pool_config(name="other", programs=("jobs:three", "jobs:four"))
-    pools = (*life.pools, Pool(config, QuietKind({}, tools, world)))
-    life.listener._pools = {pool.name: pool for pool in pools}
-    life.listener._surveyor._pools = pools
+    other = pool_config(name="other", programs=("jobs:three", "jobs:four"))
+    config = pool_config(programs=("jobs:one", "jobs:two"))
+    life = Life(world, path, config=config, also=[(other, QuietKind)])
     life.run(20)
     assert world.happened == ["quiet jobs:one", "quiet jobs:four"], "one of each pool, max_draining is 1"
 
@@ -135,7 +114,7 @@ def test_drain_that_did_not_begin_leaves_no_pause(
     life.listener._at = at
     life.tick()
     assert asked == ["asking.saved"] and world.happened == []
-    assert not drains(life) and not pauses(life)
+    assert not life.drains() and not pauses(life)
 
 
 def test_drain_that_is_done_ends_the_workers_pause(world: World, path: Path) -> None:
@@ -150,7 +129,7 @@ def test_drain_that_is_done_ends_the_workers_pause(world: World, path: Path) -> 
 
 def test_draining_worker_is_looked_at_every_poll_interval(world: World, path: Path) -> None:
     life = Life(world, path, poll_interval_seconds=0.5)
-    run_to(life, State.DRAINING)
+    life.run_to(State.DRAINING)
     life.listener.turn(ticked=False)
     assert life.listener.wait_seconds() == 0.5
 
@@ -188,7 +167,7 @@ def test_what_changed_while_it_asked_for_the_slot_is_seen_before_the_quiet(
     life = Life(world, path, coordinate=lambda contents: coordinator)
     life.tick()
     assert coordinator.granted == [True]
-    assert world.happened == [] and not drains(life)
+    assert world.happened == [] and not life.drains()
 
 
 def test_restarts_of_the_listener_do_not_move_the_deadline(world: World, path: Path) -> None:
@@ -196,8 +175,9 @@ def test_restarts_of_the_listener_do_not_move_the_deadline(world: World, path: P
     only_one_is_bloated(world)
     config = pool_config(drain_timeout_seconds=60.0)
     life = Life(world, path, config=config)
-    run_to(life, State.DRAINING)
-    quieted_at = drains(life)["jobs:one"].quiet_sent_at
+    life.run_to(State.DRAINING)
+    quieted_at = life.drains()["jobs:one"].quiet_sent_at
+    assert quieted_at is not None
     worker = world.workers["jobs:one"]
     while worker.state is ProcessState.RUNNING and world.now < quieted_at + 120:
         life.die()
@@ -215,10 +195,10 @@ def test_end_that_comes_during_one_drains_step_holds_the_next_drain(world: World
 
     life.listener._at = end_after_a_stop
     life.run(10)
-    assert [one.state for one in drains(life).values()] == [State.DRAINING] * 2
+    assert [one.state for one in life.drains().values()] == [State.DRAINING] * 2
     world.finish_jobs()
     life.run(10)
-    assert sorted(one.state.value for one in drains(life).values()) == ["draining", "stopping"]
+    assert sorted(one.state.value for one in life.drains().values()) == ["draining", "stopping"]
     assert len([act for act in world.happened if act.startswith("stop")]) == 1
 
 
@@ -226,9 +206,9 @@ def test_restarted_listener_is_the_same_one_to_the_others(world: World, path: Pa
     """With another instance its name would count as taken by its own former life."""
     told: list[str] = []
 
-    def coordinate(contents: Contents) -> Shared:
+    def coordinate(contents: Contents) -> SharedCoordinator:
         told.append(contents.instance)
-        return Shared(world)
+        return SharedCoordinator(world)
 
     for _ in range(2):
         life = Life(world, path, coordinate=coordinate)
@@ -240,21 +220,21 @@ def test_restarted_listener_is_the_same_one_to_the_others(world: World, path: Pa
 
 def test_listener_tells_of_its_workers_at_once(world: World, path: Path) -> None:
     """Others may wait for its slots and its peers; the first TICK may be a minute away."""
-    coordinator = Shared(world)
+    coordinator = SharedCoordinator(world)
     life = Life(world, path, coordinate=lambda contents: coordinator)
     life.listener.turn(ticked=False)
-    assert coordinator.times_published > 0
+    assert len(coordinator.told) > 0
     assert world.happened == []
 
 
 def test_heartbeats_count_no_strikes(world: World, path: Path) -> None:
     """Only a TICK is a check: ten heartbeats are not ten checks in a row."""
-    coordinator = Shared(world)
+    coordinator = SharedCoordinator(world)
     life = Life(world, path, config=pool_config(strikes=2), coordinate=lambda contents: coordinator)
     for _ in range(10):
         life.listener.turn(ticked=False)
         world.advance(10.0)
-    assert coordinator.times_published == 10
+    assert len(coordinator.told) == 10
     assert world.happened == []
 
 
@@ -274,7 +254,7 @@ def test_quiet_worker_that_is_put_back_to_work_waits_for_a_slot_like_any_other(
 
     coordinator = Meanwhile(world, put_back)
     life = Life(world, path, coordinate=lambda contents: coordinator)
-    assert run_to(life, State.DRAINING) == "jobs:two"
+    assert life.run_to(State.DRAINING) == "jobs:two"
     one.quiet, one.memory = True, BLOATED
     life.run(20)
     one.quiet = False
@@ -293,15 +273,15 @@ def test_drain_that_only_asked_is_not_taken_up(world: World, path: Path) -> None
     life.die()
     life = Life(world, path)
     life.listener.turn(ticked=False)
-    assert drains(life) == {}
+    assert life.drains() == {}
     assert life.stream.having("drain.taken_up") == []
 
 
 def test_drain_of_the_same_pool_is_taken_up_as_it_is(world: World, path: Path) -> None:
     life = Life(world, path)
-    name = run_to(life, State.DRAINING)
+    name = life.run_to(State.DRAINING)
     life.die()
     life = Life(world, path)
     life.listener.turn(ticked=False)
-    assert name in drains(life)
+    assert name in life.drains()
     assert life.stream.having("drain.taken_up") and not life.stream.having("drain.pool_changed")
