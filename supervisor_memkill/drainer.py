@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 
@@ -144,7 +145,8 @@ class Drainer:
         if step.action is not None:
             self._act(drain, step.drain, step.action, seen.looked_at)
         kept = self._ledger.drains.get(drain.worker)
-        if step.drain.state is not drain.state and kept is not None and kept.touched:
+        is_news = step.drain.state is not drain.state or not drain.touched
+        if is_news and kept is not None and kept.touched:
             # An act that was never sent leaves nothing to tell.
             self.slots.record(step.drain, f"drain.{step.drain.state.value}", cause=step.cause)
 
@@ -216,7 +218,7 @@ class Drainer:
         pool = self._pools.get(drain.pool)
         if pool is None:
             return _refusal(Cause.NO_MEMBER)
-        if self.slots.has_new_name and not drain.is_quiet:
+        if self.slots.has_new_name:
             return None
         self._asked_at[drain.worker] = self._clock()
         (survey,) = self._surveyor.look(self._ledger.contents, pool).pools
@@ -272,8 +274,8 @@ class Drainer:
             return True
         if drain.is_quiet:
             return False
-        asked_at = self._asked_at.get(drain.worker)
-        return asked_at is None or now - asked_at >= self._config.slot_ttl_seconds
+        asked_at = self._asked_at.get(drain.worker, -math.inf)
+        return now - asked_at >= self._config.slot_ttl_seconds
 
     def _fits_no_more(self, drain: Drain, process: ProcessInfo, asked_at: float) -> bool:
         """Sent now, the stop would come later than the journal says, and be taken for an operator's.

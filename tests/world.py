@@ -7,6 +7,7 @@ second stop is refused, a start while STOPPING answers True and starts nothing.
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
@@ -91,6 +92,7 @@ class World:
         self.advice: tuple[Advice, ...] = ()
         self.tells_programs = True
         self.times_programs_were_told = 0
+        self.times_measured = Counter[str]()
 
     def clock(self) -> float:
         return self.now
@@ -253,7 +255,9 @@ class WorldTable(ProcessTable):
         return tuple(known)
 
     def memory(self, pid: int, measure: str = "rss", with_children: bool = False) -> int:
-        return self._worker(pid).memory
+        worker = self._worker(pid)
+        self._world.times_measured[worker.name] += 1
+        return worker.memory
 
     def is_alive(self, process: ProcessId) -> bool:
         if process.pid in self._world.alive_orphans:
@@ -373,6 +377,7 @@ class SharedCoordinator(InProcessCoordinator):
         self._world = world
         self.is_away = False
         self.told: list[Told] = []
+        self.events: list[tuple[str, Mapping[str, str]]] = []
 
     def publish(
         self, pool: str, rules: Rules, reports: Sequence[Report], holdings: Sequence[Holding]
@@ -384,6 +389,10 @@ class SharedCoordinator(InProcessCoordinator):
     def acquire(self, *arguments: Any) -> Answer:
         self._reach()
         return super().acquire(*arguments)
+
+    def record(self, pool: str, event: str, fields: Mapping[str, str]) -> None:
+        self._reach()
+        self.events.append((event, fields))
 
     def _reach(self) -> None:
         if self.is_away:

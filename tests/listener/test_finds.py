@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from supervisor_memkill.coordination.contract import CoordinationUnknown, Published
+from supervisor_memkill.coordination.contract import Answer, CoordinationUnknown, Published
 from supervisor_memkill.drain import State
 from supervisor_memkill.errors import NotSent
 from supervisor_memkill.journal import Contents, Journal
@@ -91,7 +91,8 @@ def test_worker_that_left_its_pool_keeps_no_slot_for_ever(
 ) -> None:
     name = Life(world, path, kind=kind, die_at=place).run_to_death()
     rest = tuple(other for other in world.workers if other != name)
-    life = Life(world, path, kind=kind, config=pool_config(programs=rest))
+    also = [(pool_config(name="other", programs=("nothing",)), kind)]
+    life = Life(world, path, kind=kind, config=pool_config(programs=rest), also=also)
     work(life, world, 2 * 3600)
     assert name not in life.drains(), life.only_drain()
     assert all(world.workers[other].memory == FRESH for other in rest)
@@ -450,3 +451,64 @@ def test_settings_that_are_to_be_asked_for_again_are_not_forgotten_by_a_look_at_
     surveyor.look(Contents(), life.pools[1])
     surveyor.check(Contents())
     assert world.times_programs_were_told == asked + 1
+
+
+def test_stop_is_not_repeated_while_the_own_workers_count_under_a_former_name(
+    world: World, path: Path
+) -> None:
+    """S2: it would be its own peer."""
+
+    class Named(SharedCoordinator):
+        ends_at = 0.0
+
+        def __init__(self, name: str) -> None:
+            super().__init__(world)
+            self.name = name
+
+        def acquire(self, *arguments: Any) -> Answer:
+            answer = super().acquire(*arguments)
+            itself = 1 if self._world.now < self.ends_at else 0
+            return dataclasses.replace(answer, others_in_service=answer.others_in_service + itself)
+
+    former = Named("former")
+    life = Life(world, path, kind=StopKind, die_at="stopping.saved", coordinate=lambda contents: former)
+    others_stop(world, life.run_to_death())
+    present = Named("present")
+    present.ends_at = world.now + 30.0
+    life = Life(world, path, kind=StopKind, coordinate=lambda contents: present)
+    life.run(60)
+    assert not world.broken_promises, world.broken_promises
+    assert life.stream.having("drain.let_go"), "it may not go any more"
+
+
+def test_drain_is_not_let_go_because_a_pool_could_not_be_looked_at(world: World, path: Path) -> None:
+    class Faulty(StopKind):
+        def read(self, targets: Any, table: Any) -> Any:
+            if is_faulty[0] and len(targets) > 1:
+                raise ZeroDivisionError("a bug that another worker meets")
+            return super().read(targets, table)
+
+    is_faulty = [False]
+    name = Life(world, path, kind=Faulty, die_at="stopping.saved").run_to_death()
+    life = Life(world, path, kind=Faulty)
+    is_faulty[0] = True
+    life.run(20)
+    assert life.only_drain() == (name, State.STOPPING) and life.stream.having("failed")
+    is_faulty[0] = False
+    life.run(60, until=lambda: bool(life.stream.having("drain.done")))
+    assert world.workers[name].memory == FRESH
+
+
+def test_worker_that_is_removed_while_it_asks_is_let_go(world: World, path: Path) -> None:
+    everything, removed = world.all_processes, set[str]()
+    world.all_processes = lambda: [one for one in everything() if one.worker not in removed]  # type: ignore[method-assign]
+    name = Life(world, path, kind=StopKind, die_at="stopping.saved").run_to_death()
+
+    class Meanwhile(SharedCoordinator):
+        def publish(self, *arguments: Any) -> Published:
+            removed.add(name)
+            return super().publish(*arguments)
+
+    life = Life(world, path, kind=StopKind, coordinate=lambda contents: Meanwhile(world))
+    life.run(10)
+    assert life.stream.having("drain.let_go") and not life.stream.having("failed")

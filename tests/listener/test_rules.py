@@ -11,10 +11,12 @@ import pytest
 
 from supervisor_memkill.coordination.in_process import InProcessCoordinator
 from supervisor_memkill.drain import State
+from supervisor_memkill.errors import NotSent
 from supervisor_memkill.journal import Contents, Journal
 from supervisor_memkill.policy import Pause
 from supervisor_memkill.processes import ProcessState
 from supervisor_memkill.units import Size
+from supervisor_memkill.workers.contract import Advice
 from tests.world import (
     BLOATED,
     FRESH,
@@ -22,6 +24,7 @@ from tests.world import (
     Life,
     QuietKind,
     SharedCoordinator,
+    StopKind,
     World,
     pool_config,
 )
@@ -285,3 +288,106 @@ def test_drain_of_the_same_pool_is_taken_up_as_it_is(world: World, path: Path) -
     life.listener.turn(ticked=False)
     assert name in life.drains()
     assert life.stream.having("drain.taken_up") and not life.stream.having("drain.pool_changed")
+
+
+def test_what_the_fresh_process_starts_and_leaves_to_itself_is_not_waited_for(
+    world: World, path: Path
+) -> None:
+    """Only what the old one had counts as surviving it."""
+    world.finish_jobs()
+    life = Life(world, path)
+    fresh = world.workers[life.run_to(State.SETTLING)]
+    fresh.orphans, world.alive_orphans = (9999,), {9999}
+    life.run(1)
+    fresh.orphans = ()  # It went into the background.
+    life.run(60, until=lambda: bool(life.stream.having("drain.done")))
+    assert life.stream.having("drain.done")
+
+
+def test_each_step_of_a_drain_is_told_to_the_other_hosts_once(world: World, path: Path) -> None:
+    only_one_is_bloated(world)
+    coordinator = SharedCoordinator(world)
+    life = Life(world, path, coordinate=lambda contents: coordinator)
+    life.run(20)
+    world.finish_jobs()
+    life.run(60, until=lambda: bool(life.stream.having("drain.done")))
+    steps = ["quieting", "draining", "stopping", "starting", "settling", "done"]
+    assert [event for event, fields in coordinator.events] == [f"drain.{step}" for step in steps]
+
+
+def test_drain_whose_act_was_never_sent_is_not_told_to_the_other_hosts(world: World, path: Path) -> None:
+    class Unable(QuietKind):
+        def quiet(self, target: Any, table: Any) -> Any:
+            raise NotSent("never")
+
+    coordinator = SharedCoordinator(world)
+    life = Life(world, path, kind=Unable, coordinate=lambda contents: coordinator)
+    life.run(60)
+    assert life.stream.having("drain.not_begun") and coordinator.events == []
+    assert life.stream.having("failed") == []
+
+
+def test_stop_that_came_too_late_is_told_to_the_other_hosts_when_it_is_sent(world: World, path: Path) -> None:
+    only_one_is_bloated(world)
+    coordinator = SharedCoordinator(world)
+    life = Life(world, path, kind=StopKind, coordinate=lambda contents: coordinator)
+    save = life.journal.save
+
+    def slowly(contents: Contents) -> None:
+        save(contents)
+        world.advance(4.2)
+
+    life.journal.save = slowly  # type: ignore[method-assign]
+    name = life.run_to(State.STOPPING)
+    assert life.drains()[name].stop_attempts == 0, "it came too late"
+    assert coordinator.events == []
+    life.run(20)
+    assert [event for event, fields in coordinator.events].count("drain.stopping") == 1
+
+
+@pytest.mark.parametrize("hard_max_rss", [None, Size(exact_bytes=2 * BLOATED)])
+def test_draining_worker_is_measured_only_for_its_hard_limit(
+    world: World, path: Path, hard_max_rss: Size | None
+) -> None:
+    """To measure pss or uss of a large process takes its time, and the kernel's."""
+    life = Life(world, path, config=pool_config(hard_max_rss=hard_max_rss))
+    life.run_to(State.DRAINING)
+    world.times_measured.clear()
+    for _ in range(10):
+        world.advance(1.0)
+        life.listener.turn(ticked=False)
+    measured = world.times_measured
+    assert (measured["one"] > measured["two"]) == (hard_max_rss is not None), "checks measure all alike"
+
+
+@pytest.mark.parametrize(("slot_ttl_seconds", "seconds"), [(60.0, 30.0), (10.0, 10.0)])
+@pytest.mark.parametrize("kind", [QuietKind, StopKind])
+def test_act_that_comes_long_after_what_it_rests_on_is_not_sent(
+    world: World, path: Path, kind: type[QuietKind], slot_ttl_seconds: float, seconds: float
+) -> None:
+    """The look is too old, or the slot may be somebody else's: the journal's disk took so long."""
+    life = Life(world, path, kind=kind, slot_ttl_seconds=slot_ttl_seconds, heartbeat_seconds=2.0)
+    saved = list[str]()
+
+    def at(place: str) -> None:
+        if place in ("quieting.saved", "stopping.saved"):
+            saved.append(place)
+            world.advance(seconds)
+
+    life.listener._at = at
+    life.tick()
+    assert saved and world.happened == []
+
+
+def test_quiet_worker_is_brought_back_though_its_settings_would_lose_jobs(world: World, path: Path) -> None:
+    """They let none be quieted; one that is quiet already has no job to lose once it is idle."""
+    life = Life(world, path)
+    name = life.run_to(State.DRAINING)
+    life.die()
+    path.write_text("rubbish")
+    world.finish_jobs()
+    world.advice = (Advice("stopsignal=TERM must be INT", refuses=True),)
+    life = Life(world, path)
+    life.run(60)
+    assert world.workers[name].memory == FRESH
+    assert [act for act in world.happened if act.startswith("quiet")] == [f"quiet {name}"]
