@@ -198,7 +198,7 @@ class Drainer:
         """Pids of the old tree that live on. One that the fresh process has by now is not of them."""
         alive = [one for one in drain.tree if _may_live(one, table)]
         fresh: Sequence[ProcessId] = ()
-        if alive and drain.state is State.SETTLING and process is not None:
+        if drain.state is State.SETTLING and process is not None:
             with contextlib.suppress(Unknown):
                 fresh = table.tree(process.pid)
         return tuple(one.pid for one in alive if one not in fresh)
@@ -208,8 +208,7 @@ class Drainer:
         if seen.process is None or drain.worker not in self._unanswered:
             return drain
         self._unanswered.discard(drain.worker)
-        ends = seen.process.state in (ProcessState.STOPPING, ProcessState.STOPPED)
-        if drain.state is State.STOPPING and ends and seen.process.start == drain.start:
+        if seen.process.state in (ProcessState.STOPPING, ProcessState.STOPPED):
             return dataclasses.replace(drain, stop_answer=StopAnswer.ACCEPTED)
         return drain
 

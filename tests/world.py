@@ -156,7 +156,7 @@ class World:
 
     def _reach(self) -> None:
         if self.away is not None:
-            raise self.away
+            raise self.away.with_traceback(None)  # Raised again and again, it would grow.
 
     def _info(self, worker: Worker) -> ProcessInfo:
         return ProcessInfo(

@@ -391,3 +391,39 @@ def test_quiet_worker_is_brought_back_though_its_settings_would_lose_jobs(world:
     life.run(60)
     assert world.workers[name].memory == FRESH
     assert [act for act in world.happened if act.startswith("quiet")] == [f"quiet {name}"]
+
+
+def test_kind_is_asked_of_running_processes_and_knows_which_of_them_drain(world: World, path: Path) -> None:
+    """`Target.note` is None outside of a drain, and while a drain only asks nothing was done yet."""
+    states, notes = set[ProcessState](), list[Any]()
+
+    class Watched(QuietKind):
+        def _read(self, target: Any) -> Any:
+            states.add(target.process.state)
+            if not world.happened:
+                notes.append(target.note)
+            return super()._read(target)
+
+    world.finish_jobs()
+    life = Life(world, path, kind=Watched)
+    life.run(60, until=lambda: bool(life.stream.having("drain.done")))
+    assert states == {ProcessState.RUNNING}
+    assert notes and notes == [None] * len(notes)
+
+
+def test_worker_that_is_removed_while_old_processes_live_is_let_go(world: World, path: Path) -> None:
+    world.finish_jobs()
+    world.workers["jobs:one"].orphans, world.alive_orphans = (9999,), {9999}
+    life = Life(world, path)
+    del world.workers[life.run_to(State.SETTLING)]
+    life.run(2)
+    assert life.stream.having("drain.let_go") and not life.stream.having("failed")
+
+
+def test_worker_that_is_removed_after_a_stop_without_answer_is_let_go(world: World, path: Path) -> None:
+    world.finish_jobs()
+    world.lose_answer_of = "stop"
+    life = Life(world, path)
+    del world.workers[life.run_to(State.STOPPING)]
+    life.run(2)
+    assert life.stream.having("drain.let_go") and not life.stream.having("failed")

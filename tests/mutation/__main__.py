@@ -34,8 +34,8 @@ CORE = (
         "tests/coordination/test_rules.py",
         "tests/test_hands.py",
     ),
+    ("tests/listener/test_rules.py", "tests/listener/test_drains.py", "tests/listener/test_finds.py"),
     SCENARIOS,
-    ("tests/listener",),
     ("tests/test_journal.py", "tests/test_ledger.py", "tests/fuzz/test_journal.py", "tests/test_dry_run.py"),
     SEEDS,
 )

@@ -1,7 +1,8 @@
 """Makes the mutants: the rules of the shipped code, each removed or inverted in turn.
 
-In Python: a comparison, a condition, an ``and`` or ``or``, a ``not``, a returned True or False. In Lua: a
-condition, a comparison, a statement that stands on a line of its own.
+In Python: a comparison, a condition, an ``and`` or ``or``, a ``not``, a returned True or False, a statement
+that calls or that changes what lasts. In Lua: a condition, a comparison, a statement that stands on a line of
+its own.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeGuard
 
 PYTHON = (
     "policy.py",
@@ -20,6 +22,7 @@ PYTHON = (
     "hands.py",
     "drainer.py",
     "ledger.py",
+    "slots.py",
 )
 LUA = tuple(f"coordination/lua/{name}.lua" for name in ("common", "acquire", "publish", "release"))
 
@@ -80,7 +83,8 @@ def _of_python(path: str, source: str) -> Iterator[Mutant]:
             start, end = _offset(lines, old.lineno, old.col_offset), _end(lines, old)
             was, where = source[start:end], _function(tree, old.lineno)
             text = f"{source[:start]}{new}{source[end:]}"
-            yield Mutant(path, old.lineno, where, _one_line(was), _one_line(new), text)
+            if where != "__init__":  # Without what it keeps, nothing works at all.
+                yield Mutant(path, old.lineno, where, _one_line(was), _one_line(new), text)
 
 
 def _function(tree: ast.Module, line: int) -> str:
@@ -92,9 +96,11 @@ def _function(tree: ast.Module, line: int) -> str:
     return found
 
 
-def _replacements(node: ast.AST) -> Iterator[tuple[ast.expr, str]]:
-    """Each expression to put something else for, with that."""
-    if isinstance(node, ast.Compare) and len(node.ops) == 1:
+def _replacements(node: ast.AST) -> Iterator[tuple[ast.expr | ast.stmt, str]]:
+    """Each piece to put something else for, with that."""
+    if _is_effect(node):
+        yield node, "pass"
+    elif isinstance(node, ast.Compare) and len(node.ops) == 1:
         for table in (_COMPARISONS, _BOUNDARIES):
             other = table.get(type(node.ops[0]))
             if other is not None:
@@ -118,13 +124,22 @@ def _replacements(node: ast.AST) -> Iterator[tuple[ast.expr, str]]:
         yield node.value, str(not node.value.value)
 
 
+def _is_effect(node: ast.AST) -> TypeGuard[ast.stmt]:
+    """A statement that is there for what it does to something else."""
+    if isinstance(node, ast.Expr):
+        return isinstance(node.value, ast.Call)
+    if isinstance(node, ast.Assign):
+        return any(isinstance(target, ast.Attribute | ast.Subscript) for target in node.targets)
+    return isinstance(node, ast.AugAssign | ast.Delete)
+
+
 def _offset(lines: list[str], line: int, column: int) -> int:
     """Where in the text; columns count bytes of UTF-8."""
     before = lines[line - 1].encode()[:column].decode()
     return sum(len(text) for text in lines[: line - 1]) + len(before)
 
 
-def _end(lines: list[str], node: ast.expr) -> int:
+def _end(lines: list[str], node: ast.expr | ast.stmt) -> int:
     assert node.end_lineno is not None and node.end_col_offset is not None
     return _offset(lines, node.end_lineno, node.end_col_offset)
 
