@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import socket
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -226,10 +227,21 @@ def _listen(arguments: argparse.Namespace, environ: Mapping[str, str], at: At) -
         dry_run=config.dry_run,
         coordination="through Redis" if config.redis else "in process: this supervisord alone",
     )
-    serve(listener, stdin_fd=0, stdout_fd=protocol_fd)
+    ended_by = serve(listener, stdin_fd=0, stdout_fd=protocol_fd)
     listener.say_left()
     log.info("listener.ended")
+    if ended_by is not None:
+        _die_of(ended_by)
     return FINE
+
+
+def _die_of(number: int) -> None:
+    """End by the signal itself: supervisord starts anew what no stop of its own has ended.
+
+    By status 0 it would take the end for an expected one (autorestart=unexpected), and leave it EXITED.
+    """
+    signal.signal(number, signal.SIG_DFL)
+    signal.raise_signal(number)
 
 
 def _dry_run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:

@@ -333,7 +333,8 @@ class Listener:
         with self._guarded(f"worker {finding.worker}"):
             drainer.begin(survey, finding, reason)
         if finding.worker not in self._ledger.drains:
-            self._check_soon()
+            # Another may have become the more urgent one while it asked: it need not wait for the heartbeat.
+            self._check_within(self._config.poll_interval_seconds)
 
     def _is_to_adopt(self, pool: Pool, finding: Finding) -> bool:
         """After a damaged journal: quiet, and perhaps by us. Only a restart brings it back."""
@@ -349,7 +350,10 @@ class Listener:
         return quiet is True
 
     def _check_soon(self) -> None:
-        due = self._clock() + self._config.heartbeat_seconds
+        self._check_within(self._config.heartbeat_seconds)
+
+    def _check_within(self, seconds: float) -> None:
+        due = self._clock() + seconds
         self._check_due_at = due if self._check_due_at is None else min(due, self._check_due_at)
 
     # --- what is said ---------------------------------------------------------------------------
@@ -381,6 +385,17 @@ class Listener:
                     state=drain.state,
                     hint="out of service by a drain, until a listener with this journal goes on with it",
                 )
+
+    def say_unasked(self, event: str) -> None:
+        """An event came that is no TICK: perhaps none of those comes."""
+        self._log.changed(
+            "event",
+            "event.unasked",
+            level="warning",
+            by=True,
+            name=event,
+            hint="only a TICK is a check: events = TICK_60 in the event listener's section",
+        )
 
     def _say_hints(self, survey: PoolSurvey) -> None:
         for worker, advice in survey.hints():

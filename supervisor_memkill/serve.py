@@ -13,18 +13,21 @@ import time
 from collections.abc import Callable
 from types import FrameType
 
-from supervisor_memkill.events import Event, EventStream, Ticks
+from supervisor_memkill.events import PERIOD_SECONDS, Event, EventStream, Ticks
 from supervisor_memkill.listener import Listener
 
 Inbox = queue.SimpleQueue["Event | None"]
 """Events as they come; None is the end."""
 
 
-def serve(listener: Listener, stdin_fd: int, stdout_fd: int) -> None:
-    """Run the listener until supervisord is gone, or SIGTERM or SIGINT comes."""
+def serve(listener: Listener, stdin_fd: int, stdout_fd: int) -> int | None:
+    """Run the listener until supervisord is gone, or SIGTERM or SIGINT comes; the signal that ended it."""
     inbox: Inbox = queue.SimpleQueue()
+    signals: list[int] = []
 
-    def end(number: int = 0, frame: FrameType | None = None) -> None:
+    def end(number: int | None = None, frame: FrameType | None = None) -> None:
+        if number is not None:
+            signals.append(number)
         listener.ended = True
         inbox.put(None)  # SimpleQueue.put may be called in a signal handler
 
@@ -37,6 +40,7 @@ def serve(listener: Listener, stdin_fd: int, stdout_fd: int) -> None:
     # A daemon: it may be reading when the process ends.
     threading.Thread(target=read_events, name="events", daemon=True).start()
     run_turns(listener, inbox, Ticks(), time.time)
+    return signals[0] if signals else None
 
 
 def run_turns(listener: Listener, inbox: Inbox, ticks: Ticks, wall: Callable[[], float]) -> None:
@@ -45,6 +49,9 @@ def run_turns(listener: Listener, inbox: Inbox, ticks: Ticks, wall: Callable[[],
     while not listener.ended:
         listener.turn(ticked=ticked)
         events = _take(inbox, listener.wait_seconds())
+        for event in events:
+            if event.name not in PERIOD_SECONDS:
+                listener.say_unasked(event.name)
         # A burst of TICKs is one check; each is looked at, so that none counts when it comes again.
         ticked = sum(ticks.counts(event, wall()) for event in events) > 0
 

@@ -33,7 +33,8 @@ class Telling:
                 state=drain.state,
                 action=step.action,
             )
-        if reading is not None and drain.state in (State.QUIETING, State.DRAINING):
+        waits = drain.state in (State.QUIETING, State.DRAINING)
+        if waits and reading is not None and (reading.busy is not None or reading.why):
             self._log.changed(
                 f"busy:{drain.worker}",
                 "drain.busy",
@@ -55,6 +56,15 @@ class Telling:
             reason=drain.reason if begins else None,
             cause=cause or None,
         )
+        if before.state is State.SETTLING and drain.state is State.STARTING:
+            self._log.changed(
+                f"ended:{drain.worker}",
+                "drain.start_failed",
+                level="warning",
+                worker=drain.worker,
+                error=cause,
+                hint="it is tried again, and its pool drains no other meanwhile",
+            )
 
     def _settling(self, drain: Drain, survivors: tuple[int, ...], reading: Reading | None) -> None:
         if survivors:
@@ -114,7 +124,7 @@ class Telling:
 
     def forget(self, worker: str) -> None:
         """Its next drain is told of anew."""
-        for topic in ("act", "again", "busy", "kind", "slow", "survivors"):
+        for topic in ("act", "again", "busy", "ended", "kind", "slow", "survivors"):
             self._log.forget(f"{topic}:{worker}")
 
 

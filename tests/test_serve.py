@@ -22,6 +22,7 @@ class Recorder:
 
     def __init__(self, turns: int) -> None:
         self.ticked: list[bool] = []
+        self.unasked: list[str] = []
         self.ended = False
         self._turns = turns
 
@@ -31,6 +32,9 @@ class Recorder:
 
     def wait_seconds(self) -> float | None:
         return 0.0
+
+    def say_unasked(self, event: str) -> None:
+        self.unasked.append(event)
 
 
 def tick(serial: int, *, name: str = "TICK_5", age: int = 0) -> Event:
@@ -78,6 +82,16 @@ def test_each_tick_of_a_burst_is_looked_at_so_that_none_counts_again() -> None:
     run_turns(cast(Listener, recorder), inbox, ticks, lambda: NOW)
     assert recorder.ticked == [False, True]
     assert not ticks.counts(tick(2), NOW)
+
+
+def test_events_that_nobody_asked_for_are_told_of() -> None:
+    """Where `events =` is wrong, no TICK may ever come."""
+    inbox: Inbox = queue.SimpleQueue()
+    inbox.put(tick(1, name="PROCESS_STATE_EXITED"))
+    inbox.put(tick(2))
+    recorder = Recorder(2)
+    run_turns(cast(Listener, recorder), inbox, Ticks(), lambda: NOW)
+    assert recorder.unasked == ["PROCESS_STATE_EXITED"]
 
 
 def test_what_is_due_needs_no_event() -> None:

@@ -135,6 +135,9 @@ class CountsTurns:
             return 0.0
         return self._waits.pop()
 
+    def say_unasked(self, event: str) -> None:
+        pass
+
 
 @tries(100)
 @given(st.lists(EVENTS, max_size=8), st.floats(0, 4e9))
@@ -172,6 +175,9 @@ class WaitsForTheEnd:
 
     def wait_seconds(self) -> float:
         return 0.5
+
+    def say_unasked(self, event: str) -> None:
+        pass
 
 
 @tries(20)

@@ -512,3 +512,42 @@ def test_worker_that_is_removed_while_it_asks_is_let_go(world: World, path: Path
     life = Life(world, path, kind=StopKind, coordinate=lambda contents: Meanwhile(world))
     life.run(10)
     assert life.stream.having("drain.let_go") and not life.stream.having("failed")
+
+
+def test_operators_stop_long_after_one_of_ours_that_got_lost_is_the_operators(
+    world: World, path: Path
+) -> None:
+    """S5: ours had no answer, and the next look showed that it had not arrived."""
+    stop, sent = world.stop, list[str]()
+
+    def lose(name: str) -> None:
+        sent.append(name)
+        raise NoAnswer("the request got lost")
+
+    life = Life(world, path)
+    name = life.run_to(State.DRAINING)
+    others_stop(world, name)
+    world.stop = lose  # type: ignore[method-assign]
+    world.finish_jobs()
+    life.run(10, until=lambda: bool(sent))
+    world.workers[name].quiet = False  # Somebody put it back to work, and it is the last one.
+    life.run(60)
+    assert sent == [name] and life.only_drain() == (name, State.STOPPING)
+    world.stop = stop  # type: ignore[method-assign]
+    world.operator_stops(name)
+    life.run(30)
+    assert world.workers[name].state is ProcessState.STOPPED
+    assert not world.broken_promises, world.broken_promises
+
+
+def test_slot_of_a_drain_whose_pool_was_renamed_is_given_back(world: World, path: Path) -> None:
+    coordinator = SharedCoordinator(world)
+    life = Life(world, path, coordinate=lambda contents: coordinator)
+    name = life.run_to(State.DRAINING)
+    assert coordinator.view("jobs").holders == (name,)
+    life.die()
+    life = Life(world, path, config=RENAMED, coordinate=lambda contents: coordinator)
+    life.listener.turn(ticked=False)
+    assert coordinator.view("jobs").holders == ()
+    (line,) = life.stream.having("drain.pool_changed")
+    assert "former=jobs" in line and "pool=work" in line

@@ -427,3 +427,52 @@ def test_worker_that_is_removed_after_a_stop_without_answer_is_let_go(world: Wor
     del world.workers[life.run_to(State.STOPPING)]
     life.run(2)
     assert life.stream.having("drain.let_go") and not life.stream.having("failed")
+
+
+def test_next_drain_of_a_worker_is_told_of_anew(world: World, path: Path) -> None:
+    only_one_is_bloated(world)
+    world.finish_jobs()
+    life = Life(world, path)
+    for _ in range(2):
+        world.workers["jobs:one"].memory = BLOATED
+        life.run(60)
+    assert len(life.stream.having("drain.done")) == 2
+    assert len(life.stream.having("drain.busy")) == 2
+
+
+def test_fresh_process_that_ends_again_and_again_is_worth_an_alert(world: World, path: Path) -> None:
+    world.finish_jobs()
+    life = Life(world, path)
+    for _ in range(3):
+        name = life.run_to(State.SETTLING)
+        world.end(world.workers[name], ProcessState.FATAL)
+        life.run_to(State.STARTING)
+    (line,) = life.stream.having("drain.start_failed")
+    assert name in line and "ended by itself" in line
+
+
+def test_two_that_grow_past_each_other_do_not_wait_for_each_other(world: World, path: Path) -> None:
+    """Whichever asks, the other one is the larger by then; each look finds it so."""
+    world.workers["jobs:three"].memory = FRESH
+    one, two = world.workers["jobs:one"], world.workers["jobs:two"]
+    asked = list[float]()
+
+    def grow(place: str) -> None:
+        if place == "asking.saved" and len(asked) < 3:
+            asked.append(world.now)
+            larger, smaller = (one, two) if one.memory > two.memory else (two, one)
+            smaller.memory = larger.memory + 1024
+
+    one.memory += 1024
+    life = Life(world, path)
+    life.listener._at = grow
+    life.run(20, until=lambda: bool(world.happened))
+    assert len(asked) == 3 and world.now - asked[0] <= 5.0, "poll_interval is 1 s, heartbeat 10 s"
+
+
+def test_wrong_events_are_told_of_once(world: World, path: Path) -> None:
+    life = Life(world, path)
+    for name in ("PROCESS_STATE_EXITED", "PROCESS_STATE_RUNNING"):
+        life.listener.say_unasked(name)
+    (line,) = life.stream.having("event.unasked")
+    assert "PROCESS_STATE_EXITED" in line and "events = TICK_60" in line

@@ -42,4 +42,17 @@ EXPLAINED: dict[str, str] = {
     "coordination/lua/publish.lua, : if urgency >= 0 then -> if urgency > 0 then": (
         "an urgency is memory over limit of one that is over it; -1 stands for none"
     ),
+    "drainer.py, step: answer is not None -> True": (
+        "without an answer nothing follows: the second look is only spared"
+    ),
+    "drainer.py, _act: action is Action.STOP and outcome is Outcome.UNCERTAIN -> "
+    "(outcome is Outcome.UNCERTAIN)": (
+        "what supervisord said to a stop counts in STOPPING alone, and a look comes before any stop"
+    ),
+    "drainer.py, _forget: self._asked_at.pop(drain.worker, None) -> pass": (
+        "each drain asks anew before it acts; what would stay is a number for each worker"
+    ),
+    "drainer.py, _forget: self._unanswered.discard(drain.worker) -> pass": (
+        "the first look of the worker's next drain, at which it only asks, discards it too"
+    ),
 }

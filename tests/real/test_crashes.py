@@ -92,12 +92,27 @@ def test_listener_killed_again_and_again_gets_there_in_the_end(start_pool: Start
     assert pool.ups() == 3
 
 
-def test_terminated_in_mid_drain_it_ends_at_once_and_leaves_its_journal(start_pool: StartPool) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_listener_that_somebody_terminates_in_mid_drain_is_started_again(
+    start_pool: StartPool, number: signal.Signals
+) -> None:
+    pool = start_pool("custom")
+    hold_in(pool, State.DRAINING)
+    os.kill(pool.listener_pid(), number)
+    pool.wait_for_event("listener.started", times=2)
+    pool.release()
+    pool.wait_until_whole()
+    assert pool.ups() == 3
+    assert "Traceback" not in pool.log()
+
+
+def test_listener_that_is_stopped_in_mid_drain_stays_stopped_and_leaves_its_journal(
+    start_pool: StartPool,
+) -> None:
     pool = start_pool("custom")
     worker = hold_in(pool, State.DRAINING)
-    os.kill(pool.listener_pid(), signal.SIGTERM)
-    ended = pool.supervisord.wait_for_state(LISTENER, ProcessState.EXITED, seconds=5)
-    assert ended.exitstatus == 0
+    pool.supervisord.ctl("stop", LISTENER)
+    pool.supervisord.wait_for_state(LISTENER, ProcessState.STOPPED, seconds=5)
     assert pool.drains()[worker].state is State.DRAINING
     assert "Traceback" not in pool.log()
     pool.release()

@@ -104,7 +104,8 @@ def test_it_ends_when_nobody_hears_its_answers(listener: ListenerProcess) -> Non
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_it_ends_at_once_when_it_is_told_to(listener: ListenerProcess, number: signal.Signals) -> None:
     listener.popen.send_signal(number)
-    assert listener.popen.wait(5) == 0
+    assert listener.popen.wait(5) == -number, "by status 0 supervisord would take it for an expected end"
+    assert "listener.ended" in listener.log()
     assert "Traceback" not in listener.log()
 
 
