@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from supervisor_memkill import __version__
+from supervisor_memkill import __version__, output
 from supervisor_memkill.errors import ConfigError, MemkillError, UsageError
 
 if TYPE_CHECKING:
@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 
 PROGRAM = "supervisor-memkill"
 FINE, FAILED, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
+
+NO_CONFIGURATION = (
+    "no configuration was found where supervisorctl looks for supervisord's: name the file with --config"
+)
 
 At = Callable[[str], None]
 
@@ -43,7 +47,7 @@ def main(argv: Sequence[str] | None = None, at: At = lambda place: None) -> int:
         _complain(error)
         return FAILED
     except BrokenPipeError:
-        _give_up_output()  # Whoever read it went away.
+        output.give_up()  # Whoever read it went away.
         return FAILED
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -51,24 +55,6 @@ def main(argv: Sequence[str] | None = None, at: At = lambda place: None) -> int:
 
 def _complain(problem: object) -> None:
     print(f"{PROGRAM}: {problem}", file=sys.stderr)
-
-
-def _show(text: str) -> None:
-    """Print it; what the terminal's encoding does not have stands there as an escape."""
-    encoding = sys.stdout.encoding or "utf-8"
-    try:
-        sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))
-        sys.stdout.flush()
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        _give_up_output()
-        raise MemkillError(f"its output cannot be written: {error.strerror or error}") from error
-
-
-def _give_up_output() -> None:
-    """Python must not complain about it at its end."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -102,7 +88,11 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(arguments: argparse.Namespace, environ: Mapping[str, str], at: At) -> int:
+    if sys.stdout is None:
+        raise MemkillError("its output cannot be written: standard output is closed")
     if arguments.command == "demo":
+        if arguments.dry_run or arguments.json or arguments.config:
+            raise UsageError("demo takes no options: all that it needs it brings itself")
         from supervisor_memkill.demo import run
 
         return run()
@@ -118,7 +108,7 @@ def _run(arguments: argparse.Namespace, environ: Mapping[str, str], at: At) -> i
 
 def _is_under_supervisord(environ: Mapping[str, str]) -> bool:
     """By supervisord's environment; a person in a terminal below a supervised program has it too."""
-    return "SUPERVISOR_ENABLED" in environ and not sys.stdin.isatty()
+    return "SUPERVISOR_ENABLED" in environ and sys.stdin is not None and not sys.stdin.isatty()
 
 
 def _read(
@@ -265,8 +255,10 @@ def _dry_run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     contents = journal.peek(path)
     looking = coordinate(dataclasses.replace(config, dry_run=True), supervisord, contents)
     report = dry_run.check(surveyor, looking, contents)
-    _show(dry_run.as_json(report) if arguments.json else dry_run.as_table(report))
-    return FINE
+    if arguments.config is None and supervisords is None:
+        report = dataclasses.replace(report, notes=(NO_CONFIGURATION, *report.notes))
+    output.show(dry_run.as_json(report) if arguments.json else dry_run.as_table(report))
+    return FINE if report.is_whole else FAILED
 
 
 def _supervisord(arguments: argparse.Namespace, environ: Mapping[str, str], reading: Reading) -> Supervisord:

@@ -448,8 +448,10 @@ def _misspelt_sections(reading: Reading) -> Iterator[str]:
     """Sections that are nobody's and look like ours: supervisord would pass over them in silence."""
     for name, place in reading.others:
         head, colon, rest = name.partition(":")
-        if difflib.SequenceMatcher(None, head.strip().lower(), SECTION).ratio() >= 0.8:
-            meant = f"{SECTION}{colon}{rest.strip()}"
+        meant = f"{SECTION}{colon}{rest.strip()}"
+        if other := re.fullmatch(rf"{SECTION}[\s.=/_-]+([^\s:].*)", name.strip(), re.IGNORECASE):
+            meant = f"{SECTION}:{other[1]}"
+        if other or difflib.SequenceMatcher(None, head.strip().lower(), SECTION).ratio() >= 0.8:
             yield f"{place}: [{name}]: unknown section, did you mean [{meant}]?"
 
 

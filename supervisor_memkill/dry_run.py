@@ -49,13 +49,15 @@ class Report:
     rows: tuple[Row, ...]
     notes: tuple[str, ...]
     """What the operator should know or mend, one sentence each."""
+    is_whole: bool = True
+    """False: something could not be asked, and a note says what."""
 
 
 def check(surveyor: Surveyor, coordinator: Coordinator, contents: Contents) -> Report:
     """One check. `coordinator` is a throwaway one: slots are taken in it to see who would wait."""
     survey = surveyor.check(contents)
     rows: list[Row] = []
-    notes = list(survey.notes)
+    notes, unknown = list(survey.notes), list[str]()
     if any(pool.terms.limit_bytes is None for pool in survey.pools):
         notes.append(NO_LIMIT)
     for pool in survey.pools:
@@ -63,11 +65,12 @@ def check(surveyor: Surveyor, coordinator: Coordinator, contents: Contents) -> R
             standings = _standings(pool, coordinator, contents)
         except CoordinationUnknown as error:
             standings = {one.worker: _held(one, error) for one in pool.findings}
+            unknown.append(f"[memkill:{pool.pool.name}] nothing is drained while this is so: {error}")
         rows += [_row(pool, one, standings[one.worker]) for one in pool.findings]
         notes += [f"{worker}: {_words(advice)}" for worker, advice in pool.hints()]
         if pool.failure is not None:
-            notes.append(f"[memkill:{pool.pool.name}] could not be looked at: {pool.failure!r}")
-    return Report(tuple(rows), tuple(dict.fromkeys(notes)))
+            unknown.append(f"[memkill:{pool.pool.name}] could not be looked at: {pool.failure!r}")
+    return Report(tuple(rows), tuple(dict.fromkeys([*notes, *unknown])), is_whole=not unknown)
 
 
 def _words(advice: Advice) -> str:

@@ -226,7 +226,7 @@ def _parse(path: Path) -> _File:
 
 
 def _entries(path: Path, items: Iterable[tuple[str, str]]) -> Iterator[Entry]:
-    here = str(path.parent.absolute())
+    here = str(_absolute(path.parent))
     for numbered_key, value in items:
         number, key = numbered_key.split(" ", 1)
         if key:  # a line that begins with = was refused already
@@ -295,7 +295,15 @@ def _resolved(path: Path) -> Path:
     try:
         return path.resolve()
     except (OSError, RuntimeError):  # a loop, up to Python 3.12
+        return _absolute(path)
+
+
+def _absolute(path: Path) -> Path:
+    """As it is where the working directory is gone, as a deploy removes old releases."""
+    try:
         return path.absolute()
+    except OSError:
+        return path
 
 
 def _included(main: _File, environ: Mapping[str, str], node_name: str) -> Iterator[Path]:

@@ -79,7 +79,7 @@ class Journal:
         """Take the journal for this process, until it ends. Raises JournalError naming the holder."""
         if self._lock_fd is not None:
             return
-        with self._errors("lock"):
+        with self._errors("locked"):
             make_private_directory(self.path.parent)
             fd = os.open(self._beside(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:

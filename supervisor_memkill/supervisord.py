@@ -85,7 +85,8 @@ _START_FAULTS = {
 _NO_INTERFACE = "supervisord offers no control: its configuration needs an [rpcinterface:supervisor] section"
 _WRONG_PASSWORD = (
     "supervisord refused the user name or password: set SUPERVISOR_USERNAME and SUPERVISOR_PASSWORD"
-    " to those of its server section (environment= of the event listener's section)"
+    " to those of its server section (environment= of the event listener's section; by hand --username and"
+    " --password)"
 )
 
 

@@ -167,10 +167,15 @@ def test_socket_of_another_user_is_one_line(
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
-def test_output_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "code",
+    ["from supervisor_memkill import output; output.show('text')", "import sys; sys.exit(main(['demo']))"],
+    ids=["show", "demo"],
+)
+def test_output_that_cannot_be_written_is_one_line(tmp_path: Path, code: str) -> None:
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
-            [sys.executable, "-c", "from supervisor_memkill.cli import _show; _show('text')"],
+            [sys.executable, "-c", f"from supervisor_memkill.cli import main; {code}"],
             cwd=tmp_path,
             stdout=full,
             stderr=subprocess.PIPE,
@@ -181,14 +186,50 @@ def test_output_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     assert done.stderr.splitlines()[-1].endswith("its output cannot be written: No space left on device")
 
 
-def test_working_directory_that_was_removed_is_no_fault(tmp_path: Path) -> None:
+@pytest.mark.parametrize("arguments", ["demo", "--dry-run"])
+def test_closed_output_is_one_line(tmp_path: Path, arguments: str) -> None:
+    program = f'exec "{sys.executable}" -m supervisor_memkill {arguments} >&-'
+    done = subprocess.run(
+        ["sh", "-c", program], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert_one_line(done, 1, "standard output is closed")
+
+
+def test_closed_input_is_one_line(tmp_path: Path, config: Path) -> None:
+    """As somebody may start it who has supervisord's environment."""
+    done = subprocess.run(
+        ["sh", "-c", f'exec "{sys.executable}" -m supervisor_memkill --config {config} <&-'],
+        cwd=tmp_path,
+        env={**os.environ, **UNDER_SUPERVISORD},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert_one_line(done, 2, "supervisord runs it")
+
+
+@pytest.mark.parametrize("option", ["--dry-run", "--json", "--config=x"])
+def test_demo_takes_no_options(tmp_path: Path, option: str) -> None:
+    assert_one_line(run(tmp_path, "demo", option), 2, "demo takes no options")
+
+
+@pytest.mark.parametrize("parent", ["{tmp_path}", ".."])
+def test_working_directory_that_was_removed_is_no_fault(tmp_path: Path, parent: str) -> None:
     """A deploy removes old releases, and supervisord may have been started in one."""
     (tmp_path / "memkill.conf").write_text("[memkill:jobs]\nmax_rss = 1GB\nbad = 1\n")
     gone = tmp_path / "gone"
     gone.mkdir()
     code = "import os, sys; os.rmdir(os.getcwd()); from supervisor_memkill.cli import main; sys.exit(main())"
     done = subprocess.run(
-        [sys.executable, "-c", code, "--config", str(tmp_path / "memkill.conf"), "--dry-run"],
+        [
+            sys.executable,
+            "-c",
+            code,
+            "--config",
+            parent.format(tmp_path=tmp_path) + "/memkill.conf",
+            "--dry-run",
+        ],
         cwd=gone,
         capture_output=True,
         text=True,

@@ -323,7 +323,13 @@ def test_a_pools_name_fits_into_a_key_of_redis(written: Written, name: str) -> N
     )
 
 
-@pytest.mark.parametrize("section", ["memkil:jobs", "mem_kill:jobs", "Memkill:jobs", "memkill :jobs"])
+@pytest.mark.parametrize(
+    "section",
+    [
+        *("memkil:jobs", "mem_kill:jobs", "Memkill:jobs", "memkill :jobs"),
+        *("memkill jobs", "memkill.jobs", "memkill-jobs", "memkill/jobs"),
+    ],
+)
 def test_a_section_that_looks_like_ours_is_told(written: Written, section: str) -> None:
     (problem,) = written.problems(f"[{section}]\nmax_rss = 1GB\n")
     assert problem == f"1: [{section}]: unknown section, did you mean [memkill:jobs]?"

@@ -24,7 +24,7 @@ from supervisor_memkill.units import Size
 from supervisor_memkill.workers.contract import Advice, Tools
 from tests import builders
 from tests.real.conftest import StartPool, start_pool
-from tests.world import FRESH, LIMIT, QuietKind, World, WorldTable, pool_config
+from tests.world import FRESH, LIMIT, QuietKind, SharedCoordinator, World, WorldTable, pool_config
 
 __all__ = ["start_pool"]
 
@@ -49,7 +49,12 @@ def world() -> World:
     return World()
 
 
-def report_on(world: World, config: PoolConfig | None = None, contents: Contents | None = None) -> Report:
+def report_on(
+    world: World,
+    config: PoolConfig | None = None,
+    contents: Contents | None = None,
+    coordinator: InProcessCoordinator | None = None,
+) -> Report:
     """One dry run in the world; nothing may have happened in it."""
     tools = Tools(redis=lambda: None, signal=world.signal, clock=world.clock, host="here")
     supervisord: Any = world
@@ -61,7 +66,7 @@ def report_on(world: World, config: PoolConfig | None = None, contents: Contents
         tables=lambda: WorldTable(world),
         machine_bytes=lambda: 10 * LIMIT,
     )
-    report = check(surveyor, InProcessCoordinator(world.clock), contents or Contents())
+    report = check(surveyor, coordinator or InProcessCoordinator(world.clock), contents or Contents())
     assert world.happened == []
     return report
 
@@ -118,6 +123,16 @@ def test_unknown_is_shown_as_unknown(world: World) -> None:
     assert row(report, "one").busy is None
     assert row(report, "one").verdict == "over its limit, but not recognised (Redis is away)"
     assert not any(one.would_drain for one in report.rows)
+
+
+def test_redis_away_is_told_though_no_worker_is_over_its_limit(world: World) -> None:
+    for worker in world.workers.values():
+        worker.memory = FRESH
+    coordinator = SharedCoordinator(world)
+    coordinator.is_away = True
+    report = report_on(world, coordinator=coordinator)
+    assert report.notes == ("[memkill:jobs] nothing is drained while this is so: away",)
+    assert not report.is_whole and report_on(world).is_whole
 
 
 def test_without_a_limit_the_memory_is_shown_and_the_lack_is_told(world: World) -> None:

@@ -18,6 +18,7 @@ from supervisor_memkill.demo.screen import Screen
 from supervisor_memkill.demo.spool import Job
 from supervisor_memkill.demo.stage import GROUP, HASTE_SECONDS, Leak, Stage, set_stage
 from supervisor_memkill.demo.watch import Tail, Watcher
+from supervisor_memkill.output import show
 from supervisor_memkill.supervisord import SupervisordError
 
 MB = 1024**2
@@ -66,22 +67,17 @@ def run() -> int:
             play = Play(stage, screen, interruption, boot_clock, time.sleep)
             outcome = play.run()
             if outcome is None:
-                _say("Interrupted: everything is being stopped ... ")
+                show("Interrupted: everything is being stopped ... ")
                 stage.close(HASTE_SECONDS)
         if outcome is None:
-            _say("nothing is left.\n")
+            show("nothing is left.\n")
             return 128 + interruption.number
-    _say(screen.summary(outcome.tally, outcome.jobs, outcome.broken, outcome.seconds))
-    _say(f"All of its processes have ended, and {stage.directory} is removed.\n")
+    show(screen.summary(outcome.tally, outcome.jobs, outcome.broken, outcome.seconds))
+    show(f"All of its processes have ended, and {stage.directory} is removed.\n")
     if outcome.broken:
-        _say(f"The last lines of the listener's log:\n{outcome.log}")
+        show(f"The last lines of the listener's log:\n{outcome.log}")
         return 1
     return 0
-
-
-def _say(text: str) -> None:
-    sys.stdout.write(text)
-    sys.stdout.flush()
 
 
 class Play:
@@ -113,7 +109,7 @@ class Play:
 
     def run(self) -> Outcome | None:
         """From the first job to the last one; None when it was interrupted. Raises MemkillError."""
-        _say(self._screen.introduction(self._stage.directory, LIMIT_BYTES, JOB_EVERY_SECONDS))
+        show(self._screen.introduction(self._stage.directory, LIMIT_BYTES, JOB_EVERY_SECONDS))
         if self._go_on(lambda: self._tally.are_all_replaced and self._is_calm(), REPLACED_SECONDS):
             self._tell("All three were replaced. No more jobs are handed out; the last ones are being done.")
         self._go_on(self._is_at_rest, REST_SECONDS, feeds=False)
@@ -175,12 +171,12 @@ class Play:
                 self._told[event.worker] = event.name
 
     def _tell(self, sentence: str) -> None:
-        _say(self._screen.event(self._now(), sentence))
+        show(self._screen.event(self._now(), sentence))
 
     def _draw(self, sample: Sample) -> None:
         if self._now() >= self._next_line_at:
             self._next_line_at = self._now() + LINE_SECONDS
-            _say(self._screen.timeline(sample, self._told, LIMIT_BYTES))
+            show(self._screen.timeline(sample, self._told, LIMIT_BYTES))
 
     def _is_calm(self) -> bool:
         """Nobody is out of service, and the listener is done with each that it drained."""

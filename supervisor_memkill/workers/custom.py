@@ -44,6 +44,13 @@ def parse_signal(text: str) -> str:
     return found.name.removeprefix("SIG")
 
 
+def _parse_quiet_signal(text: str) -> str:
+    name = parse_signal(text)
+    if name == "KILL":
+        raise ValueError("a signal that the worker can catch: KILL ends it, and its jobs with it")
+    return name
+
+
 def parse_template(text: str) -> str:
     """The text as it is, when all that it wants filled in is known."""
     _check_holes(text)
@@ -93,7 +100,7 @@ class Custom:
     """
 
     options: ClassVar[Mapping[str, Option]] = {
-        "quiet_signal": Option(parse_signal, None, "the signal after which it takes no new job"),
+        "quiet_signal": Option(_parse_quiet_signal, None, "the signal after which it takes no new job"),
         "quiet_command": Option(parse_command, None, "the command after which it takes no new job"),
         "resume_signal": Option(parse_signal, None, "the signal after which it takes jobs again"),
         "busy_key": Option(parse_template, None, "the Redis key that holds its number of jobs in hand"),

@@ -80,6 +80,12 @@ def test_what_is_no_signal_is_a_problem_of_the_configuration(text: str) -> None:
         parse_signal(text)
 
 
+@pytest.mark.parametrize("text", ["KILL", "9"])
+def test_signal_that_ends_the_worker_is_no_quiet(text: str) -> None:
+    with pytest.raises(ValueError, match="a signal that the worker can catch"):
+        Custom.options["quiet_signal"].parse(text)
+
+
 @pytest.mark.parametrize("text", ["%(pdi)s", "a%(process_num)02d", "%(pid)d", "%(pid", ""])
 def test_what_cannot_be_filled_in_is_a_problem_of_the_configuration(text: str) -> None:
     with pytest.raises(ValueError, match="a text"):
