@@ -67,10 +67,21 @@ def check(surveyor: Surveyor, coordinator: Coordinator, contents: Contents) -> R
             standings = {one.worker: _held(one, error) for one in pool.findings}
             unknown.append(f"[memkill:{pool.pool.name}] nothing is drained while this is so: {error}")
         rows += [_row(pool, one, standings[one.worker]) for one in pool.findings]
-        notes += [f"{worker}: {_words(advice)}" for worker, advice in pool.hints()]
+        notes += _hints(pool)
         if pool.failure is not None:
             unknown.append(f"[memkill:{pool.pool.name}] could not be looked at: {pool.failure!r}")
     return Report(tuple(rows), tuple(dict.fromkeys([*notes, *unknown])), is_whole=not unknown)
+
+
+def _hints(survey: PoolSurvey) -> list[str]:
+    """Each once, with the workers that it is for."""
+    workers: dict[str, list[str]] = {}
+    for worker, advice in survey.hints():
+        workers.setdefault(_words(advice), []).append(worker)
+    return [
+        f"{names[0]}{f' and {len(names) - 1} more' if names[1:] else ''}: {words}"
+        for words, names in workers.items()
+    ]
 
 
 def _words(advice: Advice) -> str:

@@ -80,8 +80,10 @@ def test_settings_that_would_lose_jobs_are_noted_and_hold(world: World) -> None:
     report = report_on(world)
     assert not any(one.would_drain for one in report.rows)
     assert row(report, "one").verdict == f"{Hold.UNSAFE_SETTINGS.value} (stopsignal=TERM must be INT)"
-    assert "jobs:one: stopsignal=TERM must be INT (not drained while this is so)" in report.notes
-    assert "jobs:one: exec is missing" in report.notes
+    assert report.notes == (
+        "jobs:one and 2 more: stopsignal=TERM must be INT (not drained while this is so)",
+        "jobs:one and 2 more: exec is missing",
+    )
 
 
 def test_most_urgent_would_be_drained_and_the_others_would_wait(world: World) -> None:
