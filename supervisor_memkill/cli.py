@@ -255,8 +255,12 @@ def _dry_run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     contents = journal.peek(path)
     looking = coordinate(dataclasses.replace(config, dry_run=True), supervisord, contents)
     report = dry_run.check(surveyor, looking, contents)
+    notes = list(report.notes)
     if arguments.config is None and supervisords is None:
-        report = dataclasses.replace(report, notes=(NO_CONFIGURATION, *report.notes))
+        notes.insert(0, NO_CONFIGURATION)
+    if problem := journal.peek_problem(path):
+        notes.append(f"nothing is drained while this is so: journal {problem}")
+    report = dataclasses.replace(report, notes=tuple(notes))
     output.show(dry_run.as_json(report) if arguments.json else dry_run.as_table(report))
     return FINE if report.is_whole else FAILED
 

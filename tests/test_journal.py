@@ -20,6 +20,7 @@ from supervisor_memkill.journal import (
     JournalError,
     default_path,
     make_private_directory,
+    peek_problem,
 )
 from supervisor_memkill.policy import Pause
 from tests.builders import drain
@@ -172,3 +173,15 @@ def test_each_supervisord_has_its_own_file(tmp_path: Path) -> None:
     assert one != two
     assert one.parent == two.parent == tmp_path / "supervisor-memkill"
     assert default_path("unix:///run/one.sock", {}, uid=1000).parent.name == "supervisor-memkill-1000"
+
+
+def test_fault_of_its_directory_shows_without_touching_anything(tmp_path: Path) -> None:
+    shared, own, file = tmp_path / "shared", tmp_path / "own", tmp_path / "file"
+    shared.mkdir()
+    shared.chmod(0o777)
+    own.mkdir(mode=0o700)
+    file.touch()
+    assert "others can write there" in peek_problem(shared / "journal")
+    assert "is not a directory" in peek_problem(file / "journal")
+    assert peek_problem(own / "journal") == peek_problem(tmp_path / "none" / "journal") == ""
+    assert not (tmp_path / "none").exists()

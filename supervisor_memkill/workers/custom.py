@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from supervisor_memkill.errors import MemkillError, Unknown
@@ -220,7 +222,12 @@ class Custom:
         return values["quiet_signal"] is not None or any("%(pid)s" in word for word in words)
 
     def advice(self, program: ProgramInfo, drain_timeout_seconds: float) -> Sequence[Advice]:
-        return list(wrapper_advice(program, "the worker")) if self._means_the_process else []
+        found = list(wrapper_advice(program, "the worker")) if self._means_the_process else []
+        for option in ("quiet_command", "busy_command"):
+            command, *_ = self._values[option] or ("",)
+            if _is_missing(command):
+                found.append(Advice(f"{option}: {command} is no file that can be run", refuses=True))
+        return found
 
     def _run(self, option: str, process: ProcessInfo) -> str:
         # Filled in after the splitting: a name with a space stays one word.
@@ -229,6 +236,12 @@ class Custom:
 
     def _fill(self, template: str, process: ProcessInfo) -> str:
         return fill(template, process, self._tools.host)
+
+
+def _is_missing(command: str) -> bool:
+    """It names a file, in which nothing is filled in, and that cannot be run."""
+    names_file = command.startswith("/") and "%(" not in command
+    return names_file and not (Path(command).is_file() and os.access(command, os.X_OK))
 
 
 def _ask_numbers(redis: Any, keys: Sequence[str]) -> Sequence[object]:

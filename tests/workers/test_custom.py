@@ -321,3 +321,18 @@ def test_shell_in_front_of_the_worker_gets_no_signal_meant_for_it(
     assert (reading.recognised is False) == is_refused
     program = program_info("sh -c 'cd /srv; node worker.js; true'")
     assert bool(kind.advice(program, 60.0)) == is_refused
+
+
+@pytest.mark.parametrize("option", ["quiet_command", "busy_command"])
+@pytest.mark.parametrize(
+    ("command", "is_refused"),
+    [("/nope/tool", True), (str(Path(__file__)), True), (sys.executable, False), ("tool", False)],
+    ids=["missing", "not executable", "there", "looked for in PATH"],
+)
+def test_command_that_cannot_be_run_lets_no_drain_begin(option: str, command: str, is_refused: bool) -> None:
+    """Noticed in the drain only, it would leave the pool waiting for its end."""
+    values: dict[str, Any] = {option: (command,)}
+    advice = custom(**values).advice(program_info("worker"), 60.0)
+    assert [one.text for one in advice if one.refuses] == (
+        [f"{option}: {command} is no file that can be run"] if is_refused else []
+    )
