@@ -10,7 +10,7 @@ import pytest
 
 from supervisor_memkill.coordination.contract import Answer, CoordinationUnknown, Published
 from supervisor_memkill.drain import State
-from supervisor_memkill.errors import NotSent
+from supervisor_memkill.errors import NotSent, Unknown
 from supervisor_memkill.journal import Contents, Journal
 from supervisor_memkill.processes import ProcessState, ProgramInfo
 from supervisor_memkill.supervisord import NoAnswer, ShuttingDown, SupervisordError, Unreachable
@@ -24,6 +24,7 @@ from tests.world import (
     SharedCoordinator,
     StopKind,
     World,
+    WorldTable,
     pool_config,
 )
 
@@ -551,3 +552,95 @@ def test_slot_of_a_drain_whose_pool_was_renamed_is_given_back(world: World, path
     assert coordinator.view("jobs").holders == ()
     (line,) = life.stream.having("drain.pool_changed")
     assert "former=jobs" in line and "pool=work" in line
+
+
+def test_quiet_worker_of_a_renamed_pool_is_brought_back_whatever_its_peers_do(
+    world: World, path: Path
+) -> None:
+    name = Life(world, path, die_at="draining.saved").run_to_death()
+    others_stop(world, name)
+    world.finish_jobs()
+    Life(world, path, config=RENAMED).run(60)
+    assert world.workers[name].memory == FRESH
+    assert not world.broken_promises, world.broken_promises
+
+
+@pytest.mark.parametrize(("kind", "place"), [(QuietKind, "quieting.saved"), (StopKind, "stopping.saved")])
+@pytest.mark.parametrize("name_of_pool", ["work", "other"])
+def test_worker_in_service_is_not_taken_for_quiet_because_its_pool_changed(
+    world: World, path: Path, kind: type[QuietKind], place: str, name_of_pool: str
+) -> None:
+    """S2: its act was never sent, it is the last one, and over the hard limit."""
+    hard = Size(exact_bytes=2 * BLOATED)
+    programs = ("jobs",) if name_of_pool == "work" else ("nothing",)
+    name = Life(world, path, kind=kind, die_at=place).run_to_death()
+    others_stop(world, name)
+    world.workers[name].memory = 3 * BLOATED
+    config = pool_config(name=name_of_pool, programs=programs, hard_max_rss=hard)
+    Life(world, path, kind=kind, config=config).run(60)
+    if (kind, name_of_pool) != (QuietKind, "other"):  # There nobody can tell whether its quiet arrived.
+        assert not world.broken_promises, world.broken_promises
+
+
+def test_quiet_worker_of_a_pool_without_a_known_limit_is_brought_back(world: World, path: Path) -> None:
+    """Adopted after a damaged journal; killed once more in between."""
+    for worker in world.workers.values():
+        worker.memory = FRESH
+    world.workers["jobs:one"].quiet = True
+    path.parent.mkdir(mode=0o700)
+    path.write_text("rubbish")
+    config = pool_config(max_rss=None)
+    life = Life(world, path, config=config)
+    life.tick()
+    assert life.only_drain() == ("jobs:one", State.DRAINING)
+    life.die()
+    world.finish_jobs()
+    life = Life(world, path, config=config)
+    life.run(60)
+    assert life.stream.having("drain.done") and not world.workers["jobs:one"].quiet
+    assert not life.stream.having("journal.damaged") and not life.stream.having("limit.below_baseline")
+
+
+def test_old_process_of_which_nothing_is_known_is_waited_for(
+    world: World, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.finish_jobs()
+    world.workers["jobs:one"].orphans = (9999,)
+
+    def unknown(self: WorldTable, process: Any) -> bool:
+        if process.pid == 9999:
+            raise Unknown("no permission")
+        return is_alive(self, process)
+
+    is_alive = WorldTable.is_alive
+    monkeypatch.setattr(WorldTable, "is_alive", unknown)
+    life = Life(world, path)
+    life.run(60)
+    assert life.only_drain() == ("jobs:one", State.SETTLING)
+    assert "pids=9999" in life.stream.having("drain.old_processes_live")[0]
+
+
+def test_quiet_worker_whose_settings_supervisord_does_not_tell_is_brought_back(
+    world: World, path: Path
+) -> None:
+    world.workers["jobs:one"].quiet, world.tells_programs = True, False
+    world.finish_jobs()
+    path.parent.mkdir(mode=0o700)
+    path.write_text("rubbish")
+    life = Life(world, path)
+    life.run(60)
+    assert world.workers["jobs:one"].memory == FRESH
+    assert not life.stream.having("failed")
+
+
+def test_old_processes_are_waited_for_as_long_as_the_programs_stop_may_take(world: World, path: Path) -> None:
+    programs = world.programs
+    world.programs = lambda: [dataclasses.replace(one, stopwaitsecs=30) for one in programs()]  # type: ignore[method-assign]
+    world.finish_jobs()
+    world.workers["jobs:one"].orphans, world.alive_orphans = (9999,), {9999}
+    life = Life(world, path)
+    life.run_to(State.STOPPING)
+    life.run(25)
+    assert life.only_drain() == ("jobs:one", State.STOPPING)
+    life.run(10)
+    assert "start jobs:one" in world.happened

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from supervisor_memkill.coordination.contract import Published
 from supervisor_memkill.coordination.in_process import InProcessCoordinator
 from supervisor_memkill.drain import State
 from supervisor_memkill.errors import NotSent
@@ -468,6 +469,16 @@ def test_two_that_grow_past_each_other_do_not_wait_for_each_other(world: World, 
     life.listener._at = grow
     life.run(20, until=lambda: bool(world.happened))
     assert len(asked) == 3 and world.now - asked[0] <= 5.0, "poll_interval is 1 s, heartbeat 10 s"
+    assert life.stream.having("drain.not_begun") == [], "a refusal is told as worker.held"
+
+
+def test_drain_that_is_let_go_is_told_to_the_other_hosts(world: World, path: Path) -> None:
+    coordinator = SharedCoordinator(world)
+    life = Life(world, path, coordinate=lambda contents: coordinator)
+    world.operator_stops(life.run_to(State.DRAINING))
+    life.run(10)
+    (let_go,) = [fields for event, fields in coordinator.events if event == "drain.let_go"]
+    assert let_go["state"] == "draining" and let_go["cause"] == "stopped by somebody else"
 
 
 def test_wrong_events_are_told_of_once(world: World, path: Path) -> None:
@@ -476,3 +487,42 @@ def test_wrong_events_are_told_of_once(world: World, path: Path) -> None:
         life.listener.say_unasked(name)
     (line,) = life.stream.having("event.unasked")
     assert "PROCESS_STATE_EXITED" in line and "events = TICK_60" in line
+
+
+def test_name_that_another_has_is_told_of_each_time_it_is_taken(world: World, path: Path) -> None:
+    class Taken(SharedCoordinator):
+        is_taken = True
+
+        def publish(self, *arguments: Any) -> Published:
+            return dataclasses.replace(super().publish(*arguments), name_is_taken=self.is_taken)
+
+    coordinator = Taken(world)
+    life = Life(world, path, coordinate=lambda contents: coordinator)
+    life.run(60)
+    (line,) = life.stream.having("listener.name_is_taken")
+    assert "host=here" in line and "set host" in line
+    for coordinator.is_taken in (False, True):
+        life.run(60)
+    assert len(life.stream.having("listener.name_is_taken")) == 2
+
+
+def test_slot_of_a_drain_that_ended_while_redis_was_away_is_given_back_once(world: World, path: Path) -> None:
+    released = list[str]()
+
+    class Counting(SharedCoordinator):
+        def release(self, *arguments: Any, **more: Any) -> None:
+            self._reach()
+            released.append(arguments[1])
+            super().release(*arguments, **more)
+
+    only_one_is_bloated(world)
+    world.finish_jobs()
+    coordinator = Counting(world)
+    life = Life(world, path, coordinate=lambda contents: coordinator)
+    life.run_to(State.SETTLING)
+    coordinator.is_away = True
+    life.run(60, until=lambda: bool(life.stream.having("drain.done")))
+    assert life.stream.having("slot.not_released") and released == []
+    coordinator.is_away = False
+    life.run(120)
+    assert released == ["jobs:one"] and coordinator.view("jobs").holders == ()

@@ -49,6 +49,10 @@ EXPLAINED: dict[str, str] = {
     "(outcome is Outcome.UNCERTAIN)": (
         "what supervisord said to a stop counts in STOPPING alone, and a look comes before any stop"
     ),
+    "drainer.py, _with_tree: seen.process is not None and drain.is_process(seen.process) -> "
+    "(drain.is_process(seen.process))": (
+        "a drain whose process is gone from supervisord is over, and reaches no stop"
+    ),
     "drainer.py, _forget: self._asked_at.pop(drain.worker, None) -> pass": (
         "each drain asks anew before it acts; what would stay is a number for each worker"
     ),
