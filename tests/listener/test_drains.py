@@ -558,9 +558,12 @@ def test_drain_of_a_pool_that_left_the_configuration_is_finished(world: World, p
     life = Life(world, path)
     name = life.run_to(State.STOPPING)
     life.die()
-    life = Life(world, path, config=pool_config(name="another", programs=("nothing",)))
+    coordinator = SharedCoordinator(world)
+    config = pool_config(name="another", programs=("nothing",))
+    life = Life(world, path, config=config, coordinate=lambda contents: coordinator)
     life.run(60, until=lambda: not life.drains())
     assert world.in_service(world.workers[name])
+    assert coordinator.events == [], "there is no pool to tell"
 
 
 @pytest.mark.parametrize("ended_in", [1, 5, 30])

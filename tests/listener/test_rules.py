@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -526,3 +526,24 @@ def test_slot_of_a_drain_that_ended_while_redis_was_away_is_given_back_once(worl
     coordinator.is_away = False
     life.run(120)
     assert released == ["jobs:one"] and coordinator.view("jobs").holders == ()
+
+
+def test_redis_that_is_away_is_not_kept_waiting_for_with_each_step(world: World, path: Path) -> None:
+    """A call to a Redis that is frozen takes seconds."""
+    tried = list[str]()
+
+    class Counting(SharedCoordinator):
+        def record(self, pool: str, event: str, fields: Mapping[str, str]) -> None:
+            tried.append(event)
+            super().record(pool, event, fields)
+
+    coordinator = Counting(world)
+    life = Life(world, path, coordinate=lambda contents: coordinator)
+    life.run_to(State.DRAINING)
+    coordinator.is_away = True
+    life.run(15)
+    assert life.stream.having("coordination.away")
+    tried.clear()
+    world.finish_jobs()
+    life.run(30, until=lambda: bool(life.stream.having("drain.done")))
+    assert life.stream.having("drain.done") and tried == []
