@@ -547,3 +547,11 @@ def test_redis_that_is_away_is_not_kept_waiting_for_with_each_step(world: World,
     world.finish_jobs()
     life.run(30, until=lambda: bool(life.stream.having("drain.done")))
     assert life.stream.having("drain.done") and tried == []
+
+
+def test_redis_that_goes_away_while_a_worker_asks_is_told_of_at_once(world: World, path: Path) -> None:
+    coordinator = SharedCoordinator(world)
+    life = Life(world, path, coordinate=lambda contents: coordinator)
+    life.listener._at = lambda place: setattr(coordinator, "is_away", True)
+    assert life.run_to(State.ASKING)
+    assert life.stream.having("coordination.away")
