@@ -555,3 +555,11 @@ def test_redis_that_goes_away_while_a_worker_asks_is_told_of_at_once(world: Worl
     life.listener._at = lambda place: setattr(coordinator, "is_away", True)
     assert life.run_to(State.ASKING)
     assert life.stream.having("coordination.away")
+
+
+def test_redis_that_goes_away_right_after_an_act_is_told_of_at_once(world: World, path: Path) -> None:
+    coordinator = SharedCoordinator(world)
+    life = Life(world, path, coordinate=lambda contents: coordinator)
+    life.listener._at = lambda place: setattr(coordinator, "is_away", place == "quieting.acted")
+    assert life.run_to(State.QUIETING)
+    assert life.stream.having("coordination.away")
