@@ -71,6 +71,8 @@ def test_what_gives_capacity_back_goes_on_without_the_disk(ledger: Ledger, disk:
     ledger.catch_up()
     assert disk.held.drains == {"jobs:one": STOPPING}
     assert ledger.can_begin
+    ledger.catch_up()
+    assert disk.times_written == 1, "it is on disk"
 
 
 def test_save_that_failed_at_its_very_end_leaves_no_stop_in_the_journal(ledger: Ledger, disk: Disk) -> None:

@@ -16,11 +16,13 @@ from supervisor_memkill.errors import NotSent
 from supervisor_memkill.journal import Contents, Journal
 from supervisor_memkill.policy import Pause
 from supervisor_memkill.processes import ProcessState
+from supervisor_memkill.supervisord import NoAnswer
 from supervisor_memkill.units import Size
 from supervisor_memkill.workers.contract import Advice
 from tests.world import (
     BLOATED,
     FRESH,
+    LIMIT,
     Killed,
     Life,
     QuietKind,
@@ -563,3 +565,20 @@ def test_redis_that_goes_away_right_after_an_act_is_told_of_at_once(world: World
     life.listener._at = lambda place: setattr(coordinator, "is_away", place == "quieting.acted")
     assert life.run_to(State.QUIETING)
     assert life.stream.having("coordination.away")
+
+
+def test_stop_for_the_hard_limit_that_got_lost_is_sent_again(world: World, path: Path) -> None:
+    """It was never quieted, so that it takes jobs all the while: nobody put it back to work."""
+    stop, sent = world.stop, list[str]()
+
+    def lose(name: str) -> None:
+        sent.append(name)
+        world.stop = stop  # type: ignore[method-assign]
+        raise NoAnswer("the request got lost")
+
+    world.stop = lose  # type: ignore[method-assign]
+    only_one_is_bloated(world)
+    life = Life(world, path, config=pool_config(hard_max_rss=Size(exact_bytes=LIMIT + 1)))
+    life.run(60, until=lambda: bool(life.stream.having("drain.done")))
+    assert sent == ["jobs:one"] and "stop jobs:one" in world.happened
+    assert life.stream.having("drain.let_go") == []
