@@ -363,6 +363,7 @@ class Told(NamedTuple):
     """What a coordinator was told in one request."""
 
     at: float
+    pool: str
     reports: Sequence[Report]
     holdings: Sequence[Holding]
 
@@ -382,7 +383,7 @@ class SharedCoordinator(InProcessCoordinator):
     def publish(
         self, pool: str, rules: Rules, reports: Sequence[Report], holdings: Sequence[Holding]
     ) -> Published:
-        self.told.append(Told(self._world.now, reports, holdings))
+        self.told.append(Told(self._world.now, pool, reports, holdings))
         self._reach()
         return super().publish(pool, rules, reports, holdings)
 

@@ -558,12 +558,23 @@ def test_drain_of_a_pool_that_left_the_configuration_is_finished(world: World, p
     life = Life(world, path)
     name = life.run_to(State.STOPPING)
     life.die()
-    coordinator = SharedCoordinator(world)
+    released = list[str]()
+
+    class Noting(SharedCoordinator):
+        def release(self, pool: str, *arguments: Any, **more: Any) -> None:
+            released.append(pool)
+
+    coordinator = Noting(world)
     config = pool_config(name="another", programs=("nothing",))
+    for _ in range(2):  # A second one takes up what the first one made of it.
+        life = Life(world, path, config=config, coordinate=lambda contents: coordinator)
+        life.listener.turn(ticked=False)
+        life.die()
     life = Life(world, path, config=config, coordinate=lambda contents: coordinator)
     life.run(60, until=lambda: not life.drains())
     assert world.in_service(world.workers[name])
-    assert coordinator.events == [], "there is no pool to tell"
+    assert not life.stream.having("journal.damaged")
+    assert coordinator.events == [] and released == ["jobs"], "there is no pool to tell any more"
 
 
 @pytest.mark.parametrize("ended_in", [1, 5, 30])

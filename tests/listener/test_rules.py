@@ -16,7 +16,7 @@ from supervisor_memkill.errors import NotSent
 from supervisor_memkill.journal import Contents, Journal
 from supervisor_memkill.policy import Pause
 from supervisor_memkill.processes import ProcessState
-from supervisor_memkill.supervisord import NoAnswer
+from supervisor_memkill.supervisord import NoAnswer, Unreachable
 from supervisor_memkill.units import Size
 from supervisor_memkill.workers.contract import Advice
 from tests.world import (
@@ -582,3 +582,29 @@ def test_stop_for_the_hard_limit_that_got_lost_is_sent_again(world: World, path:
     life.run(60, until=lambda: bool(life.stream.having("drain.done")))
     assert sent == ["jobs:one"] and "stop jobs:one" in world.happened
     assert life.stream.having("drain.let_go") == []
+
+
+def test_redis_that_is_back_is_told_of(world: World, path: Path) -> None:
+    coordinator = SharedCoordinator(world)
+    coordinator.is_away = True
+    life = Life(world, path, coordinate=lambda contents: coordinator)
+    life.run(60)
+    assert len(life.stream.having("coordination.away")) == 1
+    coordinator.is_away = False
+    life.run(20)
+    assert len(life.stream.having("coordination.back")) == 1
+
+
+def test_pool_without_a_drain_is_not_told_of_while_supervisord_is_away(world: World, path: Path) -> None:
+    """Nothing is known of it; what was told before counts for as long as it is fresh."""
+    coordinator = SharedCoordinator(world)
+    also = [(pool_config(name="other", programs=("jobs:three",)), QuietKind)]
+    config = pool_config(programs=("jobs:one", "jobs:two"))
+    world.workers["jobs:three"].memory = FRESH
+    life = Life(world, path, config=config, also=also, coordinate=lambda contents: coordinator)
+    life.run_to(State.DRAINING)
+    world.away = Unreachable("refused")
+    life.run(1)
+    coordinator.told.clear()
+    life.run(60)
+    assert {told.pool for told in coordinator.told} == {"jobs"}

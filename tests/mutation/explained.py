@@ -42,6 +42,10 @@ EXPLAINED: dict[str, str] = {
     "coordination/lua/publish.lua, : if urgency >= 0 then -> if urgency > 0 then": (
         "an urgency is memory over limit of one that is over it; -1 stands for none"
     ),
+    "slots.py, has_new_name: self._clock() - self._ledger.contents.listener_since < fresh_seconds -> "
+    "(self._clock() - self._ledger.contents.listener_since <= fresh_seconds)": (
+        "in the very moment in which the former name stops counting either may be said"
+    ),
     "drainer.py, step: answer is not None -> True": (
         "without an answer nothing follows: the second look is only spared"
     ),
