@@ -102,8 +102,8 @@ _WORDS = {
     Cause.SLOTS_TAKEN: "max_draining is reached",
     Cause.COOLDOWN: "the pool's cooldown is not over",
     Cause.MORE_URGENT: "a more urgent one goes first",
-    Cause.SETTLING: "the pool is new, its data was lost or Redis was away for long: first every listener"
-    " tells what it sees",
+    Cause.SETTLING: "the pool is new, its data was lost or Redis was away for long: every listener"
+    " first tells what it sees",
     Cause.NAME_TAKEN: "another listener has the same name: set host in [memkill]",
     Cause.NAME_IS_NEW: "this host or supervisord has a new name, and its former one counts still",
     Cause.NO_MEMBER: "it belongs to no pool any more",
