@@ -245,8 +245,8 @@ def test_a_name_in_supervisorctls_section_that_is_not_known_is_told_without_the_
 PLACES = [
     "/venv/etc/supervisord.conf",
     "/venv/supervisord.conf",
-    "/work/supervisord.conf",
-    "/work/etc/supervisord.conf",
+    "/srv/supervisord.conf",
+    "/srv/etc/supervisord.conf",
     "/etc/supervisord.conf",
     "/etc/supervisor/supervisord.conf",
 ]
@@ -255,9 +255,9 @@ PLACES = [
 @pytest.mark.parametrize("first", range(len(PLACES)))
 def test_supervisords_configuration_is_found_where_supervisorctl_finds_it(first: int) -> None:
     present = {Path(place) for place in PLACES[first:]}
-    found = find_supervisord_config(Path("/venv/bin/supervisor-memkill"), Path("/work"), present.__contains__)
+    found = find_supervisord_config(Path("/venv/bin/supervisor-memkill"), Path("/srv"), present.__contains__)
     assert found == Path(PLACES[first])
 
 
 def test_no_configuration_of_supervisord_is_none() -> None:
-    assert find_supervisord_config(Path("bin/x"), Path("/work"), lambda _: False) is None
+    assert find_supervisord_config(Path("bin/x"), Path("/srv"), lambda _: False) is None
