@@ -247,14 +247,14 @@ def make_private_directory(path: Path) -> None:
     """Make it with mode 0700, or see that nobody else can write there. Raises JournalError, OSError."""
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
     status = path.lstat()
-    problem = directory_problem(path, status)
+    problem = _directory_problem(path, status)
     if problem:
         raise JournalError(problem)
     if status.st_uid not in (os.geteuid(), 0):
         raise JournalError(f"{path}: belongs to another user; the journal needs a directory of its own")
 
 
-def directory_problem(path: Path, status: os.stat_result) -> str:
+def _directory_problem(path: Path, status: os.stat_result) -> str:
     """Why nobody's journal may stand there; empty when nothing is wrong with it but perhaps its owner."""
     if not stat.S_ISDIR(status.st_mode):
         return f"{path}: is not a directory"
@@ -266,7 +266,7 @@ def directory_problem(path: Path, status: os.stat_result) -> str:
 def peek_problem(path: Path) -> str:
     """Why this journal could not be kept, as far as it shows without touching anything; else empty."""
     try:
-        return directory_problem(path.parent, path.parent.lstat())
+        return _directory_problem(path.parent, path.parent.lstat())
     except FileNotFoundError:
         return ""  # It will be made.
     except OSError as error:

@@ -8,6 +8,8 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from tests.places import PLACES
+
 HOSTS = ("a", "b")
 POOLS = ("sidekiq", "rq")
 WORKERS_EACH = 2
@@ -21,19 +23,6 @@ def workers_of(host: str) -> list[str]:
 
 WORKERS = tuple(worker for host in HOSTS for worker in workers_of(host))
 LISTENERS = tuple(f"{host}/{LISTENER}" for host in HOSTS)
-
-PLACES = (
-    "asking.saved",
-    "quieting.saved",
-    "quieting.acted",
-    "draining.saved",
-    "stopping.saved",
-    "stopping.acted",
-    "starting.saved",
-    "starting.acted",
-    "settling.saved",
-)
-"""Every place of a drain that a listener of these kinds passes."""
 
 
 class Sort(enum.Enum):

@@ -6,8 +6,9 @@ import pytest
 
 from tests.chaos.doings import Doing, Doings, Span
 from tests.chaos.judges import Broken
-from tests.chaos.plan import HOLDS, LISTENERS, PLACES, WORKERS, Sort, make_plan
+from tests.chaos.plan import HOLDS, LISTENERS, WORKERS, Sort, make_plan
 from tests.chaos.story import lines_of, story
+from tests.places import PLACES
 
 
 def test_same_seed_same_plan_and_a_longer_one_begins_alike() -> None:

@@ -16,6 +16,7 @@ from supervisor_memkill.processes import ProcessState, ProgramInfo
 from supervisor_memkill.supervisord import ShuttingDown, Unreachable
 from supervisor_memkill.units import Size
 from supervisor_memkill.workers.contract import Advice
+from tests.places import PLACES
 from tests.world import (
     BLOATED,
     EPOCH,
@@ -31,17 +32,6 @@ from tests.world import (
 )
 
 P = ProcessState
-PLACES = [
-    "asking.saved",
-    "quieting.saved",
-    "quieting.acted",
-    "draining.saved",
-    "stopping.saved",
-    "stopping.acted",
-    "starting.saved",
-    "starting.acted",
-    "settling.saved",
-]
 STATES = [State.QUIETING, State.DRAINING, State.STOPPING, State.STARTING, State.SETTLING]
 
 

@@ -12,22 +12,12 @@ import pytest
 from supervisor_memkill.drain import State
 from supervisor_memkill.processes import ProcessState
 from supervisor_memkill.supervisord import SupervisordError
+from tests.places import PLACES
 from tests.real.conftest import StartPool
 from tests.real.pool import GATE, LISTENER, LeakyPool
 
 pytestmark = pytest.mark.real
 
-PLACES = [
-    "asking.saved",
-    "quieting.saved",
-    "quieting.acted",
-    "draining.saved",
-    "stopping.saved",
-    "stopping.acted",
-    "starting.saved",
-    "starting.acted",
-    "settling.saved",
-]
 PLAIN_PLACES = [place for place in PLACES if not place.startswith(("quieting", "draining"))]
 """A plain worker's stop is its drain."""
 STATES = [State.QUIETING, State.DRAINING, State.STOPPING, State.STARTING, State.SETTLING]
