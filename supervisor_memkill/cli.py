@@ -14,13 +14,14 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from supervisor_memkill import __version__, output
+from supervisor_memkill import __version__
+from supervisor_memkill.commands import output
 from supervisor_memkill.errors import ConfigError, MemkillError, UsageError
 
 if TYPE_CHECKING:
-    from supervisor_memkill.config import Config
-    from supervisor_memkill.inifile import Reading
-    from supervisor_memkill.supervisord import Supervisord
+    from supervisor_memkill.config.config import Config
+    from supervisor_memkill.config.inifile import Reading
+    from supervisor_memkill.world.supervisord import Supervisord
 
 PROGRAM = "supervisor-memkill"
 FINE, FAILED, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
@@ -115,7 +116,7 @@ def _read(
     arguments: argparse.Namespace, environ: Mapping[str, str]
 ) -> tuple[Config, Reading, Reading | None]:
     """The configuration, the reading that it came from, and supervisord's own where it was found."""
-    from supervisor_memkill import config, inifile
+    from supervisor_memkill.config import config, inifile
     from supervisor_memkill.workers.registry import load_kind
 
     found = _supervisords_config()
@@ -132,7 +133,7 @@ def _read(
 
 def _supervisords_config() -> Path | None:
     """supervisord's configuration where it stands at one of the places that supervisorctl looks at."""
-    from supervisor_memkill import inifile
+    from supervisor_memkill.config import inifile
 
     try:
         here = Path.cwd()
@@ -143,7 +144,7 @@ def _supervisords_config() -> Path | None:
 
 def _read_if_possible(path: Path | None, environ: Mapping[str, str], node: str) -> Reading | None:
     """supervisord's configuration, where only its server's address and its listeners are wanted."""
-    from supervisor_memkill import inifile
+    from supervisor_memkill.config import inifile
 
     if path is None:
         return None
@@ -158,19 +159,20 @@ def _listener_groups(*readings: Reading | None) -> frozenset[str]:
 
 
 def _listen(arguments: argparse.Namespace, environ: Mapping[str, str], at: At) -> int:
-    from supervisor_memkill.events import private_stdout
+    from supervisor_memkill.world.event_protocol import private_stdout
 
     protocol_fd = private_stdout()
     import dataclasses
     import functools
 
-    from supervisor_memkill import journal, stop_as_group
-    from supervisor_memkill.assembly import build_pools, build_surveyor, coordinate
     from supervisor_memkill.clock import boot_clock
-    from supervisor_memkill.eventlog import EventLog
-    from supervisor_memkill.listener import Listener
-    from supervisor_memkill.serve import serve
-    from supervisor_memkill.supervisord import Refused, SupervisordError, from_environment
+    from supervisor_memkill.commands.context import build_pools, build_surveyor, coordinate
+    from supervisor_memkill.config import supervisord_files as stop_as_group
+    from supervisor_memkill.listener import journal
+    from supervisor_memkill.listener.listener import Listener
+    from supervisor_memkill.listener.serve import serve
+    from supervisor_memkill.notices.log import EventLog
+    from supervisor_memkill.world.supervisord import Refused, SupervisordError, from_environment
 
     config, reading, supervisords = _read(arguments, environ)
     if not config.pools:
@@ -237,8 +239,10 @@ def _die_of(number: int) -> None:
 def _dry_run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     import dataclasses
 
-    from supervisor_memkill import dry_run, journal, stop_as_group
-    from supervisor_memkill.assembly import build_pools, build_surveyor, coordinate
+    from supervisor_memkill.commands import dry_run
+    from supervisor_memkill.commands.context import build_pools, build_surveyor, coordinate
+    from supervisor_memkill.config import supervisord_files as stop_as_group
+    from supervisor_memkill.listener import journal
 
     config, reading, supervisords = _read(arguments, environ)
     supervisord = _supervisord(arguments, environ, supervisords or reading)
@@ -267,8 +271,8 @@ def _dry_run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
 
 def _supervisord(arguments: argparse.Namespace, environ: Mapping[str, str], reading: Reading) -> Supervisord:
     """By the arguments, else the environment, else [supervisorctl] of supervisord's configuration."""
-    from supervisor_memkill.inifile import server_address
-    from supervisor_memkill.supervisord import Supervisord
+    from supervisor_memkill.config.inifile import server_address
+    from supervisor_memkill.world.supervisord import Supervisord
 
     address = server_address(reading.supervisorctl, environ)
     return Supervisord(

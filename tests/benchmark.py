@@ -21,9 +21,9 @@ import psutil
 from superlance.memmon import Memmon
 from supervisor import childutils
 
-from supervisor_memkill.assembly import build_pools, build_surveyor
-from supervisor_memkill.config import Config, PoolConfig
-from supervisor_memkill.journal import Contents
+from supervisor_memkill.commands.context import build_pools, build_surveyor
+from supervisor_memkill.config.config import Config, PoolConfig
+from supervisor_memkill.listener.journal import Contents
 from supervisor_memkill.processes import ProcessState
 from supervisor_memkill.units import format_size, parse_size
 from tests.harness import RealSupervisord, wait_for
@@ -144,12 +144,12 @@ def report_imports() -> None:
     programs = {
         "python alone": "pass",
         "supervisor-memkill, as a listener": (
-            "import supervisor_memkill.cli, supervisor_memkill.assembly, supervisor_memkill.listener,"
-            " supervisor_memkill.serve"
+            "import supervisor_memkill.cli, supervisor_memkill.commands.context,"
+            " supervisor_memkill.listener.listener, supervisor_memkill.listener.serve"
         ),
         "the same with Redis": (
-            "import supervisor_memkill.cli, supervisor_memkill.assembly, supervisor_memkill.listener,"
-            " supervisor_memkill.serve, redis"
+            "import supervisor_memkill.cli, supervisor_memkill.commands.context,"
+            " supervisor_memkill.listener.listener, supervisor_memkill.listener.serve, redis"
         ),
         "memmon": "import superlance.memmon",
     }

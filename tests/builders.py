@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from supervisor_memkill.coordination.contract import Answer, Cause, Report
-from supervisor_memkill.decision import Plan
-from supervisor_memkill.drain import Drain, State
 from supervisor_memkill.processes import ProcessInfo, ProcessState
+from supervisor_memkill.rules.decision import Plan
+from supervisor_memkill.rules.drain import Drain, State
 from supervisor_memkill.workers.contract import Reading, Traits
 
 PID, START, EPOCH = 100, 1_000_000, 1_000_600

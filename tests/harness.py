@@ -23,7 +23,7 @@ import pytest
 import redis
 
 from supervisor_memkill.processes import ProcessInfo, ProcessState
-from supervisor_memkill.supervisord import Supervisord, SupervisordError
+from supervisor_memkill.world.supervisord import Supervisord, SupervisordError
 
 PROGRAMS = Path(__file__).parent / "programs"
 SUPERVISOR42_PYTHON = "MEMKILL_TEST_SUPERVISOR42_PYTHON"

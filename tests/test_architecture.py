@@ -9,7 +9,7 @@ import pytest
 
 from supervisor_memkill.processes import ProcessState
 
-CORE = ("drain", "decision", "policy", "coordination.rules", "coordination.in_process")
+CORE = ("rules.drain", "rules.decision", "rules.policy", "coordination.rules", "coordination.in_process")
 
 
 @pytest.mark.parametrize("module", CORE)
@@ -24,7 +24,8 @@ def test_core_imports_nothing_that_reaches_the_world(module: str) -> None:
 
 def test_listener_loads_redis_and_the_demo_only_where_they_are_used() -> None:
     program = (
-        "import sys, supervisor_memkill.cli, supervisor_memkill.serve, supervisor_memkill.assembly;"
+        "import sys, supervisor_memkill.cli, supervisor_memkill.listener.serve;"
+        "import supervisor_memkill.commands.context;"
         "print(*[name for name in sys.modules if name.partition('.')[0] in ('redis', 'supervisor')"
         " or 'memkill.demo' in name])"
     )

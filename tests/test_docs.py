@@ -15,11 +15,13 @@ from docutils import nodes
 from docutils.core import publish_doctree
 from supervisor.options import ServerOptions
 
-from supervisor_memkill import cli, config, dry_run, inifile
-from supervisor_memkill.drain import OVER, TRANSITIONS, State
+from supervisor_memkill import cli
+from supervisor_memkill.commands import dry_run
+from supervisor_memkill.config import config, inifile
+from supervisor_memkill.rules.drain import OVER, TRANSITIONS, State
 from supervisor_memkill.units import format_duration
 from supervisor_memkill.workers.arq import Arq
-from supervisor_memkill.workers.celery import Celery
+from supervisor_memkill.workers.celery.kind import Celery
 from supervisor_memkill.workers.contract import Option
 from supervisor_memkill.workers.custom import Custom
 from supervisor_memkill.workers.registry import BUILT_IN, load_kind
@@ -182,7 +184,7 @@ def test_permissions_of_redis_are_those_that_were_tried() -> None:
 
 
 def test_pauses_are_those_of_the_code() -> None:
-    from supervisor_memkill.policy import PAUSE_MOST_SECONDS, PAUSE_SECONDS
+    from supervisor_memkill.rules.policy import PAUSE_MOST_SECONDS, PAUSE_SECONDS
 
     assert format_duration(PAUSE_SECONDS) == "10m00s"
     assert format_duration(PAUSE_MOST_SECONDS) == "1d00h"

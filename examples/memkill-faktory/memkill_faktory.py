@@ -11,10 +11,10 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 from supervisor_memkill.errors import MemkillError
-from supervisor_memkill.memory import ProcessTable
 from supervisor_memkill.processes import ProcessInfo, ProgramInfo
 from supervisor_memkill.workers.contract import Advice, Note, Option, Reading, Target, Tools, Traits, unknown
 from supervisor_memkill.workers.settings import signal_advice, wait_advice, wrapper_advice
+from supervisor_memkill.world.memory import ProcessTable
 
 TITLE = re.compile(r"faktory-worker \S+ .*?\[(?P<busy>\d+) of \d+ busy\](?P<quiet> stopping)?")
 BEAT_SECONDS = 10.0

@@ -28,7 +28,7 @@ from supervisor_memkill.coordination.contract import (
     Rules,
 )
 from supervisor_memkill.errors import MemkillError, one_line
-from supervisor_memkill.workers.asking import ask
+from supervisor_memkill.world.redis_client import ask
 
 NoneType = type(None)
 VERSION = 1

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from supervisor_memkill.clock import Clock, boot_clock
+from supervisor_memkill.commands.output import show
 from supervisor_memkill.demo.interruption import Interruption
 from supervisor_memkill.demo.judge import Account, Tally, account, broken_promises, observe
 from supervisor_memkill.demo.narration import parse, retell
@@ -18,8 +19,7 @@ from supervisor_memkill.demo.screen import Screen
 from supervisor_memkill.demo.spool import Job
 from supervisor_memkill.demo.stage import GROUP, HASTE_SECONDS, Leak, Stage, set_stage
 from supervisor_memkill.demo.watch import Tail, Watcher
-from supervisor_memkill.output import show
-from supervisor_memkill.supervisord import SupervisordError
+from supervisor_memkill.world.supervisord import SupervisordError
 
 MB = 1024**2
 LIMIT_BYTES = 48 * MB

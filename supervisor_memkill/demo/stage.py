@@ -16,10 +16,10 @@ from pathlib import Path
 
 import psutil
 
-from supervisor_memkill.config import REDIS_VARIABLE
+from supervisor_memkill.config.config import REDIS_VARIABLE
 from supervisor_memkill.demo.spool import Spool
 from supervisor_memkill.errors import MemkillError
-from supervisor_memkill.supervisord import Supervisord
+from supervisor_memkill.world.supervisord import Supervisord
 
 GROUP = "jobs"
 PREFIX = "memkill-demo-"

@@ -9,9 +9,9 @@ from pathlib import Path
 from supervisor_memkill.demo.sample import Sample, Sight
 from supervisor_memkill.demo.spool import Spool
 from supervisor_memkill.errors import MemkillError, Unknown
-from supervisor_memkill.memory import ProcessTable
 from supervisor_memkill.processes import ProcessInfo, ProcessState
-from supervisor_memkill.supervisord import Supervisord
+from supervisor_memkill.world.memory import ProcessTable
+from supervisor_memkill.world.supervisord import Supervisord
 
 
 class Watcher:

@@ -7,9 +7,9 @@ from typing import Any
 
 import psutil
 
-from supervisor_memkill.memory import Gone, ProcessTable
 from supervisor_memkill.processes import Measure, ProcessInfo, ProcessState, ProgramInfo
 from supervisor_memkill.workers.contract import Reading, Target, Tools
+from supervisor_memkill.world.memory import Gone, ProcessTable
 
 STARTED = 1_000_000
 """Epoch second at which every fake process started."""

@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from supervisor_memkill.errors import MemkillError, Unknown
 from supervisor_memkill.units import format_duration, parse_positive_duration
-from supervisor_memkill.workers.asking import ask
 from supervisor_memkill.workers.contract import Advice, Option, Reading, Target, unknown
 from supervisor_memkill.workers.custom import fill, parse_template
 from supervisor_memkill.workers.settings import (
@@ -34,10 +33,11 @@ from supervisor_memkill.workers.settings import (
 )
 from supervisor_memkill.workers.stop_advice import limit_advice, reach_advice
 from supervisor_memkill.workers.stopping import StopThenWait
+from supervisor_memkill.world.redis_client import ask
 
 if TYPE_CHECKING:
-    from supervisor_memkill.memory import ProcessTable
     from supervisor_memkill.processes import ProcessInfo, ProgramInfo
+    from supervisor_memkill.world.memory import ProcessTable
 
 OLD_RECORD_SECONDS = 60
 """A record that lives on for longer may itself be older than people expect of a busy count."""

@@ -10,8 +10,8 @@ from supervisor_memkill.processes import Measure
 
 if TYPE_CHECKING:
     from supervisor_memkill.clock import Clock
-    from supervisor_memkill.memory import ProcessTable
     from supervisor_memkill.processes import ProcessInfo, ProgramInfo
+    from supervisor_memkill.world.memory import ProcessTable
 
 Note = Mapping[str, Any]
 """What a kind must remember of one drain. JSON values only: it is kept in the journal."""

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from supervisor_memkill.errors import MemkillError, Unknown
 from supervisor_memkill.units import parse_positive_duration
-from supervisor_memkill.workers.asking import ask
-from supervisor_memkill.workers.commands import run_command
 from supervisor_memkill.workers.contract import Advice, Note, Option, Reading, Target, Tools, Traits, unknown
 from supervisor_memkill.workers.settings import is_wrapped_without_exec, wrapper_advice
+from supervisor_memkill.world.redis_client import ask
+from supervisor_memkill.world.run_command import run_command
 
 if TYPE_CHECKING:
-    from supervisor_memkill.memory import ProcessTable
     from supervisor_memkill.processes import ProcessInfo, ProgramInfo
+    from supervisor_memkill.world.memory import ProcessTable
 
 FILLED_IN = ("pid", "group", "name", "host")
 ZEROS_APART_SECONDS = 0.5

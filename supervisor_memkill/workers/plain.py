@@ -9,8 +9,8 @@ from supervisor_memkill.errors import MemkillError
 from supervisor_memkill.workers.contract import Advice, Note, Option, Reading, Target, Tools, Traits
 
 if TYPE_CHECKING:
-    from supervisor_memkill.memory import ProcessTable
     from supervisor_memkill.processes import ProcessInfo, ProgramInfo
+    from supervisor_memkill.world.memory import ProcessTable
 
 TRAITS = Traits(quiets=False)
 

@@ -14,8 +14,8 @@ from supervisor_memkill.workers.contract import Advice, Note, Option, Reading, T
 from supervisor_memkill.workers.settings import why_between
 
 if TYPE_CHECKING:
-    from supervisor_memkill.memory import ProcessTable
     from supervisor_memkill.processes import ProcessInfo, ProgramInfo
+    from supervisor_memkill.world.memory import ProcessTable
 
 
 def parse_text(text: str) -> str:

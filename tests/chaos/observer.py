@@ -15,7 +15,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from supervisor_memkill.processes import ProcessInfo
-from supervisor_memkill.supervisord import Supervisord, SupervisordError
+from supervisor_memkill.world.supervisord import Supervisord, SupervisordError
 from tests.chaos.doings import Doings
 from tests.chaos.judges import MOMENT_SECONDS, Broken, Judge, OperatorsJudge, Owed, owed
 from tests.chaos.plan import HOSTS, POOLS, workers_of

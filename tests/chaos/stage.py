@@ -16,11 +16,11 @@ from typing import Any
 import psutil
 import redis
 
-from supervisor_memkill import journal
 from supervisor_memkill.clock import boot_clock
-from supervisor_memkill.drain import Drain, State
+from supervisor_memkill.listener import journal
 from supervisor_memkill.processes import ProcessInfo, ProcessState
-from supervisor_memkill.supervisord import Supervisord, SupervisordError
+from supervisor_memkill.rules.drain import Drain, State
+from supervisor_memkill.world.supervisord import Supervisord, SupervisordError
 from tests.chaos.plan import HOSTS, LISTENER, POOLS, workers_of
 from tests.chaos.story import lines_of
 from tests.chaos.terms import (

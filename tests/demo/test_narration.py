@@ -8,7 +8,7 @@ import pytest
 
 from supervisor_memkill.coordination.contract import Answer, Cause
 from supervisor_memkill.demo.narration import parse, retell
-from supervisor_memkill.eventlog import EventLog
+from supervisor_memkill.notices.log import EventLog
 
 
 def retold(event: str, /, level: str = "info", **fields: object) -> str:

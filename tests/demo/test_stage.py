@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from supervisor_memkill import config, inifile
+from supervisor_memkill.config import config, inifile
 from supervisor_memkill.demo.play import LEAKS, LIMIT_BYTES
 from supervisor_memkill.demo.stage import environment, memkill_conf, set_stage, short_parent, supervisord_conf
 from supervisor_memkill.errors import MemkillError

@@ -9,8 +9,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from supervisor_memkill.errors import Unknown
-from supervisor_memkill.workers.celery_broker import parse_broker
-from supervisor_memkill.workers.celery_nodes import (
+from supervisor_memkill.workers.celery.broker import parse_broker
+from supervisor_memkill.workers.celery.nodes import (
     QUESTIONS,
     is_of_host,
     name_in,

@@ -14,13 +14,16 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from supervisor_memkill import assembly, config, inifile, redis_url, stop_as_group
-from supervisor_memkill.config import REDIS_VARIABLE, Config, PoolConfig
+from supervisor_memkill.commands import context as assembly
+from supervisor_memkill.config import config, inifile
+from supervisor_memkill.config import supervisord_files as stop_as_group
+from supervisor_memkill.config.config import REDIS_VARIABLE, Config, PoolConfig
 from supervisor_memkill.coordination.redis import RedisCoordinator
 from supervisor_memkill.errors import ConfigError, MemkillError
-from supervisor_memkill.policy import is_below_baseline
+from supervisor_memkill.rules.policy import is_below_baseline
 from supervisor_memkill.units import Size, format_duration
 from supervisor_memkill.workers.registry import load_kind
+from supervisor_memkill.world import redis_url
 from tests.fuzz.config_texts import HEADS, LINES, files, is_small, pools
 from tests.fuzz.effort import tries
 from tests.fuzz.values import (

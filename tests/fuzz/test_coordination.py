@@ -14,7 +14,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from supervisor_memkill.coordination.contract import Answer, CoordinationUnknown, Holding, PoolView, Published
-from supervisor_memkill.coordination.looking import LookingCoordinator
+from supervisor_memkill.coordination.read_only import LookingCoordinator
 from tests.builders import report
 from tests.coordination.servers import FakeClock, ask, listening, over, redis_server, rules
 from tests.fuzz.effort import tries

@@ -15,9 +15,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from supervisor_memkill.events import PERIOD_SECONDS, Event, EventStream, Ticks
-from supervisor_memkill.listener import Listener
-from supervisor_memkill.serve import Inbox, run_turns, serve
+from supervisor_memkill.listener.listener import Listener
+from supervisor_memkill.listener.serve import Inbox, run_turns, serve
+from supervisor_memkill.world.event_protocol import PERIOD_SECONDS, Event, EventStream, Ticks
 from tests.fuzz.effort import tries
 from tests.fuzz.values import NUMBER_TEXTS, TEXTS, near
 

@@ -13,11 +13,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from supervisor_memkill import journal
-from supervisor_memkill.drain import Drain, State, StopAnswer
-from supervisor_memkill.journal import Contents, Journal, JournalError
-from supervisor_memkill.policy import Pause
+from supervisor_memkill.listener import journal
+from supervisor_memkill.listener.journal import Contents, Journal, JournalError
 from supervisor_memkill.processes import ProcessId
+from supervisor_memkill.rules.drain import Drain, State, StopAnswer
+from supervisor_memkill.rules.policy import Pause
 from tests.fuzz.effort import tries
 from tests.fuzz.values import DEEP, JSON, assert_one_line, is_number, is_whole, near, near_json, to_text
 from tests.harness import short_directory

@@ -18,20 +18,20 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from supervisor_memkill.config import Config, PoolConfig
+from supervisor_memkill.config.config import Config, PoolConfig
 from supervisor_memkill.coordination.in_process import InProcessCoordinator
 from supervisor_memkill.coordination.redis import RedisCoordinator
 from supervisor_memkill.errors import Unknown
-from supervisor_memkill.eventlog import EventLog
-from supervisor_memkill.journal import Journal
-from supervisor_memkill.listener import Listener
-from supervisor_memkill.memory import Gone, ProcessTable
+from supervisor_memkill.listener.journal import Journal
+from supervisor_memkill.listener.listener import Listener
+from supervisor_memkill.listener.survey import Pool, Surveyor
+from supervisor_memkill.notices.log import EventLog
 from supervisor_memkill.processes import ProcessState
-from supervisor_memkill.supervisord import Supervisord, SupervisordError
-from supervisor_memkill.survey import Pool, Surveyor
 from supervisor_memkill.workers.contract import Kind, Tools
-from supervisor_memkill.workers.sidekiq import Sidekiq
-from supervisor_memkill.workers.sidekiq_records import FIELDS
+from supervisor_memkill.workers.sidekiq.kind import Sidekiq
+from supervisor_memkill.workers.sidekiq.records import FIELDS
+from supervisor_memkill.world.memory import Gone, ProcessTable
+from supervisor_memkill.world.supervisord import Supervisord, SupervisordError
 from tests.fuzz import test_journal
 from tests.fuzz.effort import tries
 from tests.fuzz.redis_answers import ERRORS, HOST, INFO, FuzzedRedis, field
@@ -39,7 +39,17 @@ from tests.fuzz.test_coordination import ANSWERS, GRANTED
 from tests.fuzz.test_supervisord import BODIES, RAW, fault
 from tests.fuzz.values import JSON, is_whole, near_json, to_text
 from tests.harness import short_directory
-from tests.world import EPOCH, FRESH, LIMIT, Lines, QuietKind, StopKind, World, WorldTable, pool_config
+from tests.listener_world import (
+    EPOCH,
+    FRESH,
+    LIMIT,
+    Lines,
+    QuietKind,
+    StopKind,
+    World,
+    WorldTable,
+    pool_config,
+)
 
 Draw = Callable[[st.SearchStrategy[Any]], Any]
 

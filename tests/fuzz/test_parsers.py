@@ -13,14 +13,15 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from supervisor_memkill import pools, units
-from supervisor_memkill.config import GLOBAL_KEYS, POOL_KEYS, PoolConfig
+from supervisor_memkill import units
+from supervisor_memkill.config.config import GLOBAL_KEYS, POOL_KEYS, PoolConfig
 from supervisor_memkill.errors import Unknown
 from supervisor_memkill.processes import ProcessInfo, ProcessState
+from supervisor_memkill.rules import pools
 from supervisor_memkill.testing.fakes import process, program_info
 from supervisor_memkill.units import Size, format_duration, format_size, parse_duration, parse_size
 from supervisor_memkill.workers import custom, registry, settings
-from supervisor_memkill.workers.sidekiq_records import quiet_signal, version_in_title
+from supervisor_memkill.workers.sidekiq.records import quiet_signal, version_in_title
 from tests.fuzz.effort import tries
 from tests.fuzz.kinds import make
 from tests.fuzz.values import NUMBER_TEXTS, TEXTS, assert_one_line, near

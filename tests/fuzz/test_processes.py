@@ -13,9 +13,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from supervisor_memkill.errors import Unknown
-from supervisor_memkill.machine import memory_limit_bytes
-from supervisor_memkill.memory import Gone, ProcessTable, PsutilBackend
 from supervisor_memkill.processes import Measure, ProcessId
+from supervisor_memkill.world.machine import memory_limit_bytes
+from supervisor_memkill.world.memory import Gone, ProcessTable, PsutilBackend
 from tests.fuzz.effort import tries
 from tests.fuzz.values import LONE_HALVES, NUMBER_TEXTS, TEXTS, assert_one_line, near
 from tests.harness import short_directory

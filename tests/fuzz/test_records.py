@@ -16,8 +16,11 @@ from hypothesis import strategies as st
 from supervisor_memkill.errors import MemkillError, NotSent, Unknown
 from supervisor_memkill.testing.contract_suite import check
 from supervisor_memkill.testing.fakes import FakeProcesses, Signals, process
-from supervisor_memkill.workers import registry, resque_records, rq_records, sidekiq_records
+from supervisor_memkill.workers import registry
 from supervisor_memkill.workers.contract import Reading, Target
+from supervisor_memkill.workers.resque import records as resque_records
+from supervisor_memkill.workers.rq import records as rq_records
+from supervisor_memkill.workers.sidekiq import records as sidekiq_records
 from tests.fuzz.effort import tries
 from tests.fuzz.kinds import make
 from tests.fuzz.redis_answers import (

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from supervisor_memkill.errors import MemkillError, UsageError
 from supervisor_memkill.processes import ProcessInfo, ProgramInfo
-from supervisor_memkill.supervisord import Supervisord, SupervisordError, from_environment
+from supervisor_memkill.world.supervisord import Supervisord, SupervisordError, from_environment
 from tests.fuzz.effort import tries
 from tests.fuzz.values import (
     ENVIRONMENT_TEXTS,
@@ -27,7 +27,7 @@ from tests.fuzz.values import (
     is_whole,
     near,
 )
-from tests.test_supervisord import FakeServer, http_answer
+from tests.world.test_supervisord import FakeServer, http_answer
 
 CALLS: dict[str, Callable[[Supervisord], object]] = {
     "getPID": lambda it: it.pid(),

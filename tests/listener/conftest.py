@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.world import World
+from tests.listener_world import World
 
 
 @pytest.fixture

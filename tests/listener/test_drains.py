@@ -9,15 +9,14 @@ from typing import Any
 
 import pytest
 
-from supervisor_memkill.drain import State
-from supervisor_memkill.journal import Journal
-from supervisor_memkill.policy import PAUSE_SECONDS
+from supervisor_memkill.listener.journal import Journal
 from supervisor_memkill.processes import ProcessState, ProgramInfo
-from supervisor_memkill.supervisord import ShuttingDown, Unreachable
+from supervisor_memkill.rules.drain import State
+from supervisor_memkill.rules.policy import PAUSE_SECONDS
 from supervisor_memkill.units import Size
 from supervisor_memkill.workers.contract import Advice
-from tests.places import PLACES
-from tests.world import (
+from supervisor_memkill.world.supervisord import ShuttingDown, Unreachable
+from tests.listener_world import (
     BLOATED,
     EPOCH,
     FRESH,
@@ -30,6 +29,7 @@ from tests.world import (
     World,
     pool_config,
 )
+from tests.places import PLACES
 
 P = ProcessState
 STATES = [State.QUIETING, State.DRAINING, State.STOPPING, State.STARTING, State.SETTLING]

@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 
 from supervisor_memkill.coordination.contract import Answer, CoordinationUnknown, Published
-from supervisor_memkill.drain import State
 from supervisor_memkill.errors import NotSent, Unknown
-from supervisor_memkill.journal import Contents, Journal
+from supervisor_memkill.listener.journal import Contents, Journal
 from supervisor_memkill.processes import ProcessState, ProgramInfo
-from supervisor_memkill.supervisord import NoAnswer, ShuttingDown, SupervisordError, Unreachable
+from supervisor_memkill.rules.drain import State
 from supervisor_memkill.units import Size
 from supervisor_memkill.workers.contract import Advice, Traits
-from tests.world import (
+from supervisor_memkill.world.supervisord import NoAnswer, ShuttingDown, SupervisordError, Unreachable
+from tests.listener_world import (
     BLOATED,
     FRESH,
     Life,

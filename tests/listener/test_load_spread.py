@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.world import Life, SharedCoordinator, World
+from tests.listener_world import Life, SharedCoordinator, World
 
 HEARTBEAT_SECONDS = 8.0
 

@@ -11,15 +11,15 @@ import pytest
 
 from supervisor_memkill.coordination.contract import Published
 from supervisor_memkill.coordination.in_process import InProcessCoordinator
-from supervisor_memkill.drain import State
 from supervisor_memkill.errors import NotSent
-from supervisor_memkill.journal import Contents, Journal
-from supervisor_memkill.policy import Pause
+from supervisor_memkill.listener.journal import Contents, Journal
 from supervisor_memkill.processes import ProcessState
-from supervisor_memkill.supervisord import NoAnswer, Unreachable
+from supervisor_memkill.rules.drain import State
+from supervisor_memkill.rules.policy import Pause
 from supervisor_memkill.units import Size
 from supervisor_memkill.workers.contract import Advice
-from tests.world import (
+from supervisor_memkill.world.supervisord import NoAnswer, Unreachable
+from tests.listener_world import (
     BLOATED,
     FRESH,
     LIMIT,

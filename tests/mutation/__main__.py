@@ -29,14 +29,19 @@ SEEDS = (
 )
 CORE = (
     (
-        "tests/test_drain.py",
-        "tests/test_policy.py",
+        "tests/rules/test_drain.py",
+        "tests/rules/test_policy.py",
         "tests/coordination/test_rules.py",
-        "tests/test_hands.py",
+        "tests/listener/test_actions.py",
     ),
     ("tests/listener/test_rules.py", "tests/listener/test_drains.py", "tests/listener/test_finds.py"),
     SCENARIOS,
-    ("tests/test_journal.py", "tests/test_ledger.py", "tests/fuzz/test_journal.py", "tests/test_dry_run.py"),
+    (
+        "tests/listener/test_journal.py",
+        "tests/listener/test_ledger.py",
+        "tests/fuzz/test_journal.py",
+        "tests/commands/test_dry_run.py",
+    ),
     SEEDS,
 )
 LUA = (

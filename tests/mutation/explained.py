@@ -14,7 +14,7 @@ EXPLAINED: dict[str, str] = {
     "coordination/rules.py, _goes_before: rival.rank(now) < own -> (rival.rank(now) <= own)": (
         "a rank ends with the worker's name, and a rival is another worker: no two ranks are equal"
     ),
-    "hands.py, _do: action is Action.RESUME -> True": "every other action was dealt with above",
+    "listener/actions.py, _do: action is Action.RESUME -> True": "every other action was dealt with above",
     "coordination/lua/acquire.lua, goes_before: "
     "local is_before = is_patient or waited < since or (waited == since and id < request.id) -> "
     "local is_before = is_patient or waited < since or (waited == since and id <= request.id)": (
@@ -42,25 +42,26 @@ EXPLAINED: dict[str, str] = {
     "coordination/lua/publish.lua, : if urgency >= 0 then -> if urgency > 0 then": (
         "an urgency is memory over limit of one that is over it; -1 stands for none"
     ),
-    "slots.py, has_new_name: self._clock() - self._ledger.contents.listener_since < fresh_seconds -> "
+    "listener/slots.py, has_new_name: "
+    "self._clock() - self._ledger.contents.listener_since < fresh_seconds -> "
     "(self._clock() - self._ledger.contents.listener_since <= fresh_seconds)": (
         "in the very moment in which the former name stops counting either may be said"
     ),
-    "drainer.py, step: answer is not None -> True": (
+    "listener/drainer.py, step: answer is not None -> True": (
         "without an answer nothing follows: the second look is only spared"
     ),
-    "drainer.py, _act: action is Action.STOP and outcome is Outcome.UNCERTAIN -> "
+    "listener/drainer.py, _act: action is Action.STOP and outcome is Outcome.UNCERTAIN -> "
     "(outcome is Outcome.UNCERTAIN)": (
         "what supervisord said to a stop counts in STOPPING alone, and a look comes before any stop"
     ),
-    "drainer.py, _with_tree: seen.process is not None and drain.is_process(seen.process) -> "
+    "listener/drainer.py, _with_tree: seen.process is not None and drain.is_process(seen.process) -> "
     "(drain.is_process(seen.process))": (
         "a drain whose process is gone from supervisord is over, and reaches no stop"
     ),
-    "drainer.py, _forget: self._asked_at.pop(drain.worker, None) -> pass": (
+    "listener/drainer.py, _forget: self._asked_at.pop(drain.worker, None) -> pass": (
         "each drain asks anew before it acts; what would stay is a number for each worker"
     ),
-    "drainer.py, _forget: self._unanswered.discard(drain.worker) -> pass": (
+    "listener/drainer.py, _forget: self._unanswered.discard(drain.worker) -> pass": (
         "the first look of the worker's next drain, at which it only asks, discards it too"
     ),
 }

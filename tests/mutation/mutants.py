@@ -15,14 +15,14 @@ from pathlib import Path
 from typing import TypeGuard
 
 PYTHON = (
-    "policy.py",
-    "drain.py",
-    "decision.py",
+    "rules/policy.py",
+    "rules/drain.py",
+    "rules/decision.py",
     "coordination/rules.py",
-    "hands.py",
-    "drainer.py",
-    "ledger.py",
-    "slots.py",
+    "listener/actions.py",
+    "listener/drainer.py",
+    "listener/ledger.py",
+    "listener/slots.py",
 )
 LUA = tuple(f"coordination/lua/{name}.lua" for name in ("common", "acquire", "publish", "release"))
 

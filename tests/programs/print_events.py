@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from supervisor_memkill.events import Event, EventStream, private_stdout
+from supervisor_memkill.world.event_protocol import Event, EventStream, private_stdout
 
 
 def show(event: Event) -> None:

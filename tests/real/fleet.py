@@ -13,12 +13,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from supervisor_memkill import journal
 from supervisor_memkill.coordination.contract import Rules
 from supervisor_memkill.coordination.redis import RedisCoordinator
-from supervisor_memkill.drain import Drain, State
+from supervisor_memkill.listener import journal
 from supervisor_memkill.processes import ProcessInfo, ProcessState
-from supervisor_memkill.supervisord import Supervisord, SupervisordError
+from supervisor_memkill.rules.drain import Drain, State
+from supervisor_memkill.world.supervisord import Supervisord, SupervisordError
 from tests.harness import (
     PROGRAMS,
     LeakyWorkers,

@@ -18,9 +18,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from supervisor_memkill import journal
-from supervisor_memkill.drain import Drain
+from supervisor_memkill.listener import journal
 from supervisor_memkill.processes import ProcessInfo, ProcessState
+from supervisor_memkill.rules.drain import Drain
 from tests.harness import PROGRAMS, RealRedis, RealSupervisord, program, short_directory, wait_for
 from tests.programs.job_body import ENOUGH, PUSHED, RECORD
 

@@ -11,9 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from supervisor_memkill import journal
-from supervisor_memkill.drain import Drain, State
+from supervisor_memkill.listener import journal
 from supervisor_memkill.processes import ProcessInfo, ProcessState
+from supervisor_memkill.rules.drain import Drain, State
 from tests.harness import PROGRAMS, LeakyWorkers, RealSupervisord, program, wait_for
 
 MAX_RSS = "40MB"

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from supervisor_memkill import journal
-from supervisor_memkill.drain import Drain
+from supervisor_memkill.listener import journal
 from supervisor_memkill.processes import ProcessInfo, ProcessState
-from supervisor_memkill.supervisord import Supervisord
+from supervisor_memkill.rules.drain import Drain
+from supervisor_memkill.world.supervisord import Supervisord
 from tests.harness import RealRedis, RealSupervisord, program, short_directory, wait_for
 from tests.real.repeating import repeating
 from tests.workers.sidekiq_app import SidekiqJobs, sidekiq_command

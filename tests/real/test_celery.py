@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from supervisor_memkill.drain import State
+from supervisor_memkill.rules.drain import State
 from supervisor_memkill.testing.fakes import tools
-from supervisor_memkill.workers.celery_broker import connection_maker
-from supervisor_memkill.workers.celery_control import Broker
+from supervisor_memkill.workers.celery.broker import connection_maker
+from supervisor_memkill.workers.celery.control import Broker
 from tests.harness import OLD_WORKERS_PYTHON, PROGRAMS, WORKERS_PYTHON, RealRedis, interpreter
 from tests.real.frameworks import FrameworkFleet, moment, replace_each_twice, running_fleet
 from tests.real.rabbitmq import running_rabbitmq

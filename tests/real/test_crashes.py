@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from supervisor_memkill.drain import State
 from supervisor_memkill.processes import ProcessState
-from supervisor_memkill.supervisord import SupervisordError
+from supervisor_memkill.rules.drain import State
+from supervisor_memkill.world.supervisord import SupervisordError
 from tests.places import PLACES
 from tests.real.conftest import StartPool
 from tests.real.pool import GATE, LISTENER, LeakyPool

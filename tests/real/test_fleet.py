@@ -15,7 +15,7 @@ import psutil
 import pytest
 import redis
 
-from supervisor_memkill.supervisord import Supervisord
+from supervisor_memkill.world.supervisord import Supervisord
 from tests.harness import RealRedis
 from tests.real.fleet import (
     FAT,

@@ -10,8 +10,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from supervisor_memkill.drain import State
 from supervisor_memkill.processes import ProcessState
+from supervisor_memkill.rules.drain import State
 from tests.harness import PROGRAMS, LeakyWorkers
 from tests.real.conftest import StartPool
 from tests.real.pool import GATE, LeakyPool

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from supervisor_memkill.drain import State
 from supervisor_memkill.processes import ProcessState
+from supervisor_memkill.rules.drain import State
 from tests.conftest import StartSupervisord
 from tests.harness import PROGRAMS, program, wait_for
 from tests.real.conftest import StartPool

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from supervisor_memkill.drain import State
+from supervisor_memkill.rules.drain import State
 from tests.harness import (
     OLD_WORKERS_PYTHON,
     PROGRAMS,

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from supervisor_memkill.processes import ProcessInfo, ProcessState, ProgramInfo
-from supervisor_memkill.supervisord import NoAnswer, NoSuchProcess, SupervisordError
+from supervisor_memkill.world.supervisord import NoAnswer, NoSuchProcess, SupervisordError
 
 if TYPE_CHECKING:
     from tests.simulation.machine import Machine

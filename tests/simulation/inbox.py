@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 from typing import TYPE_CHECKING
 
-from supervisor_memkill.events import Event
+from supervisor_memkill.world.event_protocol import Event
 
 if TYPE_CHECKING:
     from tests.simulation.machine import Machine

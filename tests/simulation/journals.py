@@ -7,8 +7,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from supervisor_memkill.drain import from_json, to_json
-from supervisor_memkill.journal import Contents, Journal, JournalError, Loaded
+from supervisor_memkill.listener.journal import Contents, Journal, JournalError, Loaded
+from supervisor_memkill.rules.drain import from_json, to_json
 
 if TYPE_CHECKING:
     from tests.simulation.machine import Machine

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from redis.exceptions import ConnectionError as Away
 
 from supervisor_memkill.errors import MemkillError
-from supervisor_memkill.memory import ProcessTable
 from supervisor_memkill.processes import ProcessInfo, ProgramInfo
 from supervisor_memkill.workers.contract import (
     Advice,
@@ -26,7 +25,8 @@ from supervisor_memkill.workers.contract import (
     unknown,
 )
 from supervisor_memkill.workers.custom import Custom
-from supervisor_memkill.workers.sidekiq import Sidekiq
+from supervisor_memkill.workers.sidekiq.kind import Sidekiq
+from supervisor_memkill.world.memory import ProcessTable
 from tests.simulation.process import Process
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from supervisor_memkill.drain import Drain, State
 from supervisor_memkill.processes import STOPPED_STATES
+from supervisor_memkill.rules.drain import Drain, State
 from tests.simulation.machine import Machine
 from tests.simulation.promises import BrokenPromise, is_paused
 from tests.simulation.shape import LIMIT, PoolShape

@@ -9,20 +9,20 @@ from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import ConnectionError as NoConnection
 
-from supervisor_memkill.config import Config
+from supervisor_memkill.config.config import Config
 from supervisor_memkill.coordination.contract import Coordinator
 from supervisor_memkill.coordination.in_process import InProcessCoordinator
 from supervisor_memkill.coordination.redis import RedisCoordinator
-from supervisor_memkill.eventlog import EventLog
-from supervisor_memkill.events import Ticks
-from supervisor_memkill.journal import Contents
-from supervisor_memkill.listener import Listener
-from supervisor_memkill.memory import ProcessTable
+from supervisor_memkill.listener.journal import Contents
+from supervisor_memkill.listener.listener import Listener
+from supervisor_memkill.listener.serve import run_turns
+from supervisor_memkill.listener.survey import Pool, Surveyor
+from supervisor_memkill.notices.log import EventLog
 from supervisor_memkill.processes import ProcessState
-from supervisor_memkill.serve import run_turns
-from supervisor_memkill.supervisord import NoAnswer, Unreachable
-from supervisor_memkill.survey import Pool, Surveyor
 from supervisor_memkill.workers.contract import Tools
+from supervisor_memkill.world.event_protocol import Ticks
+from supervisor_memkill.world.memory import ProcessTable
+from supervisor_memkill.world.supervisord import NoAnswer, Unreachable
 from tests.simulation.engine import Actor, Engine
 from tests.simulation.gateway import Gateway
 from tests.simulation.inbox import Inbox

@@ -12,10 +12,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from supervisor_memkill.config import PoolConfig
-from supervisor_memkill.drain import Drain, State, StopAnswer
-from supervisor_memkill.journal import Contents
-from supervisor_memkill.policy import AFTER_RESUME, BELOW_BASELINE, NOT_BEGUN, Pause
+from supervisor_memkill.config.config import PoolConfig
+from supervisor_memkill.listener.journal import Contents
+from supervisor_memkill.rules.drain import Drain, State, StopAnswer
+from supervisor_memkill.rules.policy import AFTER_RESUME, BELOW_BASELINE, NOT_BEGUN, Pause
 from tests.simulation.leases import Grant, local_name
 from tests.simulation.process import RECORD_LIVES_SECONDS, Process
 from tests.simulation.shape import HARD_LIMIT, LIMIT

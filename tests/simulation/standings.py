@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from supervisor_memkill.drain import State, StopAnswer
 from supervisor_memkill.processes import ProcessState
+from supervisor_memkill.rules.drain import State, StopAnswer
 from tests.simulation.process import Process
 from tests.simulation.supervisord import Worker
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from supervisor_memkill.processes import ProcessInfo, ProcessState, ProgramInfo
-from supervisor_memkill.supervisord import (
+from supervisor_memkill.world.supervisord import (
     AlreadyStarted,
     CannotStart,
     NoSuchProcess,

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import psutil
 
 from supervisor_memkill.errors import Unknown
-from supervisor_memkill.memory import Gone
 from supervisor_memkill.processes import Measure
+from supervisor_memkill.world.memory import Gone
 from tests.simulation.process import Process
 
 if TYPE_CHECKING:

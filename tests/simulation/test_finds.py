@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from supervisor_memkill.drain import State
 from supervisor_memkill.processes import ProcessState
+from supervisor_memkill.rules.drain import State
 from tests.simulation.gateway import Gateway
 from tests.simulation.journals import MemoryJournal
 from tests.simulation.kinds import SimSidekiq

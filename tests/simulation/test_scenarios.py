@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from supervisor_memkill.drain import State, StopAnswer
 from supervisor_memkill.processes import ProcessState
+from supervisor_memkill.rules.drain import State, StopAnswer
 from tests.simulation.machine import Machine
 from tests.simulation.process import NEVER, Habits, Process
 from tests.simulation.shape import BLOATED, PoolShape, Shape, pool_config

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from supervisor_memkill.processes import ProcessState
-from supervisor_memkill.supervisord import SupervisordError
+from supervisor_memkill.world.supervisord import SupervisordError
 from tests.simulation.engine import Engine
 from tests.simulation.machine import Machine
 from tests.simulation.process import Habits, Process

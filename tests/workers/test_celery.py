@@ -11,15 +11,15 @@ import pytest
 from supervisor_memkill.errors import MemkillError, NotSent, Unknown
 from supervisor_memkill.testing.contract_suite import GARBAGE, OUTAGES, ContractSuite, check
 from supervisor_memkill.testing.fakes import FakeProcesses, FakeRedis, process, read_one, tools
-from supervisor_memkill.workers.celery import (
+from supervisor_memkill.workers.celery.control import Answers, Command
+from supervisor_memkill.workers.celery.kind import (
     ANSWER_SECONDS,
     DUE_PATIENCE_SECONDS,
     DUE_SECONDS,
     LONGEST_PAUSE_SECONDS,
     Celery,
 )
-from supervisor_memkill.workers.celery_control import Answers, Command
-from supervisor_memkill.workers.celery_nodes import QUESTIONS
+from supervisor_memkill.workers.celery.nodes import QUESTIONS
 from supervisor_memkill.workers.contract import Kind, Note, Reading, Target
 
 HOST = "web1.example"

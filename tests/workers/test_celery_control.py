@@ -12,8 +12,8 @@ import pytest
 
 from supervisor_memkill.errors import Unknown
 from supervisor_memkill.testing.fakes import tools
-from supervisor_memkill.workers.celery_broker import connection_maker
-from supervisor_memkill.workers.celery_control import Broker, Command
+from supervisor_memkill.workers.celery.broker import connection_maker
+from supervisor_memkill.workers.celery.control import Broker, Command
 from tests.harness import RealRedis, free_port, wait_for
 
 pytestmark = pytest.mark.real

@@ -11,16 +11,16 @@ import redis
 from supervisor_memkill.errors import MemkillError
 from supervisor_memkill.processes import ProgramInfo
 from supervisor_memkill.testing.fakes import program_info, tools
-from supervisor_memkill.workers.celery import Celery
-from supervisor_memkill.workers.celery_advice import advice_on
-from supervisor_memkill.workers.celery_broker import (
+from supervisor_memkill.workers.celery.advice import advice_on
+from supervisor_memkill.workers.celery.broker import (
     connection_maker,
     kombu_url,
     parse_broker,
     problems_of,
     url_of_client,
 )
-from supervisor_memkill.workers.celery_nodes import name_in
+from supervisor_memkill.workers.celery.kind import Celery
+from supervisor_memkill.workers.celery.nodes import name_in
 
 HOST = "web1.example.org"
 

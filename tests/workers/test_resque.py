@@ -26,8 +26,8 @@ from supervisor_memkill.testing.fakes import (
     tools,
 )
 from supervisor_memkill.workers.contract import Kind, Note, Reading, Target
-from supervisor_memkill.workers.resque import Resque
-from supervisor_memkill.workers.resque_records import ACTIVE_JOB, Turn, parse_record, pid_in, turn_in
+from supervisor_memkill.workers.resque.kind import Resque
+from supervisor_memkill.workers.resque.records import ACTIVE_JOB, Turn, parse_record, pid_in, turn_in
 from tests.workers.records_redis import RecordsRedis
 
 HOST, PID = "web1.example", 100

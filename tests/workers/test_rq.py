@@ -23,8 +23,8 @@ from supervisor_memkill.testing.fakes import (
     tools,
 )
 from supervisor_memkill.workers.contract import Kind, Note, Reading, Target
-from supervisor_memkill.workers.rq import RQ
-from supervisor_memkill.workers.rq_advice import advice_on, is_pool
+from supervisor_memkill.workers.rq.advice import advice_on, is_pool
+from supervisor_memkill.workers.rq.kind import RQ
 from tests.workers.records_redis import RecordsRedis
 
 HOST = "web1.example"

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from supervisor_memkill.errors import Unknown
-from supervisor_memkill.workers.rq_records import BUSY_STATES, FIELDS, Record, parse_record, records_of
+from supervisor_memkill.workers.rq.records import BUSY_STATES, FIELDS, Record, parse_record, records_of
 
 RECORD = Record("rq:worker:a", 100, beat=1000.0, busy=0)
 WRITTEN: Mapping[str, str] = {

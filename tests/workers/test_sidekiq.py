@@ -21,7 +21,7 @@ from supervisor_memkill.testing.fakes import (
     tools,
 )
 from supervisor_memkill.workers.contract import Kind, Note, Reading, Target
-from supervisor_memkill.workers.sidekiq import Sidekiq
+from supervisor_memkill.workers.sidekiq.kind import Sidekiq
 
 HOST = "web1.example"
 PID = 100

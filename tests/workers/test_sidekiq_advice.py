@@ -6,7 +6,7 @@ import pytest
 
 from supervisor_memkill.processes import ProgramInfo
 from supervisor_memkill.testing.fakes import program_info
-from supervisor_memkill.workers import sidekiq_advice
+from supervisor_memkill.workers.sidekiq import advice as sidekiq_advice
 
 
 def advice_on(program: ProgramInfo) -> list[str]:

@@ -17,11 +17,11 @@ import pytest
 import redis
 
 from supervisor_memkill.errors import MemkillError
-from supervisor_memkill.memory import ProcessTable
 from supervisor_memkill.processes import ProcessInfo
 from supervisor_memkill.testing.fakes import process
 from supervisor_memkill.workers.contract import Note, Reading, Target, Tools
-from supervisor_memkill.workers.sidekiq import Sidekiq
+from supervisor_memkill.workers.sidekiq.kind import Sidekiq
+from supervisor_memkill.world.memory import ProcessTable
 from tests.harness import Offspring, RealRedis, wait_for
 from tests.workers.sidekiq_app import SidekiqJobs, sidekiq_command
 

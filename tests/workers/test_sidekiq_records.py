@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from supervisor_memkill.errors import Unknown
-from supervisor_memkill.workers.sidekiq_records import (
+from supervisor_memkill.workers.sidekiq.records import (
     Record,
     parse_record,
     pid_in,

@@ -16,7 +16,7 @@ from supervisor_memkill.testing.fakes import (
     tools,
 )
 from supervisor_memkill.workers.contract import Note, Reading, Target
-from supervisor_memkill.workers.sidekiq import Sidekiq
+from supervisor_memkill.workers.sidekiq.kind import Sidekiq
 from tests.workers.sidekiq_shapes import HOST, IDENTITY, PID, QUEUES, SHAPES, Shape
 
 EVERY = pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.version)

@@ -1,0 +1,1 @@
+"""The event listener: its turns, its drains, its journal."""

@@ -1,0 +1,118 @@
+"""The acts of a drain: the only place that does something to a worker."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from supervisor_memkill.errors import MemkillError, NotSent
+from supervisor_memkill.notices.log import EventLog
+from supervisor_memkill.processes import ProcessInfo, ProcessState
+from supervisor_memkill.rules.drain import Action, Drain, Outcome
+from supervisor_memkill.workers.contract import Kind, Note, Target
+from supervisor_memkill.world.memory import ProcessTable
+from supervisor_memkill.world.supervisord import (
+    AlreadyStarted,
+    NoSuchProcess,
+    NotRunning,
+    Refused,
+    ShuttingDown,
+    Supervisord,
+    Unreachable,
+)
+
+
+class TooLate(NotSent):
+    """What the act rests on was seen too long ago."""
+
+
+_WITHOUT_EFFECT = (NotSent, Unreachable, Refused, NoSuchProcess)
+
+
+class Hands:
+    """Acts on one supervisord's workers and tells what came of it."""
+
+    def __init__(
+        self, supervisord: Supervisord, log: EventLog, tables: Callable[[], ProcessTable] = ProcessTable
+    ) -> None:
+        self._supervisord = supervisord
+        self._log = log
+        self._tables = tables
+
+    def do(
+        self, drain: Drain, action: Action, kind: Kind | None, is_late: Callable[[ProcessInfo], bool]
+    ) -> tuple[Outcome, Note | None]:
+        """Do it; the outcome, and the kind's new note where it has one.
+
+        `is_late`: what allowed the act is too long ago, by the process as it is now. It is looked at last,
+        after pid and start were compared, immediately before the act. Raises ShuttingDown.
+        """
+        try:
+            return self._do(drain, action, kind, is_late)
+        except ShuttingDown:
+            raise
+        except AlreadyStarted:
+            return Outcome.DONE, None
+        except MemkillError as error:
+            self._say(drain, action, error)
+            if isinstance(error, TooLate):
+                return Outcome.TOO_LATE, None
+            if isinstance(error, NotRunning):
+                return Outcome.REFUSED, None
+            return (Outcome.NOT_SENT if isinstance(error, _WITHOUT_EFFECT) else Outcome.UNCERTAIN), None
+
+    def _do(
+        self, drain: Drain, action: Action, kind: Kind | None, is_late: Callable[[ProcessInfo], bool]
+    ) -> tuple[Outcome, Note | None]:
+        worker = drain.worker
+        if action is Action.START:
+            self._supervisord.start(worker)
+            return Outcome.DONE, None
+        process = self._recorded_process(drain)
+        target, table = Target(process, drain.note), self._tables()
+        if action in (Action.QUIET, Action.STOP) and is_late(process):
+            raise TooLate("what it rests on was seen too long ago")
+        if action is Action.THAW:
+            self._supervisord.signal(worker, "CONT")
+        elif action is Action.STOP:
+            self._help_stop(kind, target, table)
+            self._supervisord.stop(worker)
+        elif kind is None:
+            raise NotSent("its pool left the configuration")
+        elif action is Action.QUIET:
+            return Outcome.DONE, kind.quiet(target, table)
+        elif action is Action.RESUME:
+            kind.resume(target, table)
+        return Outcome.DONE, None
+
+    def _recorded_process(self, drain: Drain) -> ProcessInfo:
+        """The process, seen this moment to be the recorded one and running. Raises NotSent, ShuttingDown."""
+        try:
+            process = self._supervisord.process(drain.worker)
+        except ShuttingDown:
+            raise
+        except MemkillError as error:
+            # An act that was not even begun must not count as one whose answer got lost.
+            raise NotSent(str(error)) from error
+        if process is None or not drain.is_process(process) or process.state is not ProcessState.RUNNING:
+            raise NotSent("the process changed")
+        return process
+
+    def _help_stop(self, kind: Kind | None, target: Target, table: ProcessTable) -> None:
+        try:
+            if kind is not None:
+                kind.before_stop(target, table)
+        except ShuttingDown:
+            raise
+        except Exception as error:  # noqa: BLE001 - a kind may be anybody's code
+            # supervisord's own stop follows whatever comes of the kind's help.
+            self._log.warning("drain.stop_help_failed", worker=target.process.worker, error=error)
+
+    def _say(self, drain: Drain, action: Action, error: MemkillError) -> None:
+        self._log.changed(
+            f"act:{drain.worker}",
+            f"drain.{action.value}_failed",
+            level="warning",
+            worker=drain.worker,
+            pid=drain.pid,
+            error=str(error) or type(error).__name__,
+        )

@@ -1,0 +1,355 @@
+"""Carries drains: one step of one worker reads observe, decide, save, act."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import math
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+
+from supervisor_memkill.clock import Clock
+from supervisor_memkill.config.config import Config
+from supervisor_memkill.coordination.contract import Answer, Cause
+from supervisor_memkill.errors import Unknown
+from supervisor_memkill.listener.actions import Hands
+from supervisor_memkill.listener.ledger import Ledger
+from supervisor_memkill.listener.slots import Slots
+from supervisor_memkill.listener.survey import Finding, Pool, PoolSurvey, Surveyor
+from supervisor_memkill.notices.log import EventLog
+from supervisor_memkill.notices.words import Telling, size
+from supervisor_memkill.processes import ProcessId, ProcessInfo, ProcessState, ProgramInfo
+from supervisor_memkill.rules.decision import Plan, Seen, decide
+from supervisor_memkill.rules.drain import (
+    OVER,
+    TAKES_OUT,
+    Action,
+    Drain,
+    Outcome,
+    State,
+    StopAnswer,
+    acknowledge,
+)
+from supervisor_memkill.rules.policy import AFTER_RESUME, NOT_BEGUN, Pause, is_below_baseline, next_pause
+from supervisor_memkill.workers.contract import Kind, Reading, Target, Traits, unknown
+from supervisor_memkill.world.memory import ProcessTable
+from supervisor_memkill.world.supervisord import Supervisord, SupervisordError
+
+ORPHAN_TRAITS = Traits(quiets=True, confirms_quiet=True)
+ORPHAN_READING = Reading(recognised=True, in_service=True, quiet=None, busy=None)
+"""For a drain whose pool left the configuration: it goes on by its deadline, without its kind."""
+
+LATE_SECONDS = 30.0
+"""From the last look at a worker to the act: time for a slow disk to take the journal."""
+REAPS_LATE_SECONDS = 2.0
+"""What is left of the margin of a stop when it is sent, for supervisord's own lateness."""
+
+
+class Drainer:
+    """Owns every drain from its beginning to its end."""
+
+    def __init__(
+        self,
+        config: Config,
+        pools: Mapping[str, Pool],
+        supervisord: Supervisord,
+        surveyor: Surveyor,
+        slots: Slots,
+        ledger: Ledger,
+        log: EventLog,
+        clock: Clock,
+        *,
+        tables: Callable[[], ProcessTable] = ProcessTable,
+        at: Callable[[str], None] = lambda place: None,
+    ) -> None:
+        """`at` is told each place where a death would matter: ``quieting.saved``, ``quieting.acted``."""
+        self._config = config
+        self._pools = pools
+        self._supervisord = supervisord
+        self._surveyor = surveyor
+        self.slots = slots
+        self._ledger = ledger
+        self._log = log
+        self._clock = clock
+        self._tables = tables
+        self._at = at
+        self._hands = Hands(supervisord, log, tables)
+        self._telling = Telling(log, clock)
+        self._asked_at: dict[str, float] = {}
+        self._unanswered: set[str] = set()
+        """Workers whose stop supervisord did not answer, and that were not seen since."""
+
+    def take_up(self, drain: Drain) -> None:
+        """Go on with a drain that the last listener left."""
+        if drain.state is State.ASKING:
+            # Nothing was done to the worker; whether it still asks is for the next check to say.
+            self._forget(drain, drained=False)
+            return
+        self._log.info("drain.taken_up", worker=drain.worker, pid=drain.pid, state=drain.state)
+        owner = self._surveyor.pool_of(drain.worker)
+        if owner != drain.pool:
+            self._log.warning("drain.pool_changed", worker=drain.worker, former=drain.pool, pool=owner)
+            self.slots.release(drain, drained=False)
+            # Of no pool, nobody can tell any more whether its quiet arrived: it is brought to an end.
+            is_quiet = drain.is_quiet or (owner is None and drain.quiet_attempts > 0)
+            self._ledger.put(dataclasses.replace(drain, pool=owner or "", is_quiet=is_quiet), must=False)
+
+    def begin(self, survey: PoolSurvey, finding: Finding, reason: str) -> None:
+        """Journal a new drain of this worker and carry it as far as it goes now.
+
+        `reason`: ``max_rss``, ``hard_max_rss`` or ``adopted``.
+        """
+        self._surveyor.learn_programs()  # `supervisorctl update` may have changed them
+        program = self._surveyor.program(finding.worker)
+        if not finding.is_quiet and any(one.refuses for one in survey.pool.advice(program)):
+            return  # The next check says so.
+        drain = self._new_drain(survey, finding, reason, program)
+        if self._ledger.put(drain, must=True):
+            self._at("asking.saved")
+            self.step(drain)
+
+    def _new_drain(
+        self, survey: PoolSurvey, finding: Finding, reason: str, program: ProgramInfo | None
+    ) -> Drain:
+        process, now = finding.seen.process, self._clock()
+        return Drain(
+            worker=process.worker,
+            pool=survey.pool.name,
+            token=secrets.token_hex(16),
+            reason=reason,
+            pid=process.pid,
+            start=process.start,
+            state=State.ASKING,
+            began_at=now,
+            since=now,
+            deadline=now + survey.pool.config.drain_timeout_seconds,
+            memory_before_bytes=finding.seen.memory_bytes,
+            limit_bytes=survey.terms.limit_bytes or 0,
+            stop_wait_seconds=float(program.stopwaitsecs) if program else 10.0,
+            is_quiet=finding.is_quiet,
+        )
+
+    def step(self, drain: Drain) -> None:
+        """One step of one drain."""
+        plan, seen = self._plan(drain), self._observe(drain)
+        drain = _with_note(self._with_late_answer(drain, seen), seen)
+        step = decide(drain, seen, plan, self._clock())
+        if step.wants_answer:
+            answer = self._ask(drain)
+            if answer is not None:
+                seen = self._observe(drain)  # Asking took its time, and what follows must rest on what is.
+                drain = _with_note(drain, seen)
+            seen = dataclasses.replace(seen, asked=True, answer=answer)
+            step = decide(drain, seen, plan, self._clock())
+        if step.drain.state in OVER:
+            self._finish(drain, step.drain, step.cause)
+            return
+        if step.drain.state is State.STOPPING:
+            step = dataclasses.replace(step, drain=self._with_tree(step.drain, seen))
+        takes_out = step.action in TAKES_OUT
+        if not self._ledger.put(step.drain, must=takes_out) and takes_out:
+            return
+        self._telling.step(drain, step, seen)
+        self._at(f"{step.drain.state.value}.saved")
+        if step.action is not None:
+            self._act(drain, step.drain, step.action, seen.looked_at)
+        kept = self._ledger.drains.get(drain.worker)
+        is_news = step.drain.state is not drain.state or not drain.touched
+        if is_news and kept is not None and kept.touched:
+            # An act that was never sent leaves nothing to tell.
+            self.slots.record(step.drain, f"drain.{step.drain.state.value}", cause=step.cause)
+
+    def _plan(self, drain: Drain) -> Plan:
+        pool = self._pools.get(drain.pool)
+        if pool is None:
+            return Plan(ORPHAN_TRAITS, None, "stop", 0.0)
+        terms = self._surveyor.terms(pool.config)
+        return Plan(
+            traits=pool.kind.traits,
+            hard_limit_bytes=terms.hard_limit_bytes,
+            on_timeout=pool.config.on_timeout,
+            settle_seconds=terms.settle_seconds,
+            protect_jobs=terms.protect_jobs,
+        )
+
+    # --- observe --------------------------------------------------------------------------------
+
+    def _observe(self, drain: Drain) -> Seen:
+        looked_at = self._clock()
+        process = self._supervisord.process(drain.worker)
+        table = self._tables()
+        seen = Seen(process, survivors=self._survivors(drain, process, table), looked_at=looked_at)
+        if process is None or process.state is not ProcessState.RUNNING:
+            return seen
+        pool = self._pools.get(drain.pool)
+        if pool is None:
+            return dataclasses.replace(seen, reading=ORPHAN_READING)
+        note = None if drain.state is State.ASKING else drain.note
+        reading = self._read(pool, Target(process, note), table)
+        memory = None
+        if drain.state in (State.ASKING, State.SETTLING) or pool.config.hard_max_rss is not None:
+            memory = _memory(pool, process, table)
+        return dataclasses.replace(seen, memory_bytes=memory, reading=reading)
+
+    def _read(self, pool: Pool, target: Target, table: ProcessTable) -> Reading | None:
+        """The kind's reading. One whose kind fails is unknown: it must not keep the drain from its end."""
+        worker = target.process.worker
+        try:
+            reading = pool.kind.read([target], table).get(worker)
+        except SupervisordError:
+            raise
+        except Exception as error:  # noqa: BLE001 - a kind may be anybody's code
+            self._telling.kind_failed(worker, error)
+            return unknown("its kind failed", target.note)
+        return reading
+
+    def _survivors(self, drain: Drain, process: ProcessInfo | None, table: ProcessTable) -> tuple[int, ...]:
+        """Pids of the old tree that live on. One that the fresh process has by now is not of them."""
+        alive = [one for one in drain.tree if _may_live(one, table)]
+        fresh: Sequence[ProcessId] = ()
+        if drain.state is State.SETTLING and process is not None:
+            with contextlib.suppress(Unknown):
+                fresh = table.tree(process.pid)
+        return tuple(one.pid for one in alive if one not in fresh)
+
+    def _with_late_answer(self, drain: Drain, seen: Seen) -> Drain:
+        """A supervisord that hung carries out first what it was told first: the stop that we see is ours."""
+        if seen.process is None or drain.worker not in self._unanswered:
+            return drain
+        self._unanswered.discard(drain.worker)
+        if seen.process.state in (ProcessState.STOPPING, ProcessState.STOPPED):
+            return dataclasses.replace(drain, stop_answer=StopAnswer.ACCEPTED)
+        return drain
+
+    def _ask(self, drain: Drain) -> Answer | None:
+        """What coordination says now, by a fresh look at the pool; None when it does not say."""
+        pool = self._pools.get(drain.pool)
+        if pool is None:
+            return _refusal(Cause.NO_MEMBER)
+        if self.slots.has_new_name:
+            return None
+        self._asked_at[drain.worker] = self._clock()
+        (survey,) = self._surveyor.look(self._ledger.contents, pool).pools
+        if survey.failure is not None:
+            raise survey.failure
+        finding = survey.finding(drain.worker)
+        if finding is None:
+            return _refusal(Cause.NO_MEMBER)
+        request = dataclasses.replace(
+            finding.request(drain.token), hard=drain.reason == "hard_max_rss", already_out=drain.is_quiet
+        )
+        return self.slots.acquire(survey, request)
+
+    def _with_tree(self, drain: Drain, seen: Seen) -> Drain:
+        """The record with all processes that must be gone: jobs may start some until the very end."""
+        table, known = self._tables(), drain.tree
+        with contextlib.suppress(Unknown):
+            if seen.process is not None and drain.is_process(seen.process):
+                known = (*known, *(one for one in table.tree(drain.pid) if one not in known))
+            known = tuple(one for one in table.family(known) if _may_live(one, table))
+        return dataclasses.replace(drain, tree=known)
+
+    # --- act ------------------------------------------------------------------------------------
+
+    def _act(self, before: Drain, drain: Drain, action: Action, looked_at: float) -> None:
+        asked_at = self._clock()
+
+        def is_late(process: ProcessInfo) -> bool:
+            return self._is_late(drain, looked_at) or (
+                action is Action.STOP and self._fits_no_more(drain, process, asked_at)
+            )
+
+        outcome, note = self._hands.do(drain, action, self._kind(drain), is_late)
+        self._at(f"{drain.state.value}.acted")
+        if note is not None:
+            drain = dataclasses.replace(drain, note=note)
+        if action is Action.STOP and outcome is Outcome.UNCERTAIN:
+            self._unanswered.add(drain.worker)
+        drain = acknowledge(drain, action, outcome, self._clock(), before=before)
+        if drain.state in OVER:
+            self._finish(self._ledger.drains[drain.worker], drain, f"{action.value} {outcome.value}")
+        else:
+            self._ledger.put(drain, must=False)
+
+    def _kind(self, drain: Drain) -> Kind | None:
+        pool = self._pools.get(drain.pool)
+        return pool.kind if pool else None
+
+    def _is_late(self, drain: Drain, looked_at: float) -> bool:
+        """What the act rests on is too long ago; a slot may be somebody else's by now."""
+        now = self._clock()
+        if now - looked_at >= LATE_SECONDS:
+            return True
+        if drain.is_quiet:
+            return False
+        asked_at = self._asked_at.get(drain.worker, -math.inf)
+        return now - asked_at >= self._config.slot_ttl_seconds
+
+    def _fits_no_more(self, drain: Drain, process: ProcessInfo, asked_at: float) -> bool:
+        """Sent now, the stop would come later than the journal says, and be taken for an operator's.
+
+        `process` was asked for at `asked_at`.
+        """
+        later = process.now - drain.stop_last_asked_epoch + self._clock() - asked_at
+        return not 0 <= later <= drain.stop_margin_seconds - REAPS_LATE_SECONDS
+
+    # --- end ------------------------------------------------------------------------------------
+
+    def _finish(self, before: Drain, drain: Drain, cause: str) -> None:
+        pauses = dict(self._ledger.contents.pauses)
+        if drain.state is State.DONE:
+            pauses = self._done(drain, pauses)
+        elif drain.touched:
+            if before.state is State.RESUMING:
+                # Drained again at once it would be given up again: its jobs are still the same.
+                pauses[drain.worker] = next_pause(pauses.get(drain.worker), self._clock(), AFTER_RESUME)
+            self._log.warning("drain.let_go", worker=drain.worker, state=before.state, cause=cause)
+            self.slots.record(drain, "drain.let_go", state=before.state.value, cause=cause)
+        elif cause != "refused":
+            self._log.info("drain.not_begun", worker=drain.worker, cause=cause)
+            if before.state is State.QUIETING:
+                pauses[drain.worker] = next_pause(pauses.get(drain.worker), self._clock(), NOT_BEGUN)
+        self._forget(drain, drained=drain.touched, pauses=pauses)
+
+    def _forget(self, drain: Drain, *, drained: bool, pauses: Mapping[str, Pause] | None = None) -> None:
+        """Give the slot back, then forget the drain: the other way round could leave a slot taken."""
+        self.slots.release(drain, drained=drained)
+        self._asked_at.pop(drain.worker, None)
+        self._unanswered.discard(drain.worker)
+        self._telling.forget(drain.worker)
+        self._ledger.remove(drain.worker, ended_at=self.slots.drain_ended_at(), pauses=pauses)
+
+    # --- what the drain gave back -----------------------------------------------------------------
+
+    def _done(self, drain: Drain, pauses: dict[str, Pause]) -> dict[str, Pause]:
+        """The drain gave back what it could; the pauses from now on."""
+        after = drain.memory_after_bytes
+        self._telling.done(drain, after)
+        self.slots.record(drain, "drain.done", before=size(drain.memory_before_bytes), after=size(after))
+        former = pauses.pop(drain.worker, None)
+        if after is not None and drain.limit_bytes and is_below_baseline(after, drain.limit_bytes):
+            pause = next_pause(former, self._clock(), limit_bytes=drain.limit_bytes)
+            pauses[drain.worker] = pause
+            self._telling.below_baseline(drain, after, pause.seconds)
+        return pauses
+
+
+def _memory(pool: Pool, process: ProcessInfo, table: ProcessTable) -> int | None:
+    with contextlib.suppress(Exception):  # Unknown, or whatever a kind raises: it may be anybody's code.
+        return pool.memory(process, table)
+    return None
+
+
+def _refusal(cause: Cause) -> Answer:
+    return Answer(cause, 0, 0, 0)
+
+
+def _with_note(drain: Drain, seen: Seen) -> Drain:
+    return drain if seen.reading is None else dataclasses.replace(drain, note=seen.reading.note)
+
+
+def _may_live(process: ProcessId, table: ProcessTable) -> bool:
+    try:
+        return table.is_alive(process)
+    except Unknown:
+        return True

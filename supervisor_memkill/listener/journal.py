@@ -1,0 +1,273 @@
+"""The journal: what must survive the listener, in one file that is always whole.
+
+Each save writes a new file, forces it to disk and renames it over the old one, so that a crash at
+any byte leaves one or the other. A file that is damaged all the same is set aside, never trusted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import re
+import stat
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from supervisor_memkill.clock import Clock, boot_clock
+from supervisor_memkill.errors import MemkillError
+from supervisor_memkill.rules.drain import Drain, flag, from_json, seconds, text, to_json
+from supervisor_memkill.rules.policy import Pause, pauses_from_json, pauses_to_json
+
+FORMAT = 1
+FAR_SECONDS = 2.0**40
+"""So long ago that nothing waits for it any more."""
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+class JournalError(MemkillError):
+    """The journal cannot be written, read or locked: nothing may be taken out of service."""
+
+
+@dataclass(frozen=True)
+class Contents:
+    """All that the journal keeps."""
+
+    drains: Mapping[str, Drain] = field(default_factory=dict)
+    """By worker."""
+    drain_ended_at: Mapping[str, float] = field(default_factory=dict)
+    """When each pool's last drain ended, on the boot clock."""
+    pauses: Mapping[str, Pause] = field(default_factory=dict)
+    """By worker."""
+    instance: str = ""
+    """Random, one for each journal: by it other hosts know a restarted listener again."""
+    listener: str = ""
+    """Its name among all listeners, when it last took part."""
+    listener_since: float = -FAR_SECONDS
+    """Since when it has had that name in place of another one, on the boot clock."""
+    adopts: bool = False
+    """After a damaged journal: what is quiet may be so by us, and is not all looked at yet."""
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What was found at the start."""
+
+    contents: Contents
+    damaged: str = ""
+    """What was wrong with the file and where it lies now; empty when nothing was."""
+    other_boot: bool = False
+    """It was written before the machine restarted: its processes are gone, and so are its drains."""
+
+
+class Journal:
+    """One supervisord's journal."""
+
+    def __init__(self, path: Path, boot_id: str | None = None, clock: Clock = boot_clock) -> None:
+        """`boot_id`: which boot of the machine this is; None: ask the system."""
+        self._clock = clock
+        self.path = path
+        self._boot_id = read_boot_id() if boot_id is None else boot_id
+        self._lock_fd: int | None = None
+
+    def lock(self) -> None:
+        """Take the journal for this process, until it ends. Raises JournalError naming the holder."""
+        if self._lock_fd is not None:
+            return
+        with self._errors("locked"):
+            make_private_directory(self.path.parent)
+            fd = os.open(self._beside(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            holder = os.pread(fd, 32, 0).decode("ascii", "replace").strip() or "unknown"
+            os.close(fd)
+            raise JournalError(
+                f"{self.path}: held by another listener of this supervisord (pid {holder}); "
+                "put its pools into one configuration, or give each a journal of its own"
+            ) from None
+        with contextlib.suppress(OSError):  # The pid is for people; the lock holds without it.
+            os.ftruncate(fd, 0)
+            os.pwrite(fd, str(os.getpid()).encode(), 0)
+        self._lock_fd = fd
+
+    def unlock(self) -> None:
+        """Leave the journal to another listener, as the end of this process does."""
+        if self._lock_fd is not None:
+            os.close(self._lock_fd)
+            self._lock_fd = None
+
+    def load(self) -> Loaded:
+        """What the last listener left; a damaged file is set aside. Raises JournalError."""
+        try:
+            contents, boot_id = read(self.path, self._clock)
+        except FileNotFoundError:
+            return Loaded(Contents())
+        except OSError as error:
+            raise JournalError(f"{self.path}: cannot be read: {error.strerror}") from error
+        except ValueError as error:
+            return Loaded(Contents(), damaged=self._set_aside(str(error)))
+        if boot_id != self._boot_id:
+            return Loaded(Contents(), other_boot=True)
+        return Loaded(contents)
+
+    def peek(self) -> Contents:
+        """What stands in it, for people to read; empty when it says nothing. Locks and changes nothing."""
+        return peek(self.path, self._boot_id)
+
+    def save(self, contents: Contents) -> None:
+        """Replace the file, on disk before this returns. Raises JournalError: mostly the old file stays."""
+        text = _encode(contents, self._boot_id, self._clock())
+        with self._errors("written"):
+            make_private_directory(self.path.parent)
+            temporary = self._beside(".new")
+            fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            with os.fdopen(fd, "w", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(fd)
+            temporary.replace(self.path)
+            _fsync_directory(self.path.parent)
+
+    def _set_aside(self, problem: str) -> str:
+        aside = self._beside(".damaged")
+        with self._errors("set aside"):
+            self.path.replace(aside)
+        return f"{self.path}: {problem}; set aside as {aside}"
+
+    def _beside(self, suffix: str) -> Path:
+        return self.path.with_name(self.path.name + suffix)
+
+    @contextlib.contextmanager
+    def _errors(self, what: str) -> Any:
+        try:
+            yield
+        except OSError as error:
+            raise JournalError(f"{self.path}: cannot be {what}: {error.strerror or error}") from error
+
+
+def peek(path: Path, boot_id: str | None = None) -> Contents:
+    """What another listener's journal says now, for people to read; empty when it says nothing."""
+    try:
+        contents, written_in = read(path)
+    except (OSError, ValueError):
+        return Contents()
+    return contents if written_in == (read_boot_id() if boot_id is None else boot_id) else Contents()
+
+
+def read(path: Path, clock: Clock = boot_clock) -> tuple[Contents, str]:
+    """The contents and their boot id. Raises OSError, or ValueError when the file is damaged."""
+    try:
+        envelope = json.loads(path.read_bytes().decode("utf-8"))
+        body = envelope["body"]
+        if envelope["sha256"] != _digest(body):
+            raise ValueError("its checksum is wrong")
+        if body["format"] != FORMAT:
+            raise ValueError(f"its format {body['format']!r} is not known to this version")
+        contents = Contents(
+            drains={drain.worker: drain for drain in map(from_json, body["drains"])},
+            drain_ended_at={pool: seconds(at) for pool, at in body["drain_ended_at"].items()},
+            pauses=pauses_from_json(body["pauses"]),
+            instance=text(body["instance"]),
+            listener=text(body.get("listener", "")),
+            listener_since=seconds(body.get("listener_since", -FAR_SECONDS)),
+            adopts=flag(body.get("adopts", False)),
+        )
+        return contents, _boot(body, clock())
+    except ValueError as error:
+        raise ValueError(f"damaged: {error}") from error
+    except (KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+        raise ValueError(f"damaged: {type(error).__name__}: {error}") from error
+
+
+def _boot(body: Mapping[str, Any], now: float) -> str:
+    """Which boot it was written in. Where the system tells no id, a clock that had run longer tells."""
+    boot_id, saved_at = text(body["boot_id"]), seconds(body.get("saved_at", 0.0))
+    return "an earlier one" if not boot_id and saved_at > now else boot_id
+
+
+def _encode(contents: Contents, boot_id: str, now: float) -> str:
+    body = {
+        "format": FORMAT,
+        "boot_id": boot_id,
+        "saved_at": now,
+        "drains": [to_json(drain) for drain in contents.drains.values()],
+        "drain_ended_at": dict(contents.drain_ended_at),
+        "pauses": pauses_to_json(contents.pauses),
+        "instance": contents.instance,
+        "listener": contents.listener,
+        "listener_since": contents.listener_since,
+        "adopts": contents.adopts,
+    }
+    return json.dumps({"sha256": _digest(body), "body": body}) + "\n"
+
+
+def _digest(body: Any) -> str:
+    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+
+
+def _fsync_directory(path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def read_boot_id() -> str:
+    """Which boot of the machine this is; empty where the system does not tell (then it is not compared)."""
+    try:
+        return BOOT_ID.read_text().strip()
+    except OSError:
+        return ""
+
+
+def default_path(server_url: str, environ: Mapping[str, str], uid: int) -> Path:
+    """The journal of the supervisord at `server_url`: one file each, so that many can live on a host."""
+    slug = re.sub(r"[^A-Za-z0-9]+", "-", server_url).strip("-")[-40:]
+    digest = hashlib.sha256(server_url.encode()).hexdigest()[:8]
+    return _default_directory(environ, uid) / f"{slug}-{digest}.journal"
+
+
+def _default_directory(environ: Mapping[str, str], uid: int) -> Path:
+    run = next((path for path in (Path("/run"), Path("/var/run")) if path.is_dir()), None)
+    if uid == 0 and run is not None:
+        return run / "supervisor-memkill"
+    if environ.get("XDG_RUNTIME_DIR"):
+        return Path(environ["XDG_RUNTIME_DIR"]) / "supervisor-memkill"
+    return Path(tempfile.gettempdir()) / f"supervisor-memkill-{uid}"
+
+
+def make_private_directory(path: Path) -> None:
+    """Make it with mode 0700, or see that nobody else can write there. Raises JournalError, OSError."""
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    status = path.lstat()
+    problem = _directory_problem(path, status)
+    if problem:
+        raise JournalError(problem)
+    if status.st_uid not in (os.geteuid(), 0):
+        raise JournalError(f"{path}: belongs to another user; the journal needs a directory of its own")
+
+
+def _directory_problem(path: Path, status: os.stat_result) -> str:
+    """Why nobody's journal may stand there; empty when nothing is wrong with it but perhaps its owner."""
+    if not stat.S_ISDIR(status.st_mode):
+        return f"{path}: is not a directory"
+    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        return f"{path}: others can write there; the journal needs a directory of its own"
+    return ""
+
+
+def peek_problem(path: Path) -> str:
+    """Why this journal could not be kept, as far as it shows without touching anything; else empty."""
+    try:
+        return _directory_problem(path.parent, path.parent.lstat())
+    except FileNotFoundError:
+        return ""  # It will be made.
+    except OSError as error:
+        return f"{path}: {error.strerror or error}"

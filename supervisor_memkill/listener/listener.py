@@ -1,0 +1,421 @@
+"""The listener: its turns.
+
+One turn reads: take up what the last listener left, carry every drain one step on, then, when a
+check is due, look at all workers and begin what may begin. Nothing in a turn waits: whatever takes
+time is a state of a drain, and the next turn looks again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import secrets
+import traceback
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from supervisor_memkill.clock import Clock
+from supervisor_memkill.config.config import Config
+from supervisor_memkill.coordination.contract import Cause, CoordinationUnknown, Coordinator
+from supervisor_memkill.listener.drainer import Drainer
+from supervisor_memkill.listener.journal import Contents, Journal, JournalError
+from supervisor_memkill.listener.ledger import Ledger
+from supervisor_memkill.listener.outage import Outage
+from supervisor_memkill.listener.slots import Slots
+from supervisor_memkill.listener.survey import Finding, Pool, PoolSurvey, Survey, Surveyor
+from supervisor_memkill.notices.log import EventLog
+from supervisor_memkill.processes import ProcessState
+from supervisor_memkill.rules.drain import Drain, State
+from supervisor_memkill.rules.policy import Hold
+from supervisor_memkill.units import format_size
+from supervisor_memkill.world.memory import ProcessTable
+from supervisor_memkill.world.supervisord import ShuttingDown, Supervisord, SupervisordError
+
+T = TypeVar("T")
+
+MOST_TICK_DELAY_SECONDS = 5.0
+
+
+class Listener:
+    """Watches one supervisord's pools for as long as it lives."""
+
+    def __init__(
+        self,
+        config: Config,
+        pools: Sequence[Pool],
+        supervisord: Supervisord,
+        surveyor: Surveyor,
+        journal: Journal,
+        coordinate: Callable[[Contents], Coordinator],
+        log: EventLog,
+        clock: Clock,
+        *,
+        tables: Callable[[], ProcessTable] = ProcessTable,
+        at: Callable[[str], None] = lambda place: None,
+    ) -> None:
+        """`coordinate` makes the coordinator from what the journal keeps for it; for `at` see Drainer."""
+        self._config = config
+        self._pools = {pool.name: pool for pool in pools}
+        self._supervisord = supervisord
+        self._surveyor = surveyor
+        self._journal = journal
+        self._coordinate = coordinate
+        self._log = log
+        self._clock = clock
+        self._tables = tables
+        self._at = at
+        self._away = {name: Outage(name, log, clock) for name in ("supervisord", "journal", "coordination")}
+        self._ledger = Ledger(journal, self._away["journal"])
+        self._coordinator: Coordinator | None = None
+        self._drainer: Drainer | None = None
+        self._check_due_at: float | None = None
+        self._tick_due_at: float | None = None
+        self._rests_until = 0.0
+        self._examined: set[str] = set()
+        """Workers that no death left quiet, or that are being drained for it."""
+        self.ended = False
+        """Set from outside, a signal handler included: not one step more."""
+
+    def wait_seconds(self) -> float | None:
+        """How long until there is something to do without an event; None: nothing is due."""
+        if self._drainer is None:
+            return self._config.heartbeat_seconds
+        dues = (self._check_due_at, self._tick_due_at)
+        waits = [max(0.0, due - self._clock()) for due in dues if due is not None]
+        if self._ledger.drains and not self._config.dry_run:
+            waits.append(self._config.poll_interval_seconds)
+        return max(min(waits), self._rests_until - self._clock()) if waits else None
+
+    def turn(self, *, ticked: bool) -> None:
+        """One turn. Whatever happens in it is logged and does not end the listener."""
+        is_whole = False
+        with self._guarded("turn"):
+            try:
+                self._turn(ticked=ticked)
+            except ShuttingDown:
+                self._log.changed("shutdown", "supervisord.shutting_down")
+            except SupervisordError as error:
+                self._away["supervisord"].away(error)
+            except JournalError as error:
+                self._away["journal"].away(error)
+            except CoordinationUnknown as error:
+                self._away["coordination"].away(error)
+            else:
+                self._away["supervisord"].back()
+                is_whole = True
+        if not is_whole:
+            # What is due is still due: tried again at once it would fail again, a thousand times a second.
+            self._rests_until = self._clock() + self._config.poll_interval_seconds
+
+    def _turn(self, *, ticked: bool) -> None:
+        drainer = self._drainer or self._take_over()
+        if not self._config.dry_run:
+            if self._ledger.drains and self._is_due(self._check_due_at):
+                self._renew(drainer.slots)
+            self._step_all(drainer)
+            self._ledger.catch_up()
+        if ticked and self._tick_due_at is None:
+            self._tick_due_at = self._clock() + self._tick_delay_seconds()
+        counts = self._is_due(self._tick_due_at)
+        if (counts or self._is_due(self._check_due_at)) and not self.ended:
+            self._check(drainer, counts=counts)
+
+    def _is_due(self, at: float | None) -> bool:
+        return at is not None and self._clock() >= at
+
+    def _tick_delay_seconds(self) -> float:
+        """All hosts tick in the same second: each shares what it sees at a moment of its own."""
+        if self._coordinator is None or not self._coordinator.is_shared:
+            return 0.0
+        share = zlib.crc32(self._config.host.encode()) / 2**32
+        return share * min(self._config.heartbeat_seconds / 2, MOST_TICK_DELAY_SECONDS)
+
+    def _take_over(self) -> Drainer:
+        """Lock the journal and take up what the last listener left. Raises JournalError."""
+        drains_left = []
+        if self._config.dry_run:
+            self.say_left(self._journal.peek().drains.values())
+        else:
+            self._journal.lock()
+            loaded = self._journal.load()
+            self._away["journal"].back()
+            if loaded.damaged:
+                self._log.error(
+                    "journal.damaged",
+                    error=loaded.damaged,
+                    hint="quiet workers are adopted; look for stopped ones that nobody stopped",
+                )
+            if loaded.other_boot:
+                self._log.info("journal.of_another_boot", path=self._journal.path)
+            self._ledger.contents = loaded.contents
+            if not loaded.contents.instance:
+                fresh = dataclasses.replace(
+                    loaded.contents, instance=secrets.token_hex(8), adopts=bool(loaded.damaged)
+                )
+                self._ledger.save(fresh, must=False)
+            drains_left = list(loaded.contents.drains.values())
+        self._coordinator = self._coordinate(self._ledger.contents)
+        if not self._config.dry_run:
+            self._note_name(self._coordinator.name)
+        slots = Slots(
+            self._config,
+            self._coordinator,
+            self._ledger,
+            self._away["coordination"],
+            self._log,
+            self._clock,
+        )
+        drainer = Drainer(
+            self._config,
+            self._pools,
+            self._supervisord,
+            self._surveyor,
+            slots,
+            self._ledger,
+            self._log,
+            self._clock,
+            tables=self._tables,
+            at=self._at,
+        )
+        for drain in drains_left:
+            drainer.take_up(drain)
+        if self._coordinator.is_shared:
+            self._check_due_at = self._clock()  # Slots must be renewed before they expire.
+        self._drainer = drainer
+        return drainer
+
+    def _note_name(self, name: str) -> None:
+        """Keep the name under which this listener takes part, and since when it is another one."""
+        contents = self._ledger.contents
+        if name and name != contents.listener:
+            since = self._clock() if contents.listener else contents.listener_since
+            noted = dataclasses.replace(contents, listener=name, listener_since=since)
+            self._ledger.save(noted, must=False)
+
+    def _renew(self, slots: Slots) -> None:
+        """The heartbeat of the pools that drain, before anything that may take time: slots would expire.
+
+        Where supervisord was away the last time, they do not wait for its answer. Raises SupervisordError.
+        """
+        waits_for_supervisord = not self._away["supervisord"].is_away
+        if not waits_for_supervisord:
+            self._renew_unseen(slots)
+        draining = {drain.pool for drain in self._ledger.drains.values()}
+        try:
+            self._for_each(
+                [pool for pool in self._pools.values() if pool.name in draining],
+                lambda pool: pool.name,
+                lambda pool: self._renew_seen(slots, pool),
+            )
+        except SupervisordError:
+            if waits_for_supervisord:
+                self._renew_unseen(slots)
+            raise
+
+    def _renew_unseen(self, slots: Slots) -> None:
+        self._for_each(self._pools.values(), lambda pool: pool.name, slots.renew_unseen)
+
+    def _renew_seen(self, slots: Slots, pool: Pool) -> None:
+        (survey,) = self._surveyor.look(self._ledger.contents, pool).pools
+        if survey.failure is None:
+            slots.publish(survey)
+        else:
+            slots.renew_unseen(pool)
+
+    def _for_each(self, pools: Iterable[T], name: Callable[[T], str], do: Callable[[T], None]) -> None:
+        """Do it for each pool until one finds coordination away: the others would mostly wait in vain.
+
+        Where it is away for one pool alone, that one comes last the next time, and starves no other.
+        """
+        ordered = sorted(pools, key=lambda pool: self._away["coordination"].has_lost(name(pool)))
+        for pool in ordered:
+            if self.ended:
+                return
+            try:
+                with self._guarded(f"pool {name(pool)}"):
+                    do(pool)
+            except CoordinationUnknown as error:
+                self._away["coordination"].away(error, name(pool))
+                self._check_soon()
+                return
+
+    def _step_all(self, drainer: Drainer) -> None:
+        before = len(self._ledger.drains)
+        for drain in list(self._ledger.drains.values()):
+            if self.ended:
+                return
+            with self._guarded(f"worker {drain.worker}"):
+                drainer.step(drain)
+        if len(self._ledger.drains) < before:
+            self._check_due_at = self._clock()  # A slot is free: who waited for it need not wait longer.
+
+    @contextlib.contextmanager
+    def _guarded(self, name: str) -> Iterator[None]:
+        """What goes wrong with one worker or pool is logged under its name and stops no other.
+
+        supervisord, the journal and the coordinator serve all: their errors go further.
+        """
+        try:
+            yield
+        except (SupervisordError, JournalError, CoordinationUnknown):
+            raise
+        except Exception as error:  # noqa: BLE001 - a listener that dies leaves workers quiet
+            self._log.changed(
+                f"failed:{name}",
+                "failed",
+                level="error",
+                at=name,
+                error=f"{type(error).__name__}: {error}",
+                where=_where(error),
+            )
+
+    # --- checks ---------------------------------------------------------------------------------
+
+    def _check(self, drainer: Drainer, *, counts: bool) -> None:
+        self._check_due_at = None
+        if counts:
+            self._tick_due_at = None
+        if self._coordinator is not None and self._coordinator.is_shared:
+            self._check_soon()  # the heartbeat
+        contents = self._ledger.contents
+        survey = self._surveyor.check(contents) if counts else self._surveyor.look(contents)
+        self._say_notes(survey)
+        self._for_each(
+            survey.pools,
+            lambda pool: pool.pool.name,
+            lambda pool: self._check_pool(drainer, pool, counts=counts),
+        )
+        if self._ledger.contents.adopts and all(self._is_examined(pool) for pool in survey.pools):
+            self._ledger.save(dataclasses.replace(self._ledger.contents, adopts=False), must=False)
+
+    def _is_examined(self, survey: PoolSurvey) -> bool:
+        """Of each of its workers it is known whether it was left quiet."""
+        workers = {finding.worker for finding in survey.findings}
+        return survey.failure is None and workers <= self._examined
+
+    def _check_pool(self, drainer: Drainer, survey: PoolSurvey, *, counts: bool) -> None:
+        if survey.failure is not None:
+            drainer.slots.renew_unseen(survey.pool)
+            raise survey.failure
+        self._say_hints(survey)
+        drainer.slots.publish(survey)
+        self._begin_what_may(drainer, survey, counts=counts)
+
+    def _begin_what_may(self, drainer: Drainer, survey: PoolSurvey, *, counts: bool) -> None:
+        pool, coordinator = survey.pool, self._coordinator
+        assert coordinator is not None, "made before the first check"
+        for finding in survey.findings:
+            if self._is_to_adopt(survey.pool, finding) and not self.ended:
+                self._begin(drainer, survey, finding, "adopted")
+            elif finding.verdict.hold is Hold.STRIKES and not counts:
+                continue  # It may get its strike at the next TICK: that it has none yet is no news.
+            elif not finding.verdict.asks:
+                self._say_held(finding, finding.verdict.hold, finding.verdict.words)
+        for finding in survey.asking():
+            if self.ended or finding.worker in self._ledger.drains:
+                continue
+            answer = coordinator.consider(pool.name, pool.rules, finding.request(""))
+            if answer.granted and drainer.slots.has_new_name:
+                answer = dataclasses.replace(answer, refused=Cause.NAME_IS_NEW)
+            if not answer.granted:
+                self._say_held(finding, answer.refused, f"over its limit, but {answer.words}")
+                self._check_soon()
+            elif self._config.dry_run:
+                self._say_held(finding, "granted", "over its limit: would be drained now")
+            else:
+                reason = "hard_max_rss" if finding.verdict.hard else "max_rss"
+                self._begin(drainer, survey, finding, reason)
+
+    def _begin(self, drainer: Drainer, survey: PoolSurvey, finding: Finding, reason: str) -> None:
+        self._log.forget(f"held:{finding.worker}")
+        with self._guarded(f"worker {finding.worker}"):
+            drainer.begin(survey, finding, reason)
+        if finding.worker not in self._ledger.drains:
+            # Another may have become the more urgent one while it asked: it need not wait for the heartbeat.
+            self._check_within(self._config.poll_interval_seconds)
+
+    def _is_to_adopt(self, pool: Pool, finding: Finding) -> bool:
+        """After a damaged journal: quiet, and perhaps by us. Only a restart brings it back."""
+        seen, worker = finding.seen, finding.worker
+        if not self._ledger.contents.adopts or self._config.dry_run or worker in self._examined:
+            return False
+        quiet = seen.reading.quiet if seen.reading is not None else None
+        is_unknown = quiet is None and pool.kind.traits.confirms_quiet
+        runs_undrained = seen.process.state is ProcessState.RUNNING and worker not in self._ledger.drains
+        if not runs_undrained or not (is_unknown or quiet):
+            self._examined.add(worker)
+            return False
+        return quiet is True
+
+    def _check_soon(self) -> None:
+        self._check_within(self._config.heartbeat_seconds)
+
+    def _check_within(self, seconds: float) -> None:
+        due = self._clock() + seconds
+        self._check_due_at = due if self._check_due_at is None else min(due, self._check_due_at)
+
+    # --- what is said ---------------------------------------------------------------------------
+
+    def _say_held(self, finding: Finding, cause: object, words: str) -> None:
+        """Why a worker over its limit is not drained, once per change of the cause."""
+        seen, key = finding.seen, f"held:{finding.worker}"
+        if not (finding.verdict.is_over or finding.verdict.hold is Hold.MEMORY_UNKNOWN):
+            self._log.forget(key)
+            return
+        self._log.changed(
+            key,
+            "dry_run.verdict" if self._config.dry_run else "worker.held",
+            by=cause,
+            worker=finding.worker,
+            pid=seen.process.pid,
+            rss=None if seen.memory_bytes is None else format_size(seen.memory_bytes),
+            why=words,
+        )
+
+    def say_left(self, drains: Iterable[Drain] | None = None) -> None:
+        """Name what stays half done: by the journal where this listener is to touch nothing, else its own."""
+        for drain in self._ledger.drains.values() if drains is None else drains:
+            if drain.state is not State.ASKING:
+                self._log.warning(
+                    "drain.left",
+                    worker=drain.worker,
+                    pid=drain.pid,
+                    state=drain.state,
+                    hint="out of service by a drain, until a listener with this journal goes on with it",
+                )
+
+    def say_unasked(self, event: str) -> None:
+        """An event came that is no TICK: perhaps none of those comes."""
+        self._log.changed(
+            "event",
+            "event.unasked",
+            level="warning",
+            by=True,
+            name=event,
+            hint="only a TICK is a check: events = TICK_60 in the event listener's section",
+        )
+
+    def _say_hints(self, survey: PoolSurvey) -> None:
+        for worker, advice in survey.hints():
+            self._log.changed(
+                f"{worker}: {advice.text}",
+                "worker.hint",
+                level="error" if advice.refuses else "warning",
+                worker=worker,
+                hint=advice.text,
+                drains="none while this is so" if advice.refuses else None,
+            )
+
+    def _say_notes(self, survey: Survey) -> None:
+        for note in survey.notes:
+            self._log.changed(note, "pool.note", level="warning", note=note)
+
+
+def _where(error: BaseException) -> str:
+    """The innermost place of our own code: a traceback in one word."""
+    frames = traceback.extract_tb(error.__traceback__)
+    if not frames:
+        return ""
+    return f"{Path(frames[-1].filename).name}:{frames[-1].lineno}"

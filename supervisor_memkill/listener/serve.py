@@ -1,0 +1,69 @@
+"""The main loop: supervisord's events in one thread, turns in the other.
+
+The reading thread acknowledges each event the moment it comes, so that a turn that waits for a slow
+answer never makes supervisord wait. It touches nothing but its two descriptors and the inbox.
+"""
+
+from __future__ import annotations
+
+import queue
+import signal
+import threading
+import time
+from collections.abc import Callable
+from types import FrameType
+
+from supervisor_memkill.listener.listener import Listener
+from supervisor_memkill.world.event_protocol import PERIOD_SECONDS, Event, EventStream, Ticks
+
+Inbox = queue.SimpleQueue["Event | None"]
+"""Events as they come; None is the end."""
+
+
+def serve(listener: Listener, stdin_fd: int, stdout_fd: int) -> int | None:
+    """Run the listener until supervisord is gone, or SIGTERM or SIGINT comes; the signal that ended it."""
+    inbox: Inbox = queue.SimpleQueue()
+    signals: list[int] = []
+
+    def end(number: int | None = None, frame: FrameType | None = None) -> None:
+        if number is not None:
+            signals.append(number)
+        listener.ended = True
+        inbox.put(None)  # SimpleQueue.put may be called in a signal handler
+
+    def read_events() -> None:
+        EventStream(stdin_fd, stdout_fd).run(inbox.put)
+        end()
+
+    signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGINT, end)
+    # A daemon: it may be reading when the process ends.
+    threading.Thread(target=read_events, name="events", daemon=True).start()
+    run_turns(listener, inbox, Ticks(), time.time)
+    return signals[0] if signals else None
+
+
+def run_turns(listener: Listener, inbox: Inbox, ticks: Ticks, wall: Callable[[], float]) -> None:
+    """A turn at once, then one whenever a TICK comes or something is due."""
+    ticked = False
+    while not listener.ended:
+        listener.turn(ticked=ticked)
+        events = _take(inbox, listener.wait_seconds())
+        for event in events:
+            if event.name not in PERIOD_SECONDS:
+                listener.say_unasked(event.name)
+        # A burst of TICKs is one check; each is looked at, so that none counts when it comes again.
+        ticked = sum(ticks.counts(event, wall()) for event in events) > 0
+
+
+def _take(inbox: Inbox, wait_seconds: float | None) -> list[Event]:
+    """All events that are there, after waiting for the first one; empty when none came in time."""
+    events = []
+    try:
+        event = inbox.get(timeout=wait_seconds)
+        while event is not None:
+            events.append(event)
+            event = inbox.get_nowait()
+    except queue.Empty:
+        pass
+    return events

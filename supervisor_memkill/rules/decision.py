@@ -1,0 +1,460 @@
+"""What to do next with one drain.
+
+Pure: `decide` gets a record, what was seen, and the time; it answers with the new record and at
+most one action. Whoever calls it saves the record before acting, and tells `drain.acknowledge` what
+came of the action.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from supervisor_memkill.coordination.contract import Answer
+from supervisor_memkill.processes import ProcessInfo, ProcessState
+from supervisor_memkill.rules.drain import Action, Drain, State, StopAnswer, move
+from supervisor_memkill.workers.contract import Reading, Traits
+
+BACK_AT_WORK = "somebody put it back to work"
+"""It was quiet before its drain: its slot was given without waiting for one, and holds no more."""
+START_PAUSE_SECONDS = 1.0
+START_PAUSE_MOST_SECONDS = 60.0
+"""A start that fails is tried again after this pause, doubled each time up to the most."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The settings that one drain goes by."""
+
+    traits: Traits
+    hard_limit_bytes: int | None
+    on_timeout: str
+    """``stop``, ``wait`` or ``resume``."""
+    settle_seconds: float
+    protect_jobs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What was observed for one step. Everything but `process` may be unknown."""
+
+    process: ProcessInfo | None
+    """None: gone from supervisord's configuration."""
+    memory_bytes: int | None = None
+    reading: Reading | None = None
+    survivors: tuple[int, ...] = ()
+    """Pids of the record's `tree` that still live."""
+    answer: Answer | None = None
+    """What coordination said just now; None: it was not asked, or did not answer."""
+    asked: bool = False
+    """Coordination was asked for this step."""
+    looked_at: float = 0.0
+    """When the look began, on the boot clock."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """What to do next."""
+
+    drain: Drain
+    action: Action | None = None
+    cause: str = ""
+    """Why the state changed, for the log."""
+    wants_answer: bool = False
+    """Ask coordination, then decide again: the act would take a worker out of service."""
+
+
+def decide(drain: Drain, seen: Seen, plan: Plan, now: float) -> Step:
+    """The next step of one drain."""
+    if seen.process is None:
+        return _end(drain, now, "gone from supervisord's configuration")
+    return _DECIDERS[drain.state](drain, seen, plan, now)
+
+
+# --- before our stop ---------------------------------------------------------------------------
+
+
+def _asking(drain: Drain, seen: Seen, plan: Plan, now: float) -> Step:
+    process = _process(seen)
+    if not seen.asked:
+        return Step(drain, wants_answer=True)
+    if seen.answer is None:
+        return Step(drain)
+    if not seen.answer.granted:
+        return _end(drain, now, "refused")
+    if not drain.is_process(process) or process.state is not ProcessState.RUNNING:
+        return _end(drain, now, "the process changed")
+    drain = _with_all_its_time(drain, now)  # It may have asked for long.
+    if drain.is_quiet:
+        return Step(move(drain, State.DRAINING, now), cause="it is quiet already")
+    if seen.reading is None or seen.reading.recognised is not True or seen.reading.hold:
+        return _end(drain, now, "read again, it is not to be drained now")
+    if not seen.answer.peers_suffice:
+        return _end(drain, now, "too few others are in service")
+    hard = _is_over_hard_limit(seen, plan)
+    if not hard and is_protected(seen.reading, plan.protect_jobs):
+        return _end(drain, now, "a protected job runs now")
+    if seen.memory_bytes is None or seen.memory_bytes <= drain.limit_bytes:
+        return _end(drain, now, "read again, it is not over its limit")
+    if drain.reason == "hard_max_rss" and not hard:
+        # Its slot was taken without waiting for one, which only the hard limit allows.
+        return _end(drain, now, "read again, it is not over its hard limit")
+    if hard or not plan.traits.quiets:
+        return _stop(drain, seen, now, "over hard_max_rss" if hard else "its stop is its drain")
+    return _quiet(drain, now)
+
+
+def _quieting(drain: Drain, seen: Seen, plan: Plan, now: float) -> Step:
+    step = _changed_by_others(drain, seen, now)
+    if step is not None:
+        return step
+    reading = seen.reading
+    if reading is not None and reading.frozen:
+        return Step(drain, Action.THAW)
+    if not plan.traits.confirms_quiet:
+        return Step(
+            move(drain, State.DRAINING, now, is_quiet=drain.quiet_acknowledged), cause="nothing can confirm"
+        )
+    if reading is not None and reading.quiet is True:
+        return Step(move(drain, State.DRAINING, now, is_quiet=True), cause="confirmed")
+    is_lost = _is_quiet_lost(drain, reading, plan, now)
+    if is_lost and seen.answer is not None and not seen.answer.allows:
+        # In service as it is, it would only keep the slot from another.
+        return _end(drain, now, "its quiet got lost, and it may not go any more")
+    if _is_over_hard_limit(seen, plan):
+        return _stop_if_peers_suffice(drain, seen, now, "over hard_max_rss")
+    if _is_timed_out(drain, reading, plan, now) and plan.on_timeout != "wait":
+        return _on_timeout(drain, seen, plan, now)
+    if is_lost:
+        return _quiet_again(drain, seen, now)
+    return Step(drain)
+
+
+def _draining(drain: Drain, seen: Seen, plan: Plan, now: float) -> Step:
+    step = _changed_by_others(drain, seen, now)
+    if step is not None:
+        return step
+    reading = seen.reading
+    if _takes_jobs(seen, plan):
+        # In service again, whoever made it so: from here on it is stopped only while peers suffice.
+        if drain.quiet_attempts == 0:
+            return _end(drain, now, BACK_AT_WORK)
+        return Step(
+            move(drain, State.QUIETING, now, is_quiet=False, quiet_sent_at=now), cause="it takes jobs again"
+        )
+    if _is_over_hard_limit(seen, plan):
+        return _stop_if_peers_suffice(drain, seen, now, "over hard_max_rss")
+    if reading is not None and reading.idle:
+        return _stop_if_peers_suffice(drain, seen, now, "idle")
+    if _is_timed_out(drain, reading, plan, now):
+        return _on_timeout(drain, seen, plan, now)
+    return Step(drain)
+
+
+def _resuming(drain: Drain, seen: Seen, plan: Plan, now: float) -> Step:
+    step = _changed_by_others(drain, seen, now)
+    if step is not None:
+        return step
+    reading = seen.reading
+    if plan.traits.can_resume and now - drain.since < drain.deadline - drain.began_at:
+        return Step(drain, Action.RESUME)
+    if reading is not None and reading.quiet is False:
+        return _end(drain, now, "it takes jobs again")
+    if reading is not None and reading.quiet is True:
+        drain = dataclasses.replace(drain, is_quiet=True)
+    return _stop_if_peers_suffice(drain, seen, now, "it cannot be resumed")
+
+
+def _changed_by_others(drain: Drain, seen: Seen, now: float) -> Step | None:
+    """What to do when the process is no longer the one, running, that we quieted; None: it is."""
+    process = _process(seen)
+    if process.state is ProcessState.STOPPED:
+        return _end(drain, now, "stopped by somebody else")
+    if process.state in (ProcessState.EXITED, ProcessState.FATAL):
+        if not _may_be_quiet_by_us(drain):
+            return _end(drain, now, "it ended by itself, and nothing of ours had reached it")
+        return _start(drain, process, now, "it ended by itself after our quiet")
+    if process.pid and not drain.is_process(process):
+        return _settle(drain, process, now, "restarted by somebody else")
+    if process.state is not ProcessState.RUNNING:
+        return Step(drain)
+    return None
+
+
+def _may_be_quiet_by_us(drain: Drain) -> bool:
+    """A quiet of ours may have reached it, this drain's or that of one whose journal was damaged."""
+    return drain.quiet_attempts > 0 or drain.reason == "adopted"
+
+
+def _takes_jobs(seen: Seen, plan: Plan) -> bool:
+    """By a reading that would have shown its quiet."""
+    return plan.traits.confirms_quiet and seen.reading is not None and seen.reading.quiet is False
+
+
+def _quiet(drain: Drain, now: float) -> Step:
+    drain = move(drain, State.QUIETING, now) if drain.state is not State.QUIETING else drain
+    attempts = drain.quiet_attempts + 1
+    drain = dataclasses.replace(drain, quiet_attempts=attempts, quiet_sent_at=now, quiet_acknowledged=False)
+    return Step(drain, Action.QUIET)
+
+
+def _is_quiet_lost(drain: Drain, reading: Reading | None, plan: Plan, now: float) -> bool:
+    """Unconfirmed for long enough, by a reading that shows it still takes jobs: it may be sent again."""
+    pause = plan.traits.repeat_quiet_after_seconds
+    if pause is None or reading is None or reading.quiet is not False or not reading.recognised:
+        return False
+    return now - (drain.quiet_sent_at or 0.0) >= pause
+
+
+def _quiet_again(drain: Drain, seen: Seen, now: float) -> Step:
+    if not seen.asked:
+        return Step(drain, wants_answer=True)
+    return _quiet(drain, now) if seen.answer is not None else Step(drain)
+
+
+def _is_over_hard_limit(seen: Seen, plan: Plan) -> bool:
+    hard, memory = plan.hard_limit_bytes, seen.memory_bytes
+    return hard is not None and memory is not None and memory > hard
+
+
+def is_protected(reading: Reading | None, protect_jobs: tuple[str, ...]) -> bool:
+    """A job named by `protect_jobs` runs, or nobody can tell that none does."""
+    if not protect_jobs:
+        return False
+    if reading is None or reading.jobs is None:
+        return True
+    return any(fnmatchcase(job, pattern) for job in reading.jobs for pattern in protect_jobs)
+
+
+def _with_all_its_time(drain: Drain, now: float) -> Drain:
+    """The wait for idle begins now."""
+    return dataclasses.replace(drain, began_at=now, deadline=now + drain.deadline - drain.began_at)
+
+
+def _is_timed_out(drain: Drain, reading: Reading | None, plan: Plan, now: float) -> bool:
+    return now >= drain.deadline and not is_protected(reading, plan.protect_jobs)
+
+
+def _on_timeout(drain: Drain, seen: Seen, plan: Plan, now: float) -> Step:
+    if plan.on_timeout == "wait":
+        return Step(drain)
+    if plan.on_timeout == "resume" and plan.traits.can_resume:
+        resuming = move(drain, State.RESUMING, now, is_quiet=False)  # From now on it may take jobs.
+        return Step(resuming, Action.RESUME, cause="drain_timeout")
+    if drain.state is State.DRAINING:
+        # Whether an unconfirmed quiet arrived cannot be learnt any more: it counts as quiet.
+        return _stop(dataclasses.replace(drain, is_quiet=True), seen, now, "drain_timeout")
+    return _stop_if_peers_suffice(drain, seen, now, "drain_timeout")
+
+
+def _stop_if_peers_suffice(drain: Drain, seen: Seen, now: float, cause: str) -> Step:
+    """Stop; a worker that may still take jobs only while enough others are in service."""
+    if drain.is_quiet:
+        return _stop(drain, seen, now, cause)
+    if not seen.asked:
+        return Step(drain, wants_answer=True)
+    if seen.answer is None or not seen.answer.allows:
+        return Step(drain)
+    return _stop(drain, seen, now, cause)
+
+
+# --- from our stop on ---------------------------------------------------------------------------
+
+
+def _stop(drain: Drain, seen: Seen, now: float, cause: str) -> Step:
+    process = _process(seen)
+    quiet_seconds = now - drain.quiet_sent_at if drain.quiet_sent_at is not None else None
+    drain = move(
+        drain,
+        State.STOPPING,
+        now,
+        stop_attempts=1,
+        stop_asked_epoch=process.now,
+        stop_last_asked_epoch=process.now,
+        stop_sent_at=now,
+        quiet_seconds=quiet_seconds,
+    )
+    return Step(drain, Action.STOP, cause)
+
+
+def _stopping(drain: Drain, seen: Seen, plan: Plan, now: float) -> Step:
+    process = _process(seen)
+    if process.state is ProcessState.STOPPED:
+        return _stopped(drain, seen, process, now)
+    if process.state in (ProcessState.EXITED, ProcessState.FATAL):
+        is_before_our_stop = drain.stop_answer is StopAnswer.REFUSED or not drain.stop_attempts
+        if is_before_our_stop and not _may_be_quiet_by_us(drain):
+            return _end(drain, now, "it had ended by itself before our stop")
+        return _start_when_gone(drain, seen, process, now, "it ended by itself")
+    if process.pid and not drain.is_process(process):
+        return _settle(drain, process, now, "restarted by somebody else")
+    if process.state is ProcessState.RUNNING and drain.stop_answer is not StopAnswer.ACCEPTED:
+        return _stop_again(drain, seen, plan, now)
+    return Step(drain)
+
+
+def _stop_again(drain: Drain, seen: Seen, plan: Plan, now: float) -> Step:
+    """It runs on, so no stop has reached it: supervisord shows STOPPING from the first one on."""
+    process = _process(seen)
+    if drain.is_quiet and _takes_jobs(seen, plan):
+        if drain.quiet_attempts == 0:
+            return _end(drain, now, BACK_AT_WORK)
+        drain = dataclasses.replace(drain, is_quiet=False)
+    if not drain.is_quiet:
+        if not seen.asked:
+            return Step(drain, wants_answer=True)
+        if seen.answer is None:
+            return Step(drain)
+        if not seen.answer.allows:
+            untouched = drain.quiet_attempts == 0
+            return _end(drain, now, "it may not go any more") if untouched else Step(drain)
+    drain = dataclasses.replace(
+        drain,
+        stop_attempts=drain.stop_attempts + 1,
+        stop_answer=StopAnswer.NONE,
+        stop_asked_epoch=drain.stop_asked_epoch if drain.stop_attempts else process.now,
+        stop_last_asked_epoch=process.now,
+    )
+    return Step(drain, Action.STOP)
+
+
+def _stopped(drain: Drain, seen: Seen, process: ProcessInfo, now: float) -> Step:
+    if not _is_stopped_by_us(drain, process):
+        return _end(drain, now, "stopped by somebody else")
+    return _start_when_gone(drain, seen, process, now, "")
+
+
+def _is_stopped_by_us(drain: Drain, process: ProcessInfo) -> bool:
+    if process.start != drain.start:
+        return False  # Somebody started it since, and stopped it again.
+    if drain.stop_answer is not StopAnswer.NONE:
+        return drain.stop_answer is StopAnswer.ACCEPTED
+    if drain.stop_attempts < 1:
+        return False
+    earliest = drain.stop_asked_epoch - drain.stop_margin_seconds
+    last = max(drain.stop_asked_epoch, drain.stop_last_asked_epoch)
+    latest = last + drain.stop_wait_seconds + drain.stop_margin_seconds
+    return earliest <= process.stop <= latest
+
+
+def _start_when_gone(drain: Drain, seen: Seen, process: ProcessInfo, now: float, cause: str) -> Step:
+    """Start once the old tree is gone; survivors are waited for no longer than stopwaitsecs."""
+    seen_at = now if drain.stopped_seen_at is None else drain.stopped_seen_at
+    drain = dataclasses.replace(drain, stopped_seen_at=seen_at)
+    if seen.survivors and now - seen_at < drain.stop_wait_seconds:
+        return Step(drain)
+    if seen.survivors:
+        cause = "old processes survive: " + " ".join(str(pid) for pid in seen.survivors)
+    return _start(drain, process, now, cause)
+
+
+def _start(drain: Drain, process: ProcessInfo, now: float, cause: str) -> Step:
+    seen_at = now if drain.stopped_seen_at is None else drain.stopped_seen_at
+    drain = move(drain, State.STARTING, now, stopped_start=process.start, stopped_seen_at=seen_at)
+    return Step(_count_start(drain, now), Action.START, cause)
+
+
+def _count_start(drain: Drain, now: float) -> Drain:
+    pause = min(START_PAUSE_SECONDS * 2.0**drain.start_attempts, START_PAUSE_MOST_SECONDS)
+    return dataclasses.replace(drain, start_attempts=drain.start_attempts + 1, next_start_at=now + pause)
+
+
+def _starting(drain: Drain, seen: Seen, plan: Plan, now: float) -> Step:
+    process = _process(seen)
+    if process.state is ProcessState.STOPPED and process.start != drain.stopped_start:
+        return _end(drain, now, "started, then stopped by somebody else")
+    if process.state in (ProcessState.STOPPED, ProcessState.EXITED, ProcessState.FATAL):
+        if now < drain.next_start_at:
+            return Step(drain)
+        return Step(_count_start(dataclasses.replace(drain, stopped_start=process.start), now), Action.START)
+    if process.state in (ProcessState.STARTING, ProcessState.RUNNING):
+        return _settle(drain, process, now, "")
+    return Step(drain)
+
+
+def _settle(drain: Drain, process: ProcessInfo, now: float, cause: str) -> Step:
+    stopped_at = drain.stop_sent_at if drain.stop_sent_at is not None else drain.stopped_seen_at
+    drain = move(
+        drain,
+        State.SETTLING,
+        now,
+        pid=process.pid,
+        start=process.start,
+        stopped_seconds=now - stopped_at if stopped_at is not None else None,
+        running_since=now if process.state is ProcessState.RUNNING else None,
+        memory_after_bytes=None,
+    )
+    return Step(drain, cause=cause)
+
+
+def _settling(drain: Drain, seen: Seen, plan: Plan, now: float) -> Step:
+    process = _process(seen)
+    if process.state is ProcessState.STOPPED:
+        return _end(drain, now, "stopped by somebody else")
+    if process.state in (ProcessState.EXITED, ProcessState.FATAL):
+        return _start_after_pause(drain, process, now)
+    if process.pid and not drain.is_process(process):
+        drain = dataclasses.replace(
+            drain, pid=process.pid, start=process.start, running_since=None, memory_after_bytes=None
+        )
+    if process.state is not ProcessState.RUNNING:
+        return Step(dataclasses.replace(drain, running_since=None))
+    reading = seen.reading
+    if reading is not None and reading.frozen:
+        return Step(drain, Action.THAW)
+    if reading is not None and reading.quiet is True and drain.quiet_attempts:
+        return _drain_again(drain, plan, now)
+    if drain.running_since is None:
+        return Step(dataclasses.replace(drain, running_since=now))
+    if now - drain.running_since < plan.settle_seconds:
+        return Step(drain)
+    if drain.memory_after_bytes is None:
+        drain = dataclasses.replace(drain, memory_after_bytes=seen.memory_bytes)
+    if reading is None or reading.in_service is not True:
+        return Step(drain)
+    if seen.survivors:
+        return Step(drain)  # The memory that the restart was for is not free yet.
+    return Step(move(drain, State.DONE, now))
+
+
+def _start_after_pause(drain: Drain, process: ProcessInfo, now: float) -> Step:
+    """The fresh process ended by itself: a failed start, tried again when the pause is over."""
+    drain = move(drain, State.STARTING, now, stopped_start=process.start, running_since=None)
+    return Step(drain, cause="the fresh process ended by itself")
+
+
+def _drain_again(drain: Drain, plan: Plan, now: float) -> Step:
+    """A quiet of ours reached the fresh process: only another restart brings it back."""
+    drain = move(
+        _with_all_its_time(drain, now),
+        State.DRAINING,
+        now,
+        is_quiet=True,
+        stop_attempts=0,
+        stop_answer=StopAnswer.NONE,
+        stopped_seen_at=None,
+        start_attempts=0,
+        running_since=None,
+    )
+    return Step(drain, cause="the fresh process is quiet: ours reached it late")
+
+
+def _end(drain: Drain, now: float, cause: str) -> Step:
+    return Step(move(drain, State.LET_GO, now), cause=cause)
+
+
+def _process(seen: Seen) -> ProcessInfo:
+    assert seen.process is not None, "decide() has seen to it"
+    return seen.process
+
+
+_DECIDERS = {
+    State.ASKING: _asking,
+    State.QUIETING: _quieting,
+    State.DRAINING: _draining,
+    State.RESUMING: _resuming,
+    State.STOPPING: _stopping,
+    State.STARTING: _starting,
+    State.SETTLING: _settling,
+}

@@ -1,0 +1,1 @@
+"""The kind for Celery 5.3 to 5.7."""

@@ -1,0 +1,141 @@
+"""Where Celery's broker is: the URL, or the pool's own Redis, as kombu takes it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
+
+from supervisor_memkill.errors import MemkillError
+from supervisor_memkill.workers.contract import Tools
+from supervisor_memkill.world.redis_url import TIMEOUT_SECONDS, masked
+
+EXTRA = "pip install 'supervisor-memkill[celery]'"
+CLIENT_NAME = "supervisor-memkill"
+
+_TRANSPORTS = {
+    "redis": "redis",
+    "rediss": "rediss",
+    "unix": "redis+socket",
+    "redis+socket": "redis+socket",
+    "amqp": "pyamqp",  # kombu's amqp:// may be librabbitmq, which has no time limits
+    "pyamqp": "pyamqp",
+    "amqps": "amqps",
+}
+"""The scheme of a URL, and kombu's for it. Other brokers have no remote control, or were not tried."""
+
+
+def parse_broker(text: str) -> str:
+    """The URL. Raises ValueError, which never repeats it."""
+    text = text.strip()
+    scheme, separator, rest = text.partition("://")
+    if not separator or scheme not in _TRANSPORTS:
+        known = ", ".join(f"{scheme}://" for scheme in _TRANSPORTS)
+        raise ValueError(f"a URL that begins with {known}")
+    if re.search(r"[\s;]", text):
+        raise ValueError("the URL of one broker, without white space and ;")
+    try:
+        parts = urlsplit(f"http://{rest}")
+        is_well_formed = parts.port is None or parts.port > 0
+    except ValueError:  # its text may hold the password
+        is_well_formed = False
+    if not is_well_formed or "#" in text or "@" in parts.path:
+        raise ValueError("a well-formed URL (in a password write @ / ? # and % as %40 %2F %3F %23 %25)")
+    return text
+
+
+def problems_of(values: Mapping[str, Any], is_installed: Callable[[str], bool]) -> list[str]:
+    """What is wrong with `broker` and `redis` together, and with what is installed."""
+    return [*_missing_packages(values, is_installed), *_missing_broker(values)]
+
+
+def _missing_packages(values: Mapping[str, Any], is_installed: Callable[[str], bool]) -> Iterator[str]:
+    if not is_installed("kombu"):
+        yield f"worker = celery needs the celery package: {EXTRA}"
+
+
+def _missing_broker(values: Mapping[str, Any]) -> Iterator[str]:
+    redis = values.get("redis")
+    if values.get("broker") is not None:
+        return
+    if not redis:
+        yield "worker = celery needs broker, the URL of Celery's broker, or redis where that is the broker"
+    elif redis.startswith(("redis+sentinel://", "redis+cluster://")):
+        yield (
+            f"redis = {masked(redis)} cannot be Celery's broker: set broker to the URL of one server, "
+            "redis:// or amqp://"
+        )
+
+
+def connection_maker(broker: str | None, tools: Tools) -> Callable[[], Any]:
+    """A function that makes a kombu.Connection with short time limits, not connected yet.
+
+    It raises MemkillError where there is no broker.
+    """
+
+    def make() -> Any:
+        import kombu
+
+        new_connection: Any = kombu.Connection  # type: ignore[attr-defined]
+        url = kombu_url(broker) if broker else url_of_client(tools.redis())
+        options = _redis_options(tools) if "redis" in url.partition("://")[0] else _amqp_options()
+        return new_connection(url, connect_timeout=TIMEOUT_SECONDS, heartbeat=0, transport_options=options)
+
+    return make
+
+
+def _redis_options(tools: Tools) -> dict[str, Any]:
+    """kombu/transport/redis.py; without a time limit it waits for ever."""
+    options: dict[str, Any] = {
+        "socket_timeout": TIMEOUT_SECONDS,
+        "socket_connect_timeout": TIMEOUT_SECONDS,
+        "client_name": CLIENT_NAME,
+    }
+    if tools.key_namespace:
+        options["global_keyprefix"] = tools.key_namespace
+    return options
+
+
+def _amqp_options() -> dict[str, Any]:
+    """amqp/connection.py; without a time limit it waits for ever."""
+    return {
+        "read_timeout": TIMEOUT_SECONDS,
+        "write_timeout": TIMEOUT_SECONDS,
+        "client_properties": {"connection_name": CLIENT_NAME},
+    }
+
+
+def kombu_url(url: str) -> str:
+    """The URL with kombu's scheme."""
+    scheme, _, rest = url.partition("://")
+    if scheme != "unix":
+        return f"{_TRANSPORTS[scheme]}://{rest}"
+    path, _, query = rest.partition("?")
+    options = dict(parse_qsl(query))
+    return _socket_url(path, options.get("db", "0"), options.get("username"), options.get("password"))
+
+
+def _socket_url(path: str, db: object, username: str | None, password: str | None) -> str:
+    user = f"{quote(username or '', safe='')}:{quote(password, safe='')}@" if password else ""
+    return f"redis+socket://{user}{path}?{urlencode({'virtual_host': str(db)})}"
+
+
+def url_of_client(client: Any) -> str:
+    """The URL of the server that a redis-py client speaks to. Raises MemkillError where there are several."""
+    try:
+        options = dict(client.connection_pool.connection_kwargs)
+    except AttributeError:
+        raise MemkillError("the pool's redis is no single server: set broker") from None
+    username, password = options.get("username"), options.get("password")
+    if "path" in options:
+        return _socket_url(options["path"], options.get("db", 0), username, password)
+    if "host" not in options:
+        raise MemkillError("the pool's redis is no single server: set broker")
+    user = f"{quote(username or '', safe='')}:{quote(password, safe='')}@" if password else ""
+    tls = {key: str(value) for key, value in options.items() if key.startswith("ssl_") and value is not None}
+    is_tls = "SSL" in client.connection_pool.connection_class.__name__
+    query = f"?{urlencode({'ssl_cert_reqs': 'required', **tls})}" if is_tls else ""
+    host = f"[{options['host']}]" if ":" in options["host"] else options["host"]
+    scheme = "rediss" if is_tls else "redis"
+    return f"{scheme}://{user}{host}:{options['port']}/{options.get('db', 0)}{query}"

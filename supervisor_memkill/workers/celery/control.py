@@ -1,0 +1,207 @@
+"""Celery's remote control from the outside: questions to nodes through the broker, and their answers.
+
+The protocol is kombu/pidbox.py's (5.3 to 5.7): a command goes to a fanout exchange, and each node that it
+names answers to a queue of ours. It is spoken here with plain declares, publishes and gets, because kombu's
+own way tries again without end, takes each reply for the wanted one, and leaves a blocking read behind.
+
+A reply queue lives as long as one call. In Redis a late answer to a queue that is gone is dropped, and
+nothing but the binding of a process that was killed in a call can be left (from kombu 5.7 on it expires).
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from supervisor_memkill.errors import Unknown
+from supervisor_memkill.world.redis_url import TIMEOUT_SECONDS, masked
+
+NAMESPACE = "celery"
+"""Celery's control_exchange, which names both exchanges (celery/app/defaults.py)."""
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.002, 0.02
+"""Between two looks for answers."""
+
+Answers = Mapping[str, Sequence[tuple[str, Any]]]
+"""For each command every answer that came: the node's name, and what it said."""
+
+
+@dataclass(frozen=True)
+class Command:
+    """One command of Celery's remote control (celery/worker/control.py)."""
+
+    name: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Control(Protocol):
+    """How nodes are reached; a test passes a fake."""
+
+    def ask(
+        self, names: Sequence[str], nodes: Collection[str] | None, seconds: float, *, whole: bool = False
+    ) -> Answers:
+        """What came in that time to commands that every node does in this order.
+
+        `nodes` None: all. Returns as soon as each node gave each answer, unless the `whole` time is
+        wanted, for others of the same name. Raises Unknown when the broker is away.
+        """
+        ...
+
+    def tell(self, node: str, commands: Sequence[Command]) -> None:
+        """Send commands whose answers are not wanted. Raises Unknown when they may not have been sent."""
+        ...
+
+
+class Broker:
+    """The broker, over one connection that is made when it is needed and made anew after an error."""
+
+    def __init__(
+        self,
+        connection_of: Callable[[], Any],
+        monotonic: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        """`connection_of` makes a kombu.Connection, not connected yet."""
+        self._connection_of = connection_of
+        self._monotonic = monotonic
+        self._sleep = sleep
+        self._connection: Any = None
+        self._channel: Any = None
+
+    def ask(
+        self, names: Sequence[str], nodes: Collection[str] | None, seconds: float, *, whole: bool = False
+    ) -> Answers:
+        with self._connected() as channel:
+            mailbox = _mailbox()
+            key = str(uuid.uuid4())
+            queue = _reply_queue(mailbox, key, channel)
+            queue.declare()
+            try:
+                tickets = {str(uuid.uuid4()): name for name in names}
+                reply_to = {"exchange": mailbox.reply_exchange.name, "routing_key": key}
+                for ticket, name in tickets.items():
+                    _publish(channel, mailbox, Command(name), nodes, {"ticket": ticket, "reply_to": reply_to})
+                return self._collect(queue, tickets, None if whole else nodes, seconds)
+            finally:
+                with suppress(Exception):  # what went wrong before is told; the queue is for one call only
+                    queue.delete()
+
+    def tell(self, node: str, commands: Sequence[Command]) -> None:
+        with self._connected() as channel:
+            mailbox = _mailbox()
+            for command in commands:
+                _publish(channel, mailbox, command, [node], {})
+
+    def _collect(
+        self, queue: Any, tickets: Mapping[str, str], nodes: Collection[str] | None, seconds: float
+    ) -> Answers:
+        end, pause = self._monotonic() + seconds, FIRST_PAUSE_SECONDS
+        answers: dict[str, list[tuple[str, Any]]] = {name: [] for name in tickets.values()}
+        while True:
+            message = queue.get(no_ack=True, accept=["json"])
+            if message is not None:
+                name = tickets.get(message.headers.get("ticket"))
+                if name is not None:
+                    answers[name] += _answers_in(message)
+                pause = FIRST_PAUSE_SECONDS
+            elif _is_all(answers, nodes) or self._monotonic() >= end:
+                return answers
+            else:
+                self._sleep(pause)
+                pause = min(pause * 1.5, LONGEST_PAUSE_SECONDS)
+
+    @contextmanager
+    def _connected(self) -> Iterator[Any]:
+        """A channel. Every way in which it fails raises Unknown, and ends the connection."""
+        try:
+            if self._channel is None:
+                self._connect()
+            yield self._channel
+        except Unknown:
+            raise
+        except Exception as error:  # kombu's transports raise what their libraries do
+            self._drop()
+            raise Unknown(f"broker: {masked(str(error)) or type(error).__name__}") from error
+
+    def _connect(self) -> None:
+        self._connection = self._connection_of()
+        # One try: without max_retries kombu goes on for ever.
+        self._connection.ensure_connection(max_retries=0, timeout=TIMEOUT_SECONDS / 20)
+        self._channel = self._connection.channel()
+
+    def _drop(self) -> None:
+        connection, self._connection, self._channel = self._connection, None, None
+        if connection is not None:
+            with suppress(Exception):  # it is broken already
+                connection.collect(socket_timeout=0.1)
+
+
+def _kombu() -> Any:
+    """The package, most of which has no annotations."""
+    import kombu.pidbox
+
+    return kombu
+
+
+def _mailbox() -> Any:
+    """What names the exchanges, and says how they are declared."""
+    return _kombu().pidbox.Mailbox(NAMESPACE, type="fanout")
+
+
+def _reply_queue(mailbox: Any, key: str, channel: Any) -> Any:
+    """As kombu's own (Mailbox.get_reply_queue): whatever happens to us, RabbitMQ deletes it."""
+    return _kombu().Queue(
+        f"{key}.{mailbox.reply_exchange.name}",
+        exchange=mailbox.reply_exchange,
+        routing_key=key,
+        durable=False,
+        exclusive=True,
+        auto_delete=True,
+        expires=10.0,
+    )(channel)
+
+
+def _publish(
+    channel: Any,
+    mailbox: Any,
+    command: Command,
+    nodes: Collection[str] | None,
+    reply: Mapping[str, Any],
+) -> None:
+    message = {
+        "method": command.name,
+        "arguments": dict(command.arguments),
+        "destination": None if nodes is None else list(nodes),
+        "pattern": None,
+        "matcher": None,
+        **reply,
+    }
+    _kombu().Producer(channel, auto_declare=False).publish(
+        message,
+        exchange=mailbox.exchange.name,
+        declare=[mailbox.exchange],
+        headers={"clock": 0},
+        serializer="json",
+        retry=False,
+    )
+
+
+def _answers_in(message: Any) -> list[tuple[str, Any]]:
+    """The answer of a node: ``{node: value}``; none in what cannot be read."""
+    from kombu.exceptions import KombuError
+
+    try:
+        payload = message.payload
+    except (KombuError, ValueError):
+        return []  # pickled (task_serializer), which would run anybody's code: never read
+    return list(payload.items()) if isinstance(payload, dict) else []
+
+
+def _is_all(answers: Answers, nodes: Collection[str] | None) -> bool:
+    """Every node gave every answer; never when all nodes were asked, whose number nobody knows."""
+    if nodes is None:
+        return False
+    return all(set(nodes) <= {node for node, _ in given} for given in answers.values())

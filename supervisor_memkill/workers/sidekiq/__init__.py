@@ -1,0 +1,1 @@
+"""The kind for Sidekiq 4 to 8."""

@@ -1,0 +1,1 @@
+"""The edges: supervisord, processes, the machine, Redis, commands."""

@@ -1,0 +1,245 @@
+"""The dry run: one check, told as a table or as JSON, that touches nothing."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from supervisor_memkill.commands.dry_run import NO_LIMIT, Report, Row, as_json, as_table, check
+from supervisor_memkill.config.config import PoolConfig
+from supervisor_memkill.coordination.in_process import InProcessCoordinator
+from supervisor_memkill.listener.journal import Contents
+from supervisor_memkill.listener.survey import Pool, Surveyor
+from supervisor_memkill.processes import ProcessState
+from supervisor_memkill.rules.drain import State
+from supervisor_memkill.rules.policy import Hold
+from supervisor_memkill.units import Size
+from supervisor_memkill.workers.contract import Advice, Tools
+from tests import builders
+from tests.listener_world import FRESH, LIMIT, QuietKind, SharedCoordinator, World, WorldTable, pool_config
+from tests.real.conftest import StartPool, start_pool
+
+__all__ = ["start_pool"]
+
+FIELDS = {
+    "pool",
+    "worker",
+    "state",
+    "pid",
+    "memory_bytes",
+    "limit_bytes",
+    "hard_limit_bytes",
+    "busy",
+    "peers_in_service",
+    "over",
+    "would_drain",
+    "verdict",
+}
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def report_on(
+    world: World,
+    config: PoolConfig | None = None,
+    contents: Contents | None = None,
+    coordinator: InProcessCoordinator | None = None,
+) -> Report:
+    """One dry run in the world; nothing may have happened in it."""
+    tools = Tools(redis=lambda: None, signal=world.signal, clock=world.clock, host="here")
+    supervisord: Any = world
+    surveyor = Surveyor(
+        supervisord,
+        [Pool(config or pool_config(), QuietKind({}, tools, world))],
+        world.clock,
+        own_group="",
+        tables=lambda: WorldTable(world),
+        machine_bytes=lambda: 10 * LIMIT,
+    )
+    report = check(surveyor, coordinator or InProcessCoordinator(world.clock), contents or Contents())
+    assert world.happened == []
+    return report
+
+
+def row(report: Report, name: str) -> Row:
+    return next(one for one in report.rows if one.worker == f"jobs:{name}")
+
+
+def test_settings_that_would_lose_jobs_are_noted_and_hold(world: World) -> None:
+    world.advice = (Advice("stopsignal=TERM must be INT", refuses=True), Advice("exec is missing"))
+    report = report_on(world)
+    assert not any(one.would_drain for one in report.rows)
+    assert row(report, "one").verdict == f"{Hold.UNSAFE_SETTINGS.value} (stopsignal=TERM must be INT)"
+    assert report.notes == (
+        "jobs:one and 2 more: stopsignal=TERM must be INT (not drained while this is so)",
+        "jobs:one and 2 more: exec is missing",
+    )
+
+
+def test_most_urgent_would_be_drained_and_the_others_would_wait(world: World) -> None:
+    world.workers["jobs:two"].memory = 3 * LIMIT
+    report = report_on(world)
+    assert row(report, "two").verdict == "over its limit, would be drained now"
+    assert row(report, "two").would_drain
+    assert row(report, "one").verdict == "over its limit, would wait: max_draining is reached (jobs:two)"
+    assert not row(report, "one").would_drain
+    assert row(report, "one").over
+
+
+def test_peers_are_counted_before_anyone_is_taken(world: World) -> None:
+    assert [one.peers_in_service for one in report_on(world).rows] == [2, 2, 2]
+
+
+def test_worker_without_peers_is_kept(world: World) -> None:
+    for name in ("two", "three"):
+        world.end(world.workers[f"jobs:{name}"], ProcessState.STOPPED)
+    report = report_on(world)
+    assert row(report, "one").verdict.endswith("0 others are in service and min_available is 1")
+    stopped = row(report, "two")
+    assert stopped.verdict == "not running (STOPPED)"
+    assert (stopped.pid, stopped.memory_bytes, stopped.busy) == (None, None, None)
+
+
+def test_worker_in_a_drain_of_the_live_listener_is_told_as_such(world: World) -> None:
+    one = world.workers["jobs:one"]
+    drain = builders.drain(State.DRAINING, pid=one.pid, start=one.start)
+    report = report_on(world, contents=Contents({"jobs:one": drain}))
+    assert row(report, "one").verdict == "its drain is under way (draining)"
+    assert "max_draining is reached (jobs:one)" in row(report, "two").verdict
+    assert row(report, "two").peers_in_service == 1
+
+
+def test_unknown_is_shown_as_unknown(world: World) -> None:
+    world.records_away = True
+    report = report_on(world)
+    assert row(report, "one").busy is None
+    assert row(report, "one").verdict == "over its limit, but not recognised (Redis is away)"
+    assert not any(one.would_drain for one in report.rows)
+
+
+def test_redis_away_is_told_though_no_worker_is_over_its_limit(world: World) -> None:
+    for worker in world.workers.values():
+        worker.memory = FRESH
+    coordinator = SharedCoordinator(world)
+    coordinator.is_away = True
+    report = report_on(world, coordinator=coordinator)
+    assert report.notes == ("[memkill:jobs] nothing is drained while this is so: away",)
+    assert not report.is_whole and report_on(world).is_whole
+
+
+def test_without_a_limit_the_memory_is_shown_and_the_lack_is_told(world: World) -> None:
+    report = report_on(world, pool_config(max_rss=None))
+    assert {one.verdict for one in report.rows} == {"no limit is set"}
+    assert all(one.memory_bytes for one in report.rows)
+    assert NO_LIMIT in report.notes
+    assert f"note: {NO_LIMIT}" in as_table(report)
+
+
+def test_with_a_limit_no_lack_is_told(world: World) -> None:
+    assert report_on(world).notes == ()
+
+
+def test_table(world: World) -> None:
+    world.workers["jobs:two"].memory = FRESH
+    world.end(world.workers["jobs:three"], ProcessState.FATAL)
+    assert as_table(report_on(world)) == (
+        "POOL  WORKER      PID  MEMORY  LIMIT  BUSY  PEERS  VERDICT\n"
+        "jobs  jobs:one    101  400MB   200MB  1     1      over its limit, would be drained now\n"
+        "jobs  jobs:two    102  50MB    200MB  1     1      under its limit\n"
+        "jobs  jobs:three  -    -       200MB  -     2      not running (FATAL)\n"
+    )
+
+
+def test_json_has_every_field_in_plain_units(world: World) -> None:
+    report = report_on(world, pool_config(hard_max_rss=Size(exact_bytes=3 * LIMIT)))
+    told = json.loads(as_json(report))
+    assert set(told) == {"workers", "notes"}
+    assert all(set(worker) == FIELDS for worker in told["workers"])
+    first = told["workers"][0]
+    assert (first["memory_bytes"], first["limit_bytes"], first["hard_limit_bytes"]) == (
+        2 * LIMIT,
+        LIMIT,
+        3 * LIMIT,
+    )
+    assert (first["state"], first["over"], first["would_drain"]) == ("RUNNING", True, True)
+
+
+# --- by hand, at a real supervisord ------------------------------------------------------------
+
+
+def run(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "supervisor_memkill", "--dry-run", *arguments],
+        cwd=directory,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def by_worker(output: str) -> Mapping[str, Any]:
+    return {worker["worker"]: worker for worker in json.loads(output)["workers"]}
+
+
+@pytest.mark.real
+def test_by_hand_it_shows_all_and_touches_nothing(start_pool: StartPool) -> None:
+    pool = start_pool("custom", listener=shlex.join([sys.executable, "-c", "import time; time.sleep(600)"]))
+    bloated = pool.bloat("first")
+    config = str(pool.directory / "memkill.conf")
+    # settle, by supervisord's whole seconds
+    pool.wait_for(lambda: all(pool.process(worker).uptime_seconds > 1 for worker in pool.workers))
+    table = run(pool.directory, "--config", config)
+    assert table.returncode == 0, table
+    heading, *rows = table.stdout.splitlines()
+    assert heading.split() == ["POOL", "WORKER", "PID", "MEMORY", "LIMIT", "BUSY", "PEERS", "VERDICT"]
+    assert [line.split()[1] for line in rows] == pool.workers
+    (line,) = [line for line in rows if "would be drained now" in line]
+    assert line.split()[:3] == ["job", bloated, str(pool.process(bloated).pid)]
+
+    workers = by_worker(run(pool.directory, "--config", config, "--json").stdout)
+    assert set(workers) == set(pool.workers)
+    assert workers[bloated]["would_drain"]
+    assert workers[bloated]["memory_bytes"] > workers[bloated]["limit_bytes"] == 40 * 1024 * 1024
+    assert workers[bloated]["peers_in_service"] == 1
+
+    assert not pool.told()
+    assert not pool.journal.parent.exists()
+    assert pool.ups() == 2
+
+
+@pytest.mark.real
+def test_by_hand_without_any_limit_it_shows_every_workers_memory(start_pool: StartPool) -> None:
+    pool = start_pool("custom")
+    (pool.directory / "memkill.conf").unlink()
+    table = run(pool.directory)
+    assert table.returncode == 0, table
+    assert NO_LIMIT in table.stdout
+    workers = by_worker(run(pool.directory, "--json").stdout)
+    assert set(workers) == set(pool.workers), "and no event listener"
+    assert all(worker["memory_bytes"] > 0 for worker in workers.values())
+    assert {worker["verdict"] for worker in workers.values()} == {"no limit is set"}
+
+
+@pytest.mark.real
+def test_by_hand_it_tells_of_the_drain_under_way(start_pool: StartPool) -> None:
+    pool = start_pool("custom")
+    pool.hold()
+    worker = pool.give("first")
+    assert pool.wait_for_drain(State.DRAINING) == worker
+    workers = by_worker(
+        run(pool.directory, "--config", str(pool.directory / "memkill.conf"), "--json").stdout
+    )
+    assert workers[worker]["verdict"].startswith("its drain is under way (draining)")
+    assert pool.wait_for_drain(State.DRAINING) == worker

@@ -1,0 +1,438 @@
+"""From sections to checked values: defaults, refusals in an operator's words, and no password shown."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from supervisor_memkill.config.config import GLOBAL_KEYS, POOL_KEYS, REQUIRED, Config, PoolConfig, load
+from supervisor_memkill.config.inifile import Reading, read_file
+from supervisor_memkill.errors import ConfigError, MemkillError
+from supervisor_memkill.units import Size, parse_whole
+from supervisor_memkill.workers.contract import Option, Traits
+from supervisor_memkill.workers.registry import load_kind
+
+SECRET = "s3cret"
+
+
+def _parse_echo(text: str) -> str:
+    raise ValueError(f"anything but {text}")
+
+
+class FakeKind:
+    """A kind that nothing is done with but reading its configuration."""
+
+    options: ClassVar[Mapping[str, Option]] = {
+        "threads": Option(parse_whole(1), 5, "jobs at once"),
+        "odd": Option(parse_whole(0), 1, "an odd number"),
+        "echo": Option(_parse_echo, None, "what no value is good for"),
+    }
+    needs_redis: ClassVar[bool] = False
+
+    @classmethod
+    def traits_for(cls, values: Mapping[str, Any]) -> Traits:
+        return Traits(quiets=True, can_resume=values["threads"] == 1, names_jobs=values["threads"] > 5)
+
+    @classmethod
+    def problems(cls, values: Mapping[str, Any]) -> Sequence[str]:
+        assert values.keys() == {*cls.options, "redis"}
+        return () if values["odd"] % 2 else ("odd must be odd",)
+
+
+class NeedyKind(FakeKind):
+    needs_redis: ClassVar[bool] = True
+
+
+class StoppingKind(FakeKind):
+    @classmethod
+    def traits_for(cls, values: Mapping[str, Any]) -> Traits:
+        return Traits(quiets=False)
+
+
+def _kinds(name: str) -> Any:
+    found = {"plain": FakeKind, "fake": FakeKind, "needy": NeedyKind, "stopping": StoppingKind}.get(name)
+    if found is None:
+        raise MemkillError("unknown kind, did you mean plain?")
+    return found
+
+
+@dataclasses.dataclass(frozen=True)
+class Written:
+    """A configuration file under test."""
+
+    path: Path
+
+    def load(self, text: str, environ: Mapping[str, str] | None = None) -> Config:
+        self.path.write_text(text)
+        return load(read_file(self.path), environ or {}, "this-host", _kinds)
+
+    def problems(self, text: str, environ: Mapping[str, str] | None = None) -> list[str]:
+        """Each without the path of the file."""
+        with pytest.raises(ConfigError) as refused:
+            self.load(text, environ)
+        return [problem.replace(f"{self.path}:", "") for problem in refused.value.problems]
+
+    def pool(self, lines: str, main: str = "") -> PoolConfig:
+        (pool,) = self.load(f"[memkill]\n{main}\n[memkill:jobs]\nmax_rss = 2GB\n{lines}\n").pools
+        return pool
+
+    def pool_problem(self, lines: str, main: str = "") -> str:
+        (problem,) = self.problems(f"[memkill]\n{main}\n[memkill:jobs]\nmax_rss = 2GB\n{lines}\n")
+        return problem
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Written:
+    return Written(tmp_path / "memkill.conf")
+
+
+def test_the_defaults_are_those_of_the_documentation(written: Written) -> None:
+    config = written.load("[memkill:jobs]\nmax_rss = 2GB\n")
+    pool = PoolConfig(
+        name="jobs",
+        programs=("jobs",),
+        worker="plain",
+        max_rss=Size(exact_bytes=2 * 1024**3),
+        hard_max_rss=None,
+        measure=None,
+        children=None,
+        strikes=1,
+        min_uptime_seconds=60,
+        min_available=1,
+        max_draining=1,
+        drain_timeout_seconds=3600,
+        on_timeout="stop",
+        cooldown_seconds=0,
+        settle_seconds=10,
+        protect_jobs=(),
+        redis=None,
+        key_namespace="",
+        kind_values={"threads": 5, "odd": 1, "echo": None},
+    )
+    assert config == Config(
+        host="this-host",
+        redis=None,
+        key_prefix="memkill",
+        heartbeat_seconds=10,
+        slot_ttl_seconds=60,
+        poll_interval_seconds=1,
+        journal=None,
+        dry_run=False,
+        log_level="info",
+        pools=(pool,),
+    )
+
+
+def test_every_key_arrives(written: Written) -> None:
+    config = written.load(
+        """\
+[memkill]
+redis = redis://one/0
+key_prefix = mk
+host = web-1
+heartbeat = 5s
+slot_ttl = 30s
+poll_interval = 500ms
+journal = %(here)s/journal
+dry_run = yes
+log_level = debug
+[memkill:jobs]
+programs = jobs:*, mails
+worker = fake
+max_rss = 50%
+hard_max_rss = 4GB
+measure = pss
+children = no
+strikes = 3
+min_uptime = 5m
+min_available = 0
+max_draining = 2
+drain_timeout = 1d
+on_timeout = wait
+cooldown = 1m
+settle = 0
+protect_jobs = Billing::* Report
+redis = redis://two/1
+key_namespace = app
+threads = 10
+"""
+    )
+    assert config == Config(
+        host="web-1",
+        redis="redis://one/0",
+        key_prefix="mk",
+        heartbeat_seconds=5,
+        slot_ttl_seconds=30,
+        poll_interval_seconds=0.5,
+        journal=written.path.parent / "journal",
+        dry_run=True,
+        log_level="debug",
+        pools=(
+            PoolConfig(
+                name="jobs",
+                programs=("jobs:*", "mails"),
+                worker="fake",
+                max_rss=Size(percent=50),
+                hard_max_rss=Size(exact_bytes=4 * 1024**3),
+                measure="pss",
+                children=False,
+                strikes=3,
+                min_uptime_seconds=300,
+                min_available=0,
+                max_draining=2,
+                drain_timeout_seconds=86400,
+                on_timeout="wait",
+                cooldown_seconds=60,
+                settle_seconds=0,
+                protect_jobs=("Billing::*", "Report"),
+                redis="redis://two/1",
+                key_namespace="app",
+                kind_values={"threads": 10, "odd": 1, "echo": None},
+            ),
+        ),
+    )
+
+
+@pytest.mark.parametrize(("keys", "made"), [(GLOBAL_KEYS, Config), (POOL_KEYS, PoolConfig)])
+def test_the_table_of_keys_and_the_values_made_of_them_are_the_same(
+    keys: Mapping[str, Option], made: type[Any]
+) -> None:
+    fields = {field.name.removesuffix("_seconds") for field in dataclasses.fields(made)}
+    assert fields - {"name", "kind_values", "pools"} == set(keys)
+    assert all(option.help for option in keys.values())
+
+
+def test_a_configuration_without_pools_is_a_good_one(written: Written) -> None:
+    assert written.load("[supervisord]\n").pools == ()
+    assert load(Reading(()), {}, "this-host", _kinds) == Config(host="this-host")
+
+
+def test_pools_stand_in_the_order_of_their_sections(written: Written) -> None:
+    text = "".join(f"[memkill:{name}]\nmax_rss = 1GB\n" for name in "cab")
+    assert [pool.name for pool in written.load(text).pools] == ["c", "a", "b"]
+
+
+def test_a_pool_named_as_a_worker_is_of_that_worker(written: Written) -> None:
+    (pool,) = written.load("[memkill:jobs:one]\nmax_rss = 1GB\n").pools
+    assert pool.programs == ("jobs:one",)
+
+
+def test_the_environments_redis_stands_in_for_an_absent_key_only(written: Written) -> None:
+    environ = {"MEMKILL_REDIS": "redis://environment/0"}
+    assert written.load("[memkill]\n", environ).redis == "redis://environment/0"
+    assert written.load("", environ).redis == "redis://environment/0"
+    assert written.load("[memkill]\nredis = redis://file/0\n", environ).redis == "redis://file/0"
+    assert written.load("", {"MEMKILL_REDIS": ""}).redis is None
+
+
+def test_a_pools_redis_is_the_coordinators_unless_it_has_its_own(written: Written) -> None:
+    assert written.pool("worker = needy", main="redis = redis://main/0").redis == "redis://main/0"
+    assert written.pool("redis = redis://own/0", main="redis = redis://main/0").redis == "redis://own/0"
+    assert written.pool("worker = needy\nredis = redis://own/0").redis == "redis://own/0"
+
+
+@pytest.mark.parametrize(
+    ("lines", "problem"),
+    [
+        ("max_rs = 2GB", "5: [memkill:jobs] max_rs = '2GB': unknown key, did you mean max_rss?"),
+        ("drain-timeout = 1", "drain-timeout = '1': unknown key, did you mean drain_timeout?"),
+        ("thread = 1", "thread = '1': unknown key, did you mean threads?"),
+        ("zzz = 1", "zzz = '1': unknown key (known: programs, worker, max_rss,"),
+        ("heartbeat = 5s", "heartbeat = '5s': belongs in [memkill]"),
+        ("hard_max_rss = 120%", "5: [memkill:jobs] hard_max_rss = '120%': must be a size above 0 such as"),
+        ("strikes = 0", "strikes = '0': must be a whole number, 1 or more"),
+        ("min_available = 50%", "min_available = '50%': must be a whole number, 0 or more"),
+        ("drain_timeout = 0", "drain_timeout = '0': must be a duration such as"),
+        ("cooldown = -1", "cooldown = '-1': must be a duration such as"),
+        ("measure = vms", "measure = 'vms': must be one of rss, pss, uss"),
+        ("children = some", "children = 'some': must be auto, yes or no"),
+        ("on_timeout = kill", "on_timeout = 'kill': must be one of stop, wait, resume"),
+        ("programs = ,", "programs = ',': must be one or more words"),
+        ("programs =", "programs = '': has no value; leave the key out for its default"),
+        ("key_namespace = a b", "key_namespace = 'a b': must be a text without white space"),
+        ("redis = localhost", "redis = 'localhost': must be a URL that begins with redis://"),
+        ("threads = 0", "5: [memkill:jobs] threads = '0': must be a whole number, 1 or more"),
+        ("worker = fakee", "5: [memkill:jobs] worker = 'fakee': unknown kind, did you mean plain?"),
+        ("hard_max_rss = 2GB", "[memkill:jobs] hard_max_rss must be above max_rss"),
+        ("hard_max_rss = 1GB", "[memkill:jobs] hard_max_rss must be above max_rss"),
+        ("worker = needy", "worker = needy needs redis, here, in [memkill], or as MEMKILL_REDIS"),
+        ("on_timeout = resume", "on_timeout = resume: worker = plain cannot be resumed; stop or wait"),
+        ("worker = stopping\non_timeout = wait", "on_timeout = wait: worker = stopping drains by its stop"),
+        ("protect_jobs = Report", "protect_jobs: worker = plain cannot tell which jobs run"),
+        ("odd = 2", "3: [memkill:jobs] odd must be odd"),
+        ("key_namespace = %(ENV_X)s", "only %(here)s is filled in, not %(ENV_X)s;"),
+        ("redis = redis://:%(ENV_X)s@h", "the environment variable MEMKILL_REDIS can hold"),
+    ],
+)
+def test_what_is_wrong_in_a_pool_is_told_with_its_place_and_what_is_allowed(
+    written: Written, lines: str, problem: str
+) -> None:
+    assert problem in written.pool_problem(lines)
+
+
+@pytest.mark.parametrize(
+    ("lines", "problem"),
+    [
+        ("heart_beat = 5s", "2: [memkill] heart_beat = '5s': unknown key, did you mean heartbeat?"),
+        ("max_rss = 1GB", "max_rss = '1GB': belongs in a pool, [memkill:NAME]"),
+        ("host = a/b", "host = 'a/b': must be a name without white space, slashes and braces"),
+        ("key_prefix = {a}", "key_prefix = '{a}': must be a name without"),
+        ("journal = run/j", "journal = 'run/j': must be an absolute path"),
+        ("dry_run = maybe", "dry_run = 'maybe': must be yes or no"),
+        ("log_level = loud", "log_level = 'loud': must be one of debug, info, warning, error"),
+        ("poll_interval = 0", "poll_interval = '0': must be a duration"),
+        ("slot_ttl = 49s", "2: [memkill] slot_ttl = '49s': slot_ttl must be at least 5 times heartbeat"),
+        ("heartbeat = 13s", "2: [memkill] heartbeat = '13s': slot_ttl must be at least 5 times heartbeat"),
+    ],
+)
+def test_what_is_wrong_in_the_main_section_is_told_likewise(
+    written: Written, lines: str, problem: str
+) -> None:
+    (told,) = written.problems(f"[memkill]\n{lines}\n")
+    assert problem in told
+
+
+def test_two_shares_of_the_memory_are_compared(written: Written) -> None:
+    (problem,) = written.problems("[memkill:jobs]\nmax_rss = 50%\nhard_max_rss = 50%\n")
+    assert "hard_max_rss must be above max_rss" in problem
+
+
+@pytest.mark.parametrize(
+    "lines", ["hard_max_rss = 50%", "hard_max_rss = 2049MB", "on_timeout = resume\nthreads = 1", "odd = 3"]
+)
+def test_what_cannot_be_told_to_be_wrong_passes(written: Written, lines: str) -> None:
+    assert written.pool(lines)
+
+
+def test_the_limit_is_required(written: Written) -> None:
+    assert REQUIRED in POOL_KEYS
+    (problem,) = written.problems("[memkill:jobs]\nstrikes = 2\n")
+    assert problem.startswith("1: [memkill:jobs] max_rss is missing: the limit")
+
+
+@pytest.mark.parametrize("name", ["", " jobs", "a b", "{jobs}"])
+def test_a_pools_name_fits_into_a_key_of_redis(written: Written, name: str) -> None:
+    assert any(
+        "must be [memkill:NAME]" in told for told in written.problems(f"[memkill:{name}]\nmax_rss=1GB\n")
+    )
+
+
+@pytest.mark.parametrize(
+    "section",
+    [
+        *("memkil:jobs", "mem_kill:jobs", "Memkill:jobs", "memkill :jobs"),
+        *("memkill jobs", "memkill.jobs", "memkill-jobs", "memkill/jobs"),
+    ],
+)
+def test_a_section_that_looks_like_ours_is_told(written: Written, section: str) -> None:
+    (problem,) = written.problems(f"[{section}]\nmax_rss = 1GB\n")
+    assert problem == f"1: [{section}]: unknown section, did you mean [memkill:jobs]?"
+
+
+@pytest.mark.parametrize(
+    "section", ["program:memkill", "eventlistener:memkill", "memmon", "killer", "group:mem"]
+)
+def test_a_section_of_somebody_else_is_left_alone(written: Written, section: str) -> None:
+    assert written.load(f"[{section}]\ncommand = x\n").pools == ()
+
+
+def test_all_problems_are_told_at_once(written: Written) -> None:
+    text = "[memkil]\n[memkill]\nhosts = a\nlonely\n"
+    text += "[memkill:a]\nstrikes = x\nstrikes = y\nworker = nil\n[memkill:b]\n"
+    problems = written.problems(text, {"MEMKILL_REDIS": "nonsense"})
+    for part in (
+        "4: not KEY = VALUE",
+        "7: [memkill:a] strikes stands at",
+        "did you mean [memkill]?",
+        "did you mean host?",
+        "MEMKILL_REDIS = 'nonsense': must be a URL",
+        "strikes = 'x'",
+        "worker = 'nil': unknown kind",
+        "[memkill:a] max_rss is missing",
+        "[memkill:b] max_rss is missing",
+    ):
+        assert sum(part in problem for problem in problems) == 1, part
+    assert len(problems) == 9
+    assert not any("\n" in problem for problem in problems)
+
+
+def test_the_keys_of_a_kind_that_is_not_known_are_not_called_unknown(written: Written) -> None:
+    assert "unknown kind" in written.pool_problem("worker = other\nconcurrency = 5")
+    told = written.problems("[memkill:jobs]\nmax_rss = 1GB\nworker = other\nstrike = 5\n")
+    assert any("did you mean strikes?" in problem for problem in told)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"[memkill]\nredis = redis://:{SECRET}@host:x/0\n",
+        f"[memkill]\nredis = redis://:{SECRET}\n",
+        f"[memkill]\nredis = :{SECRET}@host\n",
+        f"[memkill]\nredis = redis://u:{SECRET}%(ENV_X)s@host\n",
+        f"[memkill]\nredis = http://host/?password={SECRET}\n",
+        f"[memkill]\nredsi = redis://:{SECRET}@host/0\n",
+        f"[memkill]\nredis_password = {SECRET}\n",
+        f"[memkill:jobs]\nmax_rss = redis://:{SECRET}@host/0\n",
+        f"[memkill:jobs]\nmax_rss = 1GB\nredis = redis://:{SECRET}@host/x\n",
+        f"[memkill:jobs]\nmax_rss = 1GB\necho = redis://:{SECRET}@host\n",
+        f"[memkill:jobs]\nmax_rss = 1GB\nbusy = redis-cli -u redis://:{SECRET}@host get x\n",
+    ],
+)
+def test_no_problem_shows_a_password(written: Written, text: str) -> None:
+    assert SECRET not in "\n".join(written.problems(text))
+
+
+def test_a_bad_redis_of_the_environment_is_told_without_its_password(written: Written) -> None:
+    (problem,) = written.problems("", {"MEMKILL_REDIS": f"redis://:{SECRET}@host:x"})
+    assert problem.startswith("environment: MEMKILL_REDIS = 'redis://:***@host:x': must be a URL")
+
+
+def test_no_configuration_shows_a_password_when_it_is_printed(written: Written) -> None:
+    config = written.load(f"[memkill]\nredis = redis://:{SECRET}@h/0\n[memkill:jobs]\nmax_rss = 1GB\n")
+    assert config.pools[0].redis
+    assert SECRET not in repr(config)
+
+
+@given(st.text(st.characters(codec="utf-8", exclude_characters="\r"), max_size=60))
+def test_whatever_a_file_holds_it_is_a_configuration_or_problems_of_one_line(
+    tmp_path_factory: pytest.TempPathFactory, text: str
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "any.conf"
+    path.write_text(f"[memkill:a]\n{text}\n[memkill]\n{text}", newline="")
+    try:
+        load(read_file(path), {}, "this-host", _kinds)
+    except ConfigError as refused:
+        assert all(line.startswith(str(path)) and "\n" not in line for line in refused.problems)
+
+
+@pytest.mark.parametrize(
+    ("lines", "key", "value"),
+    [
+        ("worker = sidekiq\nredis = redis://host/0", None, None),
+        (
+            "worker = custom\nquiet_signal = TSTP\nbusy_command = busy %(pid)s %(group)s",
+            "quiet_signal",
+            "TSTP",
+        ),
+    ],
+)
+def test_the_built_in_kinds_take_their_own_keys(
+    tmp_path: Path, lines: str, key: str | None, value: str | None
+) -> None:
+    path = tmp_path / "memkill.conf"
+    path.write_text(f"[memkill:jobs]\nmax_rss = 2GB\n{lines}\n")
+    (pool,) = load(read_file(path), {}, "this-host", load_kind).pools
+    assert pool.kind_values.keys() == load_kind(pool.worker).options.keys()
+    if key is not None:
+        assert pool.kind_values[key] == value
+
+
+@pytest.mark.parametrize("name", ["plain", "custom", "sidekiq"])
+def test_no_kinds_key_hides_behind_a_pools(name: str) -> None:
+    assert not load_kind(name).options.keys() & POOL_KEYS.keys()

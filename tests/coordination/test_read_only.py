@@ -1,0 +1,58 @@
+"""A dry run on a fleet judges by what the others shared and by what it sees itself."""
+
+from __future__ import annotations
+
+from supervisor_memkill.coordination.contract import Cause, PoolView, Report
+from supervisor_memkill.coordination.read_only import LookingCoordinator
+from tests.builders import report
+from tests.coordination.servers import POOL, FakeClock, ask, over, rules
+
+
+class View:
+    """What is shared, made up."""
+
+    def __init__(self, view: PoolView) -> None:
+        self._view = view
+
+    def view(self, pool: str) -> PoolView:
+        return self._view
+
+
+def looking(view: PoolView, *seen_here: Report) -> LookingCoordinator:
+    """A dry run on host one, beside its real listener, that has told what it sees."""
+    coordinator = LookingCoordinator(View(view), "one/s", FakeClock())
+    coordinator.publish(POOL, rules(), seen_here, [])
+    return coordinator
+
+
+def test_worker_of_another_host_stands_in() -> None:
+    coordinator = looking(PoolView((report("two/s/b"),)), over("a"))
+    assert coordinator.consider(POOL, rules(), ask("a")).granted
+
+
+def test_what_was_shared_of_its_own_workers_does_not_count_beside_what_it_sees() -> None:
+    shared = (over("one/s/a"), report("one/s/b"))
+    coordinator = looking(PoolView(shared), over("a"), report("b", in_service=False))
+    answer = coordinator.consider(POOL, rules(), ask("a"))
+    assert (answer.refused, answer.others_in_service) == (Cause.TOO_FEW_IN_SERVICE, 0)
+
+
+def test_worker_of_a_silent_host_does_not_stand_in() -> None:
+    view = PoolView((report("two/s/b"),), silent=frozenset({"two/s/b"}))
+    coordinator = looking(view, over("a"))
+    assert coordinator.consider(POOL, rules(), ask("a")).refused is Cause.TOO_FEW_IN_SERVICE
+
+
+def test_worker_of_a_silent_host_keeps_nobody_waiting() -> None:
+    view = PoolView((over("two/s/b", 2.5),), silent=frozenset({"two/s/b"}))
+    coordinator = looking(view, over("a"), report("c"))
+    assert coordinator.consider(POOL, rules(), ask("a")).granted
+
+
+def test_nothing_is_granted_while_the_pool_settles() -> None:
+    coordinator = looking(PoolView((report("two/s/b"),), settling_seconds=12.0), over("a"))
+    for answer in (
+        coordinator.consider(POOL, rules(), ask("a")),
+        coordinator.acquire(POOL, rules(), ask("a")),
+    ):
+        assert (answer.refused, answer.detail) == (Cause.SETTLING, "12s left")

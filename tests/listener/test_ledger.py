@@ -1,0 +1,94 @@
+"""The drains in memory, and the disk that may not take them."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+from typing import Any
+
+import pytest
+
+from supervisor_memkill.listener.journal import Contents, JournalError
+from supervisor_memkill.listener.ledger import Ledger
+from supervisor_memkill.listener.outage import Outage
+from supervisor_memkill.notices.log import EventLog
+from supervisor_memkill.rules.drain import State
+from tests.builders import drain
+
+
+class Disk:
+    """The journal: what it holds, how often it was written, and what it fails with."""
+
+    def __init__(self) -> None:
+        self.held = Contents()
+        self.times_written = 0
+        self.error: JournalError | None = None
+        self.fails_at_the_end = False
+
+    def save(self, contents: Contents) -> None:
+        if self.error is not None and not self.fails_at_the_end:
+            raise self.error
+        self.held = contents
+        self.times_written += 1
+        if self.error is not None:
+            raise self.error
+
+
+@pytest.fixture
+def disk() -> Disk:
+    return Disk()
+
+
+@pytest.fixture
+def ledger(disk: Any) -> Ledger:
+    return Ledger(disk, Outage("journal", EventLog(io.StringIO()), lambda: 0.0))
+
+
+QUIETING, STOPPING = drain(State.QUIETING), drain(State.STOPPING)
+
+
+def test_what_it_holds_already_is_not_written_again(ledger: Ledger, disk: Disk) -> None:
+    assert ledger.put(QUIETING, must=True)
+    assert ledger.put(QUIETING, must=True)
+    ledger.catch_up()
+    assert disk.times_written == 1
+
+
+def test_act_that_the_disk_does_not_take_changes_nothing(ledger: Ledger, disk: Disk) -> None:
+    assert ledger.put(QUIETING, must=True)
+    disk.error = JournalError("full")
+    assert not ledger.put(STOPPING, must=True)
+    assert ledger.drains == {"jobs:one": QUIETING}
+    assert not ledger.can_begin
+
+
+def test_what_gives_capacity_back_goes_on_without_the_disk(ledger: Ledger, disk: Disk) -> None:
+    disk.error = JournalError("full")
+    assert not ledger.put(STOPPING, must=False)
+    assert ledger.drains == {"jobs:one": STOPPING}
+    assert disk.held == Contents()
+    disk.error = None
+    ledger.catch_up()
+    assert disk.held.drains == {"jobs:one": STOPPING}
+    assert ledger.can_begin
+    ledger.catch_up()
+    assert disk.times_written == 1, "it is on disk"
+
+
+def test_save_that_failed_at_its_very_end_leaves_no_stop_in_the_journal(ledger: Ledger, disk: Disk) -> None:
+    """The file was replaced, and only the directory could not be synced: the stop was not sent."""
+    assert ledger.put(QUIETING, must=True)
+    disk.error, disk.fails_at_the_end = JournalError("I/O error"), True
+    assert not ledger.put(STOPPING, must=True)
+    disk.error = None
+    ledger.catch_up()
+    assert disk.held.drains == {"jobs:one": QUIETING}
+
+
+def test_end_of_a_drain_is_kept(ledger: Ledger, disk: Disk) -> None:
+    other = dataclasses.replace(QUIETING, worker="jobs:two")
+    ledger.put(QUIETING, must=True)
+    ledger.put(other, must=True)
+    ledger.remove("jobs:one", ended_at={"jobs": 5.0})
+    assert disk.held.drains == {"jobs:two": other}
+    assert disk.held.drain_ended_at == {"jobs": 5.0}

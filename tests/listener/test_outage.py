@@ -1,0 +1,41 @@
+"""What goes away is said once when it goes and once when it is back, with the length."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from supervisor_memkill.listener.outage import Outage
+from supervisor_memkill.notices.log import EventLog
+from tests.listener_world import Lines
+
+
+def test_said_when_it_goes_and_when_it_is_back() -> None:
+    stream: Any = Lines()
+    now = [100.0]
+    outage = Outage("redis", EventLog(stream), lambda: now[0])
+    outage.back()
+    for error in ("refused", "refused", "timeout", "refused", "timeout"):
+        outage.away(error)
+        assert outage.is_away
+    now[0] = 165.0
+    outage.back()
+    outage.back()
+    outage.away("refused")
+    assert stream.lines == [
+        "redis.away error=refused",
+        "redis.away error=timeout",
+        "redis.back after=1m05s",
+        "redis.away error=refused",
+    ]
+
+
+def test_not_back_before_each_part_is() -> None:
+    stream: Any = Lines()
+    outage = Outage("redis", EventLog(stream), lambda: 100.0)
+    outage.away("refused", "a")
+    outage.away("refused", "b")
+    outage.back("a")
+    assert (outage.has_lost("a"), outage.has_lost("b"), outage.is_away) == (False, True, True)
+    assert stream.lines == ["redis.away error=refused"]
+    outage.back("b")
+    assert stream.lines[1:] == ["redis.back after=0s"]

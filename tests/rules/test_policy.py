@@ -1,0 +1,192 @@
+"""Which worker asks to be drained, and why another does not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from supervisor_memkill.processes import ProcessState
+from supervisor_memkill.rules.drain import State
+from supervisor_memkill.rules.policy import (
+    AFTER_RESUME,
+    NOT_BEGUN,
+    NOT_BEGUN_PAUSE_SECONDS,
+    PAUSE_MOST_SECONDS,
+    PAUSE_SECONDS,
+    Hold,
+    Pause,
+    Sighting,
+    Strikes,
+    Terms,
+    is_below_baseline,
+    is_in_service,
+    judge,
+    next_pause,
+    pauses_from_json,
+    pauses_to_json,
+)
+from tests.builders import EPOCH, PID, START, info, reading
+
+NOW = 100.0
+
+
+def terms(**values: Any) -> Terms:
+    defaults: dict[str, Any] = {
+        "limit_bytes": 200,
+        "hard_limit_bytes": 400,
+        "strikes": 1,
+        "min_uptime_seconds": 60.0,
+        "settle_seconds": 10.0,
+    }
+    return Terms(**{**defaults, **values})
+
+
+def sighting(**values: Any) -> Sighting:
+    """A worker over its limit that nothing holds, unless told otherwise."""
+    defaults: dict[str, Any] = {"process": info(), "memory_bytes": 300, "reading": reading(), "strikes": 1}
+    return Sighting(**{**defaults, **values})
+
+
+PAUSED = Pause(until=NOW + 1, seconds=600.0)
+
+
+@pytest.mark.parametrize(
+    ("hold", "seen", "settings"),
+    [
+        (None, {}, {}),
+        (Hold.UNDER_LIMIT, {"memory_bytes": 200}, {}),
+        (Hold.MEMORY_UNKNOWN, {"memory_bytes": None}, {}),
+        (Hold.NO_LIMIT, {}, {"limit_bytes": None}),
+        (Hold.NOT_RUNNING, {"process": info(ProcessState.STARTING)}, {}),
+        (Hold.NOT_RUNNING, {"process": info(ProcessState.STOPPED)}, {}),
+        (Hold.UNDER_WAY, {"draining": State.DRAINING}, {}),
+        (Hold.STRIKES, {"strikes": 2}, {"strikes": 3}),
+        (None, {"strikes": 3}, {"strikes": 3}),
+        (Hold.MIN_UPTIME, {"process": info(start=EPOCH - 59)}, {}),
+        (None, {"process": info(start=EPOCH - 60)}, {}),
+        (Hold.PAUSED, {"pause": PAUSED}, {}),
+        (None, {"pause": Pause(until=NOW, seconds=600.0)}, {}),
+        (Hold.UNSAFE_SETTINGS, {"refusals": ("stopsignal=TERM must be INT",)}, {}),
+        (Hold.NOT_RECOGNISED, {"reading": reading(recognised=False)}, {}),
+        (Hold.NOT_RECOGNISED, {"reading": reading(recognised=None)}, {}),
+        (Hold.NOT_RECOGNISED, {"reading": None}, {}),
+        (Hold.NOT_NOW, {"reading": reading(hold="its scheduler ends too slowly")}, {}),
+        (Hold.PROTECTED_JOB, {"reading": reading(jobs=("Import",))}, {"protect_jobs": ("Imp*",)}),
+        (Hold.JOBS_UNKNOWN, {"reading": reading(jobs=None)}, {"protect_jobs": ("Imp*",)}),
+        (None, {"reading": reading(jobs=("Mail",))}, {"protect_jobs": ("Imp*",)}),
+    ],
+)
+def test_worker_asks_only_when_nothing_holds_it(
+    hold: Hold | None, seen: dict[str, Any], settings: dict[str, Any]
+) -> None:
+    verdict = judge(sighting(**seen), terms(**settings), NOW)
+    assert verdict.hold is hold
+    assert verdict.asks is (hold is None)
+
+
+@pytest.mark.parametrize(
+    ("hold", "seen"),
+    [
+        (None, {"strikes": 1}),
+        (None, {"reading": reading(jobs=("Import",))}),
+        (Hold.MIN_UPTIME, {"process": info(start=EPOCH - 59)}),
+        (Hold.PAUSED, {"pause": PAUSED}),
+        (Hold.UNSAFE_SETTINGS, {"refusals": ("stopsignal=TERM must be INT",)}),
+        (Hold.NOT_RECOGNISED, {"reading": reading(recognised=None)}),
+    ],
+)
+def test_hard_limit_waits_for_no_strikes_and_no_job_but_makes_no_restart_loop(
+    hold: Hold | None, seen: dict[str, Any]
+) -> None:
+    settings = terms(strikes=3, protect_jobs=("Imp*",))
+    verdict = judge(sighting(memory_bytes=401, **seen), settings, NOW)
+    assert verdict.hold is hold
+    assert verdict.hard
+
+
+def test_urgency_is_memory_over_limit() -> None:
+    assert judge(sighting(memory_bytes=300), terms(), NOW).urgency == 1.5
+
+
+def test_at_a_limit_is_not_over_it() -> None:
+    assert not judge(sighting(memory_bytes=200), terms(), NOW).is_over
+    assert not judge(sighting(memory_bytes=400), terms(), NOW).hard
+
+
+def test_held_worker_says_why_in_words() -> None:
+    verdict = judge(sighting(process=info(start=EPOCH - 30)), terms(), NOW)
+    assert verdict.words == "over its limit, but up for less than min_uptime (30s of 1m00s)"
+
+
+@pytest.mark.parametrize(
+    ("what", "seen", "expected"),
+    [
+        ("well", {}, True),
+        ("not running", {"process": info(ProcessState.STARTING)}, False),
+        ("just settled", {"process": info(start=EPOCH - 10)}, True),
+        ("not settled", {"process": info(start=EPOCH - 9)}, False),
+        ("draining", {"draining": State.QUIETING}, False),
+        ("quiet", {"reading": reading(quiet=True)}, False),
+        ("wanting", {"reading": reading(in_service=False)}, False),
+        ("unknown", {"reading": reading(in_service=None, quiet=None)}, False),
+        ("no reading", {"reading": None}, False),
+        ("memory unknown", {"memory_bytes": None}, True),
+    ],
+)
+def test_in_service_needs_every_sign(what: str, seen: dict[str, Any], expected: bool) -> None:
+    assert is_in_service(sighting(**seen), settle_seconds=10.0) is expected, what
+
+
+def test_strikes_count_checks_in_a_row_of_one_process() -> None:
+    strikes = Strikes()
+    worker = info()
+
+    def count(memory: int | None, **fresh: Any) -> int:
+        process = info(**fresh) if fresh else worker
+        strikes.count(process, memory, 200)
+        return strikes.of(process)
+
+    assert [count(300), count(300)] == [1, 2]
+    assert count(None) == 2, "unknown neither counts nor clears"
+    assert count(200) == 0
+    assert [count(300), count(300, pid=PID + 1)] == [1, 1], "a fresh process starts anew"
+    assert count(300, pid=PID + 1, start=START + 1) == 1
+    strikes.count(worker, 300, None)
+    assert strikes.of(info(pid=PID + 1, start=START + 1)) == 1, "no limit, no strike"
+    fresh = info(pid=PID + 1, start=START + 1)
+    strikes.keep([fresh.worker, "jobs:other"])
+    assert strikes.of(fresh) == 1
+    strikes.keep(["jobs:other"])
+    assert strikes.of(fresh) == 0
+
+
+def test_pauses_of_an_older_journal_are_read_too() -> None:
+    assert pauses_from_json({"jobs:one": [10.0, 600.0]}) == {"jobs:one": Pause(10.0, 600.0)}
+    paused = {"jobs:one": Pause(10.0, 600.0, AFTER_RESUME)}
+    assert pauses_from_json(pauses_to_json(paused)) == paused
+
+
+def test_pause_grows_only_while_its_cause_is_the_same() -> None:
+    short, long = NOT_BEGUN_PAUSE_SECONDS, PAUSE_SECONDS
+    pause = next_pause(None, NOW, NOT_BEGUN)
+    assert (pause.seconds, pause.until, pause.why) == (short, NOW + short, NOT_BEGUN)
+    assert next_pause(pause, NOW, NOT_BEGUN).seconds == 2 * short
+    assert next_pause(pause, NOW, AFTER_RESUME).seconds == long
+    limited = next_pause(None, NOW, limit_bytes=200)
+    assert next_pause(limited, NOW, limit_bytes=200).seconds == 2 * long
+    assert next_pause(limited, NOW, limit_bytes=201).seconds == long
+    for _ in range(20):
+        pause = next_pause(pause, NOW, NOT_BEGUN)
+    assert pause.seconds == long
+
+
+def test_limit_below_the_baseline_pauses_longer_each_time() -> None:
+    assert is_below_baseline(180, 200)
+    assert not is_below_baseline(179, 200)
+    pause = next_pause(None, NOW)
+    assert pause == Pause(NOW + PAUSE_SECONDS, PAUSE_SECONDS)
+    assert next_pause(pause, NOW).seconds == 2 * PAUSE_SECONDS
+    for _ in range(20):
+        pause = next_pause(pause, NOW)
+    assert pause.seconds == PAUSE_MOST_SECONDS

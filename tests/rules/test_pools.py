@@ -1,0 +1,121 @@
+"""Which worker belongs to which pool, and what is said where the configuration may be wrong."""
+
+from __future__ import annotations
+
+import pytest
+
+from supervisor_memkill.config.config import PoolConfig
+from supervisor_memkill.processes import ProcessInfo
+from supervisor_memkill.rules.pools import Assignment, assign, near_names, notes
+from tests.builders import info
+
+
+def _processes(*workers: str) -> list[ProcessInfo]:
+    return [info(group=worker.split(":")[0], name=worker.split(":")[1]) for worker in workers]
+
+
+def _pools(**programs: str) -> list[PoolConfig]:
+    return [PoolConfig(name, tuple(patterns.split())) for name, patterns in programs.items()]
+
+
+def _owners(assignment: Assignment) -> dict[str, list[str]]:
+    return {pool: [process.worker for process in found] for pool, found in assignment.members.items()}
+
+
+@pytest.mark.parametrize(
+    ("pattern", "is_matched"),
+    [
+        ("jobs", True),
+        ("jobs:one", True),
+        ("jobs:*", True),
+        ("jobs:o?e", True),
+        ("jo*", True),
+        ("*:one", True),
+        ("*", True),
+        ("[ij]obs", True),
+        ("one", False),
+        ("Jobs", False),
+        ("job", False),
+        ("jobs:", False),
+    ],
+)
+def test_a_pattern_names_a_whole_group_or_group_and_name(pattern: str, is_matched: bool) -> None:
+    assignment = assign(_processes("jobs:one"), _pools(pool=pattern), ())
+    assert _owners(assignment) == {"pool": ["jobs:one"] if is_matched else []}
+    assert assignment.unmatched == (() if is_matched else ("pool",))
+
+
+@pytest.mark.parametrize(
+    ("exact", "less_exact"),
+    [
+        ("jobs:one", "jobs:on*"),
+        ("jobs:one", "jobs:[o]ne jobs:one*"),
+        ("jobs:on*", "jobs:*"),
+        ("jobs:*", "job*"),
+        ("jobs", "job*"),
+        ("jobs", "jobs*"),
+        ("jobs", "*"),
+        ("*:one", "*"),
+        ("* jobs:one", "jobs"),
+        ("jobs:on?", "jobs:[a-z]*"),
+    ],
+)
+def test_a_worker_belongs_to_the_pool_that_names_it_most_exactly(exact: str, less_exact: str) -> None:
+    processes = _processes("jobs:one")
+    for pools in (_pools(near=exact, far=less_exact), _pools(far=less_exact, near=exact)):
+        assignment = assign(processes, pools, ())
+        assert _owners(assignment) == {"near": ["jobs:one"], "far": []}
+        assert assignment.overlaps == ()
+        assert assignment.unmatched == ()
+
+
+def test_a_full_name_is_the_most_exact_even_where_it_looks_like_a_pattern() -> None:
+    assignment = assign(_processes("jobs:[1]"), _pools(far="jobs:[[]1*", near="jobs:[1]"), ())
+    assert _owners(assignment) == {"far": [], "near": ["jobs:[1]"]}
+
+
+def test_a_bare_group_is_as_exact_as_the_group_with_a_star() -> None:
+    assignment = assign(_processes("jobs:one"), _pools(first="jobs:*", second="jobs"), ())
+    assert [(overlap.pool, overlap.other) for overlap in assignment.overlaps] == [("first", "second")]
+
+
+def test_a_tie_goes_to_the_earlier_section_and_is_told_in_one_sentence() -> None:
+    processes = _processes("jobs:one", "jobs:two", "jobs:three")
+    pools = _pools(first="jobs", second="jobs")
+    assignment = assign(processes, pools, ())
+    assert _owners(assignment) == {"first": ["jobs:one", "jobs:two", "jobs:three"], "second": []}
+    (note,) = notes(assignment, pools, processes)
+    assert "jobs:one and 2 more" in note
+    assert "[memkill:first] and [memkill:second] alike" in note
+
+
+def test_no_pool_gets_a_worker_of_an_excluded_group() -> None:
+    processes = _processes("memkill:memkill", "jobs:one")
+    assignment = assign(processes, _pools(everything="*", own="memkill"), {"memkill"})
+    assert _owners(assignment) == {"everything": ["jobs:one"], "own": []}
+
+
+def test_a_worker_that_no_pool_names_belongs_to_none() -> None:
+    assert _owners(assign(_processes("web:web"), _pools(jobs="jobs"), ())) == {"jobs": []}
+
+
+@pytest.mark.parametrize(
+    ("pattern", "meant"),
+    [("sidekik", "sidekiq"), ("Sidekiq", "sidekiq"), ("sidekiq_0", "sidekiq:sidekiq_0")],
+)
+def test_a_pool_without_workers_is_told_with_the_names_that_may_have_been_meant(
+    pattern: str, meant: str
+) -> None:
+    processes = _processes("web:web", "sidekiq:sidekiq_0")
+    pools = _pools(pool=pattern)
+    assert near_names(pools[0], processes)[0] == meant
+    (note,) = notes(assign(processes, pools, ()), pools, processes)
+    assert f"[memkill:pool] programs = {pattern} names no worker, did you mean {meant}" in note
+
+
+def test_nothing_is_guessed_where_nothing_is_near() -> None:
+    processes = _processes("web:web")
+    pools = _pools(pool="sidekiq")
+    assert list(notes(assign(processes, pools, ()), pools, processes)) == [
+        "[memkill:pool] programs = sidekiq names no worker"
+    ]

@@ -1,0 +1,248 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import psutil
+import pytest
+
+from supervisor_memkill.errors import Unknown
+from supervisor_memkill.processes import Measure, ProcessId
+from supervisor_memkill.world.memory import Gone, ProcessTable
+from tests.harness import wait_for
+
+MB = 1024**2
+
+
+@dataclass
+class FakeProcess:
+    parent: int = 1
+    created: float = 100.0
+    size: int | Unknown = 10
+    status: str = psutil.STATUS_SLEEPING
+    command_line: Sequence[str] = ()
+
+
+@dataclass
+class FakeBackend:
+    """Processes as a test wants them. Those in `vanishing` are in the parents' map and nowhere else."""
+
+    processes: dict[int, FakeProcess]
+    vanishing: Mapping[int, int] = field(default_factory=dict)
+    parents_read: int = 0
+
+    def parents(self) -> Mapping[int, int]:
+        self.parents_read += 1
+        return {**{pid: process.parent for pid, process in self.processes.items()}, **self.vanishing}
+
+    def created(self, pid: int) -> float:
+        return self._process(pid).created
+
+    def memory_bytes(self, pid: int, measure: Measure) -> int:
+        size = self._process(pid).size
+        if isinstance(size, Unknown):
+            raise size
+        return size if measure == "rss" else size // 2
+
+    def status(self, pid: int) -> str:
+        return self._process(pid).status
+
+    def command_line(self, pid: int) -> Sequence[str]:
+        return self._process(pid).command_line
+
+    def _process(self, pid: int) -> FakeProcess:
+        if pid not in self.processes:
+            raise Gone(f"there is no process {pid}")
+        return self.processes[pid]
+
+
+FAMILY = {
+    10: FakeProcess(size=100),
+    11: FakeProcess(parent=10, size=20),
+    12: FakeProcess(parent=10, size=3, created=101.0),
+    13: FakeProcess(parent=11, size=4000, created=102.0),
+    99: FakeProcess(size=50_000),
+}
+
+
+def pids(tree: Sequence[ProcessId]) -> list[int]:
+    return [process.pid for process in tree]
+
+
+def test_a_tree_is_the_process_and_all_its_descendants() -> None:
+    tree = ProcessTable(FakeBackend(FAMILY)).tree(10)
+    assert tree[0] == ProcessId(10, 100.0)
+    assert sorted(pids(tree)) == [10, 11, 12, 13]
+
+
+def test_who_is_whose_child_is_read_once_for_all_questions() -> None:
+    backend = FakeBackend(FAMILY)
+    table = ProcessTable(backend)
+    for pid in (10, 11, 99):
+        table.tree(pid)
+        table.memory(pid, with_children=True)
+    assert backend.parents_read == 1
+
+
+def test_memory_alone_asks_for_no_tree() -> None:
+    backend = FakeBackend(FAMILY)
+    assert ProcessTable(backend).memory(10) == 100
+    assert backend.parents_read == 0
+
+
+def test_a_child_older_than_its_parent_is_a_stranger_with_a_reused_pid() -> None:
+    reused = {**FAMILY, 12: replace(FAMILY[12], created=99.0)}
+    assert sorted(pids(ProcessTable(FakeBackend(reused)).tree(10))) == [10, 11, 13]
+
+
+def test_a_process_that_is_its_own_parent_ends_no_tree_in_a_circle() -> None:
+    assert pids(ProcessTable(FakeBackend({0: FakeProcess(parent=0)})).tree(0)) == [0]
+
+
+@pytest.mark.parametrize(
+    ("measure", "with_children", "expected"),
+    [("rss", False, 100), ("rss", True, 4123), ("pss", False, 50), ("uss", True, 50 + 10 + 1 + 2000)],
+)
+def test_memory_is_the_process_or_its_whole_tree(
+    measure: Measure, with_children: bool, expected: int
+) -> None:
+    assert ProcessTable(FakeBackend(FAMILY)).memory(10, measure, with_children) == expected
+
+
+def test_a_child_that_ends_meanwhile_counts_nothing() -> None:
+    zombie = {**FAMILY, 12: replace(FAMILY[12], size=Gone("ended"))}
+    table = ProcessTable(FakeBackend(zombie, vanishing={14: 10}))
+    assert table.memory(10, with_children=True) == 4120
+
+
+def test_a_child_that_cannot_be_read_makes_the_sum_unknown() -> None:
+    """Left out, it would make a bloated worker look small."""
+    denied = {**FAMILY, 12: replace(FAMILY[12], size=Unknown("denied"))}
+    with pytest.raises(Unknown, match="denied"):
+        ProcessTable(FakeBackend(denied)).memory(10, with_children=True)
+
+
+@pytest.mark.parametrize("with_children", [False, True])
+def test_a_process_that_is_gone_has_unknown_memory(with_children: bool) -> None:
+    with pytest.raises(Unknown, match="no process 5"):
+        ProcessTable(FakeBackend(FAMILY)).memory(5, with_children=with_children)
+
+
+@pytest.mark.parametrize(
+    ("pid", "created", "status", "alive"),
+    [
+        (10, 100.0, psutil.STATUS_SLEEPING, True),
+        (10, 100.01, psutil.STATUS_SLEEPING, True),
+        (10, 100.0, psutil.STATUS_STOPPED, True),
+        (10, 100.0, psutil.STATUS_ZOMBIE, False),
+        (10, 99.0, psutil.STATUS_SLEEPING, False),
+        (11, 100.0, psutil.STATUS_SLEEPING, False),
+    ],
+)
+def test_alive_means_the_same_process_and_no_zombie(
+    pid: int, created: float, status: str, alive: bool
+) -> None:
+    table = ProcessTable(FakeBackend({10: FakeProcess(status=status)}))
+    assert table.is_alive(ProcessId(pid, created)) is alive
+
+
+def test_a_title_that_cannot_be_read_is_empty() -> None:
+    table = ProcessTable(FakeBackend({10: FakeProcess(command_line=["sidekiq 6.4.1", "[1 of 3 busy]"])}))
+    assert table.title(10) == "sidekiq 6.4.1 [1 of 3 busy]"
+    assert table.title(11) == ""
+
+
+@pytest.fixture
+def family() -> Iterator[subprocess.Popen[str]]:
+    """A real process with one child, both holding some memory."""
+    child = "import time; ballast = bytearray(b'x' * 20_000_000); print('up', flush=True); time.sleep(600)"
+    parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"
+    process = subprocess.Popen(
+        [sys.executable, "-c", parent], stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
+    assert process.stdout is not None
+    try:
+        assert process.stdout.readline() == "up\n"
+        yield process
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        process.stdout.close()
+
+
+@pytest.mark.real
+class TestThisMachine:
+    @pytest.mark.parametrize("measure", ["rss", "pss", "uss"])
+    def test_a_childs_memory_is_seen(self, family: subprocess.Popen[str], measure: Measure) -> None:
+        table = ProcessTable()
+        alone = table.memory(family.pid, measure)
+        assert alone > 0
+        assert table.memory(family.pid, measure, with_children=True) > alone + 19 * MB
+
+    def test_every_process_of_a_tree_lives_until_it_ends(self, family: subprocess.Popen[str]) -> None:
+        tree = ProcessTable().tree(family.pid)
+        assert len(tree) == 2
+        assert all(ProcessTable().is_alive(process) for process in tree)
+        os.killpg(family.pid, signal.SIGKILL)
+        # Not waited for yet: the parent is a zombie meanwhile.
+        wait_for(lambda: not any(ProcessTable().is_alive(process) for process in tree))
+        with pytest.raises(Unknown):
+            ProcessTable().memory(family.pid)
+
+    def test_a_suspended_process_is_told_from_a_sleeping_one(self, family: subprocess.Popen[str]) -> None:
+        table = ProcessTable()
+        assert not table.is_suspended(family.pid)
+        family.send_signal(signal.SIGSTOP)
+        wait_for(lambda: table.is_suspended(family.pid))
+
+    def test_a_title_is_the_command_line(self, family: subprocess.Popen[str]) -> None:
+        assert ProcessTable().title(family.pid).startswith(sys.executable)
+
+    @pytest.mark.parametrize("pid", [-1, 0, 2**22 + 1, 2**70])
+    def test_a_pid_that_no_process_has_is_unknown(self, pid: int) -> None:
+        table = ProcessTable()
+        for question in (table.memory, table.tree, table.is_suspended):
+            with pytest.raises(Unknown):
+                question(pid)
+        assert table.title(pid) == ""
+
+    @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+    def test_denied_pss_says_what_it_needs(self) -> None:
+        reader, writer = os.pipe()
+        child = os.fork()
+        if child == 0:
+            # Nothing may leave this branch: it is a second pytest.
+            try:
+                os.setuid(65534)
+                ProcessTable().memory(os.getppid(), "pss")
+            except Unknown as error:
+                os.write(writer, str(error).encode())
+            finally:
+                os._exit(0)
+        os.close(writer)
+        with os.fdopen(reader) as answer:
+            words = answer.read()
+        os.waitpid(child, 0)
+        assert (
+            words == f"access to process {os.getpid()} is denied; pss needs root, or the process's own user"
+        )
+
+
+def test_family_is_what_was_known_and_what_it_started_since() -> None:
+    """A child of a known process belongs to it, even when that is an orphan by now; a stranger not."""
+    backend = FakeBackend(
+        {1: FakeProcess(0, 0.0), 20: FakeProcess(1, 5.0), 30: FakeProcess(20, 7.0), 40: FakeProcess(1, 6.0)}
+    )
+    table = ProcessTable(backend)
+    main, orphan = ProcessId(10, 4.0), ProcessId(20, 5.0)
+    assert table.family([main, orphan]) == (main, orphan, ProcessId(30, 7.0))
+
+
+def test_family_leaves_out_the_children_of_another_process_with_the_pid_of_one_that_ended() -> None:
+    backend = FakeBackend({10: FakeProcess(1, 9.0), 30: FakeProcess(10, 9.5)})
+    ended = ProcessId(10, 4.0)
+    assert ProcessTable(backend).family([ended]) == (ended,)
