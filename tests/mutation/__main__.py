@@ -22,26 +22,16 @@ from tests.mutation.explained import EXPLAINED
 from tests.mutation.mutants import Mutant, mutants
 
 ROOT = Path(__file__).parents[2]
-SCENARIOS = ("tests/simulation/test_scenarios.py", "tests/simulation/test_finds.py")
+SCENARIOS = ("tests/simulation/scenarios",)
 SEEDS = (
     "tests/simulation/test_simulation.py::test_whatever_fails_no_promise_is_broken",
     "tests/simulation/test_simulation.py::test_once_all_faults_are_over_everything_owed_comes_about",
 )
 CORE = (
-    (
-        "tests/rules/test_drain.py",
-        "tests/rules/test_policy.py",
-        "tests/coordination/test_rules.py",
-        "tests/listener/test_actions.py",
-    ),
-    ("tests/listener/test_rules.py", "tests/listener/test_drains.py", "tests/listener/test_finds.py"),
+    ("tests/rules", "tests/coordination/test_rules.py", "tests/listener/test_actions.py"),
+    ("tests/listener",),
     SCENARIOS,
-    (
-        "tests/listener/test_journal.py",
-        "tests/listener/test_ledger.py",
-        "tests/fuzz/test_journal.py",
-        "tests/commands/test_dry_run.py",
-    ),
+    ("tests/fuzz/test_journal.py", "tests/commands/test_dry_run.py"),
     SEEDS,
 )
 LUA = (

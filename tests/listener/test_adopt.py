@@ -1,0 +1,144 @@
+"""Quiet workers that a damaged journal says nothing about."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from supervisor_memkill.rules.drain import State
+from supervisor_memkill.workers.contract import Advice, Traits
+from supervisor_memkill.world.supervisord import NoAnswer
+from tests.listener.situations import (
+    is_whole,
+    run_until_replaced,
+)
+from tests.listener_world import (
+    FRESH,
+    Life,
+    QuietKind,
+    World,
+    pool_config,
+)
+
+
+@pytest.mark.parametrize("damage", [b"", b"garbage", b'{"body": {}}', b"\xff\xfe"])
+def test_quiet_worker_of_a_damaged_journal_is_adopted(world: World, path: Path, damage: bytes) -> None:
+    life = Life(world, path)
+    life.run_to(State.DRAINING)
+    life.die()
+    path.write_bytes(damage)
+    world.workers["jobs:one"].memory = FRESH
+    world.finish_jobs()
+    life = Life(world, path)
+    life.run(60, until=lambda: is_whole(world))
+    assert is_whole(world), life.stream.lines
+    assert life.stream.having("journal.damaged")
+    run_until_replaced(life, world)
+
+
+@pytest.mark.parametrize("what", ["request lost", "listener restarted"])
+def test_adoption_is_tried_again(world: World, path: Path, what: str) -> None:
+    for worker in world.workers.values():
+        worker.memory = FRESH
+    world.workers["jobs:one"].quiet = True
+    world.finish_jobs()
+    path.parent.mkdir(mode=0o700)
+    path.write_text("rubbish")
+    programs = world.programs
+
+    def second_is_lost() -> Any:
+        if world.times_programs_were_told == 1:
+            world.times_programs_were_told += 1
+            raise NoAnswer("no answer")
+        return programs()
+
+    life = Life(world, path)
+    if what == "request lost":
+        world.programs = second_is_lost  # type: ignore[method-assign]
+    else:
+        world.records_away = True
+        life.run(60)
+        life.die()
+        world.records_away = False
+        life = Life(world, path)
+    life.run(300)
+    assert not world.workers["jobs:one"].quiet, life.stream.lines
+
+
+def test_quiet_worker_of_a_pool_without_a_known_limit_is_brought_back(world: World, path: Path) -> None:
+    """Adopted after a damaged journal; killed once more in between."""
+    for worker in world.workers.values():
+        worker.memory = FRESH
+    world.workers["jobs:one"].quiet = True
+    path.parent.mkdir(mode=0o700)
+    path.write_text("rubbish")
+    config = pool_config(max_rss=None)
+    life = Life(world, path, config=config)
+    life.tick()
+    assert life.only_drain() == ("jobs:one", State.DRAINING)
+    life.die()
+    world.finish_jobs()
+    life = Life(world, path, config=config)
+    life.run(60)
+    assert life.stream.having("drain.done") and not world.workers["jobs:one"].quiet
+    assert not life.stream.having("journal.damaged") and not life.stream.having("limit.below_baseline")
+
+
+def test_quiet_worker_whose_settings_supervisord_does_not_tell_is_brought_back(
+    world: World, path: Path
+) -> None:
+    world.workers["jobs:one"].quiet, world.tells_programs = True, False
+    world.finish_jobs()
+    path.parent.mkdir(mode=0o700)
+    path.write_text("rubbish")
+    life = Life(world, path)
+    life.run(60)
+    assert world.workers["jobs:one"].memory == FRESH
+    assert not life.stream.having("failed")
+
+
+def test_quiet_worker_is_brought_back_though_its_settings_would_lose_jobs(world: World, path: Path) -> None:
+    """They let none be quieted; one that is quiet already has no job to lose once it is idle."""
+    life = Life(world, path)
+    name = life.run_to(State.DRAINING)
+    life.die()
+    path.write_text("rubbish")
+    world.finish_jobs()
+    world.advice = (Advice("stopsignal=TERM must be INT", refuses=True),)
+    life = Life(world, path)
+    life.run(60)
+    assert world.workers[name].memory == FRESH
+    assert [act for act in world.happened if act.startswith("quiet")] == [f"quiet {name}"]
+
+
+class SomeUnknowing(QuietKind):
+    """A kind with a worker whose quiet never shows."""
+
+    traits = Traits(quiets=True)
+
+    def _read(self, target: Any) -> Any:
+        return dataclasses.replace(super()._read(target), quiet=None)
+
+
+def test_operators_quiet_long_after_a_damaged_journal_is_the_operators(world: World, path: Path) -> None:
+    """One of the pools is of a kind that never knows who is quiet."""
+    for worker in world.workers.values():
+        worker.memory = FRESH
+    path.parent.mkdir(mode=0o700)
+    path.write_text("rubbish")
+
+    def start() -> Life:
+        other = pool_config(name="other", programs=("jobs:three",))
+        config = pool_config(programs=("jobs:one", "jobs:two"))
+        return Life(world, path, config=config, also=[(other, SomeUnknowing)])
+
+    life = start()
+    life.run(60)
+    life.die()
+    world.workers["jobs:one"].quiet = True
+    world.finish_jobs()
+    start().run(300)
+    assert world.happened == []

@@ -1,0 +1,127 @@
+"""Which worker is drained, and what must still hold when its drain begins."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.listener.situations import (
+    Meanwhile,
+    only_one_is_bloated,
+    peers_stop,
+    shrinks,
+)
+from tests.listener_world import (
+    BLOATED,
+    LIMIT,
+    Life,
+    QuietKind,
+    SharedCoordinator,
+    StopKind,
+    World,
+    pool_config,
+)
+
+
+def test_workers_under_their_limit_are_left_alone(world: World, path: Path) -> None:
+    for worker in world.workers.values():
+        worker.memory = LIMIT
+    life = Life(world, path)
+    life.run(60)
+    assert world.happened == []
+    assert life.listener.wait_seconds() is None, "idle, it wakes for its events only"
+
+
+def test_pool_of_one_is_never_taken(path: Path) -> None:
+    world = World(["only"])
+    life = Life(world, path)
+    life.run(120)
+    assert world.happened == []
+    assert "min_available is 1" in life.stream.having("worker.held")[0]
+    assert len(life.stream.having("worker.held")) == 1, "said once"
+
+
+def test_worker_whose_queues_no_other_covers_is_not_taken(world: World, path: Path) -> None:
+    class Queued(QuietKind):
+        def _read(self, target: Any) -> Any:
+            queues = {"default", "mail"} if target.process.name == "one" else {"default"}
+            return dataclasses.replace(super()._read(target), queues=frozenset(queues))
+
+    only_one_is_bloated(world)
+    life = Life(world, path, kind=Queued)
+    life.run(60)
+    assert world.happened == []
+    assert "0 others are in service" in life.stream.having("worker.held")[0]
+
+
+def test_own_group_and_event_listeners_are_never_touched(world: World, path: Path) -> None:
+    life = Life(world, path)
+    life.listener._surveyor._own_group = "jobs"
+    life.run(60)
+    assert world.happened == []
+
+
+def test_most_urgent_goes_first(world: World, path: Path) -> None:
+    world.workers["jobs:three"].memory = 3 * BLOATED
+    Life(world, path).tick()
+    assert world.happened == ["quiet jobs:three"]
+
+
+def test_heartbeats_count_no_strikes(world: World, path: Path) -> None:
+    """Only a TICK is a check: ten heartbeats are not ten checks in a row."""
+    coordinator = SharedCoordinator(world)
+    life = Life(world, path, config=pool_config(strikes=2), coordinate=lambda contents: coordinator)
+    for _ in range(10):
+        life.listener.turn(ticked=False)
+        world.advance(10.0)
+    assert len(coordinator.told) == 10
+    assert world.happened == []
+
+
+def test_peers_that_stopped_after_the_last_heartbeat_do_not_count(world: World, path: Path) -> None:
+    """S2: what was told of them is older than the request for the slot."""
+    only_one_is_bloated(world)
+    life = Life(world, path)
+    life.listener._at = lambda place: peers_stop(world) if place == "asking.saved" else None
+    life.tick()
+    assert world.workers["jobs:two"].stopped_by_operator, "it asked"
+    assert world.happened == [] and not world.broken_promises
+
+
+def record_goes_away(world: World) -> None:
+    world.records_away = True
+
+
+@pytest.mark.parametrize("happens", [shrinks, record_goes_away])
+def test_what_changed_while_it_asked_for_the_slot_is_seen_before_the_quiet(
+    world: World, path: Path, happens: Callable[[World], None]
+) -> None:
+    only_one_is_bloated(world)
+    coordinator = Meanwhile(world, happens)
+    life = Life(world, path, coordinate=lambda contents: coordinator)
+    life.tick()
+    assert coordinator.granted == [True]
+    assert world.happened == [] and not life.drains()
+
+
+@pytest.mark.parametrize(("slot_ttl_seconds", "seconds"), [(60.0, 30.0), (10.0, 10.0)])
+@pytest.mark.parametrize("kind", [QuietKind, StopKind])
+def test_act_that_comes_long_after_what_it_rests_on_is_not_sent(
+    world: World, path: Path, kind: type[QuietKind], slot_ttl_seconds: float, seconds: float
+) -> None:
+    """The look is too old, or the slot may be somebody else's: the journal's disk took so long."""
+    life = Life(world, path, kind=kind, slot_ttl_seconds=slot_ttl_seconds, heartbeat_seconds=2.0)
+    saved = list[str]()
+
+    def at(place: str) -> None:
+        if place in ("quieting.saved", "stopping.saved"):
+            saved.append(place)
+            world.advance(seconds)
+
+    life.listener._at = at
+    life.tick()
+    assert saved and world.happened == []

@@ -1,0 +1,152 @@
+"""A pool is renamed or removed while one of its workers drains."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from supervisor_memkill.rules.drain import State
+from supervisor_memkill.units import Size
+from tests.listener.situations import (
+    ResumeKind,
+    others_stop,
+    work,
+)
+from tests.listener_world import (
+    BLOATED,
+    FRESH,
+    Life,
+    QuietKind,
+    SharedCoordinator,
+    StopKind,
+    World,
+    pool_config,
+)
+
+RENAMED = pool_config(name="work")
+
+
+def test_renamed_pool_takes_no_second_one_out(world: World, path: Path) -> None:
+    life = Life(world, path)
+    life.run_to(State.DRAINING)
+    life.die()
+    Life(world, path, config=RENAMED).run(60)
+    assert not world.broken_promises, world.broken_promises
+
+
+@pytest.mark.parametrize(
+    ("kind", "place", "seconds"), [(StopKind, "stopping.saved", 60), (QuietKind, "quieting.saved", 2 * 3600)]
+)
+def test_drain_of_a_renamed_pool_does_not_take_the_last_one(
+    world: World, path: Path, kind: type[QuietKind], place: str, seconds: int
+) -> None:
+    name = Life(world, path, kind=kind, die_at=place).run_to_death()
+    others_stop(world, name)
+    life = Life(world, path, kind=kind, config=RENAMED)
+    life.run(seconds, until=lambda: bool(world.broken_promises))
+    assert not world.broken_promises, world.broken_promises
+
+
+def test_renamed_pool_keeps_its_protected_jobs(world: World, path: Path) -> None:
+    config = pool_config(protect_jobs=("Job",), drain_timeout_seconds=20.0)
+    world.finish_jobs()
+    name = Life(world, path, config=config, die_at="quieting.acted").run_to_death()
+    world.workers[name].jobs = 1  # taken just before the quiet
+    life = Life(world, path, config=config)
+    life.run(60)
+    assert life.only_drain()[1] is State.DRAINING, "a protected job runs"
+    life.die()
+    Life(world, path, config=dataclasses.replace(config, name="work")).run(30)
+    assert f"stop {name}" not in world.happened, world.happened
+
+
+def test_slot_of_a_drain_whose_pool_was_renamed_is_given_back(world: World, path: Path) -> None:
+    coordinator = SharedCoordinator(world)
+    life = Life(world, path, coordinate=lambda contents: coordinator)
+    name = life.run_to(State.DRAINING)
+    assert coordinator.view("jobs").holders == (name,)
+    life.die()
+    life = Life(world, path, config=RENAMED, coordinate=lambda contents: coordinator)
+    life.listener.turn(ticked=False)
+    assert coordinator.view("jobs").holders == ()
+    (line,) = life.stream.having("drain.pool_changed")
+    assert "former=jobs" in line and "pool=work" in line
+
+
+def test_quiet_worker_of_a_renamed_pool_is_brought_back_whatever_its_peers_do(
+    world: World, path: Path
+) -> None:
+    name = Life(world, path, die_at="draining.saved").run_to_death()
+    others_stop(world, name)
+    world.finish_jobs()
+    Life(world, path, config=RENAMED).run(60)
+    assert world.workers[name].memory == FRESH
+    assert not world.broken_promises, world.broken_promises
+
+
+@pytest.mark.parametrize(("kind", "place"), [(QuietKind, "quieting.saved"), (StopKind, "stopping.saved")])
+@pytest.mark.parametrize("name_of_pool", ["work", "other"])
+def test_worker_in_service_is_not_taken_for_quiet_because_its_pool_changed(
+    world: World, path: Path, kind: type[QuietKind], place: str, name_of_pool: str
+) -> None:
+    """S2: its act was never sent, it is the last one, and over the hard limit."""
+    hard = Size(exact_bytes=2 * BLOATED)
+    programs = ("jobs",) if name_of_pool == "work" else ("nothing",)
+    name = Life(world, path, kind=kind, die_at=place).run_to_death()
+    others_stop(world, name)
+    world.workers[name].memory = 3 * BLOATED
+    config = pool_config(name=name_of_pool, programs=programs, hard_max_rss=hard)
+    Life(world, path, kind=kind, config=config).run(60)
+    if (kind, name_of_pool) != (QuietKind, "other"):  # There nobody can tell whether its quiet arrived.
+        assert not world.broken_promises, world.broken_promises
+
+
+@pytest.mark.parametrize(("kind", "place"), [(QuietKind, "quieting.saved"), (StopKind, "stopping.saved")])
+def test_worker_that_left_its_pool_keeps_no_slot_for_ever(
+    world: World, path: Path, kind: type[QuietKind], place: str
+) -> None:
+    name = Life(world, path, kind=kind, die_at=place).run_to_death()
+    rest = tuple(other for other in world.workers if other != name)
+    also = [(pool_config(name="other", programs=("nothing",)), kind)]
+    life = Life(world, path, kind=kind, config=pool_config(programs=rest), also=also)
+    work(life, world, 2 * 3600)
+    assert name not in life.drains(), life.only_drain()
+    assert all(world.workers[other].memory == FRESH for other in rest)
+
+
+def test_quiet_worker_of_a_removed_pool_whose_resume_was_under_way_is_brought_back(
+    world: World, path: Path
+) -> None:
+    config = pool_config(on_timeout="resume", drain_timeout_seconds=20.0)
+    name = Life(world, path, kind=ResumeKind, config=config, die_at="resuming.saved").run_to_death()
+    assert world.workers[name].quiet
+    Life(world, path, kind=ResumeKind, config=pool_config(name="other", programs=("nothing",))).run(300)
+    assert not world.workers[name].quiet
+    assert not world.broken_promises, world.broken_promises
+
+
+def test_drain_of_a_pool_that_left_the_configuration_is_finished(world: World, path: Path) -> None:
+    world.finish_jobs()
+    life = Life(world, path)
+    name = life.run_to(State.STOPPING)
+    life.die()
+    released = list[str]()
+
+    class Noting(SharedCoordinator):
+        def release(self, pool: str, *arguments: Any, **more: Any) -> None:
+            released.append(pool)
+
+    coordinator = Noting(world)
+    config = pool_config(name="another", programs=("nothing",))
+    for _ in range(2):  # A second one takes up what the first one made of it.
+        life = Life(world, path, config=config, coordinate=lambda contents: coordinator)
+        life.listener.turn(ticked=False)
+        life.die()
+    life = Life(world, path, config=config, coordinate=lambda contents: coordinator)
+    life.run(60, until=lambda: not life.drains())
+    assert world.in_service(world.workers[name])
+    assert not life.stream.having("journal.damaged")
+    assert coordinator.events == [] and released == ["jobs"], "there is no pool to tell any more"

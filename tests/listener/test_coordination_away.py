@@ -1,0 +1,132 @@
+"""Redis, which coordinates the hosts, is not reached."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from supervisor_memkill.coordination.contract import CoordinationUnknown, Published
+from supervisor_memkill.rules.drain import State
+from tests.listener.situations import (
+    any_is_fresh,
+    only_one_is_bloated,
+    work,
+)
+from tests.listener_world import (
+    BLOATED,
+    FRESH,
+    Life,
+    QuietKind,
+    SharedCoordinator,
+    World,
+    pool_config,
+)
+
+
+def test_redis_that_goes_away_while_a_worker_asks_is_told_of_at_once(world: World, path: Path) -> None:
+    coordinator = SharedCoordinator(world)
+    life = Life(world, path, coordinate=lambda contents: coordinator)
+    life.listener._at = lambda place: setattr(coordinator, "is_away", True)
+    assert life.run_to(State.ASKING)
+    assert life.stream.having("coordination.away")
+
+
+def test_redis_that_goes_away_right_after_an_act_is_told_of_at_once(world: World, path: Path) -> None:
+    coordinator = SharedCoordinator(world)
+    life = Life(world, path, coordinate=lambda contents: coordinator)
+    life.listener._at = lambda place: setattr(coordinator, "is_away", place == "quieting.acted")
+    assert life.run_to(State.QUIETING)
+    assert life.stream.having("coordination.away")
+
+
+def test_redis_that_is_back_is_told_of(world: World, path: Path) -> None:
+    coordinator = SharedCoordinator(world)
+    coordinator.is_away = True
+    life = Life(world, path, coordinate=lambda contents: coordinator)
+    life.run(60)
+    assert len(life.stream.having("coordination.away")) == 1
+    coordinator.is_away = False
+    life.run(20)
+    assert len(life.stream.having("coordination.back")) == 1
+
+
+def test_redis_that_is_away_is_not_kept_waiting_for_with_each_step(world: World, path: Path) -> None:
+    """A call to a Redis that is frozen takes seconds."""
+    tried = list[str]()
+
+    class Counting(SharedCoordinator):
+        def record(self, pool: str, event: str, fields: Mapping[str, str]) -> None:
+            tried.append(event)
+            super().record(pool, event, fields)
+
+    coordinator = Counting(world)
+    life = Life(world, path, coordinate=lambda contents: coordinator)
+    life.run_to(State.DRAINING)
+    coordinator.is_away = True
+    life.run(15)
+    assert life.stream.having("coordination.away")
+    tried.clear()
+    world.finish_jobs()
+    life.run(30, until=lambda: bool(life.stream.having("drain.done")))
+    assert life.stream.having("drain.done") and tried == []
+
+
+def test_slot_of_a_drain_that_ended_while_redis_was_away_is_given_back_once(world: World, path: Path) -> None:
+    released = list[str]()
+
+    class Counting(SharedCoordinator):
+        def release(self, *arguments: Any, **more: Any) -> None:
+            self._reach()
+            released.append(arguments[1])
+            super().release(*arguments, **more)
+
+    only_one_is_bloated(world)
+    world.finish_jobs()
+    coordinator = Counting(world)
+    life = Life(world, path, coordinate=lambda contents: coordinator)
+    life.run_to(State.SETTLING)
+    coordinator.is_away = True
+    life.run(60, until=lambda: bool(life.stream.having("drain.done")))
+    assert life.stream.having("slot.not_released") and released == []
+    coordinator.is_away = False
+    life.run(120)
+    assert released == ["jobs:one"] and coordinator.view("jobs").holders == ()
+
+
+def test_protected_job_that_began_while_redis_was_away_is_not_drained(world: World, path: Path) -> None:
+    for name, worker in world.workers.items():
+        worker.jobs, worker.memory = 0, BLOATED if name == "jobs:one" else FRESH
+    redis = SharedCoordinator(world)
+    config = pool_config(protect_jobs=("Job",), drain_timeout_seconds=60.0)
+    life = Life(world, path, config=config, coordinate=lambda contents: redis)
+    life._at = lambda place: setattr(redis, "is_away", place == "asking.saved" or redis.is_away)  # type: ignore[method-assign]
+    life.listener._at = life._at
+    life.run(30)
+    assert life.only_drain() == ("jobs:one", State.ASKING)
+    world.workers["jobs:one"].jobs = 1
+    redis.is_away = False
+    life.listener._drainer._at = life.listener._at = lambda place: None  # type: ignore[union-attr]
+    life.run(600)
+    assert world.happened == []
+    work(life, world, 60)
+    assert world.workers["jobs:one"].memory == FRESH
+
+
+def test_pool_that_coordination_fails_for_stops_no_other(world: World, path: Path) -> None:
+    class Half(SharedCoordinator):
+        def publish(self, pool: str, *rest: Any) -> Published:
+            if pool == "broken":
+                raise CoordinationUnknown("WRONGTYPE")
+            return super().publish(pool, *rest)
+
+    broken = pool_config(name="broken", programs=("other",))
+    life = Life(
+        world,
+        path,
+        config=broken,
+        also=[(pool_config(), QuietKind)],
+        coordinate=lambda contents: Half(world),
+    )
+    work(life, world, 300)
+    assert any_is_fresh(world), life.stream.lines

@@ -1,0 +1,78 @@
+"""A worker over its hard limit is stopped without waiting for its jobs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from supervisor_memkill.rules.drain import State
+from supervisor_memkill.units import Size
+from supervisor_memkill.world.supervisord import NoAnswer
+from tests.listener.situations import (
+    only_one_is_bloated,
+    others_stop,
+    run_until_replaced,
+)
+from tests.listener_world import (
+    BLOATED,
+    LIMIT,
+    Life,
+    World,
+    pool_config,
+)
+
+
+def test_hard_limit_ends_the_wait(world: World, path: Path) -> None:
+    config = pool_config(hard_max_rss=Size(exact_bytes=3 * LIMIT))
+    life = Life(world, path, config=config)
+    name = life.run_to(State.DRAINING)
+    world.workers[name].memory = 4 * LIMIT
+    life.run(5)
+    assert f"stop {name}" in world.happened
+    world.finish_jobs()
+    run_until_replaced(life, world)
+
+
+@pytest.mark.parametrize("hard_max_rss", [None, Size(exact_bytes=2 * BLOATED)])
+def test_draining_worker_is_measured_only_for_its_hard_limit(
+    world: World, path: Path, hard_max_rss: Size | None
+) -> None:
+    """To measure pss or uss of a large process takes its time, and the kernel's."""
+    life = Life(world, path, config=pool_config(hard_max_rss=hard_max_rss))
+    life.run_to(State.DRAINING)
+    world.times_measured.clear()
+    for _ in range(10):
+        world.advance(1.0)
+        life.listener.turn(ticked=False)
+    measured = world.times_measured
+    assert (measured["one"] > measured["two"]) == (hard_max_rss is not None), "checks measure all alike"
+
+
+def test_stop_for_the_hard_limit_that_got_lost_is_sent_again(world: World, path: Path) -> None:
+    """It was never quieted, so that it takes jobs all the while: nobody put it back to work."""
+    stop, sent = world.stop, list[str]()
+
+    def lose(name: str) -> None:
+        sent.append(name)
+        world.stop = stop  # type: ignore[method-assign]
+        raise NoAnswer("the request got lost")
+
+    world.stop = lose  # type: ignore[method-assign]
+    only_one_is_bloated(world)
+    life = Life(world, path, config=pool_config(hard_max_rss=Size(exact_bytes=LIMIT + 1)))
+    life.run(60, until=lambda: bool(life.stream.having("drain.done")))
+    assert sent == ["jobs:one"] and "stop jobs:one" in world.happened
+    assert life.stream.having("drain.let_go") == []
+
+
+def test_worker_that_somebody_put_back_to_work_is_not_taken_for_quiet_by_the_hard_limit(
+    world: World, path: Path
+) -> None:
+    """S2: it is the last one, and its memory passes the hard limit in the moment in which it works again."""
+    life = Life(world, path, config=pool_config(hard_max_rss=Size(exact_bytes=2 * BLOATED)))
+    name = life.run_to(State.DRAINING)
+    others_stop(world, name)
+    world.workers[name].quiet, world.workers[name].memory = False, 3 * BLOATED
+    life.run(60)
+    assert not world.broken_promises, world.broken_promises

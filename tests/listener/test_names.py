@@ -1,0 +1,80 @@
+"""The name by which the other hosts know a listener."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from supervisor_memkill.coordination.contract import Answer, Published
+from supervisor_memkill.listener.journal import Contents
+from tests.listener.situations import (
+    others_stop,
+)
+from tests.listener_world import (
+    Life,
+    SharedCoordinator,
+    StopKind,
+    World,
+)
+
+
+def test_restarted_listener_is_the_same_one_to_the_others(world: World, path: Path) -> None:
+    """With another instance its name would count as taken by its own former life."""
+    told: list[str] = []
+
+    def coordinate(contents: Contents) -> SharedCoordinator:
+        told.append(contents.instance)
+        return SharedCoordinator(world)
+
+    for _ in range(2):
+        life = Life(world, path, coordinate=coordinate)
+        life.tick()
+        life.die()
+    first, second = told
+    assert first == second != ""
+
+
+def test_name_that_another_has_is_told_of_each_time_it_is_taken(world: World, path: Path) -> None:
+    class Taken(SharedCoordinator):
+        is_taken = True
+
+        def publish(self, *arguments: Any) -> Published:
+            return dataclasses.replace(super().publish(*arguments), name_is_taken=self.is_taken)
+
+    coordinator = Taken(world)
+    life = Life(world, path, coordinate=lambda contents: coordinator)
+    life.run(60)
+    (line,) = life.stream.having("listener.name_is_taken")
+    assert "host=here" in line and "set host" in line
+    for coordinator.is_taken in (False, True):
+        life.run(60)
+    assert len(life.stream.having("listener.name_is_taken")) == 2
+
+
+def test_stop_is_not_repeated_while_the_own_workers_count_under_a_former_name(
+    world: World, path: Path
+) -> None:
+    """S2: it would be its own peer."""
+
+    class Named(SharedCoordinator):
+        ends_at = 0.0
+
+        def __init__(self, name: str) -> None:
+            super().__init__(world)
+            self.name = name
+
+        def acquire(self, *arguments: Any) -> Answer:
+            answer = super().acquire(*arguments)
+            itself = 1 if self._world.now < self.ends_at else 0
+            return dataclasses.replace(answer, others_in_service=answer.others_in_service + itself)
+
+    former = Named("former")
+    life = Life(world, path, kind=StopKind, die_at="stopping.saved", coordinate=lambda contents: former)
+    others_stop(world, life.run_to_death())
+    present = Named("present")
+    present.ends_at = world.now + 30.0
+    life = Life(world, path, kind=StopKind, coordinate=lambda contents: present)
+    life.run(60)
+    assert not world.broken_promises, world.broken_promises
+    assert life.stream.having("drain.let_go"), "it may not go any more"

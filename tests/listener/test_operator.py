@@ -1,0 +1,130 @@
+"""What people do to a worker while it drains stays as they left it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from supervisor_memkill.processes import ProcessState
+from supervisor_memkill.rules.drain import State
+from supervisor_memkill.world.supervisord import NoAnswer
+from tests.listener.situations import (
+    STATES,
+    P,
+    run_until_replaced,
+)
+from tests.listener_world import (
+    BLOATED,
+    FRESH,
+    Killed,
+    Life,
+    StopKind,
+    World,
+)
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_what_the_operator_stops_stays_stopped(world: World, path: Path, state: State) -> None:
+    life = Life(world, path)
+    if state not in (State.QUIETING, State.DRAINING):
+        world.finish_jobs()
+    name = life.run_to(state)
+    world.operator_stops(name)
+    if not world.workers[name].stopped_by_operator:
+        return  # Stopped or STOPPING by us already: supervisord refuses the operator's stop.
+    world.finish_jobs()
+    life.run(120)
+    assert world.workers[name].state is P.STOPPED
+    assert not world.broken_promises
+    assert not life.drains()
+
+
+@pytest.mark.parametrize("state", STATES)
+@pytest.mark.parametrize("listener_away", [False, True])
+def test_what_the_operator_restarts_is_only_watched(
+    world: World, path: Path, state: State, listener_away: bool
+) -> None:
+    life = Life(world, path)
+    if state not in (State.QUIETING, State.DRAINING):
+        world.finish_jobs()
+    name = life.run_to(state)
+    if listener_away:
+        life.die()
+        life = Life(world, path)
+    world.operator_restarts(name)
+    pid = world.workers[name].pid
+    life.run(30, until=lambda: name not in life.drains())
+    assert world.workers[name].pid == pid
+    world.finish_jobs()
+    run_until_replaced(life, world)
+
+
+def test_operator_who_stops_while_the_listener_is_away_keeps_his_stop(world: World, path: Path) -> None:
+    """Killed right before its stop went out; the operator's stop comes minutes later."""
+    world.finish_jobs()
+    life = Life(world, path, die_at="stopping.saved")
+    with pytest.raises(Killed):
+        life.run(60)
+    life.die()
+    world.advance(120.0)
+    world.operator_stops("jobs:one")
+    world.advance(5.0)
+    Life(world, path).run(60)
+    assert world.workers["jobs:one"].state is P.STOPPED
+    assert not world.broken_promises
+
+
+def test_quiet_of_the_operators_under_the_limit_is_left_alone(world: World, path: Path) -> None:
+    for worker in world.workers.values():
+        worker.memory = FRESH
+    world.workers["jobs:one"].quiet = True
+    life = Life(world, path)
+    life.run(60)
+    assert world.happened == []
+
+
+def test_worker_that_a_person_quieted_and_ended_stays_as_it_is(world: World, path: Path) -> None:
+    """autorestart=unexpected leaves it EXITED, and nothing of ours had reached it."""
+    for name, worker in world.workers.items():
+        worker.memory, worker.quiet = (BLOATED, True) if name == "jobs:one" else (FRESH, False)
+    life = Life(world, path)
+    life.run(10)
+    assert life.only_drain() == ("jobs:one", State.DRAINING)
+    world.end(world.workers["jobs:one"], ProcessState.EXITED)
+    life.run(60)
+    assert world.happened == []
+
+
+def test_worker_that_ended_by_itself_before_our_stop_was_sent_stays_as_it_is(
+    world: World, path: Path
+) -> None:
+    life = Life(world, path, kind=StopKind)
+    look, ended = world.process, list[str]()
+
+    def look_then_end(name: str) -> Any:
+        drain = life.listener._ledger.drains.get(name)
+        if drain is not None and drain.state is State.STOPPING and not ended:
+            ended.append(name)
+            world.end(world.workers[name], ProcessState.EXITED)
+            raise NoAnswer("it hangs")
+        return look(name)
+
+    world.process = look_then_end  # type: ignore[method-assign]
+    life.run(5)
+    assert ended and f"start {ended[0]}" not in world.happened
+
+
+def test_supervisord_restarted_without_autostart_is_the_operators_matter(world: World, path: Path) -> None:
+    world.finish_jobs()
+    life = Life(world, path)
+    name = life.run_to(State.STOPPING)
+    life.die()
+    worker = world.workers[name]
+    worker.state, worker.pid, worker.start, worker.stop = P.STOPPED, 0, 0, 0
+    worker.stopped_by_operator = True
+    life = Life(world, path)
+    life.run(30, until=lambda: name not in life.drains())
+    assert worker.state is P.STOPPED
+    assert not world.broken_promises

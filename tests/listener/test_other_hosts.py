@@ -1,0 +1,79 @@
+"""What the other hosts learn of a listener, its workers and their drains."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from supervisor_memkill.errors import NotSent
+from supervisor_memkill.listener.journal import Contents
+from supervisor_memkill.rules.drain import State
+from tests.listener.situations import (
+    only_one_is_bloated,
+)
+from tests.listener_world import (
+    Life,
+    QuietKind,
+    SharedCoordinator,
+    StopKind,
+    World,
+)
+
+
+def test_listener_tells_of_its_workers_at_once(world: World, path: Path) -> None:
+    """Others may wait for its slots and its peers; the first TICK may be a minute away."""
+    coordinator = SharedCoordinator(world)
+    life = Life(world, path, coordinate=lambda contents: coordinator)
+    life.listener.turn(ticked=False)
+    assert len(coordinator.told) > 0
+    assert world.happened == []
+
+
+def test_each_step_of_a_drain_is_told_to_the_other_hosts_once(world: World, path: Path) -> None:
+    only_one_is_bloated(world)
+    coordinator = SharedCoordinator(world)
+    life = Life(world, path, coordinate=lambda contents: coordinator)
+    life.run(20)
+    world.finish_jobs()
+    life.run(60, until=lambda: bool(life.stream.having("drain.done")))
+    steps = ["quieting", "draining", "stopping", "starting", "settling", "done"]
+    assert [event for event, fields in coordinator.events] == [f"drain.{step}" for step in steps]
+
+
+def test_drain_whose_act_was_never_sent_is_not_told_to_the_other_hosts(world: World, path: Path) -> None:
+    class Unable(QuietKind):
+        def quiet(self, target: Any, table: Any) -> Any:
+            raise NotSent("never")
+
+    coordinator = SharedCoordinator(world)
+    life = Life(world, path, kind=Unable, coordinate=lambda contents: coordinator)
+    life.run(60)
+    assert life.stream.having("drain.not_begun") and coordinator.events == []
+    assert life.stream.having("failed") == []
+
+
+def test_stop_that_came_too_late_is_told_to_the_other_hosts_when_it_is_sent(world: World, path: Path) -> None:
+    only_one_is_bloated(world)
+    coordinator = SharedCoordinator(world)
+    life = Life(world, path, kind=StopKind, coordinate=lambda contents: coordinator)
+    save = life.journal.save
+
+    def slowly(contents: Contents) -> None:
+        save(contents)
+        world.advance(4.2)
+
+    life.journal.save = slowly  # type: ignore[method-assign]
+    name = life.run_to(State.STOPPING)
+    assert life.drains()[name].stop_attempts == 0, "it came too late"
+    assert coordinator.events == []
+    life.run(20)
+    assert [event for event, fields in coordinator.events].count("drain.stopping") == 1
+
+
+def test_drain_that_is_let_go_is_told_to_the_other_hosts(world: World, path: Path) -> None:
+    coordinator = SharedCoordinator(world)
+    life = Life(world, path, coordinate=lambda contents: coordinator)
+    world.operator_stops(life.run_to(State.DRAINING))
+    life.run(10)
+    (let_go,) = [fields for event, fields in coordinator.events if event == "drain.let_go"]
+    assert let_go["state"] == "draining" and let_go["cause"] == "stopped by somebody else"

@@ -1,0 +1,101 @@
+"""How long a worker, or its pool, is left alone after a drain."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from supervisor_memkill.listener.journal import Contents, Journal
+from supervisor_memkill.rules.policy import Pause
+from supervisor_memkill.units import Size
+from tests.listener.situations import (
+    only_one_is_bloated,
+    peers_stop,
+    shrinks,
+    work,
+)
+from tests.listener_world import (
+    BLOATED,
+    FRESH,
+    Life,
+    World,
+    pool_config,
+)
+
+
+def pauses(life: Life) -> dict[str, Pause]:
+    return dict(life.journal.load().contents.pauses)
+
+
+@pytest.mark.parametrize("happens", [peers_stop, shrinks])
+def test_drain_that_did_not_begin_leaves_no_pause(
+    world: World, path: Path, happens: Callable[[World], None]
+) -> None:
+    """Its cause is no fault of the worker's, and may be over at the next check."""
+    only_one_is_bloated(world)
+    life, asked = Life(world, path), list[str]()
+
+    def at(place: str) -> None:
+        asked.append(place)
+        happens(world)
+
+    life.listener._at = at
+    life.tick()
+    assert asked == ["asking.saved"] and world.happened == []
+    assert not life.drains() and not pauses(life)
+
+
+def test_drain_that_is_done_ends_the_workers_pause(world: World, path: Path) -> None:
+    """The next pause is to have the first one's length, not twice that."""
+    only_one_is_bloated(world)
+    world.finish_jobs()
+    Journal(path, "boot").save(Contents(pauses={"jobs:one": Pause(world.now, 600.0)}, instance="x"))
+    life = Life(world, path)
+    life.run(60, until=lambda: bool(life.stream.having("drain.done")))
+    assert life.stream.having("drain.done") and not pauses(life)
+
+
+def test_pause_outlives_the_listener(world: World, path: Path) -> None:
+    world.finish_jobs()
+    config = pool_config(max_rss=Size(exact_bytes=FRESH - 1))
+    life = Life(world, path, config=config)
+    life.run(120, until=lambda: len(life.stream.having("limit.below_baseline")) == 3)
+    before = list(world.happened)
+    life.die()
+    life = Life(world, path, config=config)
+    life.run(300)
+    assert world.happened == before
+    assert "its limit is below its baseline" in life.stream.having("worker.held")[0]
+
+
+def test_pause_ends_with_the_limit_it_was_for(world: World, path: Path) -> None:
+    life = Life(world, path, config=pool_config(max_rss=Size(exact_bytes=FRESH)))
+    work(life, world, 120)
+    assert life.stream.having("limit.below_baseline")
+    life.die()
+    life = Life(world, path)  # max_rss raised, as the hint says
+    for worker in world.workers.values():
+        worker.memory = BLOATED
+    work(life, world, 300)
+    assert all(worker.memory == FRESH for worker in world.workers.values()), life.stream.lines
+
+
+def test_pool_rests_for_its_cooldown_after_each_drain(world: World, path: Path) -> None:
+    world.finish_jobs()
+    life = Life(world, path, config=pool_config(cooldown_seconds=60.0))
+    life.run(60, until=lambda: bool(life.stream.having("drain.done")))
+    acts = list(world.happened)
+    life.run(58)  # A second has gone by since the end.
+    assert world.happened == acts and "cooldown" in life.stream.having("worker.held")[-1]
+    life.run(15)
+    assert world.happened[len(acts) :], "within a heartbeat of its end"
+
+
+def test_cooldown_of_an_earlier_boot_does_not_hold(path: Path) -> None:
+    """Where the system gives its boots no id (macOS, FreeBSD), a clock that had run longer tells."""
+    Journal(path, "", lambda: 1e6).save(Contents(drain_ended_at={"jobs": 1e6}, instance="x"))
+    loaded = Journal(path, "", lambda: 100.0).load()
+    assert loaded.other_boot and not loaded.contents.drain_ended_at
+    assert Journal(path, "", lambda: 1e6 + 1).load().contents.drain_ended_at

@@ -1,0 +1,64 @@
+"""A worker that is removed from supervisord's configuration during its drain."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from supervisor_memkill.coordination.contract import Published
+from supervisor_memkill.rules.drain import State
+from tests.listener.situations import (
+    STATES,
+    run_until_replaced,
+)
+from tests.listener_world import (
+    Life,
+    SharedCoordinator,
+    StopKind,
+    World,
+)
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_worker_removed_from_the_configuration_is_let_go(world: World, path: Path, state: State) -> None:
+    life = Life(world, path)
+    if state not in (State.QUIETING, State.DRAINING):
+        world.finish_jobs()
+    del world.workers[life.run_to(state)]
+    world.finish_jobs()
+    run_until_replaced(life, world)
+
+
+def test_worker_that_is_removed_while_it_asks_is_let_go(world: World, path: Path) -> None:
+    everything, removed = world.all_processes, set[str]()
+    world.all_processes = lambda: [one for one in everything() if one.worker not in removed]  # type: ignore[method-assign]
+    name = Life(world, path, kind=StopKind, die_at="stopping.saved").run_to_death()
+
+    class Meanwhile(SharedCoordinator):
+        def publish(self, *arguments: Any) -> Published:
+            removed.add(name)
+            return super().publish(*arguments)
+
+    life = Life(world, path, kind=StopKind, coordinate=lambda contents: Meanwhile(world))
+    life.run(10)
+    assert life.stream.having("drain.let_go") and not life.stream.having("failed")
+
+
+def test_worker_that_is_removed_after_a_stop_without_answer_is_let_go(world: World, path: Path) -> None:
+    world.finish_jobs()
+    world.lose_answer_of = "stop"
+    life = Life(world, path)
+    del world.workers[life.run_to(State.STOPPING)]
+    life.run(2)
+    assert life.stream.having("drain.let_go") and not life.stream.having("failed")
+
+
+def test_worker_that_is_removed_while_old_processes_live_is_let_go(world: World, path: Path) -> None:
+    world.finish_jobs()
+    world.workers["jobs:one"].orphans, world.alive_orphans = (9999,), {9999}
+    life = Life(world, path)
+    del world.workers[life.run_to(State.SETTLING)]
+    life.run(2)
+    assert life.stream.having("drain.let_go") and not life.stream.having("failed")

@@ -1,0 +1,89 @@
+"""supervisord is not reached, or does not answer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from supervisor_memkill.rules.drain import State
+from supervisor_memkill.world.supervisord import ShuttingDown, SupervisordError, Unreachable
+from tests.listener.situations import (
+    STATES,
+    run_until_replaced,
+)
+from tests.listener_world import (
+    FRESH,
+    Life,
+    QuietKind,
+    SharedCoordinator,
+    World,
+    pool_config,
+)
+
+
+@pytest.mark.parametrize("state", STATES)
+@pytest.mark.parametrize("error", [Unreachable("refused"), ShuttingDown("shutting down")])
+def test_supervisord_away_in_mid_drain_is_waited_for(
+    world: World, path: Path, state: State, error: Any
+) -> None:
+    life = Life(world, path)
+    if state not in (State.QUIETING, State.DRAINING):
+        world.finish_jobs()
+    life.run_to(state)
+    before = list(world.happened)
+    world.away = error
+    life.run(60)
+    assert world.happened == before
+    assert len(life.drains()) == 1
+    world.away = None
+    world.finish_jobs()
+    run_until_replaced(life, world)
+
+
+@pytest.mark.parametrize("error", [ShuttingDown("SHUTDOWN_STATE"), Unreachable("refused"), RuntimeError("?")])
+def test_turns_that_fail_do_not_spin(world: World, path: Path, error: Exception) -> None:
+    redis = SharedCoordinator(world)
+    life = Life(world, path, coordinate=lambda contents: redis)
+    life.run_to(State.DRAINING)
+    world.away = error  # type: ignore[assignment]
+    turns = 0
+    end = world.now + 600
+    while world.now < end:
+        turns += 1
+        life.tick()
+        wait = life.listener.wait_seconds()
+        assert wait is not None and wait > 0
+        world.advance(wait)
+    assert turns <= 2 * 600, "two in a poll_interval at most, for a TICK may come between"
+
+
+@pytest.mark.parametrize("error", [ShuttingDown("SHUTDOWN_STATE"), Unreachable("refused")])
+def test_slot_is_renewed_while_supervisord_cannot_be_asked(
+    world: World, path: Path, error: SupervisordError
+) -> None:
+    """A shutdown takes as long as its slowest worker; the drain that was under way is still one."""
+    redis = SharedCoordinator(world)
+    life = Life(world, path, coordinate=lambda contents: redis)
+    life.run_to(State.DRAINING)
+    world.away = error
+    life.run(10)
+    redis.told.clear()
+    life.run(600)
+    assert len(redis.told) >= 600 / 10 - 1, "heartbeat is 10 s"
+
+
+def test_pool_without_a_drain_is_not_told_of_while_supervisord_is_away(world: World, path: Path) -> None:
+    """Nothing is known of it; what was told before counts for as long as it is fresh."""
+    coordinator = SharedCoordinator(world)
+    also = [(pool_config(name="other", programs=("jobs:three",)), QuietKind)]
+    config = pool_config(programs=("jobs:one", "jobs:two"))
+    world.workers["jobs:three"].memory = FRESH
+    life = Life(world, path, config=config, also=also, coordinate=lambda contents: coordinator)
+    life.run_to(State.DRAINING)
+    world.away = Unreachable("refused")
+    life.run(1)
+    coordinator.told.clear()
+    life.run(60)
+    assert {told.pool for told in coordinator.told} == {"jobs"}

@@ -1,0 +1,89 @@
+"""The deadline of a drain, and the resume of a worker whose drain was given up."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from supervisor_memkill.errors import NotSent
+from supervisor_memkill.processes import ProcessState
+from supervisor_memkill.rules.drain import State
+from supervisor_memkill.rules.policy import PAUSE_SECONDS
+from tests.listener.situations import (
+    ResumeKind,
+    is_replaced,
+    is_whole,
+    only_one_is_bloated,
+)
+from tests.listener_world import (
+    Life,
+    QuietKind,
+    World,
+    pool_config,
+)
+
+
+def test_restarts_of_the_listener_do_not_move_the_deadline(world: World, path: Path) -> None:
+    """Its job never ends, and no listener lives as long as drain_timeout."""
+    only_one_is_bloated(world)
+    config = pool_config(drain_timeout_seconds=60.0)
+    life = Life(world, path, config=config)
+    life.run_to(State.DRAINING)
+    quieted_at = life.drains()["jobs:one"].quiet_sent_at
+    assert quieted_at is not None
+    worker = world.workers["jobs:one"]
+    while worker.state is ProcessState.RUNNING and world.now < quieted_at + 120:
+        life.die()
+        life = Life(world, path, config=config)
+        life.run(10, until=lambda: worker.state is not ProcessState.RUNNING)
+    assert "stop jobs:one" in world.happened
+    assert 60 <= world.now - quieted_at <= 65
+
+
+def test_late_quiet_on_a_fresh_process_leaves_it_its_time(world: World, path: Path) -> None:
+    """The drain is older than drain_timeout by then, and the fresh process has its first job in hand."""
+    life = Life(world, path, config=pool_config(drain_timeout_seconds=30.0))
+    name = life.run_to(State.DRAINING)
+    life.run(120, until=lambda: life.drains()[name].state is State.SETTLING)
+    worker = world.workers[name]
+    worker.quiet, worker.jobs, since = True, 1, world.now
+    life.run(120, until=lambda: world.happened.count(f"stop {name}") == 2)
+    assert world.now - since >= 30.0
+
+
+def test_worker_whose_drain_was_given_up_is_left_alone_for_a_while(world: World, path: Path) -> None:
+    """Drained again at once it would be given up again, and be out of service most of the time."""
+
+    class Resumable(QuietKind):
+        traits = dataclasses.replace(QuietKind.traits, can_resume=True)
+
+    config = pool_config(on_timeout="resume", drain_timeout_seconds=5.0)
+    life = Life(world, path, kind=Resumable, config=config)
+    life.run(100)
+    assert sorted(act for act in world.happened if act.startswith("resume")) == [
+        f"resume jobs:{name}" for name in ("one", "three", "two")
+    ], "each once, though all are over their limit and none ever gets idle"
+    assert "its last drain was given up" in life.stream.having("worker.held")[-1]
+    world.finish_jobs()
+    life.run(PAUSE_SECONDS + 60)
+    assert is_replaced(world) and is_whole(world)
+
+
+@pytest.mark.parametrize("change", ["pool renamed", "no resume any more"])
+def test_resuming_comes_to_an_end(world: World, path: Path, change: str) -> None:
+    config = pool_config(on_timeout="resume", drain_timeout_seconds=20.0)
+    name = Life(world, path, kind=ResumeKind, config=config, die_at="resuming.saved").run_to_death()
+    assert world.workers[name].quiet
+
+    class NoResume(QuietKind):
+        def resume(self, target: Any, table: Any) -> None:
+            raise NotSent("no resume_signal is set")
+
+    kind = ResumeKind if change == "pool renamed" else NoResume
+    config = dataclasses.replace(config, name="work") if change == "pool renamed" else config
+    life = Life(world, path, kind=kind, config=config)
+    life.run(2 * 3600, until=lambda: not world.workers[name].quiet)
+    assert not world.workers[name].quiet, life.stream.lines

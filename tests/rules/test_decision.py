@@ -1,0 +1,187 @@
+"""How a drain begins, and what holds in every state."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from supervisor_memkill.coordination.contract import Cause
+from supervisor_memkill.processes import ProcessState
+from supervisor_memkill.rules.decision import Seen
+from supervisor_memkill.rules.drain import (
+    OVER,
+    Action,
+    State,
+)
+from supervisor_memkill.workers.contract import Reading, Traits
+from tests.builders import (
+    EPOCH,
+    PID,
+    PLAIN_LIKE,
+    SIDEKIQ_LIKE,
+    START,
+    answer,
+    drain,
+    reading,
+)
+from tests.rules.steps import (
+    A,
+    P,
+    S,
+    outcome,
+    seen,
+    step,
+)
+
+BEFORE_STOP = (S.QUIETING, S.DRAINING, S.RESUMING)
+UNDER_WAY = tuple(state for state in S if state not in OVER)
+
+
+@pytest.mark.parametrize("state", UNDER_WAY)
+def test_worker_gone_from_the_configuration_is_let_go(state: State) -> None:
+    assert outcome(step(drain(state), Seen(None))) == (S.LET_GO, None)
+
+
+@pytest.mark.parametrize("state", UNDER_WAY)
+@pytest.mark.parametrize("process_state", [P.UNKNOWN, P.BACKOFF, P.STOPPING])
+def test_nothing_is_done_while_supervisord_is_in_between(state: State, process_state: ProcessState) -> None:
+    if state is S.ASKING:
+        return
+    record = drain(state, quiet_attempts=1, stop_attempts=1)
+    taken = step(record, seen(process_state, stop=EPOCH))
+    assert outcome(taken) == (state, None)
+
+
+def test_nothing_begins_before_coordination_was_asked() -> None:
+    taken = step(drain(S.ASKING), seen(reading=reading()))
+    assert taken.wants_answer
+    assert outcome(taken) == (S.ASKING, None)
+
+
+@pytest.mark.parametrize(
+    "now_read",
+    [
+        None,
+        reading(recognised=None),
+        reading(recognised=False),
+        reading(hold="its scheduler is slow"),
+    ],
+    ids=["nothing", "unknown", "another process", "not now"],
+)
+@pytest.mark.parametrize("traits", [SIDEKIQ_LIKE, PLAIN_LIKE])
+def test_nothing_begins_on_a_process_that_is_not_to_be_drained_at_this_moment(
+    now_read: Reading | None, traits: Traits
+) -> None:
+    """What the check saw is a moment old when the slot is granted."""
+    record = drain(S.ASKING, reason="hard_max_rss")
+    observed = seen(reading=now_read, asked=True, answer=answer())
+    taken = step(record, observed, traits=traits, hard_limit_bytes=250)
+    assert outcome(taken) == (S.LET_GO, None)
+
+
+def test_nothing_begins_while_coordination_does_not_answer() -> None:
+    taken = step(drain(S.ASKING), seen(reading=reading(), asked=True))
+    assert outcome(taken) == (S.ASKING, None)
+    assert not taken.wants_answer
+
+
+@pytest.mark.parametrize(
+    ("what", "given", "expected"),
+    [
+        ("granted", {}, (S.QUIETING, A.QUIET)),
+        ("refused", {"answer": answer(Cause.SLOTS_TAKEN)}, (S.LET_GO, None)),
+        ("held, peers gone", {"answer": answer(others=0)}, (S.LET_GO, None)),
+        ("memory fell", {"memory_bytes": 200}, (S.LET_GO, None)),
+        ("memory unknown", {"memory_bytes": None}, (S.LET_GO, None)),
+        ("another pid", {"pid": PID + 1}, (S.LET_GO, None)),
+        ("another start", {"start": START + 1}, (S.LET_GO, None)),
+    ],
+)
+def test_drain_begins_only_when_all_is_still_so(
+    what: str, given: dict[str, Any], expected: tuple[State, Action | None]
+) -> None:
+    observed = seen(**{"reading": reading(), "asked": True, "answer": answer(), **given})
+    assert outcome(step(drain(S.ASKING), observed)) == expected, what
+
+
+@pytest.mark.parametrize("state", [P.STARTING, P.STOPPING, P.STOPPED, P.EXITED, P.BACKOFF, P.FATAL])
+def test_only_a_running_process_is_taken(state: ProcessState) -> None:
+    observed = seen(state, asked=True, answer=answer())
+    assert outcome(step(drain(S.ASKING), observed)) == (S.LET_GO, None)
+
+
+@pytest.mark.parametrize("state", [P.STOPPING, P.STARTING])
+def test_process_that_somebody_stops_or_starts_while_the_slot_is_asked_for_is_left_alone(
+    state: ProcessState,
+) -> None:
+    observed = seen(state, reading=reading(), asked=True, answer=answer())
+    assert outcome(step(drain(S.ASKING), observed)) == (S.LET_GO, None)
+
+
+@pytest.mark.parametrize(
+    ("memory_bytes", "expected"), [(300, (S.LET_GO, None)), (500, (S.STOPPING, A.STOP))], ids=["soft", "hard"]
+)
+def test_protected_job_that_runs_by_now_is_drained_above_the_hard_limit_only(
+    memory_bytes: int, expected: tuple[State, Action | None]
+) -> None:
+    observed = seen(reading=reading(jobs=("Import",)), asked=True, answer=answer(), memory_bytes=memory_bytes)
+    taken = step(drain(S.ASKING), observed, hard_limit_bytes=400, protect_jobs=("Imp*",))
+    assert outcome(taken) == expected
+
+
+def test_kind_without_a_quiet_goes_straight_to_its_stop() -> None:
+    observed = seen(reading=reading(), asked=True, answer=answer())
+    assert outcome(step(drain(S.ASKING), observed, traits=PLAIN_LIKE)) == (S.STOPPING, A.STOP)
+
+
+def test_over_the_hard_limit_nothing_is_waited_for() -> None:
+    observed = seen(reading=reading(), asked=True, answer=answer(), memory_bytes=500)
+    taken = step(drain(S.ASKING), observed, hard_limit_bytes=400)
+    assert (outcome(taken), taken.cause) == ((S.STOPPING, A.STOP), "over hard_max_rss")
+    soft = step(drain(S.ASKING), observed, traits=PLAIN_LIKE)
+    assert (outcome(soft), soft.cause) == ((S.STOPPING, A.STOP), "its stop is its drain")
+
+
+def test_slot_taken_for_the_hard_limit_serves_nothing_less() -> None:
+    """Read again, it is over max_rss only: it has to wait for a slot like any other."""
+    observed = seen(reading=reading(), asked=True, answer=answer(), memory_bytes=300)
+    record = drain(S.ASKING, reason="hard_max_rss")
+    assert outcome(step(record, observed, hard_limit_bytes=400)) == (S.LET_GO, None)
+    over = seen(reading=reading(), asked=True, answer=answer(), memory_bytes=401)
+    assert outcome(step(record, over, hard_limit_bytes=400)) == (S.STOPPING, A.STOP)
+
+
+def test_worker_that_is_quiet_already_is_not_signalled_again() -> None:
+    observed = seen(reading=reading(quiet=True), asked=True, answer=answer(others=0))
+    assert outcome(step(drain(S.ASKING, is_quiet=True), observed)) == (S.DRAINING, None)
+
+
+@pytest.mark.parametrize("state", BEFORE_STOP)
+def test_stopped_by_somebody_before_our_stop_stays_stopped(state: State) -> None:
+    record = drain(state, quiet_attempts=1)
+    assert outcome(step(record, seen(P.STOPPED, stop=EPOCH))) == (S.LET_GO, None)
+
+
+@pytest.mark.parametrize("state", BEFORE_STOP)
+@pytest.mark.parametrize("ended", [P.EXITED, P.FATAL])
+def test_worker_that_ends_by_itself_after_our_quiet_is_started(state: State, ended: ProcessState) -> None:
+    record = drain(state, quiet_attempts=1)
+    assert outcome(step(record, seen(ended, stop=EPOCH))) == (S.STARTING, A.START)
+
+
+@pytest.mark.parametrize("state", [*BEFORE_STOP, S.STOPPING])
+@pytest.mark.parametrize("new", [{"pid": PID + 1}, {"start": START + 60}])
+def test_restarted_by_somebody_is_only_watched_back_into_service(state: State, new: dict[str, Any]) -> None:
+    taken = step(drain(state, quiet_attempts=1), seen(reading=reading(idle=True, quiet=True), **new))
+    assert outcome(taken) == (S.SETTLING, None)
+    assert (taken.drain.pid, taken.drain.start) == (new.get("pid", PID), new.get("start", START))
+
+
+@pytest.mark.parametrize("state", [S.QUIETING, S.DRAINING, S.RESUMING])
+@pytest.mark.parametrize("process", [P.STOPPING, P.STARTING, P.BACKOFF])
+def test_process_that_is_on_its_way_is_waited_for_though_the_time_is_over(
+    state: State, process: ProcessState
+) -> None:
+    record = drain(state, is_quiet=True, quiet_attempts=1)
+    assert outcome(step(record, seen(process), now=9999.0)) == (state, None)

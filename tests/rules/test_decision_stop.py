@@ -1,0 +1,160 @@
+"""A drain whose stop is under way: whose stop it was, and when it is sent again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from supervisor_memkill.coordination.contract import Cause
+from supervisor_memkill.processes import ProcessId
+from supervisor_memkill.rules.drain import (
+    Action,
+    State,
+    StopAnswer,
+)
+from tests.builders import (
+    EPOCH,
+    PID,
+    START,
+    answer,
+    reading,
+)
+from tests.rules.steps import (
+    NOW,
+    A,
+    P,
+    S,
+    outcome,
+    seen,
+    step,
+    stopping,
+)
+
+
+@pytest.mark.parametrize(
+    ("what", "record", "stop", "ours"),
+    [
+        ("acknowledged, whatever the clock says", {"stop_answer": StopAnswer.ACCEPTED}, EPOCH + 999, True),
+        ("answer lost, time fits", {}, EPOCH + 1, True),
+        ("answer lost, killed after stopwaitsecs", {"stop_wait_seconds": 30.0}, EPOCH + 31, True),
+        ("answer lost, long before", {}, EPOCH - 60, False),
+        ("answer lost, long after", {}, EPOCH + 60, False),
+        ("refused: it was being stopped already", {"stop_answer": StopAnswer.REFUSED}, EPOCH, False),
+        ("never sent", {"stop_attempts": 0}, EPOCH, False),
+    ],
+)
+def test_stopped_worker_is_started_only_when_the_stop_was_ours(
+    what: str, record: dict[str, Any], stop: int, ours: bool
+) -> None:
+    expected = (S.STARTING, A.START) if ours else (S.LET_GO, None)
+    assert outcome(step(stopping(**record), seen(P.STOPPED, stop=stop))) == expected, what
+
+
+@pytest.mark.parametrize(("offset", "ours"), [(-6, False), (-5, True), (15, True), (16, False)])
+def test_stop_time_fits_within_stopwaitsecs_and_the_margin(offset: int, ours: bool) -> None:
+    taken = step(stopping(), seen(P.STOPPED, stop=EPOCH + offset))
+    assert outcome(taken)[0] is (S.STARTING if ours else S.LET_GO)
+
+
+def test_time_of_the_first_stop_that_may_have_gone_out_is_kept() -> None:
+    later = seen(P.RUNNING, now=EPOCH + 50)
+    assert step(stopping(stop_attempts=1), later).drain.stop_asked_epoch == EPOCH
+    assert step(stopping(stop_attempts=0), later).drain.stop_asked_epoch == EPOCH + 50
+
+
+def test_started_by_somebody_and_stopped_again_is_an_operators() -> None:
+    record = stopping(stop_answer=StopAnswer.ACCEPTED)
+    assert outcome(step(record, seen(P.STOPPED, start=START + 1, stop=EPOCH))) == (S.LET_GO, None)
+
+
+def test_never_started_under_this_supervisord_is_left_as_it_is() -> None:
+    """supervisord was restarted: what it does not start by itself was not left stopped by us."""
+    assert outcome(step(stopping(), seen(P.STOPPED, start=0, stop=0))) == (S.LET_GO, None)
+
+
+def test_stop_is_sent_again_only_to_a_process_that_no_stop_reached() -> None:
+    assert outcome(step(stopping(), seen(P.STOPPING))) == (S.STOPPING, None)
+    assert outcome(step(stopping(), seen(P.RUNNING))) == (S.STOPPING, A.STOP)
+    accepted = stopping(stop_answer=StopAnswer.ACCEPTED)
+    assert outcome(step(accepted, seen(P.RUNNING))) == (S.STOPPING, None)
+
+
+def test_stop_that_takes_out_is_sent_again_only_while_peers_suffice() -> None:
+    record = stopping(is_quiet=False, quiet_attempts=0)
+    assert step(record, seen(P.RUNNING)).wants_answer
+    alone = seen(P.RUNNING, asked=True, answer=answer(others=0))
+    assert outcome(step(record, alone)) == (S.LET_GO, None)
+    slot_lost = seen(P.RUNNING, asked=True, answer=answer(Cause.SLOTS_TAKEN))
+    assert outcome(step(record, slot_lost)) == (S.LET_GO, None)
+    together = seen(P.RUNNING, asked=True, answer=answer())
+    assert outcome(step(record, together)) == (S.STOPPING, A.STOP)
+    told = stopping(is_quiet=False, quiet_attempts=1)
+    assert outcome(step(told, alone)) == (S.STOPPING, None), "it may be quiet: it is not forgotten"
+
+
+@pytest.mark.parametrize(
+    ("attempts", "given", "expected"),
+    [
+        (0, {}, (S.LET_GO, None)),
+        (1, {}, (S.STOPPING, None)),
+        (1, {"asked": True, "answer": answer(others=0)}, (S.STOPPING, None)),
+        (1, {"asked": True, "answer": answer()}, (S.STOPPING, A.STOP)),
+    ],
+)
+def test_stop_that_got_lost_is_not_repeated_on_a_worker_that_was_put_back_to_work(
+    attempts: int, given: dict[str, Any], expected: tuple[State, Action | None]
+) -> None:
+    """Unless its peers suffice: it is in service again."""
+    record = stopping(quiet_attempts=attempts)
+    taken = step(record, seen(reading=reading(quiet=False), **given))
+    assert outcome(taken) == expected
+    assert taken.wants_answer is (attempts == 1 and not given)
+    still_quiet = step(record, seen(reading=reading(quiet=True)))
+    assert outcome(still_quiet) == (S.STOPPING, A.STOP)
+
+
+def test_start_waits_for_the_old_tree_but_no_longer_than_stopwaitsecs() -> None:
+    record = stopping(stop_answer=StopAnswer.ACCEPTED, tree=(ProcessId(PID, 1.0), ProcessId(101, 2.0)))
+    alive = seen(P.STOPPED, stop=EPOCH, survivors=(101,))
+    waiting = step(record, alive)
+    assert outcome(waiting) == (S.STOPPING, None)
+    assert outcome(step(waiting.drain, alive, now=NOW + 9.9)) == (S.STOPPING, None)
+    late = step(waiting.drain, alive, now=NOW + 10.0)
+    assert outcome(late) == (S.STARTING, A.START)
+    assert "101" in late.cause
+    gone = step(waiting.drain, seen(P.STOPPED, stop=EPOCH), now=NOW + 1.0)
+    assert (outcome(gone), gone.cause) == ((S.STARTING, A.START), "")
+
+
+def test_worker_that_ended_by_itself_before_a_first_stop_is_supervisords_matter() -> None:
+    record = stopping(stop_answer=StopAnswer.REFUSED, is_quiet=False, quiet_attempts=0)
+    assert outcome(step(record, seen(P.EXITED, stop=EPOCH))) == (S.LET_GO, None)
+    quieted = stopping(stop_answer=StopAnswer.REFUSED)
+    assert outcome(step(quieted, seen(P.EXITED, stop=EPOCH))) == (S.STARTING, A.START)
+
+
+@pytest.mark.parametrize(
+    ("record", "expected"),
+    [
+        ({"stop_answer": StopAnswer.REFUSED, "is_quiet": False, "quiet_attempts": 0}, S.LET_GO),
+        ({"stop_answer": StopAnswer.NONE, "is_quiet": False, "quiet_attempts": 0}, S.STARTING),
+        ({"stop_answer": StopAnswer.NONE, "stop_attempts": 0, "quiet_attempts": 0}, S.LET_GO),
+        ({"stop_answer": StopAnswer.NONE, "stop_attempts": 0, "quiet_attempts": 1}, S.STARTING),
+        ({"stop_answer": StopAnswer.REFUSED, "is_quiet": True, "quiet_attempts": 0}, S.LET_GO),
+        (
+            {
+                "stop_answer": StopAnswer.REFUSED,
+                "is_quiet": True,
+                "quiet_attempts": 0,
+                "reason": "adopted",
+            },
+            S.STARTING,
+        ),
+        ({"stop_answer": StopAnswer.REFUSED, "is_quiet": False, "quiet_attempts": 1}, S.STARTING),
+    ],
+)
+def test_worker_that_ended_by_itself_is_started_unless_nothing_was_done_to_it(
+    record: dict[str, Any], expected: State
+) -> None:
+    assert outcome(step(stopping(**record), seen(P.EXITED, stop=EPOCH)))[0] is expected

@@ -1,0 +1,61 @@
+"""A quiet that is lost, comes late, or cannot be confirmed."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from supervisor_memkill.rules.drain import State
+from tests.simulation.scenarios.scene import CELERY, SIDEKIQ, scene
+
+
+def test_quiet_that_got_lost_is_sent_again_though_the_time_is_over() -> None:
+    """`on_timeout = wait`: otherwise it takes jobs for ever, counts as draining, and comes to no end."""
+    with scene(CELERY, on_timeout="wait", drain_timeout_seconds=12.0) as s:
+        s.settles()
+        s.bloat(s.east)
+        s.world.weather.when_at(s.east, "quiet before", lambda: s.east.loses_next("lost"))
+        s.until(lambda: s.state(s.east) is State.QUIETING)
+        s.world.weather.cut(s.east, 30.0)
+        s.until(lambda: s.is_back(s.east), within=240)
+
+
+@pytest.mark.parametrize(("hang", "what"), [(4.0, "frozen"), (9.0, "quiet")])
+def test_late_quiet_that_hits_the_fresh_process_leaves_nothing_behind(hang: float, what: str) -> None:
+    """supervisord hung, the worker died meanwhile, and the quiet arrived at its successor."""
+    with scene(dataclasses.replace(SIDEKIQ, boots=6.0), restarts="true") as s:
+        s.settles()
+
+        def hang_and_die() -> None:
+            s.east.server.hang(hang)
+            s.world.engine.after(1.0, lambda: s.east.supervisord.die(s.worker(s.east)))
+
+        s.bloat(s.east)
+        s.world.weather.when_at(s.east, "quiet before", hang_and_die)
+        s.until(lambda: s.acts(s.east, "quiet"))
+        hit = s.process(s.east)
+        assert hit.created < s.acts(s.east, "quiet")[0]
+        assert (hit.frozen_at if what == "frozen" else hit.quiet_at) is not None
+        s.until(lambda: s.is_back(s.east))
+
+
+def test_quiet_not_confirmed_in_time_is_undone_where_the_kind_can() -> None:
+    """QUIETING to RESUMING: nobody knows whether it arrived."""
+    with scene(CELERY, on_timeout="resume", drain_timeout_seconds=15.0) as s:
+        s.settles()
+        s.bloat(s.east)
+        s.until(lambda: s.acts(s.east, "quiet"))
+        s.world.weather.records_go(s.east, 60.0)
+        s.until(lambda: s.state(s.east) is None)
+        assert s.acts(s.east, "resume")
+        assert s.acts(s.east, "stop") == []
+        assert s.world.standings.takes_jobs(s.worker(s.east))
+
+
+def test_torn_first_record_is_not_believed() -> None:
+    """Busy is read before the rest of the record: the first quiet one says 0 with a job in hand."""
+    with scene(dataclasses.replace(SIDEKIQ, torn=4.5, job=(8.0, 9.0), gap=(0.3, 0.4))) as s:
+        s.settles()
+        s.bloat(s.east)
+        s.until(lambda: s.is_back(s.east))

@@ -1,0 +1,69 @@
+"""Redis is away, or loses its data."""
+
+from __future__ import annotations
+
+import pytest
+
+from supervisor_memkill.rules.drain import State
+from tests.simulation.process import Habits
+from tests.simulation.scenarios.scene import CELERY, SIDEKIQ, TTL, scene
+
+
+def test_flush_between_grant_and_act_lets_no_second_one_begin() -> None:
+    """What was granted goes on; the other waits until every listener had time to tell anew."""
+    with scene(SIDEKIQ) as s:
+        (north,) = s.others
+        s.settles()
+        s.world.weather.when_at(s.east, "quiet before", s.world.redis.flush)
+        s.bloat(s.east, by=50, endless=True)
+        s.bloat(north)
+        s.until(lambda: s.acts(s.east, "quiet"))
+        s.passes(3 * TTL)
+        assert s.acts(north, "quiet") == []
+        s.finish_jobs()
+        s.until(lambda: s.is_back(s.east) and s.is_back(north))
+
+
+def test_flush_while_two_claim_grants_nothing_for_a_while() -> None:
+    with scene(SIDEKIQ) as s:
+        (north,) = s.others
+        s.settles()
+        s.bloat(s.east)
+        s.bloat(north)
+        s.world.redis.flush()
+        flushed_at = s.world.engine.now
+        s.until(lambda: s.is_back(s.east) and s.is_back(north))
+        assert min(*s.acts(s.east, "quiet"), *s.acts(north, "quiet")) >= flushed_at + TTL
+
+
+@pytest.mark.parametrize("habits", [CELERY, SIDEKIQ])
+def test_redis_that_was_away_while_a_drain_asked_takes_nothing_of_its_time(habits: Habits) -> None:
+    """For longer than drain_timeout: the jobs in hand at the quiet are not cut."""
+    with scene(habits, drain_timeout_seconds=60.0) as s:
+        s.settles()
+        s.world.weather.when_at(s.east, "asking.saved", lambda: setattr(s.world.redis, "is_away", True))
+        s.bloat(s.east)
+        s.until(lambda: s.state(s.east) is State.ASKING)
+        s.passes(90.0)
+        process, now = s.process(s.east), s.world.engine.now
+        process.look(now)
+        process.jobs.append((now, now + 20.0))
+        s.world.redis.is_away = False
+        s.until(lambda: s.acts(s.east, "stop"))
+        assert s.acts(s.east, "stop")[0] >= now + 20.0
+
+
+def test_cooldown_of_a_drain_that_ended_while_redis_was_away_is_kept() -> None:
+    with scene(CELERY, cooldown_seconds=600.0) as s:
+        (north,) = s.others
+        s.settles()
+        s.bloat(s.east)
+        s.until(lambda: s.state(s.east) is State.SETTLING)
+        s.bloat(north)
+        s.world.redis.is_away = True
+        s.until(lambda: s.times("drain.done"))
+        (done,) = s.times("drain.done")
+        s.passes(2 * TTL)
+        s.world.redis.is_away = False
+        s.until(lambda: s.acts(north, "quiet"), within=1000)
+        assert s.acts(north, "quiet")[0] >= done + 600.0
