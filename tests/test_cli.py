@@ -169,7 +169,10 @@ def test_socket_of_another_user_is_one_line(
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
 @pytest.mark.parametrize(
     "code",
-    ["from supervisor_memkill.commands import output; output.show('text')", "import sys; sys.exit(main(['demo']))"],
+    [
+        "from supervisor_memkill.commands import output; output.show('text')",
+        "import sys; sys.exit(main(['demo']))",
+    ],
     ids=["show", "demo"],
 )
 def test_output_that_cannot_be_written_is_one_line(tmp_path: Path, code: str) -> None:

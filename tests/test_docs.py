@@ -16,7 +16,7 @@ from docutils.core import publish_doctree
 from supervisor.options import ServerOptions
 
 from supervisor_memkill import cli
-from supervisor_memkill.commands import dry_run
+from supervisor_memkill.commands import dry_run_report
 from supervisor_memkill.config import config, inifile
 from supervisor_memkill.rules.drain import OVER, TRANSITIONS, State
 from supervisor_memkill.units import format_duration
@@ -163,7 +163,7 @@ def test_log_events_are_those_of_the_code(readme: nodes.document) -> None:
 
 def test_dry_run_example_has_the_columns_of_the_code() -> None:
     (example,) = [block for block in blocks(README) if block.startswith("POOL")]
-    assert tuple(example.splitlines()[0].split()) == dry_run.HEADINGS
+    assert tuple(example.splitlines()[0].split()) == dry_run_report.HEADINGS
 
 
 def test_commands_are_ones_that_the_program_takes() -> None:

@@ -1,15 +1,25 @@
-"""Puts the parts together, for the listener and for the dry run."""
+"""Finds the configuration and puts the parts together, in the same way for every command."""
 
 from __future__ import annotations
 
+import argparse
+import dataclasses
 import functools
+import os
+import socket
+import sys
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
 
 from supervisor_memkill.clock import boot_clock
-from supervisor_memkill.config.config import Config, PoolConfig
+from supervisor_memkill.config import inifile, supervisord_files
+from supervisor_memkill.config.config import Config, PoolConfig, load
+from supervisor_memkill.config.inifile import Reading
 from supervisor_memkill.coordination.contract import Coordinator
 from supervisor_memkill.coordination.in_process import InProcessCoordinator
-from supervisor_memkill.errors import MemkillError
+from supervisor_memkill.errors import ConfigError, MemkillError
+from supervisor_memkill.listener import journal
 from supervisor_memkill.listener.journal import Contents
 from supervisor_memkill.listener.survey import Pool, Surveyor
 from supervisor_memkill.workers.contract import Tools
@@ -22,7 +32,112 @@ from supervisor_memkill.world.supervisord import Supervisord
 CLIENT_NAME = "supervisor-memkill"
 
 EVERYTHING = PoolConfig(name="-", programs=("*",))
-"""Stands in where no pool is configured: every worker's memory is shown, and none is over."""
+"""The pool used when none is configured: it shows the memory of every worker, and sets no limit."""
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """The configuration in force, and what supervisord's own files say."""
+
+    config: Config
+    reading: Reading
+    """The sections that `config` was made from."""
+    supervisords: Reading | None
+    """supervisord's own files; None: not found, or not readable while --config names another file."""
+    supervisords_path: Path | None
+    """supervisord's main file at one of the places where supervisorctl looks; None: not found."""
+    is_found: bool
+    """False: no file was named, and none was found."""
+
+    @property
+    def eventlistener_groups(self) -> frozenset[str]:
+        groups = self.reading.eventlistener_groups
+        return groups | self.supervisords.eventlistener_groups if self.supervisords else groups
+
+    def supervisord(self, arguments: argparse.Namespace, environ: Mapping[str, str]) -> Supervisord:
+        """Address and password from the arguments, else the environment, else the section [supervisorctl].
+
+        Raises ConfigError and UsageError.
+        """
+        reading = self.supervisords or self.reading
+        address = inifile.server_address(reading.supervisorctl, environ)
+        return Supervisord(
+            arguments.serverurl or environ.get("SUPERVISOR_SERVER_URL") or address.serverurl,
+            arguments.username or environ.get("SUPERVISOR_USERNAME") or address.username,
+            arguments.password or environ.get("SUPERVISOR_PASSWORD") or address.password,
+        )
+
+
+def find_configuration(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Configuration:
+    """Read the file that --config names, else supervisord's own files. Raises ConfigError."""
+    path = _find_supervisords_config()
+    node = socket.gethostname()
+    supervisords: Reading | None = None
+    if arguments.config is not None:
+        reading = inifile.read_file(arguments.config)
+        supervisords = _read_if_possible(path, environ, node)
+    elif path is not None:
+        reading = supervisords = inifile.read_supervisord(path, environ, node)
+    else:
+        reading = Reading(())
+    config = load(reading, environ, node, load_kind)
+    if arguments.dry_run:
+        config = dataclasses.replace(config, dry_run=True)
+    is_found = arguments.config is not None or path is not None
+    return Configuration(config, reading, supervisords, path, is_found)
+
+
+def _find_supervisords_config() -> Path | None:
+    try:
+        here = Path.cwd()
+    except OSError:  # Removed, as a deploy does with old releases.
+        here = Path("/")
+    return inifile.find_supervisord_config(Path(sys.argv[0]), here, os.path.exists)
+
+
+def _read_if_possible(path: Path | None, environ: Mapping[str, str], node: str) -> Reading | None:
+    """supervisord's files, when only the address of its server and its event listeners are needed."""
+    if path is None:
+        return None
+    try:
+        return inifile.read_supervisord(path, environ, node)
+    except ConfigError:
+        return None
+
+
+@dataclass(frozen=True)
+class Context:
+    """Everything that a command works with."""
+
+    config: Config
+    supervisord: Supervisord
+    pools: tuple[Pool, ...]
+    surveyor: Surveyor
+    journal_path: Path
+
+    def coordinator(self, contents: Contents) -> Coordinator:
+        """Coordination through Redis if it is configured, else in process; a dry run only reads.
+
+        Raises SupervisordError: supervisord's identifier is part of this listener's name.
+        """
+        return coordinate(self.config, self.supervisord, contents)
+
+
+def build(
+    configuration: Configuration, supervisord: Supervisord, environ: Mapping[str, str], *, own_group: str
+) -> Context:
+    """Put the parts together. `own_group`: the listener's group in supervisord; empty by hand."""
+    config = configuration.config
+    pools = build_pools(config, supervisord)
+    surveyor = build_surveyor(
+        pools,
+        supervisord,
+        own_group=own_group,
+        eventlistener_groups=configuration.eventlistener_groups,
+        stop_as_group=supervisord_files.reader(supervisord.pid, configuration.supervisords_path, environ),
+    )
+    journal_path = config.journal or journal.default_path(supervisord.url, environ, os.geteuid())
+    return Context(config, supervisord, tuple(pools), surveyor, journal_path)
 
 
 def build_pools(config: Config, supervisord: Supervisord) -> list[Pool]:
@@ -50,10 +165,7 @@ def _tools(config: Config, pool: PoolConfig, supervisord: Supervisord) -> Tools:
 
 
 def coordinate(config: Config, supervisord: Supervisord, contents: Contents) -> Coordinator:
-    """Through Redis where one is configured, else in process.
-
-    A dry run only looks. Raises SupervisordError: its identifier is part of this listener's name.
-    """
+    """See Context.coordinator."""
     url = config.redis
     if url is None:
         return InProcessCoordinator(boot_clock, contents.drain_ended_at)
@@ -80,7 +192,7 @@ def build_surveyor(
     eventlistener_groups: Collection[str],
     stop_as_group: Callable[[], Mapping[str, bool]],
 ) -> Surveyor:
-    """`own_group`: the listener's; empty by hand. For `stop_as_group` see Surveyor."""
+    """`own_group`: see `build`; `stop_as_group`: see Surveyor."""
     return Surveyor(
         supervisord,
         tuple(pools),

@@ -1,171 +1,53 @@
-"""``--dry-run`` by hand: one check now, as a table or as JSON, that touches nothing."""
+"""``supervisor-memkill --dry-run`` by hand: one check now, which changes nothing."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+import argparse
+from collections.abc import Mapping
 
-from supervisor_memkill.coordination.contract import CoordinationUnknown, Coordinator
-from supervisor_memkill.listener.journal import Contents
-from supervisor_memkill.listener.survey import Finding, PoolSurvey, Surveyor, holdings
-from supervisor_memkill.processes import ProcessState
-from supervisor_memkill.units import format_size
-from supervisor_memkill.workers.contract import Advice
+from supervisor_memkill.commands import output
+from supervisor_memkill.commands.command import (
+    CONFIG,
+    FAILURE,
+    JSON,
+    SERVER_OPTIONS,
+    SUCCESS,
+    Command,
+    Option,
+)
 
-HEADINGS = ("POOL", "WORKER", "PID", "MEMORY", "LIMIT", "BUSY", "PEERS", "VERDICT")
+NO_CONFIGURATION = (
+    "no configuration of supervisord was found where supervisorctl looks for it; name the file with --config"
+)
 
-NO_LIMIT = (
-    "no limit is set: choose one by the memory shown, and set it as max_rss in a [memkill:NAME] section"
+OPTION = Option(
+    "--dry-run",
+    "by hand: check all workers once, show each decision as a table; run by supervisord: log each decision;"
+    " changes nothing in either case",
+    {"action": "store_true"},
 )
 
 
-@dataclass(frozen=True)
-class Row:
-    """One worker, as the table and the JSON show it."""
+def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    """Check once and show the report; FAILURE when something could not be asked. Raises MemkillError."""
+    import dataclasses
 
-    pool: str
-    worker: str
-    state: str
-    """supervisord's."""
-    pid: int | None
-    memory_bytes: int | None
-    """None: unknown, or not running."""
-    limit_bytes: int | None
-    hard_limit_bytes: int | None
-    busy: int | None
-    """Jobs in hand; None: unknown, or its kind cannot tell."""
-    peers_in_service: int | None
-    """Other workers of the pool that would take its jobs now; None: unknown."""
-    over: bool
-    would_drain: bool
-    verdict: str
+    from supervisor_memkill.commands import dry_run_report
+    from supervisor_memkill.commands.context import build, find_configuration
+    from supervisor_memkill.listener import journal
 
-
-@dataclass(frozen=True)
-class Report:
-    """What one check found."""
-
-    rows: tuple[Row, ...]
-    notes: tuple[str, ...]
-    """What the operator should know or mend, one sentence each."""
-    is_whole: bool = True
-    """False: something could not be asked, and a note says what."""
+    configuration = find_configuration(arguments, environ)
+    context = build(configuration, configuration.supervisord(arguments, environ), environ, own_group="")
+    contents = journal.peek(context.journal_path)
+    report = dry_run_report.check(context.surveyor, context.coordinator(contents), contents)
+    notes = list(report.notes)
+    if not configuration.is_found:
+        notes.insert(0, NO_CONFIGURATION)
+    if problem := journal.peek_problem(context.journal_path):
+        notes.append(f"no worker is drained until this is solved: journal {problem}")
+    report = dataclasses.replace(report, notes=tuple(notes))
+    output.show(dry_run_report.as_json(report) if arguments.json else dry_run_report.as_table(report))
+    return SUCCESS if report.is_whole else FAILURE
 
 
-def check(surveyor: Surveyor, coordinator: Coordinator, contents: Contents) -> Report:
-    """One check. `coordinator` is a throwaway one: slots are taken in it to see who would wait."""
-    survey = surveyor.check(contents)
-    rows: list[Row] = []
-    notes, unknown = list(survey.notes), list[str]()
-    if any(pool.terms.limit_bytes is None for pool in survey.pools):
-        notes.append(NO_LIMIT)
-    for pool in survey.pools:
-        try:
-            standings = _standings(pool, coordinator, contents)
-        except CoordinationUnknown as error:
-            standings = {one.worker: _held(one, error) for one in pool.findings}
-            unknown.append(f"[memkill:{pool.pool.name}] nothing is drained while this is so: {error}")
-        rows += [_row(pool, one, standings[one.worker]) for one in pool.findings]
-        notes += _hints(pool)
-        if pool.failure is not None:
-            unknown.append(f"[memkill:{pool.pool.name}] could not be looked at: {pool.failure!r}")
-    return Report(tuple(rows), tuple(dict.fromkeys([*notes, *unknown])), is_whole=not unknown)
-
-
-def _hints(survey: PoolSurvey) -> list[str]:
-    """Each once, with the workers that it is for."""
-    workers: dict[str, list[str]] = {}
-    for worker, advice in survey.hints():
-        workers.setdefault(_words(advice), []).append(worker)
-    return [
-        f"{names[0]}{f' and {len(names) - 1} more' if names[1:] else ''}: {words}"
-        for words, names in workers.items()
-    ]
-
-
-def _words(advice: Advice) -> str:
-    return f"{advice.text} (not drained while this is so)" if advice.refuses else advice.text
-
-
-@dataclass(frozen=True)
-class _Standing:
-    """What coordination would say of one worker."""
-
-    peers: int | None
-    would_drain: bool
-    words: str
-
-
-def _standings(survey: PoolSurvey, coordinator: Coordinator, contents: Contents) -> dict[str, _Standing]:
-    """Each worker's, in the order in which they would go. Raises CoordinationUnknown."""
-    pool = survey.pool
-    held = holdings(contents.drains.values(), pool.name)
-    coordinator.publish(pool.name, pool.rules, survey.reports(can_begin=True), held)
-    standings = {}
-    for finding in survey.findings:
-        answer = coordinator.consider(pool.name, pool.rules, finding.request(""))
-        standings[finding.worker] = _Standing(answer.others_in_service, False, finding.verdict.words)
-    for finding in survey.asking():
-        answer = coordinator.acquire(pool.name, pool.rules, finding.request(finding.worker))
-        words = "would be drained now" if answer.granted else f"would wait: {answer.words}"
-        peers = standings[finding.worker].peers
-        standings[finding.worker] = _Standing(peers, answer.granted, f"over its limit, {words}")
-    return standings
-
-
-def _held(finding: Finding, error: CoordinationUnknown) -> _Standing:
-    words = f"over its limit, would wait: {error}" if finding.verdict.asks else finding.verdict.words
-    return _Standing(None, False, words)
-
-
-def _row(survey: PoolSurvey, finding: Finding, standing: _Standing) -> Row:
-    seen, pool, words = finding.seen, survey.pool, standing.words
-    running = seen.process.state is ProcessState.RUNNING
-    if seen.reading is not None and seen.reading.why and seen.reading.why not in words:
-        words = f"{words}; {seen.reading.why}"
-    return Row(
-        pool=pool.name,
-        worker=finding.worker,
-        state=seen.process.state.name,
-        pid=seen.process.pid or None,
-        memory_bytes=seen.memory_bytes,
-        limit_bytes=survey.terms.limit_bytes,
-        hard_limit_bytes=survey.terms.hard_limit_bytes,
-        busy=seen.reading.busy if running and seen.reading else None,
-        peers_in_service=standing.peers,
-        over=finding.verdict.is_over,
-        would_drain=standing.would_drain,
-        verdict=words,
-    )
-
-
-def as_table(report: Report) -> str:
-    """The report for people."""
-    lines = [HEADINGS, *(_cells(row) for row in report.rows)]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(HEADINGS) - 1)]
-    text = [
-        "  ".join([*(cell.ljust(width) for cell, width in zip(line, widths, strict=False)), line[-1]])
-        for line in lines
-    ]
-    return "\n".join([*text, *(f"note: {note}" for note in report.notes)]) + "\n"
-
-
-def _cells(row: Row) -> Sequence[str]:
-    return (
-        row.pool,
-        row.worker,
-        str(row.pid or "-"),
-        "-" if row.memory_bytes is None else format_size(row.memory_bytes),
-        "-" if row.limit_bytes is None else format_size(row.limit_bytes),
-        "-" if row.busy is None else str(row.busy),
-        "-" if row.peers_in_service is None else str(row.peers_in_service),
-        row.verdict,
-    )
-
-
-def as_json(report: Report) -> str:
-    """The report for programs."""
-    return (
-        json.dumps({"workers": [asdict(row) for row in report.rows], "notes": report.notes}, indent=2) + "\n"
-    )
+COMMAND = Command("--dry-run", OPTION.help, run, (OPTION, CONFIG, JSON, *SERVER_OPTIONS))

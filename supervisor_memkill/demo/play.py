@@ -10,7 +10,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from supervisor_memkill.clock import Clock, boot_clock
-from supervisor_memkill.commands.output import show
 from supervisor_memkill.demo.interruption import Interruption
 from supervisor_memkill.demo.judge import Account, Tally, account, broken_promises, observe
 from supervisor_memkill.demo.narration import parse, retell
@@ -43,6 +42,8 @@ REPLACED_SECONDS = 100.0
 REST_SECONDS = 30.0
 """The last jobs must be done, and the last drain over, within so much time from then on."""
 EVIDENCE_LINES = 15
+Show = Callable[[str], None]
+
 DRAIN_IS_OVER = frozenset({"drain.done", "drain.let_go", "drain.not_begun"})
 
 
@@ -58,13 +59,16 @@ class Outcome:
     """The last lines of the listener's log."""
 
 
-def run() -> int:
-    """Play the demo on stdout; the exit status, after a signal 128 and its number. Raises MemkillError."""
+def run(show: Show) -> int:
+    """Play the demo; the exit status, after a signal 128 and its number. Raises MemkillError.
+
+    `show` writes text to standard output.
+    """
     columns = shutil.get_terminal_size().columns
     screen = Screen.of(columns, sys.stdout.isatty(), os.environ)
     with Interruption() as interruption:
         with set_stage(LEAKS, LIMIT_BYTES) as stage:
-            play = Play(stage, screen, interruption, boot_clock, time.sleep)
+            play = Play(stage, screen, show, interruption, boot_clock, time.sleep)
             outcome = play.run()
             if outcome is None:
                 show("Interrupted: everything is being stopped ... ")
@@ -87,12 +91,14 @@ class Play:
         self,
         stage: Stage,
         screen: Screen,
+        show: Show,
         interruption: Interruption,
         clock: Clock,
         sleep: Callable[[float], None],
     ) -> None:
         self._stage = stage
         self._screen = screen
+        self._show = show
         self._interruption = interruption
         self._clock = clock
         self._sleep = sleep
@@ -109,7 +115,7 @@ class Play:
 
     def run(self) -> Outcome | None:
         """From the first job to the last one; None when it was interrupted. Raises MemkillError."""
-        show(self._screen.introduction(self._stage.directory, LIMIT_BYTES, JOB_EVERY_SECONDS))
+        self._show(self._screen.introduction(self._stage.directory, LIMIT_BYTES, JOB_EVERY_SECONDS))
         if self._go_on(lambda: self._tally.are_all_replaced and self._is_calm(), REPLACED_SECONDS):
             self._tell("All three were replaced. No more jobs are handed out; the last ones are being done.")
         self._go_on(self._is_at_rest, REST_SECONDS, feeds=False)
@@ -171,12 +177,12 @@ class Play:
                 self._told[event.worker] = event.name
 
     def _tell(self, sentence: str) -> None:
-        show(self._screen.event(self._now(), sentence))
+        self._show(self._screen.event(self._now(), sentence))
 
     def _draw(self, sample: Sample) -> None:
         if self._now() >= self._next_line_at:
             self._next_line_at = self._now() + LINE_SECONDS
-            show(self._screen.timeline(sample, self._told, LIMIT_BYTES))
+            self._show(self._screen.timeline(sample, self._told, LIMIT_BYTES))
 
     def _is_calm(self) -> bool:
         """Nobody is out of service, and the listener is done with each that it drained."""

@@ -1,0 +1,123 @@
+"""The event listener, as supervisord runs it: ``supervisor-memkill`` without the name of a command."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from supervisor_memkill import __version__
+from supervisor_memkill.commands import dry_run
+from supervisor_memkill.commands.command import CONFIG, SERVER_OPTIONS, SUCCESS, Command
+from supervisor_memkill.errors import UsageError
+
+if TYPE_CHECKING:
+    from supervisor_memkill.commands.context import Context
+    from supervisor_memkill.listener.listener import Listener
+    from supervisor_memkill.notices.log import EventLog
+    from supervisor_memkill.world.supervisord import Supervisord
+
+BY_HAND = (
+    "this is an event listener: supervisord runs it, from an [eventlistener:memkill] section;"
+    " by hand use --dry-run, demo or --sample"
+)
+
+At = Callable[[str], None]
+"""Called with each place of a drain where a death of the listener would matter (see Drainer)."""
+
+
+def ignore_place(place: str) -> None:
+    """The `at` of a listener that no test watches."""
+
+
+def is_run_by_supervisord(environ: Mapping[str, str]) -> bool:
+    """Decided by supervisord's environment, which a terminal below a supervised program has as well."""
+    return "SUPERVISOR_ENABLED" in environ and sys.stdin is not None and not sys.stdin.isatty()
+
+
+def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    """Listen until supervisord or a signal ends it. `arguments.at`: see At. Raises MemkillError."""
+    if not is_run_by_supervisord(environ):
+        raise UsageError(BY_HAND)
+    from supervisor_memkill.world.event_protocol import private_stdout
+
+    protocol_fd = private_stdout()
+    from supervisor_memkill.commands.context import build, find_configuration
+    from supervisor_memkill.listener.serve import serve
+    from supervisor_memkill.notices.log import EventLog
+    from supervisor_memkill.world.supervisord import from_environment
+
+    configuration = find_configuration(arguments, environ)
+    if not configuration.config.pools:
+        where = arguments.config or "the configuration of supervisord"
+        raise UsageError(f"no [memkill:NAME] section in {where}")
+    log = EventLog(sys.stderr, configuration.config.log_level)
+    supervisord = from_environment(environ)
+    _check_access(supervisord, log)
+    own_group = environ.get("SUPERVISOR_GROUP_NAME", "")
+    context = build(configuration, supervisord, environ, own_group=own_group)
+    listener = _listener(context, log, arguments.at)
+    _log_start(context, log)
+    ended_by = serve(listener, stdin_fd=0, stdout_fd=protocol_fd)
+    listener.say_left()
+    log.info("listener.ended")
+    if ended_by is not None:
+        _die_of(ended_by)
+    return SUCCESS
+
+
+def _check_access(supervisord: Supervisord, log: EventLog) -> None:
+    """Raises Refused, which the operator has to correct; every other problem may pass by itself."""
+    from supervisor_memkill.world.supervisord import Refused, SupervisordError
+
+    try:
+        supervisord.pid()
+    except Refused:
+        raise
+    except SupervisordError as error:
+        log.warning("supervisord.away", error=error)
+
+
+def _listener(context: Context, log: EventLog, at: At) -> Listener:
+    from supervisor_memkill.clock import boot_clock
+    from supervisor_memkill.listener.journal import Journal
+    from supervisor_memkill.listener.listener import Listener
+
+    return Listener(
+        context.config,
+        context.pools,
+        context.supervisord,
+        context.surveyor,
+        Journal(context.journal_path),
+        context.coordinator,
+        log,
+        boot_clock,
+        at=at,
+    )
+
+
+def _log_start(context: Context, log: EventLog) -> None:
+    config = context.config
+    log.info(
+        "listener.started",
+        version=__version__,
+        pools=[pool.name for pool in context.pools],
+        host=config.host,
+        journal=context.journal_path,
+        dry_run=config.dry_run,
+        coordination="through Redis" if config.redis else "in process: this supervisord alone",
+    )
+
+
+def _die_of(number: int) -> None:
+    """End by the signal itself, so that supervisord restarts a listener that it did not stop itself.
+
+    With status 0 supervisord would take the end as expected (autorestart=unexpected) and leave it EXITED.
+    """
+    signal.signal(number, signal.SIG_DFL)
+    signal.raise_signal(number)
+
+
+COMMAND = Command("the listener", "", run, (CONFIG, dry_run.OPTION, *SERVER_OPTIONS))
