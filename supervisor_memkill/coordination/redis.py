@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import contextlib
 import json
-import math
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import resources
 from typing import Any
 
+from supervisor_memkill import checked
 from supervisor_memkill.coordination.contract import (
     FRESH_HEARTBEATS,
     Answer,
@@ -30,7 +30,6 @@ from supervisor_memkill.coordination.contract import (
 from supervisor_memkill.errors import MemkillError, one_line
 from supervisor_memkill.world.redis_client import ask
 
-NoneType = type(None)
 VERSION = 1
 """Of the protocol. It stands in the data: listeners of different versions must see each other."""
 EVENTS_KEPT = 1000
@@ -85,8 +84,8 @@ class RedisCoordinator:
             holdings=[[self._id(one.worker), one.token, int(one.is_out)] for one in holdings],
         )
         with _understood():
-            held = _value(found, "held", list, dict)  # Lua's JSON writes an empty table as an object
-            return Published(frozenset(map(_text, held)), _value(found, "taken", bool))
+            held = found["held"] if found["held"] != {} else []  # Lua's JSON of an empty table
+            return Published(frozenset(map(checked.text, checked.items(held))), checked.flag(found["taken"]))
 
     def consider(self, pool: str, rules: Rules, request: Request) -> Answer:
         return self._acquire(pool, rules, request, dry=True)
@@ -111,10 +110,10 @@ class RedisCoordinator:
         with _understood():
             return Answer(
                 Cause(found["refused"]) if "refused" in found else None,
-                _value(found, "others", int),
-                _value(found, "min_available", int),
-                _value(found, "draining", int),
-                one_line(_text(found.get("detail", ""))),
+                checked.whole(found["others"]),
+                checked.whole(found["min_available"]),
+                checked.whole(found["draining"]),
+                one_line(checked.text(found.get("detail", ""))),
             )
 
     def release(self, pool: str, worker: str, token: str, *, drained: bool, seconds_ago: float = 0.0) -> None:
@@ -156,9 +155,9 @@ class RedisCoordinator:
                 raise TypeError("it is no object")
             if "epoch" in found and not values.get("dry"):
                 self._known[pool] = {
-                    "epoch": _value(found, "epoch", str),
-                    "seq": _number(found["seq"]),
-                    "at": _number(found["at"]),
+                    "epoch": checked.text(found["epoch"]),
+                    "seq": checked.number(found["seq"]),
+                    "at": checked.number(found["at"]),
                 }
             return found
 
@@ -216,24 +215,6 @@ def _understood() -> Iterator[None]:
         raise CoordinationUnknown(f"Redis: what it answered is not understood: {error}") from error
 
 
-def _value(found: Mapping[str, Any], name: str, *types: type) -> Any:
-    if type(found[name]) not in types:
-        raise TypeError(f"{name} is {found[name]!r:.40}")
-    return found[name]
-
-
-def _number(value: Any) -> float:
-    if type(value) not in (int, float) or not math.isfinite(value):
-        raise TypeError(f"{value!r:.40} is no number")
-    return value  # type: ignore[no-any-return]
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"{value!r:.40} is no text")
-    return value
-
-
 def _json(value: Any) -> str:
     """As JSON that Lua's reader takes: it refuses half of a surrogate pair, which a queue's name may hold."""
     text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
@@ -271,21 +252,23 @@ def _view(fields: Mapping[str, str], now_ms: int) -> PoolView:
         ),
         min_available=max((least for least, _ in rules), default=0),
         max_draining=min((most for _, most in rules), default=None),
-        drain_ended_seconds_ago=None if released is None else max(0, now_ms - _number(released)) / 1000,
-        settling_seconds=max(0, _number(meta.get("settle", 0)) - now_ms) / 1000,
+        drain_ended_seconds_ago=None
+        if released is None
+        else max(0, now_ms - checked.number(released)) / 1000,
+        settling_seconds=max(0, checked.number(meta.get("settle", 0)) - now_ms) / 1000,
     )
 
 
 def _report(name: str, values: Mapping[str, Any]) -> Report:
     return Report(
         worker=name,
-        pid=_value(values, "pid", int),
-        start=_value(values, "start", int),
-        memory_bytes=_value(values, "memory", int, NoneType),
-        limit_bytes=_value(values, "limit", int),
-        in_service=_value(values, "in_service", bool),
-        state=_value(values, "state", str),
-        busy=_value(values, "busy", int, NoneType),
-        urgency=None if values["urgency"] is None else _number(values["urgency"]),
+        pid=checked.whole(values["pid"]),
+        start=checked.whole(values["start"]),
+        memory_bytes=checked.or_none(checked.whole)(values["memory"]),
+        limit_bytes=checked.whole(values["limit"]),
+        in_service=checked.flag(values["in_service"]),
+        state=checked.text(values["state"]),
+        busy=checked.or_none(checked.whole)(values["busy"]),
+        urgency=checked.or_none(checked.number)(values["urgency"]),
         queues=frozenset(values["queues"].split("\n")) - {""},
     )

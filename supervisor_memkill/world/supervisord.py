@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 from xml.parsers.expat import ExpatError
 
+from supervisor_memkill import checked
 from supervisor_memkill.errors import MemkillError, UsageError
 from supervisor_memkill.processes import ProcessInfo, ProcessState, ProgramInfo
 
@@ -119,7 +120,7 @@ class Supervisord:
 
     def identification(self) -> str:
         """Its `identifier`: ``supervisor`` on every host, unless it was set."""
-        return _understood(_text, self._call("getIdentification"))
+        return _understood(checked.text, self._call("getIdentification"))
 
     def all_processes(self) -> list[ProcessInfo]:
         """Every process, event listeners included."""
@@ -287,46 +288,22 @@ def _understood(parse: Callable[[Any], T], answer: Any) -> T:
 
 def _process(entry: Mapping[str, Any]) -> ProcessInfo:
     return ProcessInfo(
-        group=_text(entry["group"]),
-        name=_text(entry["name"]),
-        state=_state(_whole(entry["state"])),
-        pid=_count(entry["pid"]),
-        start=_count(entry["start"]),
-        stop=_count(entry["stop"]),
-        now=_count(entry["now"]),
-        spawnerr=_text(entry.get("spawnerr", "")),
-        exitstatus=_whole(entry.get("exitstatus", 0)),
+        group=checked.text(entry["group"]),
+        name=checked.text(entry["name"]),
+        state=_state(checked.whole(entry["state"])),
+        pid=checked.count(entry["pid"]),
+        start=checked.count(entry["start"]),
+        stop=checked.count(entry["stop"]),
+        now=checked.count(entry["now"]),
+        spawnerr=checked.text(entry.get("spawnerr", "")),
+        exitstatus=checked.whole(entry.get("exitstatus", 0)),
     )
 
 
-def _whole(value: Any) -> int:
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise ValueError(f"{value!r:.40} is no whole number")
-    return value
-
-
-def _count(value: Any) -> int:
-    if _whole(value) < 0:
-        raise ValueError(f"{value!r:.40} is below 0")
-    return int(value)
-
-
 def _pid(value: Any) -> int:
-    if _count(value) == 0:
-        raise ValueError("0 is no pid of a process")
+    if checked.count(value) == 0:
+        raise ValueError("0 is not the pid of a process")
     return int(value)
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise ValueError(f"{value!r:.40} is no text")
-    return value
-
-
-def _flag(value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise ValueError(f"{value!r:.40} is neither true nor false")
-    return value
 
 
 def _state(number: Any) -> ProcessState:
@@ -338,12 +315,12 @@ def _state(number: Any) -> ProcessState:
 
 def _program(entry: Mapping[str, Any]) -> ProgramInfo:
     return ProgramInfo(
-        group=_text(entry["group"]),
-        name=_text(entry["name"]),
-        command=_text(entry["command"]),
-        stopsignal=_count(entry["stopsignal"]),
-        stopwaitsecs=_count(entry["stopwaitsecs"]),
-        startsecs=_count(entry["startsecs"]),
-        killasgroup=_flag(entry["killasgroup"]),
-        group_priority=_whole(entry["group_prio"]),
+        group=checked.text(entry["group"]),
+        name=checked.text(entry["name"]),
+        command=checked.text(entry["command"]),
+        stopsignal=checked.count(entry["stopsignal"]),
+        stopwaitsecs=checked.count(entry["stopwaitsecs"]),
+        startsecs=checked.count(entry["startsecs"]),
+        killasgroup=checked.flag(entry["killasgroup"]),
+        group_priority=checked.whole(entry["group_prio"]),
     )
