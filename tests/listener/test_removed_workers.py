@@ -46,19 +46,15 @@ def test_worker_that_is_removed_while_it_asks_is_let_go(world: World, path: Path
     assert life.stream.having("drain.let_go") and not life.stream.having("failed")
 
 
-def test_worker_that_is_removed_after_a_stop_without_answer_is_let_go(world: World, path: Path) -> None:
+@pytest.mark.parametrize("moment", ["after a stop without answer", "while old processes live"])
+def test_worker_that_is_removed_at_a_bad_moment_is_let_go(world: World, path: Path, moment: str) -> None:
+    """The step would wait for an answer, or for processes, of a worker that is not there any more."""
     world.finish_jobs()
-    world.lose_answer_of = "stop"
+    if moment == "after a stop without answer":
+        world.lose_answer_of, state = "stop", State.STOPPING
+    else:
+        world.workers["jobs:one"].orphans, world.alive_orphans, state = (9999,), {9999}, State.SETTLING
     life = Life(world, path)
-    del world.workers[life.run_to(State.STOPPING)]
-    life.run(2)
-    assert life.stream.having("drain.let_go") and not life.stream.having("failed")
-
-
-def test_worker_that_is_removed_while_old_processes_live_is_let_go(world: World, path: Path) -> None:
-    world.finish_jobs()
-    world.workers["jobs:one"].orphans, world.alive_orphans = (9999,), {9999}
-    life = Life(world, path)
-    del world.workers[life.run_to(State.SETTLING)]
+    del world.workers[life.run_to(state)]
     life.run(2)
     assert life.stream.having("drain.let_go") and not life.stream.having("failed")
