@@ -25,6 +25,9 @@ class Option:
     """Raises ValueError whose text says what is allowed."""
     default: Any
     help: str
+    """One phrase for the documentation: what it is, its effect, then the allowed values and their units."""
+    shown_default: str = ""
+    """The default in words, where `default` does not say it, such as ``this machine's name``."""
 
 
 @dataclass(frozen=True)
