@@ -159,5 +159,13 @@ def format_duration(seconds: float) -> str:
     return f"{hours // 24}d{hours % 24:02d}h"
 
 
+def write_duration(seconds: float) -> str:
+    """``500ms``, ``90s``, ``5m``, ``1h``, ``2d``: exact to the millisecond, as `parse_duration` takes it."""
+    for unit in ("d", "h", "m", "s"):
+        if seconds and seconds % _DURATION_UNITS[unit] == 0:
+            return f"{seconds / _DURATION_UNITS[unit]:.0f}{unit}"
+    return f"{seconds * 1000:.0f}ms" if seconds else "0s"
+
+
 def _one_decimal(value: float) -> str:
     return f"{value:.1f}".removesuffix(".0")

@@ -22,7 +22,7 @@ from superlance.memmon import Memmon
 from supervisor import childutils
 
 from supervisor_memkill.commands.context import build_pools, build_surveyor
-from supervisor_memkill.config.config import Config, PoolConfig
+from supervisor_memkill.config.options import Config, PoolConfig
 from supervisor_memkill.listener.journal import Contents
 from supervisor_memkill.processes import ProcessState
 from supervisor_memkill.units import format_size, parse_size

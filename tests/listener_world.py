@@ -14,7 +14,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import pytest
 
-from supervisor_memkill.config.config import Config, PoolConfig
+from supervisor_memkill.config.options import Config, PoolConfig
 from supervisor_memkill.coordination.contract import (
     Answer,
     CoordinationUnknown,

@@ -17,7 +17,9 @@ from supervisor.options import ServerOptions
 
 from supervisor_memkill import cli
 from supervisor_memkill.commands import dry_run_report
-from supervisor_memkill.config import config, inifile
+from supervisor_memkill.config import inifile
+from supervisor_memkill.config.load import load as load_config
+from supervisor_memkill.config.options import GLOBAL_KEYS, POOL_KEYS, Config
 from supervisor_memkill.rules.drain import OVER, TRANSITIONS, State
 from supervisor_memkill.units import format_duration
 from supervisor_memkill.workers.arq import Arq
@@ -109,8 +111,8 @@ def test_states_and_transitions_are_those_of_the_code(readme: nodes.document) ->
 @pytest.mark.parametrize(
     ("title", "options"),
     [
-        ("[memkill], all optional", config.GLOBAL_KEYS),
-        ("[memkill:NAME], a pool of workers that can stand in for each other", config.POOL_KEYS),
+        ("[memkill], all optional", GLOBAL_KEYS),
+        ("[memkill:NAME], a pool of workers that can stand in for each other", POOL_KEYS),
         ("Keys of worker = custom", Custom.options),
         ("Keys of worker = arq", Arq.options),
         ("Keys of worker = celery", Celery.options),
@@ -191,8 +193,8 @@ def test_pauses_are_those_of_the_code() -> None:
     assert "pause for 10 minutes, doubled each time, up to a day" in README.read_text().replace("\n", " ")
 
 
-def load(path: Path) -> config.Config:
-    return config.load(inifile.read_file(path), {}, "here", load_kind)
+def load(path: Path) -> Config:
+    return load_config(inifile.read_file(path), {}, "here", load_kind)
 
 
 def supervisord_takes(path: Path, tmp_path: Path) -> None:
@@ -228,7 +230,7 @@ def test_example_is_read_by_both(path: Path, tmp_path: Path) -> None:
 def test_commented_option_of_an_example_is_one_with_its_default(path: Path) -> None:
     """``; key = value   ; meaning`` can be uncommented as it stands, and changes nothing."""
     (pool,) = load(path).pools
-    options = {**config.GLOBAL_KEYS, **config.POOL_KEYS, **load_kind(pool.worker).options}
+    options = {**GLOBAL_KEYS, **POOL_KEYS, **load_kind(pool.worker).options}
     found = re.findall(r"^; (\w+) = *(.*?) *(?:;.*)?$", path.read_text(), re.MULTILINE)
     assert path.name in ("memkill.conf", "fleet.conf") or len(found) > 3
     for key, value in found:
@@ -242,10 +244,10 @@ def test_commented_option_of_an_example_is_one_with_its_default(path: Path) -> N
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: str(path.name))
 def test_example_of_a_kind_shows_every_option_that_the_kind_can_use(path: Path) -> None:
     if path.name in ("memkill.conf", "fleet.conf"):
-        keys: set[str] = set(config.GLOBAL_KEYS)
+        keys: set[str] = set(GLOBAL_KEYS)
     else:
         (pool,) = load(path).pools
-        keys = set(config.POOL_KEYS) | set(load_kind(pool.worker).options)
+        keys = set(POOL_KEYS) | set(load_kind(pool.worker).options)
         keys -= NOT_FOR.get(pool.worker, set())
     shown = set(re.findall(r"^(?:; )?(\w+) *=", path.read_text(), re.MULTILINE))
     assert keys <= shown

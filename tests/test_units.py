@@ -19,6 +19,7 @@ from supervisor_memkill.units import (
     parse_whole,
     parse_words,
     parse_yes_no,
+    write_duration,
 )
 
 MB = 1024**2
@@ -204,3 +205,17 @@ def test_whatever_is_written_is_a_size_or_a_value_error(text: str) -> None:
 @pytest.mark.parametrize(("size", "text"), [(Size(exact_bytes=GB), "1GB"), (Size(percent=80.0), "80%")])
 def test_a_size_is_shown_as_it_was_written(size: Size, text: str) -> None:
     assert str(size) == text
+
+
+@pytest.mark.parametrize(
+    "seconds", [0.0, 0.001, 0.5, 1.0, 59.0, 60.0, 90.0, 3600.0, 5400.0, 86400.0, 172800.0]
+)
+def test_a_written_duration_reads_back_exactly(seconds: float) -> None:
+    assert parse_duration(write_duration(seconds)) == seconds
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0, "0s"), (0.5, "500ms"), (90, "90s"), (300, "5m"), (3600, "1h"), (172800, "2d")]
+)
+def test_a_duration_is_written_in_its_largest_whole_unit(seconds: float, text: str) -> None:
+    assert write_duration(seconds) == text

@@ -14,8 +14,9 @@ from pathlib import Path
 
 from supervisor_memkill.clock import boot_clock
 from supervisor_memkill.config import inifile, supervisord_files
-from supervisor_memkill.config.config import Config, PoolConfig, load
 from supervisor_memkill.config.inifile import Reading
+from supervisor_memkill.config.load import load
+from supervisor_memkill.config.options import Config, PoolConfig
 from supervisor_memkill.coordination.contract import Coordinator
 from supervisor_memkill.coordination.in_process import InProcessCoordinator
 from supervisor_memkill.errors import ConfigError, MemkillError

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import psutil
 
-from supervisor_memkill.config.config import REDIS_VARIABLE
+from supervisor_memkill.config.options import REDIS_VARIABLE
 from supervisor_memkill.demo.spool import Spool
 from supervisor_memkill.errors import MemkillError
 from supervisor_memkill.world.supervisord import Supervisord

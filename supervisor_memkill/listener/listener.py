@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from supervisor_memkill.clock import Clock
-from supervisor_memkill.config.config import Config
+from supervisor_memkill.config.options import Config
 from supervisor_memkill.coordination.contract import Cause, CoordinationUnknown, Coordinator
 from supervisor_memkill.listener.drainer import Drainer
 from supervisor_memkill.listener.journal import Contents, Journal, JournalError

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from supervisor_memkill.clock import Clock
-from supervisor_memkill.config.config import Config
+from supervisor_memkill.config.options import Config
 from supervisor_memkill.coordination.contract import (
     FRESH_HEARTBEATS,
     Answer,

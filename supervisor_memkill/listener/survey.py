@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from supervisor_memkill.clock import Clock
-from supervisor_memkill.config.config import PoolConfig
+from supervisor_memkill.config.options import PoolConfig
 from supervisor_memkill.coordination.contract import Holding, Report, Request, Rules
 from supervisor_memkill.errors import Unknown
 from supervisor_memkill.listener.journal import Contents

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from supervisor_memkill.processes import ProcessInfo
 
 if TYPE_CHECKING:
-    from supervisor_memkill.config.config import PoolConfig
+    from supervisor_memkill.config.options import PoolConfig
 
 _WILDCARD = re.compile(r"\[[^\]]+\]|[*?]")
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from supervisor_memkill.commands.dry_run_report import NO_LIMIT, Report, Row, as_json, as_table, check
-from supervisor_memkill.config.config import PoolConfig
+from supervisor_memkill.config.options import PoolConfig
 from supervisor_memkill.coordination.in_process import InProcessCoordinator
 from supervisor_memkill.listener.journal import Contents
 from supervisor_memkill.listener.survey import Pool, Surveyor

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from supervisor_memkill.config.config import GLOBAL_KEYS, POOL_KEYS, REQUIRED, Config, PoolConfig, load
 from supervisor_memkill.config.inifile import Reading, read_file
+from supervisor_memkill.config.load import load
+from supervisor_memkill.config.options import GLOBAL_KEYS, POOL_KEYS, REQUIRED, Config, PoolConfig
 from supervisor_memkill.errors import ConfigError, MemkillError
 from supervisor_memkill.units import Size, parse_whole
 from supervisor_memkill.workers.contract import Option, Traits

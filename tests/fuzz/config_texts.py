@@ -6,7 +6,7 @@ import re
 
 from hypothesis import strategies as st
 
-from supervisor_memkill.config.config import GLOBAL_KEYS, POOL_KEYS
+from supervisor_memkill.config.options import GLOBAL_KEYS, POOL_KEYS
 from supervisor_memkill.workers import registry
 from tests.fuzz.values import NUMBER_TEXTS, TEXTS, near
 

@@ -15,9 +15,10 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from supervisor_memkill.commands import context as assembly
-from supervisor_memkill.config import config, inifile
+from supervisor_memkill.config import inifile
 from supervisor_memkill.config import supervisord_files as stop_as_group
-from supervisor_memkill.config.config import REDIS_VARIABLE, Config, PoolConfig
+from supervisor_memkill.config.load import load
+from supervisor_memkill.config.options import REDIS_VARIABLE, Config, PoolConfig
 from supervisor_memkill.coordination.redis import RedisCoordinator
 from supervisor_memkill.errors import ConfigError, MemkillError
 from supervisor_memkill.rules.policy import is_below_baseline
@@ -60,7 +61,7 @@ def directory() -> Iterator[Path]:
 def read(path: Path, environ: Mapping[str, str]) -> Config | None:
     """The configuration; None where it was refused, one line for each problem."""
     try:
-        return config.load(inifile.read_file(path), environ, "node", load_kind)
+        return load(inifile.read_file(path), environ, "node", load_kind)
     except ConfigError as error:
         assert error.problems
         for problem in error.problems:
@@ -281,9 +282,7 @@ def test_no_problem_of_a_configuration_shows_the_password(
     line = f"redis = {url}\n" if place == "file" else ""
     path.write_bytes(f"[memkill]\nbad = 1\n{line}".encode())
     with pytest.raises(ConfigError) as told:
-        config.load(
-            inifile.read_file(path), {REDIS_VARIABLE: url} if place == "environment" else {}, "n", load_kind
-        )
+        load(inifile.read_file(path), {REDIS_VARIABLE: url} if place == "environment" else {}, "n", load_kind)
     assert secret not in str(told.value)
 
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from supervisor_memkill.config.config import PoolConfig
+from supervisor_memkill.config.options import PoolConfig
 from supervisor_memkill.listener.journal import Contents
 from supervisor_memkill.rules.drain import Drain, State, StopAnswer
 from supervisor_memkill.rules.policy import AFTER_RESUME, BELOW_BASELINE, NOT_BEGUN, Pause

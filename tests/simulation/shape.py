@@ -6,7 +6,7 @@ import dataclasses
 import random
 from dataclasses import dataclass
 
-from supervisor_memkill.config.config import PoolConfig
+from supervisor_memkill.config.options import PoolConfig
 from supervisor_memkill.units import Size
 from tests.simulation.process import Habits
 

@@ -1,238 +1,29 @@
-"""The configuration: its keys, their defaults, and the reading of both into checked values.
-
-`GLOBAL_KEYS` and `POOL_KEYS` are the one table of keys; a kind adds its own (`Kind.options`). Durations
-are seconds here, whatever their unit in the file.
-"""
+"""Reads the sections of the configuration into checked values, and finds every problem that they have."""
 
 from __future__ import annotations
 
 import difflib
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from supervisor_memkill.config.inifile import SECTION, Entry, Reading, Section
-from supervisor_memkill.errors import ConfigError, MemkillError
-from supervisor_memkill.processes import Measure
-from supervisor_memkill.units import (
-    Size,
-    parse_choice,
-    parse_duration,
-    parse_positive_duration,
-    parse_size,
-    parse_whole,
-    parse_words,
-    parse_yes_no,
+from supervisor_memkill.config.options import (
+    GLOBAL_KEYS,
+    POOL_KEYS,
+    REDIS_VARIABLE,
+    REQUIRED,
+    SLOT_TTL_HEARTBEATS,
+    Config,
+    PoolConfig,
 )
+from supervisor_memkill.errors import ConfigError, MemkillError
+from supervisor_memkill.units import Size
 from supervisor_memkill.workers.contract import Option
 from supervisor_memkill.world import redis_url
 
 if TYPE_CHECKING:
     from supervisor_memkill.workers.contract import Kind
-
-REDIS_VARIABLE = "MEMKILL_REDIS"
-"""The environment variable that stands in for an absent `redis` in [memkill]; the file goes first."""
-SLOT_TTL_HEARTBEATS = 5
-"""`slot_ttl` spans at least so many heartbeats: a few lost ones must not cost the slot."""
-
-
-@dataclass(frozen=True)
-class PoolConfig:
-    """One ``[memkill:NAME]`` section."""
-
-    name: str
-    programs: tuple[str, ...]
-    """Globs over ``group:name`` and ``group``."""
-    worker: str = "plain"
-    """The name of its kind."""
-    max_rss: Size | None = None
-    """None only where no limit is set yet, for a dry run: `load` requires it."""
-    hard_max_rss: Size | None = None
-    """None: no hard limit."""
-    measure: Measure | None = None
-    """``rss``, ``pss`` or ``uss``; None: the kind knows."""
-    children: bool | None = None
-    """Whether the children's memory counts; None: the kind knows."""
-    strikes: int = 1
-    """Checks in a row over the limit before a drain may begin."""
-    min_uptime_seconds: float = 60.0
-    min_available: int = 1
-    """Other workers of the pool that must be in service."""
-    max_draining: int = 1
-    drain_timeout_seconds: float = 3600.0
-    on_timeout: str = "stop"
-    """``stop``, ``wait`` or ``resume``."""
-    cooldown_seconds: float = 0.0
-    """Between the end of one drain of the pool and the beginning of the next."""
-    settle_seconds: float = 10.0
-    """How long a fresh process must run before it counts as in service."""
-    protect_jobs: tuple[str, ...] = ()
-    """Globs over the class names of jobs that no drain may begin on or time out on."""
-    redis: str | None = field(default=None, repr=False)
-    """URL of the Redis that holds the workers' own records; None: there is none."""
-    key_namespace: str = ""
-    """What the framework puts before its keys; empty for nothing."""
-    kind_values: Mapping[str, Any] = field(default_factory=dict)
-    """Every key of the kind's own, parsed or by default."""
-
-
-@dataclass(frozen=True)
-class Config:
-    """The ``[memkill]`` section, and all pools."""
-
-    host: str
-    """The name of this supervisord among the others."""
-    redis: str | None = field(default=None, repr=False)
-    """URL of the Redis that coordinates; None: this supervisord alone, in process."""
-    key_prefix: str = "memkill"
-    heartbeat_seconds: float = 10.0
-    slot_ttl_seconds: float = 60.0
-    poll_interval_seconds: float = 1.0
-    journal: Path | None = None
-    """Absolute; None: a file of its own, chosen by the journal."""
-    dry_run: bool = False
-    log_level: str = "info"
-    pools: tuple[PoolConfig, ...] = ()
-    """In the order of their sections."""
-
-
-def _parse_redis(text: str) -> str:
-    redis_url.check(text)
-    return text
-
-
-def _parse_name(text: str) -> str:
-    """A part of a worker's id or of a Redis key."""
-    if not re.fullmatch(r"[^\s/{}]+", text):
-        raise ValueError("a name without white space, slashes and braces")
-    return text
-
-
-def _parse_namespace(text: str) -> str:
-    if re.search(r"\s", text):
-        raise ValueError("a text without white space")
-    return text
-
-
-def _parse_path(text: str) -> Path:
-    if not Path(text).is_absolute():
-        raise ValueError("an absolute path (%(here)s stands for this file's directory)")
-    if not Path(text).name or "\0" in text:
-        raise ValueError("the path of a file")
-    return Path(text)
-
-
-def _parse_children(text: str) -> bool | None:
-    if text.strip().lower() == "auto":
-        return None
-    try:
-        return parse_yes_no(text)
-    except ValueError:
-        raise ValueError("auto, yes or no") from None
-
-
-GLOBAL_KEYS: Mapping[str, Option] = {
-    "redis": Option(
-        _parse_redis,
-        Config.redis,
-        f"URL of the Redis through which listeners coordinate; by default {REDIS_VARIABLE} of the"
-        " environment, else none: this supervisord alone is coordinated",
-    ),
-    "key_prefix": Option(_parse_name, Config.key_prefix, "what every Redis key begins with"),
-    "host": Option(
-        _parse_name, None, "the name of this supervisord among the others; by default the machine's"
-    ),
-    "heartbeat": Option(
-        parse_positive_duration, Config.heartbeat_seconds, "how often the pool is told of the workers here"
-    ),
-    "slot_ttl": Option(
-        parse_positive_duration,
-        Config.slot_ttl_seconds,
-        f"how long a dead host keeps its slot; at least {SLOT_TTL_HEARTBEATS} heartbeats",
-    ),
-    "poll_interval": Option(
-        parse_positive_duration, Config.poll_interval_seconds, "how often a draining worker is looked at"
-    ),
-    "journal": Option(
-        _parse_path,
-        Config.journal,
-        "the file that drains under way are kept in; by default one in a directory of the listener's own",
-    ),
-    "dry_run": Option(parse_yes_no, Config.dry_run, "log what would be done, and do nothing"),
-    "log_level": Option(
-        parse_choice("debug", "info", "warning", "error"), Config.log_level, "debug, info, warning or error"
-    ),
-}
-"""The keys of ``[memkill]``, all optional."""
-
-POOL_KEYS: Mapping[str, Option] = {
-    "programs": Option(
-        parse_words, None, "globs over group:name and group, by default NAME; spaces or commas between them"
-    ),
-    "worker": Option(str.strip, PoolConfig.worker, "what kind of worker it is"),
-    "max_rss": Option(parse_size, None, "the limit: bytes (200MB, 1.5GB) or a share of the memory (80%)"),
-    "hard_max_rss": Option(
-        parse_size, PoolConfig.hard_max_rss, "the limit above which a drain waits for no job; none by default"
-    ),
-    "measure": Option(
-        parse_choice("rss", "pss", "uss"),
-        PoolConfig.measure,
-        "which memory counts: rss, pss or uss; by default rss, or the kind's",
-    ),
-    "children": Option(
-        _parse_children,
-        PoolConfig.children,
-        "whether the children's memory counts: auto (the kind knows), yes or no",
-    ),
-    "strikes": Option(
-        parse_whole(1), PoolConfig.strikes, "checks in a row over the limit before a drain may begin"
-    ),
-    "min_uptime": Option(
-        parse_duration, PoolConfig.min_uptime_seconds, "how long a process is left alone after its start"
-    ),
-    "min_available": Option(
-        parse_whole(0), PoolConfig.min_available, "other workers of the pool that must be in service"
-    ),
-    "max_draining": Option(
-        parse_whole(1), PoolConfig.max_draining, "workers of the pool that may drain at once"
-    ),
-    "drain_timeout": Option(
-        parse_positive_duration,
-        PoolConfig.drain_timeout_seconds,
-        "how long a drain waits for the jobs in hand",
-    ),
-    "on_timeout": Option(
-        parse_choice("stop", "wait", "resume"),
-        PoolConfig.on_timeout,
-        "what follows drain_timeout: stop, wait or resume",
-    ),
-    "cooldown": Option(
-        parse_duration, PoolConfig.cooldown_seconds, "how long the pool rests after each drain"
-    ),
-    "settle": Option(
-        parse_duration,
-        PoolConfig.settle_seconds,
-        "how long a fresh process must run before it counts as in service",
-    ),
-    "protect_jobs": Option(
-        parse_words, PoolConfig.protect_jobs, "globs over the classes of jobs that are never cut short"
-    ),
-    "redis": Option(
-        _parse_redis,
-        PoolConfig.redis,
-        "URL of the Redis that holds the workers' own records; by default the one of [memkill]",
-    ),
-    "key_namespace": Option(
-        _parse_namespace,
-        PoolConfig.key_namespace,
-        "what the framework puts before its keys: Sidekiq's redis-namespace, RQ's prefix",
-    ),
-}
-"""The keys that every ``[memkill:NAME]`` has. All but `REQUIRED` are optional."""
-
-REQUIRED = "max_rss"
 
 _HOLE = re.compile(r"%\([^)]*\)s?")
 _SECRET = re.compile("pass|secret|token")

@@ -1,0 +1,318 @@
+"""The keys of the configuration: what each takes, its default, and the values that they are read into.
+
+`GLOBAL_KEYS` and `POOL_KEYS` are the one table of keys; a kind adds its own (`Kind.options`). The page
+docs/configuration.rst is made from them. Durations are seconds here, whatever their unit in the file.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from supervisor_memkill.processes import Measure
+from supervisor_memkill.units import (
+    Size,
+    parse_choice,
+    parse_duration,
+    parse_positive_duration,
+    parse_size,
+    parse_whole,
+    parse_words,
+    parse_yes_no,
+    write_duration,
+)
+from supervisor_memkill.workers.contract import Option
+from supervisor_memkill.world import redis_url
+
+REDIS_VARIABLE = "MEMKILL_REDIS"
+"""The environment variable that stands in for an absent `redis` in [memkill]; the file goes first."""
+SLOT_TTL_HEARTBEATS = 5
+"""`slot_ttl` spans at least so many heartbeats: a few lost ones must not cost the slot."""
+
+
+@dataclass(frozen=True)
+class PoolConfig:
+    """One ``[memkill:NAME]`` section."""
+
+    name: str
+    programs: tuple[str, ...]
+    """Globs over ``group:name`` and ``group``."""
+    worker: str = "plain"
+    """The name of its kind."""
+    max_rss: Size | None = None
+    """None only where no limit is set yet, for a dry run: `load` requires it."""
+    hard_max_rss: Size | None = None
+    """None: no hard limit."""
+    measure: Measure | None = None
+    """``rss``, ``pss`` or ``uss``; None: the kind knows."""
+    children: bool | None = None
+    """Whether the children's memory counts; None: the kind knows."""
+    strikes: int = 1
+    """Checks in a row over the limit before a drain may begin."""
+    min_uptime_seconds: float = 60.0
+    min_available: int = 1
+    """Other workers of the pool that must be in service."""
+    max_draining: int = 1
+    drain_timeout_seconds: float = 3600.0
+    on_timeout: str = "stop"
+    """``stop``, ``wait`` or ``resume``."""
+    cooldown_seconds: float = 0.0
+    """Between the end of one drain of the pool and the beginning of the next."""
+    settle_seconds: float = 10.0
+    """How long a fresh process must run before it counts as in service."""
+    protect_jobs: tuple[str, ...] = ()
+    """Globs over the class names of jobs that no drain may begin on or time out on."""
+    redis: str | None = field(default=None, repr=False)
+    """URL of the Redis that holds the workers' own records; None: there is none."""
+    key_namespace: str = ""
+    """What the framework puts before its keys; empty for nothing."""
+    kind_values: Mapping[str, Any] = field(default_factory=dict)
+    """Every key of the kind's own, parsed or by default."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """The ``[memkill]`` section, and all pools."""
+
+    host: str
+    """The name of this supervisord among the others."""
+    redis: str | None = field(default=None, repr=False)
+    """URL of the Redis that coordinates; None: this supervisord alone, in process."""
+    key_prefix: str = "memkill"
+    heartbeat_seconds: float = 10.0
+    slot_ttl_seconds: float = 60.0
+    poll_interval_seconds: float = 1.0
+    journal: Path | None = None
+    """Absolute; None: a file of its own, chosen by the journal."""
+    dry_run: bool = False
+    log_level: str = "info"
+    pools: tuple[PoolConfig, ...] = ()
+    """In the order of their sections."""
+
+
+def _parse_redis(text: str) -> str:
+    redis_url.check(text)
+    return text
+
+
+def _parse_name(text: str) -> str:
+    """A part of a worker's id or of a Redis key."""
+    if not re.fullmatch(r"[^\s/{}]+", text):
+        raise ValueError("a name without white space, slashes and braces")
+    return text
+
+
+def _parse_namespace(text: str) -> str:
+    if re.search(r"\s", text):
+        raise ValueError("a text without white space")
+    return text
+
+
+def _parse_path(text: str) -> Path:
+    if not Path(text).is_absolute():
+        raise ValueError("an absolute path (%(here)s stands for this file's directory)")
+    if not Path(text).name or "\0" in text:
+        raise ValueError("the path of a file")
+    return Path(text)
+
+
+def _parse_children(text: str) -> bool | None:
+    if text.strip().lower() == "auto":
+        return None
+    try:
+        return parse_yes_no(text)
+    except ValueError:
+        raise ValueError("auto, yes or no") from None
+
+
+_DURATION = "a duration such as 90s, 5m or 1h"
+_SIZE = "a size such as 500MB or 1.5GB, or a share of this machine's memory such as 80%"
+_REDIS_URL = "redis://, rediss://, unix://, redis+sentinel:// or redis+cluster://"
+
+GLOBAL_KEYS: Mapping[str, Option] = {
+    "redis": Option(
+        _parse_redis,
+        Config.redis,
+        f"URL ({_REDIS_URL}) of the Redis through which listeners coordinate; without it, this listener"
+        " coordinates only the workers of its own supervisord",
+        shown_default=f"{REDIS_VARIABLE}, else none",
+    ),
+    "key_prefix": Option(
+        _parse_name,
+        Config.key_prefix,
+        "text that every Redis key of the listeners begins with, the same on all hosts; without white space,"
+        " slashes and braces",
+    ),
+    "host": Option(
+        _parse_name,
+        None,
+        "name of this host among all hosts that share the Redis, where no other may have it; without white"
+        " space, slashes and braces",
+        shown_default="this machine's name",
+    ),
+    "heartbeat": Option(
+        parse_positive_duration,
+        Config.heartbeat_seconds,
+        "interval at which the listener reports its workers to the other listeners; workers of a listener"
+        f" that is silent for 3 heartbeats do not count as in service; {_DURATION}",
+    ),
+    "slot_ttl": Option(
+        parse_positive_duration,
+        Config.slot_ttl_seconds,
+        "how long a slot stays taken after the last report of its listener, so how long a dead host can"
+        f" block the pool; {_DURATION}, at least {SLOT_TTL_HEARTBEATS} heartbeats",
+    ),
+    "poll_interval": Option(
+        parse_positive_duration,
+        Config.poll_interval_seconds,
+        f"interval at which a draining worker is looked at; {_DURATION}",
+    ),
+    "journal": Option(
+        _parse_path,
+        Config.journal,
+        "file in which the listener records its drains, so that it can continue them after a restart;"
+        " an absolute path in a directory that only the listener's user can write to",
+        shown_default="a file of its own per supervisord",
+    ),
+    "dry_run": Option(
+        parse_yes_no,
+        Config.dry_run,
+        "only log what would be done: send no signal, start and stop nothing, write nothing to Redis;"
+        " yes or no",
+    ),
+    "log_level": Option(
+        parse_choice("debug", "info", "warning", "error"),
+        Config.log_level,
+        "lowest level of the events that are logged; debug, info, warning or error",
+    ),
+}
+"""The keys of ``[memkill]``, all optional."""
+
+POOL_KEYS: Mapping[str, Option] = {
+    "programs": Option(
+        parse_words,
+        None,
+        "names of the supervised processes in the pool: one or more patterns (with *, ? and [...]) for"
+        " group:name or group, separated by spaces or commas; if several pools match a worker, the most"
+        " specific pattern wins",
+        shown_default="NAME",
+    ),
+    "worker": Option(
+        str.strip,
+        PoolConfig.worker,
+        "kind of the workers: plain, custom, sidekiq, resque, rq, celery, dramatiq, huey, arq, taskiq, or a"
+        " kind that another package adds",
+    ),
+    "max_rss": Option(
+        parse_size,
+        None,
+        f"the limit: a worker that uses more memory is drained; {_SIZE}",
+        shown_default="required",
+    ),
+    "hard_max_rss": Option(
+        parse_size,
+        PoolConfig.hard_max_rss,
+        "hard limit: a worker that uses more memory is stopped without waiting for its running jobs;"
+        f" must be above max_rss; {_SIZE}",
+    ),
+    "measure": Option(
+        parse_choice("rss", "pss", "uss"),
+        PoolConfig.measure,
+        "how memory is measured: rss (all memory of the process), pss (shared memory is divided among the"
+        " processes that share it) or uss (only memory that no other process shares)",
+        shown_default="rss; for celery, dramatiq, huey, taskiq pss",
+    ),
+    "children": Option(
+        _parse_children,
+        PoolConfig.children,
+        "whether the memory of a worker's child processes is added; auto (as the kind needs it), yes or no",
+        shown_default="auto",
+    ),
+    "strikes": Option(
+        parse_whole(1),
+        PoolConfig.strikes,
+        "number of checks in a row that must find a worker over its limit before it is drained; a whole"
+        " number, 1 or more",
+    ),
+    "min_uptime": Option(
+        parse_duration,
+        PoolConfig.min_uptime_seconds,
+        f"how long a worker must have run before it may be drained; {_DURATION}",
+    ),
+    "min_available": Option(
+        parse_whole(0),
+        PoolConfig.min_available,
+        "number of other workers of the pool, on all hosts together, that must be in service before a worker"
+        " is taken out of service; a whole number, 0 or more",
+    ),
+    "max_draining": Option(
+        parse_whole(1),
+        PoolConfig.max_draining,
+        "number of workers of the pool, on all hosts together, that may drain at the same time; a whole"
+        " number, 1 or more",
+    ),
+    "drain_timeout": Option(
+        parse_positive_duration,
+        PoolConfig.drain_timeout_seconds,
+        f"how long a drain waits for the running jobs; then it does what on_timeout says; {_DURATION}",
+    ),
+    "on_timeout": Option(
+        parse_choice("stop", "wait", "resume"),
+        PoolConfig.on_timeout,
+        "what a drain does after drain_timeout: stop (stop the worker, although jobs are running), wait (wait"
+        " on) or resume (give up, and let the worker take jobs again, if its kind can)",
+    ),
+    "cooldown": Option(
+        parse_duration,
+        PoolConfig.cooldown_seconds,
+        f"time between the end of one drain and the start of the next one in the pool; {_DURATION}",
+    ),
+    "settle": Option(
+        parse_duration,
+        PoolConfig.settle_seconds,
+        f"how long a new process must have run before it counts as in service; {_DURATION}",
+    ),
+    "protect_jobs": Option(
+        parse_words,
+        PoolConfig.protect_jobs,
+        "job classes that are not interrupted: while such a job runs, a drain neither begins nor times out"
+        " (hard_max_rss still stops the worker); one or more patterns (with *, ? and [...]), separated by"
+        " spaces or commas",
+    ),
+    "redis": Option(
+        _parse_redis,
+        PoolConfig.redis,
+        f"URL ({_REDIS_URL}) of the Redis in which the framework keeps its jobs and the records of its"
+        " workers",
+        shown_default="that of [memkill]",
+    ),
+    "key_namespace": Option(
+        _parse_namespace,
+        PoolConfig.key_namespace,
+        "text that the framework puts before its Redis keys, such as Sidekiq's redis-namespace or RQ's"
+        " prefix; without white space",
+    ),
+}
+"""The keys that every ``[memkill:NAME]`` has. All but `REQUIRED` are optional."""
+
+REQUIRED = "max_rss"
+
+
+def default_text(option: Option) -> str:
+    """The default as it stands in a configuration file, or in words where no value says it.
+
+    A number that is not whole counts as seconds.
+    """
+    default = option.default
+    if option.shown_default:
+        return option.shown_default
+    if isinstance(default, bool):
+        return "yes" if default else "no"
+    if isinstance(default, float):
+        return write_duration(default)
+    if default is None or default in ("", ()):
+        return "none"
+    return ", ".join(default) if isinstance(default, tuple) else str(default)
