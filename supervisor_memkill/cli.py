@@ -67,7 +67,7 @@ def _complain(problem: object) -> None:
 def _run(argv: Sequence[str], environ: Mapping[str, str], at: listen.At) -> int:
     command, arguments = parse(argv, environ)
     if sys.stdout is None:
-        raise MemkillError("its output cannot be written: standard output is closed")
+        raise MemkillError("cannot write the output: standard output is closed")
     arguments.at = at
     return command.run(arguments, environ)
 

@@ -1,8 +1,9 @@
-"""The command line: every error is a line that tells what to do, and a status that tells whose it is."""
+"""The command line: which command the arguments mean, and every error as one line with the right status."""
 
 from __future__ import annotations
 
-import os
+import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -11,47 +12,23 @@ from pathlib import Path
 import pytest
 
 import supervisor_memkill
-from tests.conftest import StartSupervisord
-from tests.harness import PROGRAMS
-
-CONFIG = "[memkill:job]\nmax_rss = 200MB\n"
-UNDER_SUPERVISORD = {"SUPERVISOR_ENABLED": "1", "SUPERVISOR_GROUP_NAME": "memkill"}
-
-
-def run(
-    directory: Path,
-    *arguments: str,
-    environment: Mapping[str, str] | None = None,
-    program: tuple[str, ...] = ("-m", "supervisor_memkill"),
-) -> subprocess.CompletedProcess[str]:
-    """Run the command where no configuration of supervisord is found but the test's own."""
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("SUPERVISOR_")}
-    return subprocess.run(
-        [sys.executable, *program, *arguments],
-        cwd=directory,
-        env={**clean, **(environment or {})},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+from supervisor_memkill import cli
+from supervisor_memkill.errors import UsageError
+from tests.command_line import UNDER_SUPERVISORD, assert_one_line, environment, run
+from tests.signals import none_ignored
 
 
-@pytest.fixture
-def config(tmp_path: Path) -> Path:
-    path = tmp_path / "memkill.conf"
-    path.write_text(f"[memkill]\njournal = {tmp_path}/own/memkill.journal\n{CONFIG}")
-    return path
+def parsed(*words: str, environ: Mapping[str, str] | None = None) -> tuple[str, dict[str, object]]:
+    """The name of the command, and the options that were given."""
+    command, arguments = cli.parse(words, environ or {})
+    given = {name: value for name, value in vars(arguments).items() if value not in (None, False)}
+    return command.name, given
 
 
-def assert_one_line(done: subprocess.CompletedProcess[str], status: int, *words: str, lines: int = 1) -> None:
-    """One line (or as many as told) on stderr, beginning with the program's name, with all the words."""
-    said = done.stderr.splitlines()
-    assert (done.returncode, done.stdout, len(said)) == (status, "", lines), done
-    assert all(line.startswith("supervisor-memkill: ") for line in said), said
-    for word in words:
-        assert word in done.stderr, done.stderr
+def refusal(*words: str) -> str:
+    with pytest.raises(UsageError) as error:
+        cli.parse(words, {})
+    return str(error.value)
 
 
 def test_version(tmp_path: Path) -> None:
@@ -59,111 +36,92 @@ def test_version(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (0, f"supervisor-memkill {supervisor_memkill.__version__}\n")
 
 
+def test_help_names_every_command_and_option_and_fits_80_columns(tmp_path: Path) -> None:
+    done = run(tmp_path, "--help", changes={"COLUMNS": "80"})
+    assert done.returncode == 0
+    for name in [*(option.flag for option in cli.OPTIONS), *(command.name for command in cli.COMMANDS)]:
+        assert f"  {name} " in done.stdout, name
+    assert "0 success, 1 failure, 2 usage or configuration error" in done.stdout
+    assert max(map(len, done.stdout.splitlines())) <= 80
+
+
+# --- which command ------------------------------------------------------------------------------
+
+
+def test_without_a_command_it_is_the_listener() -> None:
+    assert parsed("--config", "x") == ("the listener", {"config": Path("x")})
+
+
+def test_dry_run_by_hand_is_a_command_and_under_supervisord_an_option_of_the_listener(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with Path("/dev/null").open() as nothing:
+        monkeypatch.setattr(sys, "stdin", nothing)
+        assert parsed("--dry-run") == ("--dry-run", {"dry_run": True})
+        assert parsed("--dry-run", environ=UNDER_SUPERVISORD) == ("the listener", {"dry_run": True})
+
+
+def test_sample_and_demo_are_commands_wherever_they_are_typed() -> None:
+    assert parsed("--sample", "rq", environ=UNDER_SUPERVISORD) == ("--sample", {"sample": "rq"})
+    assert parsed("--sample") == ("--sample", {"sample": ""})
+    assert parsed("demo", environ=UNDER_SUPERVISORD) == ("demo", {"command": "demo"})
+
+
+def test_every_command_says_in_the_help_what_it_does() -> None:
+    assert all(command.help for command in cli.COMMANDS)
+
+
+# --- arguments that are wrong -------------------------------------------------------------------
+
+
 @pytest.mark.parametrize("arguments", [["--dryrun"], ["--dry"], ["frobnicate"], ["--config"]])
 def test_unknown_argument_is_one_line(tmp_path: Path, arguments: list[str]) -> None:
     assert_one_line(run(tmp_path, *arguments), 2, "--help")
 
 
-def test_listener_by_hand_says_who_runs_it(tmp_path: Path, config: Path) -> None:
-    done = run(tmp_path, "--config", str(config))
-    assert_one_line(done, 2, "supervisord runs it", "[eventlistener:memkill]", "--dry-run")
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--dryrun"], "unknown option --dryrun, did you mean --dry-run? (try --help)"),
+        (
+            ["--conifg", "memkill.conf", "--dry-run"],
+            "unknown option --conifg, did you mean --config? (try --help)",
+        ),
+        (["--pasword=secret"], "unknown option --pasword, did you mean --password? (try --help)"),
+        (["-x"], "unknown option -x (try --help)"),
+        (["dmeo"], "unknown command 'dmeo', did you mean demo? (try --help)"),
+        (["frobnicate"], "unknown command 'frobnicate', known: demo (try --help)"),
+        (["demo", "twice"], "demo does not take 'twice' (try --help)"),
+    ],
+)
+def test_misspelt_word_is_named_with_the_nearest_known_one(words: list[str], expected: str) -> None:
+    assert refusal(*words) == expected
 
 
-def test_listener_without_a_server_section_says_so(tmp_path: Path, config: Path) -> None:
-    """supervisord sets no SUPERVISOR_SERVER_URL where its configuration has no server section."""
-    done = run(tmp_path, "--config", str(config), environment=UNDER_SUPERVISORD)
-    assert_one_line(done, 2, "[unix_http_server]", "[inet_http_server]")
-
-
-def test_listener_without_a_pool_says_so(tmp_path: Path) -> None:
-    path = tmp_path / "empty.conf"
-    path.write_text("")
-    done = run(tmp_path, "--config", str(path), environment=UNDER_SUPERVISORD)
-    assert_one_line(done, 2, "no [memkill:NAME] section", "empty.conf")
-
-
-@pytest.mark.parametrize("under", [{}, UNDER_SUPERVISORD])
-def test_problems_of_the_configuration_come_all_together(tmp_path: Path, under: dict[str, str]) -> None:
-    path = tmp_path / "bad.conf"
-    path.write_text("[memkill]\nhearbeat = 10s\n[memkill:job]\nmax_rss = lots\nstrikes = 0\n[memkil:x]\n")
-    done = run(tmp_path, "--dry-run", "--config", str(path), environment=under)
-    assert_one_line(done, 2, "heartbeat", "max_rss", "strikes", "[memkill:x]", "bad.conf:2", lines=4)
-
-
-def test_configuration_that_is_not_there_is_one_line(tmp_path: Path) -> None:
-    done = run(tmp_path, "--dry-run", "--config", str(tmp_path / "none.conf"))
-    assert_one_line(done, 2, "none.conf", "No such file")
-
-
-def test_dry_run_without_a_supervisord_is_one_line(tmp_path: Path, config: Path) -> None:
-    done = run(tmp_path, "--dry-run", "--config", str(config), "--serverurl", f"unix://{tmp_path}/none.sock")
-    assert_one_line(done, 1, "none.sock", "No such file")
-
-
-def test_address_of_another_kind_is_one_line(tmp_path: Path, config: Path) -> None:
-    done = run(tmp_path, "--dry-run", "--config", str(config), "--serverurl", "ftp://localhost")
-    assert_one_line(done, 2, "ftp://localhost", "unix:///path")
-
-
-@pytest.mark.real
-@pytest.mark.parametrize("under", [False, True])
-def test_wrong_password_is_one_line(
-    start_supervisord: StartSupervisord, tmp_path: Path, config: Path, under: bool
-) -> None:
-    supervisord = start_supervisord(inet=True, password="right")
-    wrong = {
-        "SUPERVISOR_SERVER_URL": supervisord.url,
-        "SUPERVISOR_USERNAME": "user",
-        "SUPERVISOR_PASSWORD": "wrong",
-    }
-    environment = {**wrong, **(UNDER_SUPERVISORD if under else {})}
-    arguments = [] if under else ["--dry-run"]
-    done = run(tmp_path, *arguments, "--config", str(config), environment=environment)
-    assert_one_line(done, 2, "refused the user name or password", "SUPERVISOR_PASSWORD")
-    assert "wrong" not in done.stderr
-
-
-@pytest.mark.real
-def test_password_is_taken_as_supervisorctl_takes_it(
-    start_supervisord: StartSupervisord, tmp_path: Path, config: Path
-) -> None:
-    """From the arguments; without any, from supervisord's own configuration where it is found."""
-    supervisord = start_supervisord(inet=True, password="right")
-    given = ["--serverurl", supervisord.url, "--username", "user", "--password", "right"]
-    assert run(tmp_path, "--dry-run", "--config", str(config), *given).returncode == 0
-    found = run(supervisord.directory, "--dry-run", "--config", str(config))
-    assert found.returncode == 0, found
-
-
-@pytest.mark.real
-@pytest.mark.parametrize("under", [False, True])
-def test_supervisord_without_its_rpc_interface_is_one_line(
-    start_supervisord: StartSupervisord, tmp_path: Path, config: Path, under: bool
-) -> None:
-    supervisord = start_supervisord(rpcinterface=False)
-    environment = {"SUPERVISOR_SERVER_URL": supervisord.url, **(UNDER_SUPERVISORD if under else {})}
-    arguments = [] if under else ["--dry-run"]
-    done = run(tmp_path, *arguments, "--config", str(config), environment=environment)
-    assert_one_line(done, 2, "[rpcinterface:supervisor]")
-
-
-@pytest.mark.real
-@pytest.mark.parametrize("under", [False, True])
-def test_socket_of_another_user_is_one_line(
-    start_supervisord: StartSupervisord, tmp_path: Path, under: bool
-) -> None:
-    supervisord = start_supervisord()
-    config = supervisord.directory / "memkill.conf"
-    config.write_text(CONFIG)
-    supervisord.directory.chmod(0o755)  # the socket alone is closed to others
-    supervisord.socket.chmod(0)
-    environment = {"SUPERVISOR_SERVER_URL": supervisord.url, **(UNDER_SUPERVISORD if under else {})}
-    arguments = [] if under else ["--dry-run"]
-    program = (str(PROGRAMS / "without_rights.py"),)
-    done = run(
-        supervisord.directory, *arguments, "--config", str(config), environment=environment, program=program
+def test_value_that_looks_like_an_option_is_still_a_value() -> None:
+    assert parsed("--password", "-1", "--username=--x") == (
+        "the listener",
+        {"password": "-1", "username": "--x"},
     )
-    assert_one_line(done, 2, "permission denied", "chown= and chmod=")
+
+
+@pytest.mark.parametrize("option", ["--dry-run", "--json", "--config=x", "--username=x", "--sample=x"])
+@pytest.mark.parametrize("comes_first", [False, True])
+def test_demo_takes_no_options(tmp_path: Path, option: str, comes_first: bool) -> None:
+    words = [option, "demo"] if comes_first else ["demo", option]
+    assert refusal(*words) == f"demo takes no options: remove {option.partition('=')[0]}"
+
+
+def test_demo_with_an_option_is_one_line(tmp_path: Path) -> None:
+    assert_one_line(run(tmp_path, "demo", "--dry-run"), 2, "demo takes no options")
+
+
+@pytest.mark.parametrize("words", [["--json"], ["--json", "--config", "x"], ["--json", "--sample", "rq"]])
+def test_json_belongs_to_the_commands_that_have_it(words: list[str]) -> None:
+    assert refusal(*words).endswith("does not take --json: it is an option of --dry-run")
+
+
+# --- output -------------------------------------------------------------------------------------
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
@@ -172,8 +130,9 @@ def test_socket_of_another_user_is_one_line(
     [
         "from supervisor_memkill.commands import output; output.show('text')",
         "import sys; sys.exit(main(['demo']))",
+        "import sys; sys.exit(main(['--sample', 'rq']))",
     ],
-    ids=["show", "demo"],
+    ids=["show", "demo", "sample"],
 )
 def test_output_that_cannot_be_written_is_one_line(tmp_path: Path, code: str) -> None:
     with Path("/dev/full").open("w") as full:
@@ -186,10 +145,10 @@ def test_output_that_cannot_be_written_is_one_line(tmp_path: Path, code: str) ->
             timeout=60,
             check=False,
         )
-    assert done.stderr.splitlines()[-1].endswith("its output cannot be written: No space left on device")
+    assert done.stderr.splitlines()[-1].endswith("cannot write the output: No space left on device")
 
 
-@pytest.mark.parametrize("arguments", ["demo", "--dry-run"])
+@pytest.mark.parametrize("arguments", ["demo", "--dry-run", "--sample rq"])
 def test_closed_output_is_one_line(tmp_path: Path, arguments: str) -> None:
     program = f'exec "{sys.executable}" -m supervisor_memkill {arguments} >&-'
     done = subprocess.run(
@@ -198,45 +157,40 @@ def test_closed_output_is_one_line(tmp_path: Path, arguments: str) -> None:
     assert_one_line(done, 1, "standard output is closed")
 
 
-def test_closed_input_is_one_line(tmp_path: Path, config: Path) -> None:
-    """As somebody may start it who has supervisord's environment."""
-    done = subprocess.run(
-        ["sh", "-c", f'exec "{sys.executable}" -m supervisor_memkill --config {config} <&-'],
-        cwd=tmp_path,
-        env={**os.environ, **UNDER_SUPERVISORD},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert_one_line(done, 2, "supervisord runs it")
+def test_reader_that_goes_away_ends_the_command_without_a_word(tmp_path: Path) -> None:
+    reading, writing = socket.socketpair()
+    reading.close()
+    with writing:
+        done = subprocess.run(
+            [sys.executable, "-m", "supervisor_memkill", "--sample", "rq"],
+            cwd=tmp_path,
+            stdout=writing.fileno(),
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert (done.returncode, done.stderr) == (1, "")
 
 
-@pytest.mark.parametrize("option", ["--dry-run", "--json", "--config=x"])
-def test_demo_takes_no_options(tmp_path: Path, option: str) -> None:
-    assert_one_line(run(tmp_path, "demo", option), 2, "demo takes no options")
-
-
-@pytest.mark.parametrize("parent", ["{tmp_path}", ".."])
-def test_working_directory_that_was_removed_is_no_fault(tmp_path: Path, parent: str) -> None:
-    """A deploy removes old releases, and supervisord may have been started in one."""
-    (tmp_path / "memkill.conf").write_text("[memkill:jobs]\nmax_rss = 1GB\nbad = 1\n")
-    gone = tmp_path / "gone"
-    gone.mkdir()
-    code = "import os, sys; os.rmdir(os.getcwd()); from supervisor_memkill.cli import main; sys.exit(main())"
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            code,
-            "--config",
-            parent.format(tmp_path=tmp_path) + "/memkill.conf",
-            "--dry-run",
-        ],
-        cwd=gone,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert_one_line(done, 2, "memkill.conf", "bad")
+def test_interrupt_from_the_keyboard_ends_the_command_without_a_word(short_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(short_path / "silent"))
+        server.listen()
+        server.settimeout(60)
+        words = ["--dry-run", "--serverurl", f"unix://{short_path}/silent"]
+        with none_ignored():
+            process = subprocess.Popen(
+                [sys.executable, "-m", "supervisor_memkill", *words],
+                cwd=short_path,
+                env=environment({}),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+        connection, _ = server.accept()  # from here on it waits for an answer
+        with connection:
+            process.send_signal(signal.SIGINT)
+            assert process.communicate(timeout=60) == ("", "")
+    assert process.returncode == 130

@@ -1,4 +1,4 @@
-"""``--dry-run`` by hand: one check now, as a table or as JSON, that touches nothing."""
+"""The report of a dry run by hand: one check of all workers, as a table or as JSON."""
 
 from __future__ import annotations
 
@@ -16,27 +16,28 @@ from supervisor_memkill.workers.contract import Advice
 HEADINGS = ("POOL", "WORKER", "PID", "MEMORY", "LIMIT", "BUSY", "PEERS", "VERDICT")
 
 NO_LIMIT = (
-    "no limit is set: choose one by the memory shown, and set it as max_rss in a [memkill:NAME] section"
+    "no memory limit is set: choose one from the memory shown,"
+    " and set it as max_rss in a [memkill:NAME] section"
 )
 
 
 @dataclass(frozen=True)
 class Row:
-    """One worker, as the table and the JSON show it."""
+    """One worker, as the table and the JSON show it; the names are those of the JSON."""
 
     pool: str
     worker: str
     state: str
-    """supervisord's."""
+    """In supervisord's words, such as RUNNING."""
     pid: int | None
     memory_bytes: int | None
-    """None: unknown, or not running."""
+    """None: unknown, or the worker does not run."""
     limit_bytes: int | None
     hard_limit_bytes: int | None
     busy: int | None
-    """Jobs in hand; None: unknown, or its kind cannot tell."""
+    """Number of running jobs; None: unknown, or the kind cannot count them."""
     peers_in_service: int | None
-    """Other workers of the pool that would take its jobs now; None: unknown."""
+    """Number of other workers of the pool in service; None: unknown."""
     over: bool
     would_drain: bool
     verdict: str
@@ -44,17 +45,20 @@ class Row:
 
 @dataclass(frozen=True)
 class Report:
-    """What one check found."""
+    """The result of one check."""
 
     rows: tuple[Row, ...]
     notes: tuple[str, ...]
-    """What the operator should know or mend, one sentence each."""
+    """What the operator should know or change, one sentence each."""
     is_whole: bool = True
-    """False: something could not be asked, and a note says what."""
+    """False: something could not be checked, and a note says what."""
 
 
 def check(surveyor: Surveyor, coordinator: Coordinator, contents: Contents) -> Report:
-    """One check. `coordinator` is a throwaway one: slots are taken in it to see who would wait."""
+    """Check all workers once.
+
+    `coordinator` must be a throwaway one: the check takes slots in it, to find out which worker would wait.
+    """
     survey = surveyor.check(contents)
     rows: list[Row] = []
     notes, unknown = list(survey.notes), list[str]()
@@ -64,17 +68,17 @@ def check(surveyor: Surveyor, coordinator: Coordinator, contents: Contents) -> R
         try:
             standings = _standings(pool, coordinator, contents)
         except CoordinationUnknown as error:
-            standings = {one.worker: _held(one, error) for one in pool.findings}
-            unknown.append(f"[memkill:{pool.pool.name}] nothing is drained while this is so: {error}")
+            standings = {one.worker: _unknown_standing(one, error) for one in pool.findings}
+            unknown.append(f"[memkill:{pool.pool.name}] no worker is drained until this is solved: {error}")
         rows += [_row(pool, one, standings[one.worker]) for one in pool.findings]
         notes += _hints(pool)
         if pool.failure is not None:
-            unknown.append(f"[memkill:{pool.pool.name}] could not be looked at: {pool.failure!r}")
+            unknown.append(f"[memkill:{pool.pool.name}] could not be checked: {pool.failure!r}")
     return Report(tuple(rows), tuple(dict.fromkeys([*notes, *unknown])), is_whole=not unknown)
 
 
 def _hints(survey: PoolSurvey) -> list[str]:
-    """Each once, with the workers that it is for."""
+    """Each hint once, with the workers that it is for."""
     workers: dict[str, list[str]] = {}
     for worker, advice in survey.hints():
         workers.setdefault(_words(advice), []).append(worker)
@@ -85,12 +89,12 @@ def _hints(survey: PoolSurvey) -> list[str]:
 
 
 def _words(advice: Advice) -> str:
-    return f"{advice.text} (not drained while this is so)" if advice.refuses else advice.text
+    return f"{advice.text} (not drained until this is changed)" if advice.refuses else advice.text
 
 
 @dataclass(frozen=True)
 class _Standing:
-    """What coordination would say of one worker."""
+    """How coordination would answer for one worker."""
 
     peers: int | None
     would_drain: bool
@@ -98,7 +102,7 @@ class _Standing:
 
 
 def _standings(survey: PoolSurvey, coordinator: Coordinator, contents: Contents) -> dict[str, _Standing]:
-    """Each worker's, in the order in which they would go. Raises CoordinationUnknown."""
+    """The standing of each worker; the most urgent one asks first. Raises CoordinationUnknown."""
     pool = survey.pool
     held = holdings(contents.drains.values(), pool.name)
     coordinator.publish(pool.name, pool.rules, survey.reports(can_begin=True), held)
@@ -114,7 +118,7 @@ def _standings(survey: PoolSurvey, coordinator: Coordinator, contents: Contents)
     return standings
 
 
-def _held(finding: Finding, error: CoordinationUnknown) -> _Standing:
+def _unknown_standing(finding: Finding, error: CoordinationUnknown) -> _Standing:
     words = f"over its limit, would wait: {error}" if finding.verdict.asks else finding.verdict.words
     return _Standing(None, False, words)
 
@@ -141,7 +145,7 @@ def _row(survey: PoolSurvey, finding: Finding, standing: _Standing) -> Row:
 
 
 def as_table(report: Report) -> str:
-    """The report for people."""
+    """The report as text for people."""
     lines = [HEADINGS, *(_cells(row) for row in report.rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(HEADINGS) - 1)]
     text = [
@@ -165,7 +169,7 @@ def _cells(row: Row) -> Sequence[str]:
 
 
 def as_json(report: Report) -> str:
-    """The report for programs."""
+    """The report as JSON for programs."""
     return (
         json.dumps({"workers": [asdict(row) for row in report.rows], "notes": report.notes}, indent=2) + "\n"
     )

@@ -1,4 +1,4 @@
-"""What is written to standard output, by a command that a person runs."""
+"""Writes to standard output, for the commands that a person runs."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from supervisor_memkill.errors import MemkillError
 
 
 def show(text: str) -> None:
-    """Write it now; what the terminal's encoding does not have stands there as an escape.
+    """Write the text now; a character that the terminal's encoding lacks becomes an escape.
 
-    Raises BrokenPipeError when nobody reads it, MemkillError when it cannot be written otherwise.
+    Raises BrokenPipeError when nobody reads any more, MemkillError when writing fails otherwise.
     """
     encoding = sys.stdout.encoding or "utf-8"
     try:
@@ -21,9 +21,9 @@ def show(text: str) -> None:
         raise
     except OSError as error:
         give_up()
-        raise MemkillError(f"its output cannot be written: {error.strerror or error}") from error
+        raise MemkillError(f"cannot write the output: {error.strerror or error}") from error
 
 
 def give_up() -> None:
-    """Write no more: Python must not complain about what is left at its end."""
+    """Discard what is still buffered, so that Python does not complain about it when it ends."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

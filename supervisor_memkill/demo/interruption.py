@@ -1,4 +1,4 @@
-"""Ctrl-C and its kin, as a value that is looked at between two steps."""
+"""Turns Ctrl-C and other signals that end a program into a value, which is checked between two steps."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
 
 class Interruption:
-    """While entered, a signal is only noted: nothing is left half started or half cleaned up."""
+    """While it is entered a signal is only recorded: nothing is left half started or half cleaned up."""
 
     def __init__(self) -> None:
         self.number = 0
-        """The first signal that came; 0 while none did."""
+        """The first signal; 0 before any."""
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Interruption:
         for number in SIGNALS:
-            if signal.getsignal(number) is not signal.SIG_IGN:  # nohup, for one, means it
-                self._before[number] = signal.signal(number, self._note)
+            if signal.getsignal(number) is not signal.SIG_IGN:  # ignored on purpose, by nohup for example
+                self._before[number] = signal.signal(number, self._record)
         return self
 
     def __exit__(
@@ -29,5 +29,5 @@ class Interruption:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
-    def _note(self, number: int, _frame: FrameType | None) -> None:
+    def _record(self, number: int, _frame: FrameType | None) -> None:
         self.number = self.number or number

@@ -1,4 +1,4 @@
-"""Whether the promises were kept, by what was seen and done. Pure."""
+"""Decides from the samples and the record of the jobs whether the promises were kept. Pure."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from supervisor_memkill.processes import ProcessState
 
 @dataclass(frozen=True)
 class Life:
-    """One process of a worker, as far as it was seen in service."""
+    """One process of a worker, since it was first seen in service."""
 
     pid: int
     first_bytes: int | None
     """Its memory when it came into service; None: unknown."""
-    most_bytes: int
-    """The most memory that it was seen with."""
+    max_bytes: int
+    """Its largest memory in any sample."""
 
 
 @dataclass(frozen=True)
 class Tally:
-    """What the samples have shown so far."""
+    """What all samples so far have shown."""
 
     lives: Mapping[str, tuple[Life, ...]] = field(default_factory=dict)
-    """Each worker's processes, in their order."""
-    most_out: tuple[str, ...] = ()
-    """The workers of the sample that showed most of them out of service at once."""
+    """The processes of each worker, oldest first."""
+    max_out: tuple[str, ...] = ()
+    """The workers out of service in the sample where they were most."""
 
     @property
     def are_all_replaced(self) -> bool:
@@ -37,19 +37,19 @@ class Tally:
 
 
 def observe(tally: Tally, sample: Sample) -> Tally:
-    """The tally with one more sample. Nothing counts before all workers are in service for the first time."""
+    """Add one sample. Samples count once all workers have been in service together."""
     if not tally.lives and sample.out:
         return tally
     return Tally(
-        lives={one.worker: _live_on(tally.lives.get(one.worker, ()), one) for one in sample.workers},
-        most_out=max(tally.most_out, sample.out, key=len),
+        lives={one.worker: _add_sight(tally.lives.get(one.worker, ()), one) for one in sample.workers},
+        max_out=max(tally.max_out, sample.out, key=len),
     )
 
 
-def _live_on(lives: tuple[Life, ...], seen: Sight) -> tuple[Life, ...]:
+def _add_sight(lives: tuple[Life, ...], seen: Sight) -> tuple[Life, ...]:
     memory = seen.memory_bytes or 0
     if lives and lives[-1].pid == seen.pid:
-        return (*lives[:-1], replace(lives[-1], most_bytes=max(lives[-1].most_bytes, memory)))
+        return (*lives[:-1], replace(lives[-1], max_bytes=max(lives[-1].max_bytes, memory)))
     if seen.is_in_service:
         return (*lives, Life(seen.pid, seen.memory_bytes, memory))
     return lives
@@ -57,18 +57,18 @@ def _live_on(lives: tuple[Life, ...], seen: Sight) -> tuple[Life, ...]:
 
 @dataclass(frozen=True)
 class Account:
-    """What became of the jobs."""
+    """The jobs: how many were done, and which of them wrongly."""
 
     handed_out: int
     done: int
     lost: tuple[str, ...]
-    """Handed out, and never finished."""
+    """Jobs that were handed out and never finished."""
     twice: tuple[str, ...]
-    """Begun or finished more than once."""
+    """Jobs that were begun or finished more than once."""
 
 
 def account(handed_out: Sequence[str], facts: Iterable[Fact]) -> Account:
-    """The account of these jobs by the record."""
+    """Compare the jobs handed out with the record."""
     times = Counter((fact.what, fact.job) for fact in facts)
     return Account(
         handed_out=len(handed_out),
@@ -79,19 +79,19 @@ def account(handed_out: Sequence[str], facts: Iterable[Fact]) -> Account:
 
 
 def broken_promises(tally: Tally, jobs: Account, last: Sample | None) -> tuple[str, ...]:
-    """What was promised and not kept, a sentence each; empty when all is well.
+    """One sentence for each promise that was broken; empty when all were kept.
 
-    `last`: the last sample, taken when no job was left; None when there never was one.
+    `last`: the last sample, taken when no job was left; None when there was no sample.
     """
     if not tally.lives or last is None:
-        return ("the three workers never came into service together",)
+        return ("the three workers were never in service together",)
     found = []
     if jobs.lost:
-        found.append(f"handed out and never done: {_jobs(jobs.lost)}")
+        found.append(f"never finished: {_jobs(jobs.lost)}")
     if jobs.twice:
         found.append(f"run twice: {_jobs(jobs.twice)}")
-    if len(tally.most_out) > 1:
-        found.append(f"{', '.join(tally.most_out)} were out of service at once")
+    if len(tally.max_out) > 1:
+        found.append(f"{', '.join(tally.max_out)} were out of service at once")
     found += [f"{one.worker} was left {_left(one)}" for one in last.workers if not one.is_in_service]
     found += [f"{worker} was not replaced in time" for worker, lives in tally.lives.items() if len(lives) < 2]
     return tuple(found)
@@ -102,4 +102,4 @@ def _jobs(names: Sequence[str]) -> str:
 
 
 def _left(seen: Sight) -> str:
-    return seen.said or "silent" if seen.state is ProcessState.RUNNING else seen.state.name
+    return seen.reported or "silent" if seen.state is ProcessState.RUNNING else seen.state.name

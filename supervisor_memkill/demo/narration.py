@@ -1,4 +1,4 @@
-"""The listener's log retold for somebody who has never seen it. Pure."""
+"""Turns the listener's log into sentences for somebody who sees it for the first time. Pure."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 _LINE = re.compile(r"\d{4}-\d\d-\d\d [\d:,]+ (?P<level>[A-Z]+) (?P<name>\S+)(?P<fields>.*)")
-_GOES_FIRST = re.compile(r"(?:max_draining is reached|a more urgent one goes first) \((.*)\)")
+_WAITS_FOR = re.compile(r"(?:max_draining is reached|a more urgent one goes first) \((.*)\)")
 _FIELD = re.compile(r'(\w+)=(?:"((?:[^"\\]|\\.)*)"|(\S*))')
 
 
@@ -21,12 +21,12 @@ class Event:
 
     @property
     def worker(self) -> str:
-        """``group:name``; "" where it is about no worker."""
+        """``group:name``; "" for an event without a worker."""
         return self.fields.get("worker", "")
 
 
 def parse(line: str) -> Event | None:
-    """The event in a line of the log; None for a line of another form."""
+    """The event in a line of the log; None for a line that is no event."""
     found = _LINE.fullmatch(line)
     if found is None:
         return None
@@ -34,18 +34,18 @@ def parse(line: str) -> Event | None:
     return Event(found["level"], found["name"], fields)
 
 
-def retell(event: Event) -> str:
-    """The event as a sentence; "" for one that an onlooker need not know of."""
-    tell = _SENTENCES.get(event.name)
-    if tell is not None:
-        return tell(_Fields(event.fields))
+def narrate(event: Event) -> str:
+    """The event as a sentence; "" for an event that does not matter to the audience."""
+    sentence = _SENTENCES.get(event.name)
+    if sentence is not None:
+        return sentence(_Fields(event.fields))
     if event.level in ("WARNING", "ERROR"):
         return f"{event.level}: {event.name} " + " ".join(f"{k}={v}" for k, v in event.fields.items())
     return ""
 
 
 class _Fields(dict[str, str]):
-    """A field that the log leaves out reads ``?``."""
+    """A field that is missing in the log reads ``?``."""
 
     def __missing__(self, key: str) -> str:
         return "?"
@@ -55,26 +55,25 @@ def _held(fields: _Fields) -> str:
     over = f"{fields['worker']} is over its limit ({fields['rss']})"
     why = fields["why"].removeprefix("over its limit, but ")
     if why.startswith("not at enough checks"):
-        return ""  # The next check is never far.
-    if first := _GOES_FIRST.match(why):
-        return f"{over} and waits until {first[1]} is back: never two at once."
+        return ""  # The next check comes soon.
+    if first := _WAITS_FOR.match(why):
+        return f"{over} and waits until {first[1]} is back."
     return f"{over} and waits: {why}."
 
 
 _SENTENCES: Mapping[str, Callable[[_Fields], str]] = {
-    "listener.started": lambda fields: "supervisor-memkill is there and looks at them every 5s.",
+    "listener.started": lambda fields: "supervisor-memkill has started. It checks all workers every 5s.",
     "worker.held": _held,
     "drain.quieting": lambda fields: (
-        f"{fields['worker']} is over its limit ({fields['rss']} of {fields['max_rss']}):"
-        " it takes no new job and finishes its last one."
+        f"{fields['worker']} is over its limit ({fields['rss']} of {fields['max_rss']}): it takes no new job."
     ),
-    "drain.stopping": lambda fields: f"{fields['worker']} has no job in hand any more: it is stopped.",
-    "drain.starting": lambda fields: f"{fields['worker']} has ended: it is started again.",
+    "drain.stopping": lambda fields: f"{fields['worker']} has no running job: it is stopped.",
+    "drain.starting": lambda fields: f"{fields['worker']} has stopped: it is started again.",
     "drain.settling": lambda fields: (
-        f"{fields['worker']} runs again, as process {fields['pid']}: it has to stay up for a moment."
+        f"{fields['worker']} runs again as process {fields['pid']}, and must stay up for a moment."
     ),
     "drain.done": lambda fields: (
-        f"{fields['worker']} is in service again: {fields['before']} before, {fields['after']} now,"
-        f" after {fields['took']}."
+        f"{fields['worker']} is in service again after {fields['took']}:"
+        f" {fields['before']} before, {fields['after']} now."
     ),
 }

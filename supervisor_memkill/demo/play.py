@@ -1,4 +1,4 @@
-"""The course of the demo: it feeds jobs, watches, tells, and judges at the end."""
+"""Runs the demo: hands out jobs, watches, comments, and judges at the end."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from supervisor_memkill.clock import Clock, boot_clock
 from supervisor_memkill.demo.interruption import Interruption
 from supervisor_memkill.demo.judge import Account, Tally, account, broken_promises, observe
-from supervisor_memkill.demo.narration import parse, retell
+from supervisor_memkill.demo.narration import narrate, parse
 from supervisor_memkill.demo.sample import Sample
 from supervisor_memkill.demo.screen import Screen
 from supervisor_memkill.demo.spool import Job
@@ -23,24 +23,24 @@ from supervisor_memkill.world.supervisord import SupervisordError
 MB = 1024**2
 LIMIT_BYTES = 48 * MB
 LEAKS = (
-    # The first two come to the limit at about the same time: one has to wait for the other.
+    # The first two reach the limit at about the same time: one has to wait for the other.
     Leak("a", int(2.4 * MB), 90 * MB),
     Leak("b", int(2.3 * MB), 90 * MB),
     Leak("c", int(1.7 * MB), 90 * MB),
 )
 JOB_SECONDS = (2.0, 3.0, 4.0)
-"""How long jobs take, in turn."""
+"""The durations of the jobs, one after the other."""
 JOB_EVERY_SECONDS = 1.25
-"""Three workers can do a little more than this, two a little less."""
+"""Three workers are a little faster than this, two a little slower."""
 
 SAMPLE_SECONDS = 0.2
 SLOW_SECONDS = 1.0
-"""A sample that took longer does not show one moment: one worker may have followed another meanwhile."""
+"""A sample that took longer is ignored: it does not show all workers at the same moment."""
 LINE_SECONDS = 2.0
 REPLACED_SECONDS = 100.0
-"""All must be replaced within so much time."""
+"""All workers must be replaced within this time."""
 REST_SECONDS = 30.0
-"""The last jobs must be done, and the last drain over, within so much time from then on."""
+"""After that, the last jobs and the last drain must end within this time."""
 EVIDENCE_LINES = 15
 Show = Callable[[str], None]
 
@@ -49,7 +49,7 @@ DRAIN_IS_OVER = frozenset({"drain.done", "drain.let_go", "drain.not_begun"})
 
 @dataclass(frozen=True)
 class Outcome:
-    """How it went."""
+    """The result of the demo."""
 
     tally: Tally
     jobs: Account
@@ -60,7 +60,7 @@ class Outcome:
 
 
 def run(show: Show) -> int:
-    """Play the demo; the exit status, after a signal 128 and its number. Raises MemkillError.
+    """Run the demo and return the exit status: 128 plus its number after a signal. Raises MemkillError.
 
     `show` writes text to standard output.
     """
@@ -71,13 +71,13 @@ def run(show: Show) -> int:
             play = Play(stage, screen, show, interruption, boot_clock, time.sleep)
             outcome = play.run()
             if outcome is None:
-                show("Interrupted: everything is being stopped ... ")
+                show("Interrupted: stopping everything ... ")
                 stage.close(HASTE_SECONDS)
         if outcome is None:
             show("nothing is left.\n")
             return 128 + interruption.number
     show(screen.summary(outcome.tally, outcome.jobs, outcome.broken, outcome.seconds))
-    show(f"All of its processes have ended, and {stage.directory} is removed.\n")
+    show(f"All processes of the demo have ended, and {stage.directory} is removed.\n")
     if outcome.broken:
         show(f"The last lines of the listener's log:\n{outcome.log}")
         return 1
@@ -85,7 +85,7 @@ def run(show: Show) -> int:
 
 
 class Play:
-    """One performance on a stage that was just set."""
+    """One run of the demo, on a stage that was just set."""
 
     def __init__(
         self,
@@ -107,18 +107,18 @@ class Play:
         self._began_at = clock()
         self._tally = Tally()
         self._last: Sample | None = None
-        self._told: dict[str, str] = {}
-        """The last word of the listener's on each worker that it is not done with."""
+        self._last_events: dict[str, str] = {}
+        """For each worker that the listener is dealing with, the name of the last event about it."""
         self._handed_out: list[str] = []
         self._next_job_at = 0.0
         self._next_line_at = 0.0
 
     def run(self) -> Outcome | None:
-        """From the first job to the last one; None when it was interrupted. Raises MemkillError."""
+        """Run from the first job to the last; None when it was interrupted. Raises MemkillError."""
         self._show(self._screen.introduction(self._stage.directory, LIMIT_BYTES, JOB_EVERY_SECONDS))
-        if self._go_on(lambda: self._tally.are_all_replaced and self._is_calm(), REPLACED_SECONDS):
-            self._tell("All three were replaced. No more jobs are handed out; the last ones are being done.")
-        self._go_on(self._is_at_rest, REST_SECONDS, feeds=False)
+        if self._turn_until(lambda: self._tally.are_all_replaced and self._is_calm(), REPLACED_SECONDS):
+            self._say("All three workers were replaced. The last jobs are being finished.")
+        self._turn_until(self._is_at_rest, REST_SECONDS, feeds=False)
         if self._interruption.number:
             return None
         jobs = account(self._handed_out, self._stage.spool.facts())
@@ -130,8 +130,10 @@ class Play:
             "".join(f"  {line}\n" for line in Tail(self._stage.log).lines()[-EVIDENCE_LINES:]),
         )
 
-    def _go_on(self, is_reached: Callable[[], bool], limit_seconds: float, *, feeds: bool = True) -> bool:
-        """Turn until it is reached; False when it took too long, or was interrupted."""
+    def _turn_until(
+        self, is_reached: Callable[[], bool], limit_seconds: float, *, feeds: bool = True
+    ) -> bool:
+        """Repeat turns until `is_reached`; False when that took too long, or the demo was interrupted."""
         end = self._now() + limit_seconds
         while not is_reached():
             if self._interruption.number or self._now() > end:
@@ -145,16 +147,16 @@ class Play:
         try:
             sample = self._watcher.look(self._now())
         except SupervisordError:
-            return  # Not there yet, or too busy to answer: the next sample tells.
+            return  # Not ready yet, or too busy to answer: the next sample comes soon.
         if self._now() - sample.at > SLOW_SECONDS:
             return
         had_begun = bool(self._tally.lives)
         self._tally, self._last = observe(self._tally, sample), sample
         if self._tally.lives and not had_begun:
-            self._tell("All three are in service, and the first job is handed out.")
+            self._say("All three workers are in service, and the first job is handed out.")
         if self._tally.lives and feeds:
             self._feed()
-        self._listen()
+        self._narrate()
         self._draw(sample)
 
     def _feed(self) -> None:
@@ -165,28 +167,28 @@ class Play:
             self._handed_out.append(job.name)
             self._stage.spool.hand_out(job)
 
-    def _listen(self) -> None:
-        """Retell what the listener said."""
+    def _narrate(self) -> None:
+        """Comment on the new lines of the listener's log."""
         for event in filter(None, map(parse, self._log.lines())):
-            sentence = retell(event)
+            sentence = narrate(event)
             if sentence:
-                self._tell(sentence)
+                self._say(sentence)
             if event.name in DRAIN_IS_OVER:
-                self._told.pop(event.worker, None)
+                self._last_events.pop(event.worker, None)
             elif event.name == "worker.held" or event.name.startswith("drain."):
-                self._told[event.worker] = event.name
+                self._last_events[event.worker] = event.name
 
-    def _tell(self, sentence: str) -> None:
+    def _say(self, sentence: str) -> None:
         self._show(self._screen.event(self._now(), sentence))
 
     def _draw(self, sample: Sample) -> None:
         if self._now() >= self._next_line_at:
             self._next_line_at = self._now() + LINE_SECONDS
-            self._show(self._screen.timeline(sample, self._told, LIMIT_BYTES))
+            self._show(self._screen.timeline(sample, self._last_events, LIMIT_BYTES))
 
     def _is_calm(self) -> bool:
-        """Nobody is out of service, and the listener is done with each that it drained."""
-        is_draining = any(name != "worker.held" for name in self._told.values())
+        """All workers are in service, and no drain is under way."""
+        is_draining = any(name != "worker.held" for name in self._last_events.values())
         return self._last is not None and not self._last.out and not is_draining
 
     def _is_at_rest(self) -> bool:

@@ -1,4 +1,4 @@
-"""What is seen of the demo from outside at one moment, as values."""
+"""Values for what can be seen of the demo from outside at one moment."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class Sight:
     """0 while no process runs."""
     memory_bytes: int | None
     """None: unknown."""
-    said: str
-    """What this very process says of itself: ``ready`` or ``quiet``; "" while it said nothing."""
+    reported: str
+    """What this process reports about itself: ``ready`` or ``quiet``; "" before its first report."""
     is_busy: bool = False
 
     @property
@@ -28,21 +28,21 @@ class Sight:
 
     @property
     def is_in_service(self) -> bool:
-        """It runs by supervisord's word, and takes jobs by its own."""
-        return self.state is ProcessState.RUNNING and self.said == "ready"
+        """supervisord reports that it runs, and it reports itself that it takes jobs."""
+        return self.state is ProcessState.RUNNING and self.reported == "ready"
 
 
 @dataclass(frozen=True)
 class Sample:
-    """All of it."""
+    """All workers and jobs."""
 
     at: float
     """Seconds since the demo began."""
     workers: tuple[Sight, ...]
     waiting: int
-    """Jobs that no worker has taken."""
+    """Number of jobs that no worker has taken."""
     done: int
-    """Jobs that are finished."""
+    """Number of finished jobs."""
 
     @property
     def out(self) -> tuple[str, ...]:

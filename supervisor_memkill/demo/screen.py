@@ -1,4 +1,4 @@
-"""The demo's words and lines: values in, text out."""
+"""The text that the demo shows. Pure."""
 
 from __future__ import annotations
 
@@ -13,13 +13,15 @@ from supervisor_memkill.demo.sample import Sample, Sight
 from supervisor_memkill.processes import ProcessState
 from supervisor_memkill.units import format_size
 
-WIDEST = 100
+MAX_COLUMNS = 100
 WIDE_BAR, NARROW_BAR = 6, 5
+STANDING_COLUMNS = 11
+"""The longest of the texts below has so many characters."""
 
 _GREEN, _YELLOW, _RED, _BOLD = 32, 33, 31, 1
 
 IN_SERVICE = "in service"
-_AS_TOLD = {
+_BY_EVENT = {
     "worker.held": "over, waits",
     "drain.asking": "over",
     "drain.quieting": "going quiet",
@@ -28,76 +30,84 @@ _AS_TOLD = {
     "drain.starting": "starting",
     "drain.settling": "settling",
 }
-"""What a worker that takes jobs is about, by the last word of the listener's."""
+"""The standing of a worker that takes jobs, by the listener's last event about it."""
 
 _BY_STATE = {
     ProcessState.STOPPED: "stopped",
     ProcessState.STARTING: "starting",
     ProcessState.RUNNING: "starting",
-    ProcessState.BACKOFF: "cannot start",
+    ProcessState.BACKOFF: "start fails",
     ProcessState.STOPPING: "stopping",
     ProcessState.EXITED: "stopped",
-    ProcessState.FATAL: "cannot start",
+    ProcessState.FATAL: "start fails",
     ProcessState.UNKNOWN: "unknown",
 }
-"""What a worker that says nothing is about; RUNNING counts from its first word on."""
+"""The standing of a worker that has not reported; RUNNING means that it is about to report."""
 
 
 @dataclass(frozen=True)
 class Screen:
-    """How wide the lines may be, and whether they have colour."""
+    """How wide a line may be, and whether it has colour."""
 
     columns: int
     colour: bool
 
     @classmethod
     def of(cls, columns: int, is_terminal: bool, environ: Mapping[str, str]) -> Screen:
-        """The screen of this stdout. ``NO_COLOR`` with any text turns colour off (no-color.org)."""
+        """The screen behind standard output. ``NO_COLOR`` with any text turns colour off (no-color.org)."""
         colour = is_terminal and not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"
-        return cls(min(columns, WIDEST) if is_terminal else WIDEST, colour)
+        return cls(min(columns, MAX_COLUMNS) if is_terminal else MAX_COLUMNS, colour)
 
     def introduction(self, directory: Path, limit_bytes: int, every_seconds: float) -> str:
-        return self._wrap(
-            "Three job workers that leak memory start under a supervisord of their own, without Redis, in"
-            f" {directory}; supervisor-memkill replaces each one that holds more than"
-            f" {format_size(limit_bytes)}, after its last job and never two at once,"
-            " which takes about a minute."
-        ) + self._wrap(
-            f"A job comes every {every_seconds:g}s. The bars show memory against the limit."
-            " Ctrl-C ends it all at any moment; nothing is left behind."
+        """What the audience will see."""
+        limit = format_size(limit_bytes)
+        paragraphs = (
+            f"Three job workers, jobs:a to jobs:c, leak memory. When a worker holds more than {limit},"
+            " supervisor-memkill replaces it: the worker takes no new job, finishes the running one, and only"
+            " then restarts. Never two workers at once, so that the others can go on with the jobs.",
+            f"A new job comes every {every_seconds:g}s. Each bar shows a worker's memory: ##... is below the"
+            f" limit of {limit}, and ! marks a worker above it.",
+            f"Everything runs in {directory} under a supervisord of its own, without Redis. It takes about a"
+            " minute. Ctrl-C stops everything at any moment, and nothing is left behind.",
         )
+        return "".join(f"{self._wrap(paragraph)}\n" for paragraph in paragraphs)
 
     def event(self, at: float, sentence: str) -> str:
-        """Something that happened."""
+        """One line about something that happened."""
         head = f"{at:3.0f}s "
         return self._paint(self._wrap(f"{head}> {sentence}", " " * (len(head) + 2)), _BOLD)
 
-    def timeline(self, sample: Sample, told: Mapping[str, str], limit_bytes: int) -> str:
-        """How all workers stand, in one line; without the figures where it is narrow."""
-        wide = self.columns >= WIDEST
-        cells = [self._cell(one, told.get(one.worker, ""), limit_bytes, wide) for one in sample.workers]
-        return f"{sample.at:3.0f}s " + " ".join(cells) + f" {sample.done:3d} done\n"
+    def timeline(self, sample: Sample, last_events: Mapping[str, str], limit_bytes: int) -> str:
+        """All workers in one line; without the size of their memory on a narrow screen.
 
-    def _cell(self, seen: Sight, told: str, limit_bytes: int, wide: bool) -> str:
-        memory, words = seen.memory_bytes or 0, words_for(seen, told)
-        length, figure = (WIDE_BAR, f"{whole_megabytes(memory):>5} ") if wide else (NARROW_BAR, "")
+        `last_events`: the name of the listener's last event about a worker it deals with.
+        """
+        wide = self.columns >= MAX_COLUMNS
+        cells = [
+            self._cell(one, last_events.get(one.worker, ""), limit_bytes, wide) for one in sample.workers
+        ]
+        return f"{sample.at:3.0f}s  " + "  ".join(cells) + f" {sample.done:3d} done\n"
+
+    def _cell(self, seen: Sight, last_event: str, limit_bytes: int, wide: bool) -> str:
+        memory, words = seen.memory_bytes or 0, words_for(seen, last_event)
+        length, figure = (WIDE_BAR, f"{whole_megabytes(memory):>5} ") if wide else (NARROW_BAR, " ")
         filling = self._paint(bar(memory, limit_bytes, length), _RED if memory > limit_bytes else _GREEN)
-        standing = self._paint(f"{words:13}", _GREEN if words == IN_SERVICE else _YELLOW)
+        standing = self._paint(f"{words:{STANDING_COLUMNS}}", _GREEN if words == IN_SERVICE else _YELLOW)
         return f"{seen.name} {filling}{figure}{standing}"
 
     def summary(self, tally: Tally, jobs: Account, broken: Sequence[str], seconds: float) -> str:
-        """What happened, and whether it was as promised."""
-        lines = ["", "What happened:"]
+        """What happened, and whether every promise was kept."""
+        lines = ["", f"Result after {seconds:.0f}s:"]
         lines += [
-            f"  jobs handed out {jobs.handed_out}, done {jobs.done}, lost {len(jobs.lost)},"
-            f" run twice {len(jobs.twice)}",
-            f"  most workers out of service at once: {len(tally.most_out)} of {len(tally.lives)}",
+            f"  {jobs.handed_out} jobs handed out, {jobs.done} done, {len(jobs.lost)} lost,"
+            f" {len(jobs.twice)} run twice",
+            f"  out of service at the same time: at most {len(tally.max_out)} of {len(tally.lives)} workers",
         ]
-        lines += [f"  {worker}: {_career(lives)}" for worker, lives in tally.lives.items()]
+        lines += [f"  {worker}: {_replacements(lives)}" for worker, lives in tally.lives.items()]
         text = "\n".join(lines) + "\n"
         if not broken:
-            return text + self._paint(f"Every promise was kept ({seconds:.0f}s).\n", _GREEN)
-        text += self._paint(f"BROKEN after {seconds:.0f}s:\n", _RED)
+            return text + self._paint("Every promise was kept.\n", _GREEN)
+        text += self._paint("BROKEN PROMISES:\n", _RED)
         return text + "".join(self._wrap(f"  - {sentence}", "    ") for sentence in broken)
 
     def _wrap(self, text: str, indent: str = "") -> str:
@@ -110,17 +120,17 @@ class Screen:
         return f"\033[{code}m{body}\033[0m{text[len(body) :]}"
 
 
-def words_for(seen: Sight, told: str) -> str:
-    """What a worker is about: by what is seen of it, and by the listener's word where that cannot be seen."""
+def words_for(seen: Sight, last_event: str) -> str:
+    """A worker's standing: by what is seen, and by the listener's last event where it cannot be seen."""
     if seen.is_in_service:
-        return _AS_TOLD.get(told, IN_SERVICE)
-    if seen.state is ProcessState.RUNNING and seen.said:
-        return "finishing job" if seen.is_busy else "no job left"
+        return _BY_EVENT.get(last_event, IN_SERVICE)
+    if seen.state is ProcessState.RUNNING and seen.reported:
+        return "last job" if seen.is_busy else "no job left"
     return _BY_STATE[seen.state]
 
 
 def bar(memory_bytes: int, limit_bytes: int, length: int) -> str:
-    """``####... ``: full at the limit, with a mark behind it when over."""
+    """``####... ``: full at the limit, with a mark behind it above the limit."""
     filled = min(length, length * memory_bytes // limit_bytes)
     return f"{'#' * filled:.<{length}}{'!' if memory_bytes > limit_bytes else ' '}"
 
@@ -129,9 +139,9 @@ def whole_megabytes(size_bytes: int) -> str:
     return f"{size_bytes / 1024**2:.0f}MB"
 
 
-def _career(lives: Sequence[Life]) -> str:
+def _replacements(lives: Sequence[Life]) -> str:
     pairs = [
-        f"{whole_megabytes(old.most_bytes)} before, "
+        f"{whole_megabytes(old.max_bytes)} before, "
         + ("? after" if new.first_bytes is None else f"{whole_megabytes(new.first_bytes)} after")
         for old, new in pairwise(lives)
     ]

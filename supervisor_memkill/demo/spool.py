@@ -1,6 +1,6 @@
-"""The demo's job queue: a file per job, moved on by atomic renames, and a record of what was done.
+"""The demo's job queue: one file per job, moved by atomic renames, and a record of all starts and finishes.
 
-Imported by the workers, whose memory is on show: the standard library alone.
+The workers import it, and their memory is on show: it uses the standard library alone.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Job:
-    """A job that was taken by one worker."""
+    """One job."""
 
     name: str
     seconds: float
@@ -32,7 +32,7 @@ class Fact:
 
 
 class Spool:
-    """The directories that a job's file moves through, and the files beside them."""
+    """The directories that the file of a job moves through, and the files beside them."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -47,15 +47,15 @@ class Spool:
         self._record.touch()
 
     def hand_out(self, job: Job) -> None:
-        """Put the job where the workers look, at once as a whole."""
+        """Put the job where the workers look, in one step."""
         _write(self._waiting / job.name, str(job.seconds))
 
     def waiting(self) -> Sequence[str]:
-        """Jobs that nobody has taken, oldest first."""
+        """The jobs that no worker has taken, oldest first."""
         return sorted(path.name for path in self._waiting.iterdir() if not path.name.startswith("."))
 
     def take(self, worker: str) -> Job | None:
-        """The oldest job that no other worker was quicker to take; None when there is none."""
+        """Take the oldest job that no other worker takes at the same time; None when there is none."""
         for name in self.waiting():
             with contextlib.suppress(FileNotFoundError):
                 (self._waiting / name).rename(self._taken / name)
@@ -68,27 +68,27 @@ class Spool:
         (self._taken / job.name).rename(self._done / job.name)
 
     def facts(self) -> Sequence[Fact]:
-        """What was done so far, in the order in which it was done."""
+        """The record so far, oldest first."""
         lines = [line.split() for line in self._record.read_text().splitlines()]
         return [Fact(what, job, worker, int(pid)) for what, job, worker, pid in lines]
 
-    def say(self, worker: str, word: str) -> None:
-        """What this process says of itself: ``ready`` or ``quiet``."""
-        _write(self._directory / f"{worker}.says", f"{os.getpid()} {word}")
+    def report(self, worker: str, word: str) -> None:
+        """Let this process report that it is ``ready`` or ``quiet``."""
+        _write(self._directory / f"{worker}.report", f"{os.getpid()} {word}")
 
-    def said(self, worker: str, pid: int) -> str:
-        """What this very process said last; "" when it said nothing."""
+    def reported(self, worker: str, pid: int) -> str:
+        """The last report of process `pid`; "" when it has not reported."""
         with contextlib.suppress(FileNotFoundError):
-            speaker, word = (self._directory / f"{worker}.says").read_text().split()
-            return word if int(speaker) == pid else ""
+            reporter, word = (self._directory / f"{worker}.report").read_text().split()
+            return word if int(reporter) == pid else ""
         return ""
 
     def count_busy(self, worker: str, count: int) -> None:
-        """Where ``busy_command`` of the demo's configuration reads the number of jobs in hand."""
+        """Write the number of running jobs, which ``busy_command`` of the demo's configuration reads."""
         _write(self._directory / f"{worker}.busy", f"{count}\n")
 
     def _note(self, what: str, job: str, worker: str) -> None:
-        # One write, and appended: lines of several workers cannot run into each other.
+        # One write in append mode: lines of several workers cannot mix.
         line = f"{what} {job} {worker} {os.getpid()}\n"
         record = os.open(self._record, os.O_WRONLY | os.O_APPEND)
         try:
@@ -98,7 +98,7 @@ class Spool:
 
 
 def _write(path: Path, text: str) -> None:
-    """Replace the file in one step: no reader sees half of it."""
+    """Replace the file in one step: no reader sees an incomplete file."""
     fresh = path.with_name(f".{path.name}.{os.getpid()}")
     fresh.write_text(text)
     fresh.replace(path)

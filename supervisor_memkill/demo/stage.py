@@ -1,4 +1,4 @@
-"""The demo's own supervisord, its workers and listener, in a directory that goes away with them."""
+"""The demo's own supervisord with its workers and its listener, in a temporary directory."""
 
 from __future__ import annotations
 
@@ -24,27 +24,27 @@ from supervisor_memkill.world.supervisord import Supervisord
 GROUP = "jobs"
 PREFIX = "memkill-demo-"
 SOCKET, OUTPUT, LOG = "sock", "supervisord.out", "memkill.log"
-SOCKET_PATH_MOST = 90
-"""A unix socket's path may have 100 characters or so (unix(7): sun_path); supervisord adds its pid first."""
+MAX_SOCKET_PATH = 90
+"""Characters. unix(7) allows about 100 (sun_path), and supervisord at first adds its pid."""
 STOP_SECONDS = 8.0
-"""How long supervisord may take to stop them all, each of which finishes the job in hand."""
+"""Time for supervisord to stop all workers, each of which finishes its running job."""
 HASTE_SECONDS = 2.0
-"""The same for somebody who does not want to wait for that."""
+"""The same after an interruption."""
 KILL_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
 class Leak:
-    """One worker's fault."""
+    """The leak of one worker."""
 
     name: str
     bytes_per_second: int
-    """Of work."""
-    most_bytes: int
+    """Per second of work."""
+    max_bytes: int
 
 
 class Stage:
-    """Everything that runs, once `set_stage` has started it."""
+    """What `set_stage` has started."""
 
     def __init__(self, directory: Path, process: subprocess.Popen[bytes]) -> None:
         self.directory = directory
@@ -54,17 +54,17 @@ class Stage:
         self._process = process
 
     def check(self) -> None:
-        """Raises MemkillError, in supervisord's own last words, when supervisord has ended."""
+        """Raises MemkillError with the last line of supervisord's output when supervisord has ended."""
         if self._process.poll() is not None:
             output = (self.directory / OUTPUT).read_text(errors="replace").strip()
-            words = output.rpartition("\n")[2] or "it said nothing"
+            words = output.rpartition("\n")[2] or "it printed nothing"
             status = self._process.returncode
             raise MemkillError(f"the demo's supervisord ended with status {status}: {words}")
 
     def close(self, patience_seconds: float = STOP_SECONDS) -> None:
-        """Stop supervisord as an operator would, and kill whatever is left then. May be called again.
+        """Stop supervisord as an operator would, then kill what is left. May be called again.
 
-        Raises MemkillError when something cannot be killed.
+        Raises MemkillError when a process cannot be killed.
         """
         if self._process.poll() is None:
             self._process.terminate()
@@ -73,7 +73,9 @@ class Stage:
         end = time.monotonic() + KILL_SECONDS
         while left := _living(self._process.pid):
             if time.monotonic() > end:
-                raise MemkillError(f"the demo could not end {', '.join(str(one.pid) for one in left)}")
+                raise MemkillError(
+                    f"the demo could not end the processes {', '.join(str(one.pid) for one in left)}"
+                )
             for one in left:
                 with contextlib.suppress(psutil.Error):
                     one.kill()
@@ -83,14 +85,15 @@ class Stage:
 
 @contextlib.contextmanager
 def set_stage(leaks: Sequence[Leak], limit_bytes: int, python: str = sys.executable) -> Iterator[Stage]:
-    """Start it all; supervisord may not answer yet. What was started is gone afterwards, whatever happens.
+    """Start everything, and end and remove everything afterwards, whatever happens.
 
+    supervisord may not answer yet when the stage is handed over.
     Raises MemkillError.
     """
     try:
         directory = Path(tempfile.mkdtemp(prefix=PREFIX, dir=short_parent(tempfile.gettempdir())))
     except OSError as error:
-        raise MemkillError(f"the demo finds no place for its directory: {error}") from error
+        raise MemkillError(f"the demo cannot create its directory: {error}") from error
     try:
         stage = _start(directory, leaks, limit_bytes, python)
         try:
@@ -104,9 +107,9 @@ def set_stage(leaks: Sequence[Leak], limit_bytes: int, python: str = sys.executa
 
 
 def short_parent(parent: str) -> str:
-    """The directory for temporary files, or /tmp where its name leaves too little room for the socket's."""
+    """The directory for temporary files, or /tmp where that path is too long for a socket in it."""
     length = len(parent) + len(PREFIX) + len("/12345678/") + len(SOCKET)
-    return parent if length < SOCKET_PATH_MOST else "/tmp"  # noqa: S108 - mkdtemp makes the name
+    return parent if length < MAX_SOCKET_PATH else "/tmp"  # noqa: S108 - mkdtemp makes the name
 
 
 def _start(directory: Path, leaks: Sequence[Leak], limit_bytes: int, python: str) -> Stage:
@@ -122,7 +125,7 @@ def _start(directory: Path, leaks: Sequence[Leak], limit_bytes: int, python: str
                 stderr=subprocess.STDOUT,
                 cwd=directory,
                 env=environment(os.environ),
-                # Ctrl-C is for the demo alone; and its session is how all that it starts is found again.
+                # Ctrl-C must reach the demo alone, and the session is how all that it starts is found again.
                 start_new_session=True,
             )
     except OSError as error:
@@ -131,7 +134,7 @@ def _start(directory: Path, leaks: Sequence[Leak], limit_bytes: int, python: str
 
 
 def environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """The environment without what would lead to another supervisord, or to a Redis."""
+    """The environment without the variables that lead to another supervisord or to a Redis."""
     return {
         name: value
         for name, value in environ.items()
@@ -140,9 +143,9 @@ def environment(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def _living(session: int) -> list[psutil.Process]:
-    """The processes of supervisord's session, which its children and theirs do not leave.
+    """The processes of supervisord's session, which its children and grandchildren do not leave.
 
-    Commands of the listener's do (workers.commands); these end by themselves at once.
+    Commands that the listener runs have their own session; they end by themselves at once.
     """
     found = []
     for pid in psutil.pids():
@@ -154,7 +157,7 @@ def _living(session: int) -> list[psutil.Process]:
 
 
 def supervisord_conf(leaks: Sequence[Leak], python: str, owner: int) -> str:
-    """supervisord's configuration. Its programs find their files in its current directory."""
+    """supervisord's configuration. The programs find their files in the current directory."""
     programs = "\n".join(_program(leak, python, owner) for leak in leaks)
     return f"""\
 [supervisord]
@@ -179,7 +182,7 @@ programs = {",".join(leak.name for leak in leaks)}
 
 def _program(leak: Leak, python: str, owner: int) -> str:
     words = [python, "-m", "supervisor_memkill.demo.worker", leak.name, "--owner", str(owner)]
-    words += ["--leak", str(leak.bytes_per_second), "--most", str(leak.most_bytes)]
+    words += ["--leak", str(leak.bytes_per_second), "--max", str(leak.max_bytes)]
     return f"""\
 [program:{leak.name}]
 command = {_command(words)}
@@ -188,7 +191,7 @@ redirect_stderr = true
 
 
 def memkill_conf(limit_bytes: int, python: str) -> str:
-    """The file that a user would drop into conf.d: the event listener, and its pool."""
+    """The file that a user would put into conf.d: the event listener and its pool."""
     return f"""\
 [eventlistener:memkill]
 command = {_command([python, "-m", "supervisor_memkill", "--config", "memkill.conf"])}
@@ -214,5 +217,5 @@ busy_command = cat %(name)s.busy
 
 
 def _command(words: Sequence[str]) -> str:
-    """The words in one line; supervisord fills in %(...)s."""
+    """The words as one line, in which supervisord expands nothing."""
     return shlex.join(words).replace("%", "%%")

@@ -1,4 +1,4 @@
-"""Looks at the demo from outside: supervisord, the workers' own words, the spool. Asks no listener."""
+"""Watches the demo from outside: supervisord, the workers' reports, the spool, but not the listener."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Watcher:
         self._group = group
 
     def look(self, at: float) -> Sample:
-        """One sample.
+        """Take one sample.
 
         Raises SupervisordError when supervisord does not answer, and another MemkillError when one of
         its programs does not start.
@@ -34,35 +34,35 @@ class Watcher:
                 raise MemkillError(f"the demo's supervisord cannot start {one.worker}: {one.spawnerr}")
         facts = self._spool.facts()
         finished = Counter(fact.job for fact in facts if fact.what == "finish")
-        in_hand = {fact.pid for fact in facts if fact.what == "start" and not finished[fact.job]}
+        running = {fact.pid for fact in facts if fact.what == "start" and not finished[fact.job]}
         workers = sorted((one for one in processes if one.group == self._group), key=lambda one: one.name)
         return Sample(
             at,
-            tuple(self._sight(one, in_hand) for one in workers),
+            tuple(self._sight(one, running) for one in workers),
             waiting=len(self._spool.waiting()),
             done=len(finished),
         )
 
-    def _sight(self, process: ProcessInfo, in_hand: set[int]) -> Sight:
+    def _sight(self, process: ProcessInfo, running: set[int]) -> Sight:
         return Sight(
             process.worker,
             process.state,
             process.pid,
             _memory(process.pid),
-            self._spool.said(process.name, process.pid),
-            process.pid in in_hand,
+            self._spool.reported(process.name, process.pid),
+            process.pid in running,
         )
 
 
 class Tail:
-    """Reads what is appended to a file."""
+    """Reads the lines that are appended to a file."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._offset = 0
 
     def lines(self) -> Sequence[str]:
-        """The whole lines that came since the last call."""
+        """The complete lines that were appended since the last call."""
         if not self._path.exists():
             return []
         with self._path.open("rb") as file:

@@ -1,8 +1,8 @@
 """One job worker of the demo, with a leak: ``python -m supervisor_memkill.demo.worker NAME ...``.
 
-It works the spool in the current directory. SIGUSR1: it takes no new job, and finishes the one in
-hand. SIGTERM: it finishes the job in hand, and exits. The standard library alone: its memory is on
-show.
+It works through the spool in the current directory. SIGUSR1: it takes no new job, and finishes the
+running one. SIGTERM: it finishes the running job, and exits. It uses the standard library alone,
+because its memory is on show.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ TURN_SECONDS = 0.1
 
 
 class Worker:
-    """Takes one job after the other, and keeps some memory for each second of work."""
+    """Takes one job after the other, and leaks memory during each second of work."""
 
-    def __init__(self, name: str, leak_bytes_per_second: int, most_bytes: int, owner: int) -> None:
-        """It leaks `most_bytes` and no more, and ends when process `owner`, the demo, is gone."""
+    def __init__(self, name: str, leak_bytes_per_second: int, max_bytes: int, owner: int) -> None:
+        """It leaks at most `max_bytes`, and ends when process `owner`, the demo, has ended."""
         self._name = name
         self._leak_bytes = int(leak_bytes_per_second * TURN_SECONDS)
-        self._leaks_left = most_bytes // self._leak_bytes
+        self._leaks_left = max_bytes // self._leak_bytes
         self._owner = owner
         self._supervisord = os.getppid()
         self._spool = Spool(Path())
         self._leaked: list[bytes] = []
-        self._said = ""
+        self._reported = ""
         self._quiet = False
         self._ending = False
 
@@ -46,7 +46,7 @@ class Worker:
                 self._work_one()
 
     def _work_one(self) -> None:
-        # Counted before it is taken: whoever reads 0 after the quiet may rely on it.
+        # Counted before the job is taken, so that a reader who finds 0 after the quiet may rely on it.
         self._spool.count_busy(self._name, 1)
         job = None if self._quiet or self._ending else self._spool.take(self._name)
         if job is not None:
@@ -66,17 +66,17 @@ class Worker:
             self._leaked.append(b"x" * self._leak_bytes)
 
     def _turn(self) -> None:
-        self._say("quiet" if self._quiet or self._ending else "ready")
+        self._report("quiet" if self._quiet or self._ending else "ready")
         self._end_with_the_demo()
         time.sleep(TURN_SECONDS)
 
-    def _say(self, word: str) -> None:
-        if word != self._said:
-            self._spool.say(self._name, word)
-            self._said = word
+    def _report(self, word: str) -> None:
+        if word != self._reported:
+            self._spool.report(self._name, word)
+            self._reported = word
 
     def _end_with_the_demo(self) -> None:
-        """A demo that was killed could not stop what it had started."""
+        """A demo that is killed cannot stop its supervisord and its workers."""
         if os.getppid() != self._supervisord:
             self._ending = True
         elif not _lives(self._owner):
@@ -102,11 +102,11 @@ def _lives(pid: int) -> bool:
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("name")
-    parser.add_argument("--leak", type=int, required=True, help="bytes kept for each second of work")
-    parser.add_argument("--most", type=int, required=True, help="bytes leaked in all")
+    parser.add_argument("--leak", type=int, required=True, help="bytes leaked in each second of work")
+    parser.add_argument("--max", type=int, required=True, help="bytes leaked in all")
     parser.add_argument("--owner", type=int, required=True, help="pid of the demo")
     given = parser.parse_args(arguments)
-    Worker(given.name, given.leak, given.most, given.owner).run()
+    Worker(given.name, given.leak, given.max, given.owner).run()
 
 
 if __name__ == "__main__":

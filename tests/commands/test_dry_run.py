@@ -1,4 +1,4 @@
-"""The dry run: one check, told as a table or as JSON, that touches nothing."""
+"""The dry run: one check, shown as a table or as JSON, that changes nothing."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_settings_that_would_lose_jobs_are_noted_and_hold(world: World) -> None:
     assert not any(one.would_drain for one in report.rows)
     assert row(report, "one").verdict == f"{Hold.UNSAFE_SETTINGS.value} (stopsignal=TERM must be INT)"
     assert report.notes == (
-        "jobs:one and 2 more: stopsignal=TERM must be INT (not drained while this is so)",
+        "jobs:one and 2 more: stopsignal=TERM must be INT (not drained until this is changed)",
         "jobs:one and 2 more: exec is missing",
     )
 
@@ -96,7 +96,7 @@ def test_most_urgent_would_be_drained_and_the_others_would_wait(world: World) ->
     assert row(report, "one").over
 
 
-def test_peers_are_counted_before_anyone_is_taken(world: World) -> None:
+def test_peers_are_counted_before_any_worker_is_taken(world: World) -> None:
     assert [one.peers_in_service for one in report_on(world).rows] == [2, 2, 2]
 
 
@@ -110,7 +110,7 @@ def test_worker_without_peers_is_kept(world: World) -> None:
     assert (stopped.pid, stopped.memory_bytes, stopped.busy) == (None, None, None)
 
 
-def test_worker_in_a_drain_of_the_live_listener_is_told_as_such(world: World) -> None:
+def test_worker_in_a_drain_of_the_live_listener_is_shown_as_such(world: World) -> None:
     one = world.workers["jobs:one"]
     drain = builders.drain(State.DRAINING, pid=one.pid, start=one.start)
     report = report_on(world, contents=Contents({"jobs:one": drain}))
@@ -127,17 +127,17 @@ def test_unknown_is_shown_as_unknown(world: World) -> None:
     assert not any(one.would_drain for one in report.rows)
 
 
-def test_redis_away_is_told_though_no_worker_is_over_its_limit(world: World) -> None:
+def test_redis_away_is_noted_though_no_worker_is_over_its_limit(world: World) -> None:
     for worker in world.workers.values():
         worker.memory = FRESH
     coordinator = SharedCoordinator(world)
     coordinator.is_away = True
     report = report_on(world, coordinator=coordinator)
-    assert report.notes == ("[memkill:jobs] nothing is drained while this is so: away",)
+    assert report.notes == ("[memkill:jobs] no worker is drained until this is solved: away",)
     assert not report.is_whole and report_on(world).is_whole
 
 
-def test_without_a_limit_the_memory_is_shown_and_the_lack_is_told(world: World) -> None:
+def test_without_a_limit_the_memory_is_shown_and_a_note_says_that_none_is_set(world: World) -> None:
     report = report_on(world, pool_config(max_rss=None))
     assert {one.verdict for one in report.rows} == {"no limit is set"}
     assert all(one.memory_bytes for one in report.rows)
@@ -145,7 +145,7 @@ def test_without_a_limit_the_memory_is_shown_and_the_lack_is_told(world: World) 
     assert f"note: {NO_LIMIT}" in as_table(report)
 
 
-def test_with_a_limit_no_lack_is_told(world: World) -> None:
+def test_with_a_limit_there_is_no_such_note(world: World) -> None:
     assert report_on(world).notes == ()
 
 
@@ -162,10 +162,10 @@ def test_table(world: World) -> None:
 
 def test_json_has_every_field_in_plain_units(world: World) -> None:
     report = report_on(world, pool_config(hard_max_rss=Size(exact_bytes=3 * LIMIT)))
-    told = json.loads(as_json(report))
-    assert set(told) == {"workers", "notes"}
-    assert all(set(worker) == FIELDS for worker in told["workers"])
-    first = told["workers"][0]
+    shown = json.loads(as_json(report))
+    assert set(shown) == {"workers", "notes"}
+    assert all(set(worker) == FIELDS for worker in shown["workers"])
+    first = shown["workers"][0]
     assert (first["memory_bytes"], first["limit_bytes"], first["hard_limit_bytes"]) == (
         2 * LIMIT,
         LIMIT,
@@ -233,7 +233,7 @@ def test_by_hand_without_any_limit_it_shows_every_workers_memory(start_pool: Sta
 
 
 @pytest.mark.real
-def test_by_hand_it_tells_of_the_drain_under_way(start_pool: StartPool) -> None:
+def test_by_hand_it_shows_the_drain_under_way(start_pool: StartPool) -> None:
     pool = start_pool("custom")
     pool.hold()
     worker = pool.give("first")

@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from tests.harness import Offspring, wait_for
+from tests.signals import none_ignored
 
 pytestmark = pytest.mark.real
 
@@ -31,7 +32,7 @@ class Demo:
             "SUPERVISOR_SERVER_URL": "unix:///nonexistent",
             "MEMKILL_REDIS": "redis://127.0.0.1:1/0",
         }
-        with output.open("wb") as stdout:
+        with output.open("wb") as stdout, none_ignored():
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "supervisor_memkill", "demo"],
                 stdin=subprocess.DEVNULL,
@@ -76,10 +77,10 @@ def test_the_demo_replaces_all_three_keeps_its_promises_and_leaves_nothing(demo:
     status = demo.process.wait(150)
     output = demo.output()
     assert status == 0, output
-    found = re.search(r"jobs handed out (\d+), done (\d+), lost 0, run twice 0\n", output)
+    found = re.search(r"(\d+) jobs handed out, (\d+) done, 0 lost, 0 run twice\n", output)
     assert found, output
     assert int(found[1]) == int(found[2]) > 10
-    assert "most workers out of service at once: 1 of 3" in output
+    assert "out of service at the same time: at most 1 of 3 workers" in output
     assert len(re.findall(r"jobs:[abc]: replaced .*: \d+MB before, \d+MB after", output)) == 3
     assert "Every promise was kept" in output
     assert max(map(len, output.splitlines())) <= 100
@@ -93,7 +94,7 @@ def test_a_demo_that_is_interrupted_leaves_nothing(demo: Demo, number: signal.Si
     wait_for(lambda: len(demo.started()) == 3, 20, demo.output)
     demo.process.send_signal(number)
     assert demo.process.wait(30) == 128 + number
-    assert demo.output().endswith("Interrupted: everything is being stopped ... nothing is left.\n")
+    assert demo.output().endswith("Interrupted: stopping everything ... nothing is left.\n")
     assert demo.is_clean()
 
 

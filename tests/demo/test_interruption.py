@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterator
 
 import pytest
 
 from supervisor_memkill.demo.interruption import SIGNALS, Interruption
+from tests.signals import none_ignored
+
+
+@pytest.fixture(autouse=True)
+def usual_signals() -> Iterator[None]:
+    with none_ignored():
+        yield
 
 
 @pytest.mark.parametrize("number", SIGNALS)

@@ -1,4 +1,4 @@
-"""The screen: what stands in its lines, and that they fit."""
+"""The screen: its lines show what they should, and they fit."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import pytest
 
 from supervisor_memkill.demo.judge import Account, Life, Tally
 from supervisor_memkill.demo.sample import Sight
-from supervisor_memkill.demo.screen import Screen, bar, words_for
+from supervisor_memkill.demo.screen import STANDING_COLUMNS, Screen, bar, words_for
 from supervisor_memkill.processes import ProcessState
+from supervisor_memkill.rules.drain import State
 from tests.demo.values import MB, sample, sight, stopped
 
 PLAIN = Screen(100, colour=False)
@@ -18,28 +19,32 @@ LIMIT = 48 * MB
 
 
 @pytest.mark.parametrize(
-    ("seen", "told", "expected"),
+    ("seen", "last_event", "expected"),
     [
         (sight(), "", "in service"),
         (sight(), "worker.held", "over, waits"),
         (sight(), "drain.quieting", "going quiet"),
-        (sight(said="quiet", is_busy=True), "drain.draining", "finishing job"),
-        (sight(said="quiet"), "drain.draining", "no job left"),
-        (sight(said="quiet", state=ProcessState.STOPPING), "drain.stopping", "stopping"),
+        (sight(reported="quiet", is_busy=True), "drain.draining", "last job"),
+        (sight(reported="quiet"), "drain.draining", "no job left"),
+        (sight(reported="quiet", state=ProcessState.STOPPING), "drain.stopping", "stopping"),
         (stopped(), "drain.starting", "stopped"),
-        (sight(said="", state=ProcessState.STARTING), "drain.starting", "starting"),
-        (sight(said=""), "drain.settling", "starting"),
+        (sight(reported="", state=ProcessState.STARTING), "drain.starting", "starting"),
+        (sight(reported=""), "drain.settling", "starting"),
         (sight(), "drain.settling", "settling"),
-        (sight(said="quiet"), "", "no job left"),
+        (sight(reported="quiet"), "", "no job left"),
     ],
 )
-def test_a_workers_standing_in_words(seen: Sight, told: str, expected: str) -> None:
-    assert words_for(seen, told) == expected
+def test_a_workers_standing_in_words(seen: Sight, last_event: str, expected: str) -> None:
+    assert words_for(seen, last_event) == expected
 
 
-def test_every_state_of_supervisords_has_words_that_fit_the_column() -> None:
+def test_every_state_of_supervisord_and_every_event_has_words_that_fit_the_column() -> None:
     for state in ProcessState:
-        assert 0 < len(words_for(sight(state=state, said=""), "")) <= 13
+        assert 0 < len(words_for(sight(state=state, reported=""), "")) <= STANDING_COLUMNS
+    for event in ("worker.held", *(f"drain.{state.value}" for state in State)):
+        assert 0 < len(words_for(sight(), event)) <= STANDING_COLUMNS
+    for is_busy in (True, False):
+        assert len(words_for(sight(reported="quiet", is_busy=is_busy), "")) <= STANDING_COLUMNS
 
 
 @pytest.mark.parametrize(
@@ -50,7 +55,7 @@ def test_the_bar_is_full_at_the_limit_and_marked_over_it(megabytes: int, expecte
     assert bar(megabytes * MB, LIMIT, 6) == expected
 
 
-def test_a_timeline_tells_memory_standing_and_jobs_done() -> None:
+def test_a_timeline_shows_memory_standing_and_jobs_done() -> None:
     workers = [sight("a"), sight("b", memory_bytes=50 * MB), stopped("c")]
     line = PLAIN.timeline(sample(*workers, at=12.3, done=7), {"jobs:b": "worker.held"}, LIMIT)
     assert " ".join(line.split()) == (
@@ -61,7 +66,7 @@ def test_a_timeline_tells_memory_standing_and_jobs_done() -> None:
 @pytest.mark.parametrize("columns", [100, 80])
 def test_no_line_is_wider_than_the_screen(columns: int) -> None:
     screen = Screen(columns, colour=False)
-    workers = [sight(name, memory_bytes=999 * MB, said="quiet", is_busy=True) for name in "abc"]
+    workers = [sight(name, memory_bytes=999 * MB, reported="quiet", is_busy=True) for name in "abc"]
     text = (
         screen.introduction(Path("/tmp/memkill-demo-12345678"), LIMIT, 1.25)
         + screen.timeline(sample(*workers, at=130.0, done=999), {}, LIMIT)
@@ -71,12 +76,12 @@ def test_no_line_is_wider_than_the_screen(columns: int) -> None:
     assert max(map(len, text.splitlines())) <= columns
 
 
-def test_the_summary_tells_what_was_counted() -> None:
+def test_the_summary_shows_what_was_counted() -> None:
     lives = (Life(100, 20 * MB, 60 * MB), Life(101, 15 * MB, 30 * MB))
-    tally = Tally({"jobs:a": lives, "jobs:b": lives[:1]}, most_out=("jobs:a",))
+    tally = Tally({"jobs:a": lives, "jobs:b": lives[:1]}, max_out=("jobs:a",))
     text = PLAIN.summary(tally, Account(31, 30, ("0007",), ()), ["a job was lost"], 50.0)
-    assert "handed out 31, done 30, lost 1, run twice 0" in text
-    assert "most workers out of service at once: 1 of 2" in text
+    assert "31 jobs handed out, 30 done, 1 lost, 0 run twice" in text
+    assert "out of service at the same time: at most 1 of 2 workers" in text
     assert "jobs:a: replaced once: 60MB before, 15MB after" in text
     assert "jobs:b: never replaced" in text
     assert "a job was lost" in text

@@ -1,4 +1,4 @@
-"""The spool: what its counting stands on."""
+"""The spool: each job is taken once, and the record is complete."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ def test_starts_and_finishes_are_on_record(spool: Spool) -> None:
     assert spool.waiting() == []
 
 
-def test_the_word_of_an_earlier_process_does_not_count(spool: Spool) -> None:
-    assert spool.said("a", os.getpid()) == ""
-    spool.say("a", "ready")
-    assert spool.said("a", os.getpid()) == "ready"
-    assert spool.said("a", os.getpid() + 1) == ""
+def test_the_report_of_an_earlier_process_does_not_count(spool: Spool) -> None:
+    assert spool.reported("a", os.getpid()) == ""
+    spool.report("a", "ready")
+    assert spool.reported("a", os.getpid()) == "ready"
+    assert spool.reported("a", os.getpid() + 1) == ""
 
 
 def test_a_tail_gives_each_whole_line_once(tmp_path: Path) -> None:

@@ -11,19 +11,19 @@ MB = 1024**2
 
 
 def sight(name: str = "a", **values: Any) -> Sight:
-    """A worker in service, unless told otherwise; process 100 with 20 MB."""
+    """A worker in service as process 100 with 20 MB, with these values instead where given."""
     defaults: dict[str, Any] = {
         "worker": f"jobs:{name}",
         "state": ProcessState.RUNNING,
         "pid": 100,
         "memory_bytes": 20 * MB,
-        "said": "ready",
+        "reported": "ready",
     }
     return Sight(**{**defaults, **values})
 
 
 def stopped(name: str = "a") -> Sight:
-    return sight(name, state=ProcessState.STOPPED, pid=0, memory_bytes=None, said="")
+    return sight(name, state=ProcessState.STOPPED, pid=0, memory_bytes=None, reported="")
 
 
 def sample(*workers: Sight, at: float = 0.0, waiting: int = 0, done: int = 0) -> Sample:

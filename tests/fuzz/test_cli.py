@@ -163,6 +163,7 @@ ARGUMENTS = st.lists(
         st.sampled_from(
             ["--serverurl=unix:///nowhere/s", "--config=/nowhere/x", "-h", "--help", "--dry", "=", "--", "-"]
         ),
+        st.sampled_from(["--sample", "--sample=rq", "--sample=", "--sample=none", "dmeo", "-1", "-x"]),
         TEXTS,
         ENVIRONMENT_TEXTS,
     ),

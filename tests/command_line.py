@@ -1,0 +1,51 @@
+"""Runs the command line in a process of its own, for tests of what a user sees."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+CONFIG = "[memkill:job]\nmax_rss = 200MB\n"
+UNDER_SUPERVISORD = {"SUPERVISOR_ENABLED": "1", "SUPERVISOR_GROUP_NAME": "memkill"}
+
+
+def environment(changes: Mapping[str, str]) -> dict[str, str]:
+    """The tests' own environment without supervisord's variables, and with these changes."""
+    return {
+        **{name: value for name, value in os.environ.items() if not name.startswith("SUPERVISOR_")},
+        **changes,
+    }
+
+
+def run(
+    directory: Path,
+    *arguments: str,
+    changes: Mapping[str, str] | None = None,
+    program: tuple[str, ...] = ("-m", "supervisor_memkill"),
+) -> subprocess.CompletedProcess[str]:
+    """Run the command where no configuration of supervisord is found but the test's own.
+
+    `changes`: to the environment. `program`: what the interpreter runs.
+    """
+    return subprocess.run(
+        [sys.executable, *program, *arguments],
+        cwd=directory,
+        env=environment(changes or {}),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def assert_one_line(done: subprocess.CompletedProcess[str], status: int, *words: str, lines: int = 1) -> None:
+    """stderr has one line (or so many), each begins with the program's name, and all the words are there."""
+    complaints = done.stderr.splitlines()
+    assert (done.returncode, done.stdout, len(complaints)) == (status, "", lines), done
+    assert all(line.startswith("supervisor-memkill: ") for line in complaints), complaints
+    for word in words:
+        assert word in done.stderr, done.stderr

@@ -1,0 +1,17 @@
+"""Fixtures for tests of the commands."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.command_line import CONFIG
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    """A configuration with one pool, and a journal that only the test has."""
+    path = tmp_path / "memkill.conf"
+    path.write_text(f"[memkill]\njournal = {tmp_path}/own/memkill.journal\n{CONFIG}")
+    return path

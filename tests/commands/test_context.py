@@ -1,0 +1,204 @@
+"""What a command works with: configuration, supervisord and password are found, or one line says why not."""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from supervisor_memkill.commands.context import build, find_configuration
+from supervisor_memkill.listener.journal import Contents
+from supervisor_memkill.world.supervisord import Supervisord
+from tests.command_line import CONFIG, UNDER_SUPERVISORD, assert_one_line, run
+from tests.conftest import StartSupervisord
+from tests.harness import PROGRAMS
+
+
+def arguments(**given: object) -> argparse.Namespace:
+    nothing = dict.fromkeys(("config", "serverurl", "username", "password"))
+    return argparse.Namespace(**{**nothing, "dry_run": False, **given})
+
+
+SUPERVISORDS = """\
+[supervisorctl]
+serverurl = http://127.0.0.1:9
+username = user
+password = secret
+[eventlistener:other]
+command = other
+[memkill:web]
+max_rss = 1GB
+"""
+
+
+@pytest.fixture
+def beside_supervisords(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A directory where supervisorctl finds supervisord's configuration."""
+    (tmp_path / "supervisord.conf").write_text(SUPERVISORDS)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", [str(tmp_path / "bin" / "supervisor-memkill")])
+    return tmp_path
+
+
+def test_configuration_is_supervisords_own_where_none_is_named(beside_supervisords: Path) -> None:
+    found = find_configuration(arguments(), {})
+    assert [pool.name for pool in found.config.pools] == ["web"]
+    assert (found.is_found, found.supervisords_path) == (True, beside_supervisords / "supervisord.conf")
+    assert found.eventlistener_groups == {"other"}
+
+
+def test_named_file_goes_before_and_supervisords_own_gives_the_address(
+    beside_supervisords: Path, config: Path
+) -> None:
+    config.write_text(f"{config.read_text()}[eventlistener:mine]\ncommand = mine\n")
+    found = find_configuration(arguments(config=config), {})
+    assert [pool.name for pool in found.config.pools] == ["job"]
+    assert found.supervisord(arguments(), {}).url == "http://127.0.0.1:9"
+    assert found.eventlistener_groups == {"mine", "other"}
+
+
+def test_supervisords_own_configuration_that_cannot_be_read_is_passed_over_where_another_is_named(
+    beside_supervisords: Path, config: Path
+) -> None:
+    (beside_supervisords / "supervisord.conf").write_bytes(b"\xff")
+    found = find_configuration(arguments(config=config), {})
+    assert (found.supervisords, found.is_found) == (None, True)
+
+
+def test_address_is_the_arguments_then_the_environments_then_the_files(beside_supervisords: Path) -> None:
+    found = find_configuration(arguments(), {})
+    environ = {"SUPERVISOR_SERVER_URL": "http://127.0.0.1:2"}
+    by_argument = found.supervisord(arguments(serverurl="http://127.0.0.1:1"), environ)
+    assert by_argument.url == "http://127.0.0.1:1"
+    assert found.supervisord(arguments(), environ).url == "http://127.0.0.1:2"
+    assert found.supervisord(arguments(), {}).url == "http://127.0.0.1:9"
+
+
+def test_dry_run_may_be_asked_for_by_the_file_or_by_the_arguments(config: Path) -> None:
+    assert not find_configuration(arguments(config=config), {}).config.dry_run
+    assert find_configuration(arguments(config=config, dry_run=True), {}).config.dry_run
+    config.write_text(config.read_text().replace("[memkill]", "[memkill]\ndry_run = yes"))
+    assert find_configuration(arguments(config=config), {}).config.dry_run
+
+
+def test_parts_are_built_without_asking_supervisord(config: Path, tmp_path: Path) -> None:
+    """It may be away while a listener begins."""
+    found = find_configuration(arguments(config=config), {})
+    supervisord = Supervisord(f"unix://{tmp_path}/none.sock")
+    context = build(found, supervisord, {}, own_group="memkill")
+    assert [pool.name for pool in context.pools] == ["job"]
+    assert context.journal_path == tmp_path / "own" / "memkill.journal"
+    assert not context.coordinator(Contents()).is_shared
+    assert not (tmp_path / "own").exists()
+
+
+@pytest.mark.parametrize("under", [{}, UNDER_SUPERVISORD])
+def test_problems_of_the_configuration_come_all_together(tmp_path: Path, under: dict[str, str]) -> None:
+    path = tmp_path / "bad.conf"
+    path.write_text("[memkill]\nhearbeat = 10s\n[memkill:job]\nmax_rss = lots\nstrikes = 0\n[memkil:x]\n")
+    done = run(tmp_path, "--dry-run", "--config", str(path), changes=under)
+    assert_one_line(done, 2, "heartbeat", "max_rss", "strikes", "[memkill:x]", "bad.conf:2", lines=4)
+
+
+def test_configuration_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+    done = run(tmp_path, "--dry-run", "--config", str(tmp_path / "none.conf"))
+    assert_one_line(done, 2, "none.conf", "No such file")
+
+
+def test_dry_run_without_a_supervisord_is_one_line(tmp_path: Path, config: Path) -> None:
+    done = run(tmp_path, "--dry-run", "--config", str(config), "--serverurl", f"unix://{tmp_path}/none.sock")
+    assert_one_line(done, 1, "none.sock", "No such file")
+
+
+def test_address_of_another_kind_is_one_line(tmp_path: Path, config: Path) -> None:
+    done = run(tmp_path, "--dry-run", "--config", str(config), "--serverurl", "ftp://localhost")
+    assert_one_line(done, 2, "ftp://localhost", "unix:///path")
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("under", [False, True])
+def test_wrong_password_is_one_line(
+    start_supervisord: StartSupervisord, tmp_path: Path, config: Path, under: bool
+) -> None:
+    supervisord = start_supervisord(inet=True, password="right")
+    wrong = {
+        "SUPERVISOR_SERVER_URL": supervisord.url,
+        "SUPERVISOR_USERNAME": "user",
+        "SUPERVISOR_PASSWORD": "wrong",
+    }
+    environment = {**wrong, **(UNDER_SUPERVISORD if under else {})}
+    arguments = [] if under else ["--dry-run"]
+    done = run(tmp_path, *arguments, "--config", str(config), changes=environment)
+    assert_one_line(done, 2, "refused the user name or password", "SUPERVISOR_PASSWORD")
+    assert "wrong" not in done.stderr
+
+
+@pytest.mark.real
+def test_password_is_taken_as_supervisorctl_takes_it(
+    start_supervisord: StartSupervisord, tmp_path: Path, config: Path
+) -> None:
+    """From the arguments; without any, from supervisord's own configuration where it is found."""
+    supervisord = start_supervisord(inet=True, password="right")
+    given = ["--serverurl", supervisord.url, "--username", "user", "--password", "right"]
+    assert run(tmp_path, "--dry-run", "--config", str(config), *given).returncode == 0
+    found = run(supervisord.directory, "--dry-run", "--config", str(config))
+    assert found.returncode == 0, found
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("under", [False, True])
+def test_supervisord_without_its_rpc_interface_is_one_line(
+    start_supervisord: StartSupervisord, tmp_path: Path, config: Path, under: bool
+) -> None:
+    supervisord = start_supervisord(rpcinterface=False)
+    environment = {"SUPERVISOR_SERVER_URL": supervisord.url, **(UNDER_SUPERVISORD if under else {})}
+    arguments = [] if under else ["--dry-run"]
+    done = run(tmp_path, *arguments, "--config", str(config), changes=environment)
+    assert_one_line(done, 2, "[rpcinterface:supervisor]")
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("under", [False, True])
+def test_socket_of_another_user_is_one_line(
+    start_supervisord: StartSupervisord, tmp_path: Path, under: bool
+) -> None:
+    supervisord = start_supervisord()
+    config = supervisord.directory / "memkill.conf"
+    config.write_text(CONFIG)
+    supervisord.directory.chmod(0o755)  # the socket alone is closed to others
+    supervisord.socket.chmod(0)
+    environment = {"SUPERVISOR_SERVER_URL": supervisord.url, **(UNDER_SUPERVISORD if under else {})}
+    arguments = [] if under else ["--dry-run"]
+    program = (str(PROGRAMS / "without_rights.py"),)
+    done = run(
+        supervisord.directory, *arguments, "--config", str(config), changes=environment, program=program
+    )
+    assert_one_line(done, 2, "permission denied", "chown= and chmod=")
+
+
+@pytest.mark.parametrize("parent", ["{tmp_path}", ".."])
+def test_working_directory_that_was_removed_is_no_fault(tmp_path: Path, parent: str) -> None:
+    """A deploy removes old releases, and supervisord may have been started in one."""
+    (tmp_path / "memkill.conf").write_text("[memkill:jobs]\nmax_rss = 1GB\nbad = 1\n")
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    code = "import os, sys; os.rmdir(os.getcwd()); from supervisor_memkill.cli import main; sys.exit(main())"
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            code,
+            "--config",
+            parent.format(tmp_path=tmp_path) + "/memkill.conf",
+            "--dry-run",
+        ],
+        cwd=gone,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert_one_line(done, 2, "memkill.conf", "bad")
