@@ -1,4 +1,4 @@
-"""A kind of somebody else's package: the worked example of docs/kinds.rst, installed as a user would."""
+"""A kind of somebody else's package: the example of docs/writing-a-kind.rst, installed as a user would."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.harness import PROGRAMS, program, require_program, wait_for
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "memkill-faktory"
-PAGE = ROOT / "docs" / "kinds.rst"
+PAGE = ROOT / "docs" / "writing-a-kind.rst"
 LIMIT_MEGABYTES = 80
 
 

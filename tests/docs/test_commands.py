@@ -1,0 +1,119 @@
+"""Every command that the documentation shows is one that its program takes."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from supervisor.supervisorctl import DefaultControllerPlugin
+
+from supervisor_memkill import cli
+from supervisor_memkill.commands import dry_run_report, sample
+from tests.coordination.test_redis_failures import NEEDED
+from tests.docs.pages import DOCS, PAGES, README, ROOT, blocks, name_of
+from tests.harness import RealRedis
+
+INSTALLING = (
+    "python3 -m venv /opt/supervisor-memkill",
+    "/opt/supervisor-memkill/bin/pip install supervisor-memkill",
+    "ln -s /opt/supervisor-memkill/bin/supervisor-memkill /usr/local/bin/",
+)
+"""tests/test_packaging.py installs the package; these are its words for a system's own directories."""
+OTHER_BLOCKS = re.compile(r"\[|environment = |POOL |asking -->|[\d:, -]+ (INFO )?drain\.")
+"""Configuration, output, a diagram and lines of the log begin like this: other tests compare them."""
+FOR_PROGRAMMERS = ("writing-a-kind.rst", "CONTRIBUTING.rst")
+
+
+def commands(path: Path) -> list[str]:
+    """The commands in the literal blocks of a page, and in its text between double backquotes."""
+    lines = [
+        line.strip()
+        for block in blocks(path)
+        if not OTHER_BLOCKS.match(block)
+        for line in block.splitlines()
+        if line.strip()
+    ]
+    programs = r"supervisor-memkill|supervisorctl|make|redis-cli|pip install"
+    inline = re.findall(rf"``((?:{programs}) [^`]+)``", path.read_text())
+    return [*lines, *inline]
+
+
+def test_readme_gives_exactly_the_two_commands_first() -> None:
+    first = list(itertools.islice(blocks(README), 2))
+    assert first == ["make demo", "make test"]
+
+
+@pytest.mark.parametrize("path", [path for path in PAGES if path.name not in FOR_PROGRAMMERS], ids=name_of)
+def test_command_is_one_that_its_program_takes(path: Path) -> None:
+    for command in commands(path):
+        check(command)
+
+
+@pytest.mark.parametrize("name", FOR_PROGRAMMERS)
+def test_make_knows_what_a_page_for_programmers_names(name: str) -> None:
+    (path,) = [path for path in PAGES if path.name == name]
+    for command in commands(path):
+        if command.startswith("make "):
+            check(command)
+
+
+def check(command: str) -> None:
+    program, *arguments = shlex.split(command)
+    if program == "supervisor-memkill":
+        chosen, parsed = cli.parse(arguments, {})
+        if chosen is sample.COMMAND and parsed.sample:
+            assert parsed.sample in sample.read_samples()
+    elif program == "supervisorctl":
+        assert hasattr(DefaultControllerPlugin, f"do_{arguments[0]}"), command
+        assert arguments[1:] in ([], ["memkill"]), command
+    elif program == "make":
+        makefile = (ROOT / "Makefile").read_text()
+        assert re.search(rf"^{arguments[0]}:", makefile, re.MULTILINE), command
+    elif command.startswith(("ACL SETUSER ", "redis-cli XREVRANGE ", ".venv-test/bin/python -m tests.")):
+        pass  # run by the tests below
+    elif program == "pip":
+        assert re.fullmatch(r"pip install (\.|'supervisor-memkill\[celery\]')", command), command
+    else:
+        assert command in INSTALLING, command
+
+
+def test_history_of_a_seed_is_played_as_the_page_says() -> None:
+    (command,) = [block for block in blocks(DOCS / "promises.rst") if "--seed" in block]
+    program, *arguments = command.split()
+    assert program == ".venv-test/bin/python"
+    done = subprocess.run([sys.executable, *arguments], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "every promise was kept"
+
+
+def test_permissions_of_redis_are_those_that_were_tried() -> None:
+    (line,) = [block for block in blocks(DOCS / "fleet.rst") if block.startswith("ACL SETUSER")]
+    assert set(re.findall(r"\+(\S+)", line)) == set(NEEDED)
+
+
+@pytest.mark.real
+def test_redis_takes_what_the_page_says(redis_server: RealRedis) -> None:
+    """The permissions as they stand there, and the command that reads the stream."""
+    given = [shlex.split(block) for block in blocks(DOCS / "fleet.rst")]
+    (permissions,) = [words for words in given if words[0] == "ACL"]
+    (reading,) = [words[1:] for words in given if words[0] == "redis-cli"]
+    with redis_server.client() as client:
+        assert client.execute_command(*permissions)
+        client.xadd("memkill:{POOL}:events", {"event": "drain.done"})
+        assert len(client.execute_command(*reading)) == 1
+
+
+def test_dry_run_example_has_the_columns_of_the_code() -> None:
+    (example,) = [block for block in blocks(DOCS / "getting-started.rst") if block.startswith("POOL")]
+    assert tuple(example.splitlines()[0].split()) == dry_run_report.HEADINGS
+
+
+def test_exit_statuses_are_those_of_the_help() -> None:
+    text = " ".join((DOCS / "getting-started.rst").read_text().split())
+    assert "0 for success, 1 for failure" in text
+    assert "2 for a usage or configuration error" in text
+    assert "0 success, 1 failure, 2 usage or configuration error" in cli._parser().format_help()

@@ -1,0 +1,119 @@
+"""States, promises, figures and events are those of the code, and the picture is of a real run."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from xml.etree import ElementTree
+
+from supervisor_memkill.rules.drain import OVER, TRANSITIONS, State
+from supervisor_memkill.rules.policy import NEAR_LIMIT, PAUSE_MOST_SECONDS, PAUSE_SECONDS
+from supervisor_memkill.units import format_duration
+from tests.docs.pages import DOCS, README, ROOT, blocks, script, table
+
+DRAIN_PAGE = DOCS / "how-a-drain-proceeds.rst"
+SOURCES = "".join(path.read_text() for path in (ROOT / "supervisor_memkill").rglob("*.py"))
+
+
+def test_states_and_transitions_are_those_of_the_code() -> None:
+    rows = table(DRAIN_PAGE, "States of a drain")
+    documented = {
+        State(state): {State(word) for word in re.findall(r"\w+", leads_to)} for state, _, leads_to in rows
+    }
+    assert documented == {state: set(ends) for state, ends in TRANSITIONS.items()}
+    assert all(not documented[state] for state in OVER)
+
+
+def test_every_arrow_of_the_diagram_is_a_transition() -> None:
+    """Along its first line, and at its branches; states that end a drain early are left out there."""
+    (diagram,) = [block for block in blocks(DRAIN_PAGE) if block.startswith("asking")]
+    first = [State(word) for word in diagram.splitlines()[0].split(" --> ")]
+    assert all(then in TRANSITIONS[now] for now, then in itertools.pairwise(first))
+    branches = {
+        (State.DRAINING, State.QUIETING): "it takes jobs again",
+        (State.SETTLING, State.DRAINING): "draining: our quiet arrived late",
+        (State.QUIETING, State.RESUMING): "resuming (on_timeout = resume)",
+        (State.DRAINING, State.RESUMING): "resuming (on_timeout = resume)",
+        (State.RESUMING, State.STOPPING): "stopping: it cannot be resumed",
+        (State.ASKING, State.STOPPING): "stopping: the kind drains by stopping, or over hard_max_rss",
+    }
+    for (now, then), words in branches.items():
+        assert then in TRANSITIONS[now]
+        assert words in diagram
+
+
+def test_promises_are_those_of_the_simulation() -> None:
+    """Each is judged there under its name; S3, S5 and L3 too."""
+    named = {row[0] for row in table(DOCS / "promises.rst", "The promises by name")}
+    judges = "".join(path.read_text() for path in (ROOT / "tests" / "simulation").rglob("*.py"))
+    assert named == set(re.findall(r"[\"(]([SL]\d)\b", judges))
+
+
+def test_delays_are_those_of_the_code() -> None:
+    text = " ".join(DRAIN_PAGE.read_text().split())
+    assert format_duration(PAUSE_SECONDS) == "10m00s"
+    assert format_duration(PAUSE_MOST_SECONDS) == "1d00h"
+    assert (
+        text.count("is not drained again for 10 minutes, and the delay doubles each time, up to a day") == 2
+    )
+    assert f"({NEAR_LIMIT * 100:.0f} % or more)" in text
+
+
+def test_log_of_the_readme_is_that_of_the_recorded_drain() -> None:
+    """Without the date and the level."""
+    first = first_drain()
+    (shown,) = [block for block in blocks(README) if "drain.quieting" in block]
+    assert shown.splitlines() == [re.sub(r"^\S+ (\S+) INFO", r"\1", line) for line in first]
+
+
+def test_log_of_the_page_is_that_of_the_recorded_drain() -> None:
+    (shown,) = [block for block in blocks(DOCS / "log-and-events.rst") if "drain.quieting" in block]
+    assert shown.splitlines() == first_drain()
+
+
+def first_drain() -> list[str]:
+    """All that the listener logged about the first drain of the record."""
+    lines = (DOCS / "drain.log").read_text().splitlines()
+    assert " drain.quieting " in lines[0]
+    last = next(number for number, line in enumerate(lines) if " drain.done " in line)
+    return lines[: last + 1]
+
+
+def test_events_of_the_recorded_drain_are_those_of_the_code() -> None:
+    states = {f"drain.{state.value}" for state in State}
+    events = {line.split()[3] for line in (DOCS / "drain.log").read_text().splitlines()}
+    assert events <= states | {"drain.busy"}
+    assert '"drain.busy"' in SOURCES
+
+
+def test_picture_is_drawn_from_the_record() -> None:
+    """Otherwise run scripts/draw-drain.py."""
+    text = (DOCS / "drain.svg").read_text()
+    assert text == script("draw-drain.py")["picture"]()
+    assert ElementTree.fromstring(text).tag.endswith("svg")
+
+
+def test_never_are_two_workers_out_in_the_recorded_run() -> None:
+    """Neither by the listener's log, nor as seen from outside."""
+    draining: set[str] = set()
+    for line in (DOCS / "drain.log").read_text().splitlines():
+        event, worker = re.findall(r"drain\.(\w+) worker=(\S+)", line)[0]
+        (draining.discard if event == "done" else draining.add)(worker)
+        assert len(draining) <= 1, line
+    samples: dict[str, set[str]] = {}
+    for row in (DOCS / "drain.csv").read_text().splitlines()[1:]:
+        time, worker, _, status = row.split(",")
+        samples.setdefault(time, set()).update({worker} if status != "in service" else ())
+    since_all_were_up = itertools.dropwhile(bool, samples.values())
+    assert {len(out) for out in since_all_were_up} == {0, 1}
+
+
+def test_log_events_are_those_of_the_code() -> None:
+    states = {f"drain.{state.value}" for state in State}
+    needed = ("supervisord", "journal", "coordination")
+    outages = {f"{name}.{word}" for name in needed for word in ("away", "back")}
+    known = set(re.findall(r'"([a-z_]+(?:\.[a-z_]+)?)"', SOURCES)) | states | outages
+    known |= {"drain.quiet_failed", "drain.stop_failed"}  # made of the action's name
+    rows = table(DOCS / "log-and-events.rst", "Events that need a person, or a thought")
+    named = {event for row in rows for event in row[0].split(", ")}
+    assert named <= known
