@@ -1,4 +1,4 @@
-"""Situations that several tests of the listener bring about or wait for."""
+"""Situations that several tests of the listener create or wait for."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def shrinks(world: World) -> None:
 
 
 class Meanwhile(InProcessCoordinator):
-    """Something happens while it is asked for a slot."""
+    """A coordinator during whose answer something happens."""
 
     def __init__(self, world: World, happens: Callable[[World], None]) -> None:
         super().__init__(world.clock)

@@ -1,4 +1,4 @@
-"""The acts: nothing reaches a process that is not the recorded one, and what came of each is told rightly."""
+"""The actions: none reaches a process that is not the recorded one, and each reports its true outcome."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ TO_THE_PROCESS = (Action.QUIET, Action.RESUME, Action.THAW, Action.STOP)
 
 
 class Both:
-    """supervisord and the worker's kind; each act is written down, and raises what it is told to."""
+    """supervisord and the worker's kind: each call is recorded, and raises the error that the test sets."""
 
     def __init__(self) -> None:
         self.seen: ProcessInfo | None = info()
@@ -87,7 +87,7 @@ def do(
 
 
 @pytest.mark.parametrize("action", list(Action))
-def test_act_is_done(both: Both, action: Action) -> None:
+def test_action_is_carried_out(both: Both, action: Action) -> None:
     assert do(both, action) == (Outcome.DONE, NOTE if action is Action.QUIET else None)
     helped = ["before stop"] if action is Action.STOP else []
     assert both.done == [*helped, action.value]
@@ -109,21 +109,21 @@ def test_act_is_done(both: Both, action: Action) -> None:
 def test_process_that_is_not_the_recorded_one_is_left_alone(
     both: Both, action: Action, seen: ProcessInfo | None
 ) -> None:
-    """It was when the act was decided, a moment ago."""
+    """It was the recorded one when the action was decided, a moment ago."""
     both.seen = seen
     assert do(both, action) == (Outcome.NOT_SENT, None)
     assert both.done == []
 
 
 @pytest.mark.parametrize("action", TO_THE_PROCESS)
-def test_act_without_a_look_is_not_begun(both: Both, action: Action) -> None:
+def test_action_is_not_sent_when_the_worker_cannot_be_looked_at(both: Both, action: Action) -> None:
     both.look_error = NoAnswer("no answer")
     assert do(both, action) == (Outcome.NOT_SENT, None)
     assert both.done == []
 
 
 @pytest.mark.parametrize("action", list(Action))
-def test_only_what_takes_a_worker_out_can_come_too_late(both: Both, action: Action) -> None:
+def test_only_a_quiet_or_a_stop_can_come_too_late(both: Both, action: Action) -> None:
     outcome, _ = do(both, action, late=True)
     takes_out = action in (Action.QUIET, Action.STOP)
     assert outcome is (Outcome.TOO_LATE if takes_out else Outcome.DONE)
@@ -145,19 +145,19 @@ def test_only_what_takes_a_worker_out_can_come_too_late(both: Both, action: Acti
         (Action.START, CannotStart("no such file"), Outcome.UNCERTAIN),
     ],
 )
-def test_what_came_of_it(both: Both, action: Action, error: Exception, outcome: Outcome) -> None:
+def test_error_decides_the_outcome(both: Both, action: Action, error: Exception, outcome: Outcome) -> None:
     both.errors[action.value] = error
     assert do(both, action) == (outcome, None)
 
 
 @pytest.mark.parametrize("action", list(Action))
-def test_shutdown_reaches_the_caller(both: Both, action: Action) -> None:
+def test_shutdown_of_supervisord_reaches_the_caller(both: Both, action: Action) -> None:
     both.look_error = both.errors[action.value] = ShuttingDown("SHUTDOWN_STATE")
     with pytest.raises(ShuttingDown):
         do(both, action)
 
 
-def test_stop_follows_though_the_kind_could_not_help(both: Both) -> None:
+def test_stop_is_sent_even_if_before_stop_fails(both: Both) -> None:
     both.errors["before stop"] = Unknown("no reply")
     assert do(both, Action.STOP) == (Outcome.DONE, None)
 
@@ -173,7 +173,7 @@ def test_worker_whose_pool_is_gone_can_only_be_stopped(both: Both) -> None:
 @pytest.mark.parametrize(
     ("error", "said"), [(NoAnswer("it hung up"), "it hung up"), (NoAnswer(), "NoAnswer")]
 )
-def test_failure_is_said_in_words(both: Both, error: NoAnswer, said: str) -> None:
+def test_failure_is_logged_with_the_words_of_the_error(both: Both, error: NoAnswer, said: str) -> None:
     both.errors["stop"], log = error, io.StringIO()
     do(both, Action.STOP, log=log)
     assert f"pid={PID}" in log.getvalue() and said in log.getvalue()

@@ -40,7 +40,7 @@ def test_quiet_worker_of_a_damaged_journal_is_adopted(world: World, path: Path, 
 
 
 @pytest.mark.parametrize("what", ["request lost", "listener restarted"])
-def test_adoption_is_tried_again(world: World, path: Path, what: str) -> None:
+def test_failed_adoption_is_tried_again(world: World, path: Path, what: str) -> None:
     for worker in world.workers.values():
         worker.memory = FRESH
     world.workers["jobs:one"].quiet = True
@@ -68,8 +68,8 @@ def test_adoption_is_tried_again(world: World, path: Path, what: str) -> None:
     assert not world.workers["jobs:one"].quiet, life.stream.lines
 
 
-def test_quiet_worker_of_a_pool_without_a_known_limit_is_brought_back(world: World, path: Path) -> None:
-    """Adopted after a damaged journal; killed once more in between."""
+def test_quiet_worker_is_brought_back_even_if_its_pool_has_no_known_limit(world: World, path: Path) -> None:
+    """It is adopted after a damaged journal, and the listener is killed once more before the stop."""
     for worker in world.workers.values():
         worker.memory = FRESH
     world.workers["jobs:one"].quiet = True
@@ -87,7 +87,7 @@ def test_quiet_worker_of_a_pool_without_a_known_limit_is_brought_back(world: Wor
     assert not life.stream.having("journal.damaged") and not life.stream.having("limit.below_baseline")
 
 
-def test_quiet_worker_whose_settings_supervisord_does_not_tell_is_brought_back(
+def test_quiet_worker_is_brought_back_even_if_supervisord_does_not_report_its_settings(
     world: World, path: Path
 ) -> None:
     world.workers["jobs:one"].quiet, world.tells_programs = True, False
@@ -100,8 +100,8 @@ def test_quiet_worker_whose_settings_supervisord_does_not_tell_is_brought_back(
     assert not life.stream.having("failed")
 
 
-def test_quiet_worker_is_brought_back_though_its_settings_would_lose_jobs(world: World, path: Path) -> None:
-    """They let none be quieted; one that is quiet already has no job to lose once it is idle."""
+def test_quiet_worker_is_brought_back_even_if_its_settings_would_lose_jobs(world: World, path: Path) -> None:
+    """Such settings hold every quiet; a worker that is already quiet has no job to lose once it is idle."""
     life = Life(world, path)
     name = life.run_to(State.DRAINING)
     life.die()
@@ -115,7 +115,7 @@ def test_quiet_worker_is_brought_back_though_its_settings_would_lose_jobs(world:
 
 
 class SomeUnknowing(QuietKind):
-    """A kind with a worker whose quiet never shows."""
+    """A kind that never knows whether a worker is quiet."""
 
     traits = Traits(quiets=True)
 
@@ -123,8 +123,10 @@ class SomeUnknowing(QuietKind):
         return dataclasses.replace(super()._read(target), quiet=None)
 
 
-def test_operators_quiet_long_after_a_damaged_journal_is_the_operators(world: World, path: Path) -> None:
-    """One of the pools is of a kind that never knows who is quiet."""
+def test_worker_that_the_operator_quiets_long_after_a_damaged_journal_is_not_adopted(
+    world: World, path: Path
+) -> None:
+    """One of the pools has a kind that never knows which worker is quiet."""
     for worker in world.workers.values():
         worker.memory = FRESH
     path.parent.mkdir(mode=0o700)

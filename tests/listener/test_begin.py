@@ -1,4 +1,4 @@
-"""Which worker is drained, and what must still hold when its drain begins."""
+"""Which worker is drained, and what must still be true when its drain begins."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_workers_under_their_limit_are_left_alone(world: World, path: Path) -> N
     assert life.listener.wait_seconds() is None, "idle, it wakes for its events only"
 
 
-def test_pool_of_one_is_never_taken(path: Path) -> None:
+def test_only_worker_of_a_pool_is_never_drained(path: Path) -> None:
     world = World(["only"])
     life = Life(world, path)
     life.run(120)
@@ -45,7 +45,7 @@ def test_pool_of_one_is_never_taken(path: Path) -> None:
     assert len(life.stream.having("worker.held")) == 1, "said once"
 
 
-def test_worker_whose_queues_no_other_covers_is_not_taken(world: World, path: Path) -> None:
+def test_worker_is_not_drained_while_no_other_serves_its_queues(world: World, path: Path) -> None:
     class Queued(QuietKind):
         def _read(self, target: Any) -> Any:
             queues = {"default", "mail"} if target.process.name == "one" else {"default"}
@@ -58,14 +58,14 @@ def test_worker_whose_queues_no_other_covers_is_not_taken(world: World, path: Pa
     assert "0 others are in service" in life.stream.having("worker.held")[0]
 
 
-def test_own_group_and_event_listeners_are_never_touched(world: World, path: Path) -> None:
+def test_own_group_is_never_drained(world: World, path: Path) -> None:
     life = Life(world, path)
     life.listener._surveyor._own_group = "jobs"
     life.run(60)
     assert world.happened == []
 
 
-def test_most_urgent_goes_first(world: World, path: Path) -> None:
+def test_most_urgent_worker_is_drained_first(world: World, path: Path) -> None:
     world.workers["jobs:three"].memory = 3 * BLOATED
     Life(world, path).tick()
     assert world.happened == ["quiet jobs:three"]
@@ -82,8 +82,10 @@ def test_heartbeats_count_no_strikes(world: World, path: Path) -> None:
     assert world.happened == []
 
 
-def test_peers_that_stopped_after_the_last_heartbeat_do_not_count(world: World, path: Path) -> None:
-    """S2: what was told of them is older than the request for the slot."""
+def test_peers_that_stopped_after_the_last_heartbeat_do_not_count_as_in_service(
+    world: World, path: Path
+) -> None:
+    """S2: the last report on them is older than the request for the slot."""
     only_one_is_bloated(world)
     life = Life(world, path)
     life.listener._at = lambda place: peers_stop(world) if place == "asking.saved" else None
@@ -97,7 +99,7 @@ def record_goes_away(world: World) -> None:
 
 
 @pytest.mark.parametrize("happens", [shrinks, record_goes_away])
-def test_what_changed_while_it_asked_for_the_slot_is_seen_before_the_quiet(
+def test_change_during_the_request_for_a_slot_is_seen_before_the_quiet(
     world: World, path: Path, happens: Callable[[World], None]
 ) -> None:
     only_one_is_bloated(world)
@@ -110,10 +112,10 @@ def test_what_changed_while_it_asked_for_the_slot_is_seen_before_the_quiet(
 
 @pytest.mark.parametrize(("slot_ttl_seconds", "seconds"), [(60.0, 30.0), (10.0, 10.0)])
 @pytest.mark.parametrize("kind", [QuietKind, StopKind])
-def test_act_that_comes_long_after_what_it_rests_on_is_not_sent(
+def test_action_is_not_sent_when_its_observation_or_slot_is_too_old(
     world: World, path: Path, kind: type[QuietKind], slot_ttl_seconds: float, seconds: float
 ) -> None:
-    """The look is too old, or the slot may be somebody else's: the journal's disk took so long."""
+    """A slow disk made the observation too old, or another worker may have the slot by now."""
     life = Life(world, path, kind=kind, slot_ttl_seconds=slot_ttl_seconds, heartbeat_seconds=2.0)
     saved = list[str]()
 

@@ -1,4 +1,4 @@
-"""Redis, which coordinates the hosts, is not reached."""
+"""The Redis that coordinates the hosts cannot be reached."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.listener_world import (
 )
 
 
-def test_redis_that_goes_away_while_a_worker_asks_is_told_of_at_once(world: World, path: Path) -> None:
+def test_lost_redis_is_logged_at_once_while_a_worker_asks(world: World, path: Path) -> None:
     coordinator = SharedCoordinator(world)
     life = Life(world, path, coordinate=lambda contents: coordinator)
     life.listener._at = lambda place: setattr(coordinator, "is_away", True)
@@ -32,7 +32,7 @@ def test_redis_that_goes_away_while_a_worker_asks_is_told_of_at_once(world: Worl
     assert life.stream.having("coordination.away")
 
 
-def test_redis_that_goes_away_right_after_an_act_is_told_of_at_once(world: World, path: Path) -> None:
+def test_lost_redis_is_logged_at_once_after_an_action(world: World, path: Path) -> None:
     coordinator = SharedCoordinator(world)
     life = Life(world, path, coordinate=lambda contents: coordinator)
     life.listener._at = lambda place: setattr(coordinator, "is_away", place == "quieting.acted")
@@ -40,7 +40,7 @@ def test_redis_that_goes_away_right_after_an_act_is_told_of_at_once(world: World
     assert life.stream.having("coordination.away")
 
 
-def test_redis_that_is_back_is_told_of(world: World, path: Path) -> None:
+def test_return_of_redis_is_logged(world: World, path: Path) -> None:
     coordinator = SharedCoordinator(world)
     coordinator.is_away = True
     life = Life(world, path, coordinate=lambda contents: coordinator)
@@ -51,8 +51,8 @@ def test_redis_that_is_back_is_told_of(world: World, path: Path) -> None:
     assert len(life.stream.having("coordination.back")) == 1
 
 
-def test_redis_that_is_away_is_not_kept_waiting_for_with_each_step(world: World, path: Path) -> None:
-    """A call to a Redis that is frozen takes seconds."""
+def test_steps_of_a_drain_do_not_wait_for_a_lost_redis(world: World, path: Path) -> None:
+    """A call to a frozen Redis takes seconds."""
     tried = list[str]()
 
     class Counting(SharedCoordinator):
@@ -72,7 +72,7 @@ def test_redis_that_is_away_is_not_kept_waiting_for_with_each_step(world: World,
     assert life.stream.having("drain.done") and tried == []
 
 
-def test_slot_of_a_drain_that_ended_while_redis_was_away_is_given_back_once(world: World, path: Path) -> None:
+def test_slot_of_a_drain_that_ended_during_an_outage_is_released_once(world: World, path: Path) -> None:
     released = list[str]()
 
     class Counting(SharedCoordinator):
@@ -94,7 +94,7 @@ def test_slot_of_a_drain_that_ended_while_redis_was_away_is_given_back_once(worl
     assert released == ["jobs:one"] and coordinator.view("jobs").holders == ()
 
 
-def test_protected_job_that_began_while_redis_was_away_is_not_drained(world: World, path: Path) -> None:
+def test_protected_job_that_began_during_an_outage_is_not_interrupted(world: World, path: Path) -> None:
     for name, worker in world.workers.items():
         worker.jobs, worker.memory = 0, BLOATED if name == "jobs:one" else FRESH
     redis = SharedCoordinator(world)
@@ -113,7 +113,7 @@ def test_protected_job_that_began_while_redis_was_away_is_not_drained(world: Wor
     assert world.workers["jobs:one"].memory == FRESH
 
 
-def test_pool_that_coordination_fails_for_stops_no_other(world: World, path: Path) -> None:
+def test_failed_coordination_of_one_pool_does_not_hold_the_others(world: World, path: Path) -> None:
     class Half(SharedCoordinator):
         def publish(self, pool: str, *rest: Any) -> Published:
             if pool == "broken":

@@ -1,4 +1,4 @@
-"""A dry run says what would happen, and does nothing."""
+"""A dry run logs what would happen, and changes nothing."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.listener_world import (
 )
 
 
-def test_dry_run_says_what_it_would_do_and_touches_nothing(world: World, path: Path) -> None:
+def test_dry_run_logs_what_it_would_do_and_changes_nothing(world: World, path: Path) -> None:
     life = Life(world, path, dry_run=True)
     life.run(60)
     assert world.happened == []
@@ -19,7 +19,7 @@ def test_dry_run_says_what_it_would_do_and_touches_nothing(world: World, path: P
     assert any("would be drained now" in line for line in life.stream.having("dry_run.verdict"))
 
 
-def test_dry_run_says_what_it_leaves(world: World, path: Path) -> None:
+def test_dry_run_logs_the_drain_that_it_leaves_unfinished(world: World, path: Path) -> None:
     world.finish_jobs()
     name = Life(world, path, die_at="starting.saved").run_to_death()
     life = Life(world, path, dry_run=True)

@@ -25,7 +25,7 @@ def test_nothing_happens_after_the_end(world: World, path: Path, ended_in: int) 
     assert list(life.drains()) == ["jobs:one"], "the next listener finds it in the journal"
 
 
-def test_end_that_comes_during_one_drains_step_holds_the_next_drain(world: World, path: Path) -> None:
+def test_end_during_one_drains_step_holds_the_next_drain(world: World, path: Path) -> None:
     life = Life(world, path, config=pool_config(max_draining=2))
 
     def end_after_a_stop(place: str) -> None:
@@ -40,7 +40,7 @@ def test_end_that_comes_during_one_drains_step_holds_the_next_drain(world: World
     assert len([act for act in world.happened if act.startswith("stop")]) == 1
 
 
-def test_listener_that_ends_names_what_it_leaves(world: World, path: Path) -> None:
+def test_ending_listener_logs_the_drains_that_it_leaves(world: World, path: Path) -> None:
     life = Life(world, path)
     life.run_to(State.DRAINING)
     life.listener.say_left()

@@ -20,7 +20,7 @@ from tests.listener_world import (
 )
 
 
-def test_fault_in_one_workers_step_does_not_stop_the_others(path: Path) -> None:
+def test_fault_in_the_step_of_one_worker_does_not_stop_the_others(path: Path) -> None:
     world = World(["one", "two", "three", "four"])
     world.max_draining = 2
 
@@ -40,7 +40,7 @@ def test_fault_in_one_workers_step_does_not_stop_the_others(path: Path) -> None:
     assert "ZeroDivisionError" in line
 
 
-def test_fault_of_one_kind_does_not_hide_the_other_pools(path: Path) -> None:
+def test_fault_of_a_kind_is_logged_with_its_pool(path: Path) -> None:
     world = World()
 
     class Faulty(QuietKind):
@@ -59,7 +59,7 @@ def test_fault_of_one_kind_does_not_hide_the_other_pools(path: Path) -> None:
 def test_kind_that_raises_leaves_no_worker_quiet(
     world: World, path: Path, method: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A kind may be anybody's code."""
+    """A kind may come from anybody."""
 
     def fail(*arguments: Any) -> Any:
         raise KeyError("a fault of this kind")
@@ -76,7 +76,7 @@ def test_kind_that_raises_leaves_no_worker_quiet(
         assert name in line and "a fault of this kind" in line
 
 
-def test_drain_is_not_let_go_because_a_pool_could_not_be_looked_at(world: World, path: Path) -> None:
+def test_drain_is_kept_while_its_pool_cannot_be_looked_at(world: World, path: Path) -> None:
     class Faulty(StopKind):
         def read(self, targets: Any, table: Any) -> Any:
             if is_faulty[0] and len(targets) > 1:

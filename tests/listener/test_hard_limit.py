@@ -23,7 +23,7 @@ from tests.listener_world import (
 )
 
 
-def test_hard_limit_ends_the_wait(world: World, path: Path) -> None:
+def test_worker_over_its_hard_limit_is_stopped_before_its_jobs_end(world: World, path: Path) -> None:
     config = pool_config(hard_max_rss=Size(exact_bytes=3 * LIMIT))
     life = Life(world, path, config=config)
     name = life.run_to(State.DRAINING)
@@ -35,10 +35,10 @@ def test_hard_limit_ends_the_wait(world: World, path: Path) -> None:
 
 
 @pytest.mark.parametrize("hard_max_rss", [None, Size(exact_bytes=2 * BLOATED)])
-def test_draining_worker_is_measured_only_for_its_hard_limit(
+def test_draining_worker_is_measured_only_if_there_is_a_hard_limit(
     world: World, path: Path, hard_max_rss: Size | None
 ) -> None:
-    """To measure pss or uss of a large process takes its time, and the kernel's."""
+    """Measuring pss or uss of a large process costs time in the kernel."""
     life = Life(world, path, config=pool_config(hard_max_rss=hard_max_rss))
     life.run_to(State.DRAINING)
     world.times_measured.clear()
@@ -49,8 +49,8 @@ def test_draining_worker_is_measured_only_for_its_hard_limit(
     assert (measured["one"] > measured["two"]) == (hard_max_rss is not None), "checks measure all alike"
 
 
-def test_stop_for_the_hard_limit_that_got_lost_is_sent_again(world: World, path: Path) -> None:
-    """It was never quieted, so that it takes jobs all the while: nobody put it back to work."""
+def test_lost_stop_for_the_hard_limit_is_sent_again(world: World, path: Path) -> None:
+    """It was never quieted, so it takes jobs all the time; that is no sign that somebody resumed it."""
     stop, sent = world.stop, list[str]()
 
     def lose(name: str) -> None:
@@ -66,10 +66,10 @@ def test_stop_for_the_hard_limit_that_got_lost_is_sent_again(world: World, path:
     assert life.stream.having("drain.let_go") == []
 
 
-def test_worker_that_somebody_put_back_to_work_is_not_taken_for_quiet_by_the_hard_limit(
+def test_worker_that_somebody_resumed_does_not_count_as_quiet_at_its_hard_limit(
     world: World, path: Path
 ) -> None:
-    """S2: it is the last one, and its memory passes the hard limit in the moment in which it works again."""
+    """S2: it is the last worker in service, and passes the hard limit at the moment it is resumed."""
     life = Life(world, path, config=pool_config(hard_max_rss=Size(exact_bytes=2 * BLOATED)))
     name = life.run_to(State.DRAINING)
     others_stop(world, name)

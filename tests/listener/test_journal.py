@@ -39,12 +39,12 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "own" / "here.journal"
 
 
-def test_what_is_saved_is_loaded(path: Path) -> None:
+def test_saved_contents_are_loaded(path: Path) -> None:
     Journal(path, "boot").save(CONTENTS)
     assert Journal(path, "boot").load().contents == CONTENTS
 
 
-def test_missing_journal_is_an_empty_one(path: Path) -> None:
+def test_missing_journal_counts_as_empty(path: Path) -> None:
     loaded = Journal(path, "boot").load()
     assert (loaded.contents, loaded.damaged) == (Contents(), "")
 
@@ -69,7 +69,7 @@ def test_directory_that_is_a_link_is_refused(tmp_path: Path) -> None:
         make_private_directory(tmp_path / "link")
 
 
-def test_cut_at_any_byte_is_set_aside_and_said(path: Path) -> None:
+def test_truncated_journal_is_set_aside_and_reported(path: Path) -> None:
     Journal(path, "boot").save(CONTENTS)
     whole = path.read_bytes()
     for length in range(len(whole) - 1):
@@ -84,7 +84,7 @@ def test_cut_at_any_byte_is_set_aside_and_said(path: Path) -> None:
 
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(position=st.integers(0), byte=st.integers(0, 255))
-def test_any_byte_changed_is_noticed_or_harmless(path: Path, position: int, byte: int) -> None:
+def test_changed_byte_is_noticed_or_harmless(path: Path, position: int, byte: int) -> None:
     Journal(path, "boot").save(CONTENTS)
     whole = bytearray(path.read_bytes())
     whole[position % len(whole)] = byte
@@ -95,7 +95,7 @@ def test_any_byte_changed_is_noticed_or_harmless(path: Path, position: int, byte
 
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(garbage=st.one_of(st.binary(), st.text().map(str.encode)))
-def test_garbage_is_never_a_reason_not_to_start(path: Path, garbage: bytes) -> None:
+def test_listener_starts_whatever_the_journal_holds(path: Path, garbage: bytes) -> None:
     path.parent.mkdir(mode=0o700, exist_ok=True)
     path.write_bytes(garbage)
     assert Journal(path, "boot").load().contents == Contents()
@@ -107,7 +107,7 @@ def test_unknown_format_is_set_aside(path: Path) -> None:
     assert Journal(path, "boot").load().damaged
 
 
-def test_journal_of_another_boot_is_over(path: Path) -> None:
+def test_journal_of_an_earlier_boot_counts_as_empty(path: Path) -> None:
     Journal(path, "boot").save(CONTENTS)
     loaded = Journal(path, "another").load()
     assert (loaded.contents, loaded.other_boot, loaded.damaged) == (Contents(), True, "")
@@ -122,7 +122,7 @@ def test_failed_save_leaves_the_old_file(path: Path) -> None:
 
 
 def test_save_is_on_disk_before_it_returns(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The whole file, before it takes the old one's place; then the name."""
+    """The whole file is synced before it replaces the old one; then the directory is synced."""
     Journal(path, "boot").save(Contents())
     done: list[object] = []
     fsync, replace = os.fsync, Path.replace
@@ -142,7 +142,7 @@ def test_save_is_on_disk_before_it_returns(path: Path, monkeypatch: pytest.Monke
     assert done == [path.stat().st_size, "replace", "directory"]
 
 
-def test_second_listener_is_told_who_holds_the_journal(path: Path) -> None:
+def test_second_listener_learns_which_process_holds_the_journal(path: Path) -> None:
     journal = Journal(path, "boot")
     journal.lock()
     journal.lock()
@@ -175,7 +175,7 @@ def test_each_supervisord_has_its_own_file(tmp_path: Path) -> None:
     assert default_path("unix:///run/one.sock", {}, uid=1000).parent.name == "supervisor-memkill-1000"
 
 
-def test_fault_of_its_directory_shows_without_touching_anything(tmp_path: Path) -> None:
+def test_problem_of_the_directory_is_found_without_creating_anything(tmp_path: Path) -> None:
     shared, own, file = tmp_path / "shared", tmp_path / "own", tmp_path / "file"
     shared.mkdir()
     shared.chmod(0o777)

@@ -14,7 +14,7 @@ from tests.listener_world import (
 )
 
 
-def test_journal_that_cannot_be_written_holds_the_quiet_and_the_stop(world: World, path: Path) -> None:
+def test_unwritable_journal_holds_the_quiet_and_the_stop(world: World, path: Path) -> None:
     world.finish_jobs()
     life = Life(world, path)
     path.parent.mkdir(mode=0o700)
@@ -28,8 +28,8 @@ def test_journal_that_cannot_be_written_holds_the_quiet_and_the_stop(world: Worl
     assert len(life.stream.having("journal.back")) == 1
 
 
-def test_journal_that_cannot_be_written_does_not_hold_the_start(world: World, path: Path) -> None:
-    """Starting gives capacity back, and the older journal leads to the same end."""
+def test_unwritable_journal_does_not_hold_the_start(world: World, path: Path) -> None:
+    """A start restores capacity, and the older journal leads to the same end."""
     world.finish_jobs()
     life = Life(world, path)
     name = life.run_to(State.STOPPING)

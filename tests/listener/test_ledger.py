@@ -1,4 +1,4 @@
-"""The drains in memory, and the disk that may not take them."""
+"""The drains in memory, and the disk that may fail to save them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.builders import drain
 
 
 class Disk:
-    """The journal: what it holds, how often it was written, and what it fails with."""
+    """The journal: its contents, how often it was written, and its error."""
 
     def __init__(self) -> None:
         self.held = Contents()
@@ -47,14 +47,14 @@ def ledger(disk: Any) -> Ledger:
 QUIETING, STOPPING = drain(State.QUIETING), drain(State.STOPPING)
 
 
-def test_what_it_holds_already_is_not_written_again(ledger: Ledger, disk: Disk) -> None:
+def test_unchanged_contents_are_not_written_again(ledger: Ledger, disk: Disk) -> None:
     assert ledger.put(QUIETING, must=True)
     assert ledger.put(QUIETING, must=True)
     ledger.catch_up()
     assert disk.times_written == 1
 
 
-def test_act_that_the_disk_does_not_take_changes_nothing(ledger: Ledger, disk: Disk) -> None:
+def test_record_that_cannot_be_saved_before_an_action_is_dropped(ledger: Ledger, disk: Disk) -> None:
     assert ledger.put(QUIETING, must=True)
     disk.error = JournalError("full")
     assert not ledger.put(STOPPING, must=True)
@@ -62,7 +62,7 @@ def test_act_that_the_disk_does_not_take_changes_nothing(ledger: Ledger, disk: D
     assert not ledger.can_begin
 
 
-def test_what_gives_capacity_back_goes_on_without_the_disk(ledger: Ledger, disk: Disk) -> None:
+def test_step_that_restores_capacity_continues_without_the_disk(ledger: Ledger, disk: Disk) -> None:
     disk.error = JournalError("full")
     assert not ledger.put(STOPPING, must=False)
     assert ledger.drains == {"jobs:one": STOPPING}
@@ -75,8 +75,8 @@ def test_what_gives_capacity_back_goes_on_without_the_disk(ledger: Ledger, disk:
     assert disk.times_written == 1, "it is on disk"
 
 
-def test_save_that_failed_at_its_very_end_leaves_no_stop_in_the_journal(ledger: Ledger, disk: Disk) -> None:
-    """The file was replaced, and only the directory could not be synced: the stop was not sent."""
+def test_save_that_failed_at_its_end_leaves_no_stop_in_the_journal(ledger: Ledger, disk: Disk) -> None:
+    """The file was replaced, but the directory could not be synced: the stop was not sent."""
     assert ledger.put(QUIETING, must=True)
     disk.error, disk.fails_at_the_end = JournalError("I/O error"), True
     assert not ledger.put(STOPPING, must=True)
@@ -85,7 +85,7 @@ def test_save_that_failed_at_its_very_end_leaves_no_stop_in_the_journal(ledger: 
     assert disk.held.drains == {"jobs:one": QUIETING}
 
 
-def test_end_of_a_drain_is_kept(ledger: Ledger, disk: Disk) -> None:
+def test_end_of_a_drain_is_saved(ledger: Ledger, disk: Disk) -> None:
     other = dataclasses.replace(QUIETING, worker="jobs:two")
     ledger.put(QUIETING, must=True)
     ledger.put(other, must=True)

@@ -1,4 +1,4 @@
-"""Hosts whose supervisords tick in the same second do not all ask the coordinator in that second."""
+"""Hosts whose supervisords tick in the same second ask the coordinator at different moments."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ HEARTBEAT_SECONDS = 8.0
 
 
 def first_told(coordinator: SharedCoordinator) -> float | None:
-    """When it was first told of workers that ask: only a TICK makes one ask, heartbeats do not."""
+    """When the first worker asked for a slot: only a TICK makes a worker ask, a heartbeat does not."""
     asked = (
         told.at for told in coordinator.told if any(report.urgency is not None for report in told.reports)
     )
@@ -20,7 +20,7 @@ def first_told(coordinator: SharedCoordinator) -> float | None:
 
 
 def seconds_after_tick(path: Path, host: str) -> float:
-    """How long after its first TICK this host tells what it saw."""
+    """How long after its first TICK this host reports what it saw."""
     world = World()
     coordinator = SharedCoordinator(world)
     life = Life(
@@ -41,7 +41,7 @@ def seconds_after_tick(path: Path, host: str) -> float:
     return told_at - ticked_at
 
 
-def test_each_host_tells_at_a_moment_of_its_own(tmp_path: Path) -> None:
+def test_each_host_reports_at_its_own_moment(tmp_path: Path) -> None:
     hosts = ["north", "east", "south", "west"]
     delays = [seconds_after_tick(tmp_path, host) for host in hosts]
     assert len(set(delays)) == len(hosts)
@@ -49,6 +49,6 @@ def test_each_host_tells_at_a_moment_of_its_own(tmp_path: Path) -> None:
     assert max(delays) - min(delays) > HEARTBEAT_SECONDS / 8
 
 
-def test_a_restarted_host_keeps_its_moment(tmp_path: Path) -> None:
+def test_restarted_host_keeps_its_moment(tmp_path: Path) -> None:
     first = seconds_after_tick(tmp_path / "first", "north")
     assert seconds_after_tick(tmp_path / "second", "north") == pytest.approx(first)

@@ -1,4 +1,4 @@
-"""When the log says something, and when it stays silent."""
+"""What is logged once, again, or not at all."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from tests.listener_world import (
 )
 
 
-def test_worker_that_is_over_between_two_checks_is_no_news_yet(world: World, path: Path) -> None:
-    """A look between two TICKs counts no strikes; to say "0 of 1" would only puzzle."""
+def test_worker_over_its_limit_between_two_checks_is_not_logged_yet(world: World, path: Path) -> None:
+    """A look between two TICKs counts no strikes; "0 of 1" in the log would only confuse."""
     for name in ("jobs:two", "jobs:three"):
         world.workers[name].memory = FRESH
     world.finish_jobs()
@@ -31,7 +31,7 @@ def test_worker_that_is_over_between_two_checks_is_no_news_yet(world: World, pat
     assert not [line for line in life.stream.having("worker.held") if "checks in a row" in line]
 
 
-def test_next_drain_of_a_worker_is_told_of_anew(world: World, path: Path) -> None:
+def test_second_drain_of_a_worker_is_logged_like_the_first(world: World, path: Path) -> None:
     only_one_is_bloated(world)
     world.finish_jobs()
     life = Life(world, path)
@@ -42,7 +42,7 @@ def test_next_drain_of_a_worker_is_told_of_anew(world: World, path: Path) -> Non
     assert len(life.stream.having("drain.busy")) == 2
 
 
-def test_wrong_events_are_told_of_once(world: World, path: Path) -> None:
+def test_unexpected_events_are_logged_once(world: World, path: Path) -> None:
     life = Life(world, path)
     for name in ("PROCESS_STATE_EXITED", "PROCESS_STATE_RUNNING"):
         life.listener.say_unasked(name)

@@ -1,4 +1,4 @@
-"""A request to supervisord, or its answer, gets lost."""
+"""A request to supervisord, or its answer, is lost."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from tests.listener_world import (
 
 
 @pytest.mark.parametrize("call", ["stop", "start", "signal"])
-def test_lost_answer_is_settled_by_looking_again(world: World, path: Path, call: str) -> None:
+def test_drain_continues_after_a_lost_answer(world: World, path: Path, call: str) -> None:
     world.finish_jobs()
     world.lose_answer_of = call
     run_until_replaced(Life(world, path), world)
 
 
-def test_quiet_that_is_lost_is_sent_again(world: World, path: Path) -> None:
+def test_lost_quiet_is_sent_again(world: World, path: Path) -> None:
     world.finish_jobs()
     world.workers["jobs:one"].ignores_quiet = True
     life = Life(world, path)
@@ -36,10 +36,8 @@ def test_quiet_that_is_lost_is_sent_again(world: World, path: Path) -> None:
     run_until_replaced(life, world)
 
 
-def test_operators_stop_long_after_one_of_ours_that_got_lost_is_the_operators(
-    world: World, path: Path
-) -> None:
-    """S5: ours had no answer, and the next look showed that it had not arrived."""
+def test_stop_by_the_operator_after_our_lost_stop_is_kept(world: World, path: Path) -> None:
+    """S5: our stop had no answer, and the next look showed that it had not arrived."""
     stop, sent = world.stop, list[str]()
 
     def lose(name: str) -> None:
@@ -52,7 +50,7 @@ def test_operators_stop_long_after_one_of_ours_that_got_lost_is_the_operators(
     world.stop = lose  # type: ignore[method-assign]
     world.finish_jobs()
     life.run(10, until=lambda: bool(sent))
-    world.workers[name].quiet = False  # Somebody put it back to work, and it is the last one.
+    world.workers[name].quiet = False  # Somebody resumed it, and it is the last worker in service.
     life.run(60)
     assert sent == [name] and life.only_drain() == (name, State.STOPPING)
     world.stop = stop  # type: ignore[method-assign]

@@ -19,8 +19,8 @@ from tests.listener_world import (
 )
 
 
-def test_restarted_listener_is_the_same_one_to_the_others(world: World, path: Path) -> None:
-    """With another instance its name would count as taken by its own former life."""
+def test_restarted_listener_keeps_its_instance(world: World, path: Path) -> None:
+    """With a new instance, its name would count as taken by another listener."""
     told: list[str] = []
 
     def coordinate(contents: Contents) -> SharedCoordinator:
@@ -35,7 +35,7 @@ def test_restarted_listener_is_the_same_one_to_the_others(world: World, path: Pa
     assert first == second != ""
 
 
-def test_name_that_another_has_is_told_of_each_time_it_is_taken(world: World, path: Path) -> None:
+def test_name_that_another_listener_has_is_logged_once_per_conflict(world: World, path: Path) -> None:
     class Taken(SharedCoordinator):
         is_taken = True
 
@@ -52,10 +52,8 @@ def test_name_that_another_has_is_told_of_each_time_it_is_taken(world: World, pa
     assert len(life.stream.having("listener.name_is_taken")) == 2
 
 
-def test_stop_is_not_repeated_while_the_own_workers_count_under_a_former_name(
-    world: World, path: Path
-) -> None:
-    """S2: it would be its own peer."""
+def test_stop_is_not_repeated_while_own_workers_count_under_a_former_name(world: World, path: Path) -> None:
+    """S2: the worker would be its own peer."""
 
     class Named(SharedCoordinator):
         ends_at = 0.0
@@ -77,4 +75,4 @@ def test_stop_is_not_repeated_while_the_own_workers_count_under_a_former_name(
     life = Life(world, path, kind=StopKind, coordinate=lambda contents: present)
     life.run(60)
     assert not world.broken_promises, world.broken_promises
-    assert life.stream.having("drain.let_go"), "it may not go any more"
+    assert life.stream.having("drain.let_go"), "its peers do not suffice any more"

@@ -23,10 +23,8 @@ from tests.listener_world import (
 )
 
 
-def test_survivor_of_the_old_tree_is_waited_for_then_named_and_the_start_goes_ahead(
-    world: World, path: Path
-) -> None:
-    """It counts as drained only when the survivor is gone: until then its memory is not free."""
+def test_old_process_delays_the_start_only_for_stopwaitsecs_and_is_logged(world: World, path: Path) -> None:
+    """The drain is done only when the old process is gone: until then its memory is not free."""
     world.finish_jobs()
     world.workers["jobs:one"].orphans = (9999,)
     world.alive_orphans = {9999}
@@ -40,7 +38,7 @@ def test_survivor_of_the_old_tree_is_waited_for_then_named_and_the_start_goes_ah
     run_until_replaced(life, world)
 
 
-def test_old_processes_are_waited_for_as_long_as_the_programs_stop_may_take(world: World, path: Path) -> None:
+def test_old_processes_are_waited_for_at_most_stopwaitsecs(world: World, path: Path) -> None:
     programs = world.programs
     world.programs = lambda: [dataclasses.replace(one, stopwaitsecs=30) for one in programs()]  # type: ignore[method-assign]
     world.finish_jobs()
@@ -53,7 +51,7 @@ def test_old_processes_are_waited_for_as_long_as_the_programs_stop_may_take(worl
     assert "start jobs:one" in world.happened
 
 
-def test_process_that_a_job_started_after_the_stop_is_waited_for_too(world: World, path: Path) -> None:
+def test_process_that_a_job_started_after_the_stop_counts_as_old_too(world: World, path: Path) -> None:
     world.finish_jobs()
     worker = world.workers["jobs:one"]
     worker.stop_seconds = 5.0
@@ -65,7 +63,7 @@ def test_process_that_a_job_started_after_the_stop_is_waited_for_too(world: Worl
     assert any("9999" in line for line in life.stream.having("drain.starting"))
 
 
-def test_old_process_of_which_nothing_is_known_is_waited_for(
+def test_old_process_that_cannot_be_looked_at_is_waited_for(
     world: World, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.finish_jobs()
@@ -84,15 +82,13 @@ def test_old_process_of_which_nothing_is_known_is_waited_for(
     assert "pids=9999" in life.stream.having("drain.old_processes_live")[0]
 
 
-def test_what_the_fresh_process_starts_and_leaves_to_itself_is_not_waited_for(
-    world: World, path: Path
-) -> None:
-    """Only what the old one had counts as surviving it."""
+def test_background_process_of_the_fresh_worker_is_not_waited_for(world: World, path: Path) -> None:
+    """Only children of the old process count as old processes."""
     world.finish_jobs()
     life = Life(world, path)
     fresh = world.workers[life.run_to(State.SETTLING)]
     fresh.orphans, world.alive_orphans = (9999,), {9999}
     life.run(1)
-    fresh.orphans = ()  # It went into the background.
+    fresh.orphans = ()  # It left the tree of the worker.
     life.run(60, until=lambda: bool(life.stream.having("drain.done")))
     assert life.stream.having("drain.done")

@@ -1,4 +1,4 @@
-"""What people do to a worker while it drains stays as they left it."""
+"""What the operator does to a worker during its drain is kept."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.listener_world import (
 
 
 @pytest.mark.parametrize("state", STATES)
-def test_what_the_operator_stops_stays_stopped(world: World, path: Path, state: State) -> None:
+def test_worker_that_the_operator_stops_stays_stopped(world: World, path: Path, state: State) -> None:
     life = Life(world, path)
     if state not in (State.QUIETING, State.DRAINING):
         world.finish_jobs()
@@ -43,7 +43,7 @@ def test_what_the_operator_stops_stays_stopped(world: World, path: Path, state: 
 
 @pytest.mark.parametrize("state", STATES)
 @pytest.mark.parametrize("listener_away", [False, True])
-def test_what_the_operator_restarts_is_only_watched(
+def test_worker_that_the_operator_restarts_is_only_watched(
     world: World, path: Path, state: State, listener_away: bool
 ) -> None:
     life = Life(world, path)
@@ -61,8 +61,8 @@ def test_what_the_operator_restarts_is_only_watched(
     run_until_replaced(life, world)
 
 
-def test_operator_who_stops_while_the_listener_is_away_keeps_his_stop(world: World, path: Path) -> None:
-    """Killed right before its stop went out; the operator's stop comes minutes later."""
+def test_stop_by_the_operator_while_the_listener_is_away_is_kept(world: World, path: Path) -> None:
+    """The listener is killed right before its stop is sent; the operator stops the worker minutes later."""
     world.finish_jobs()
     life = Life(world, path, die_at="stopping.saved")
     with pytest.raises(Killed):
@@ -76,7 +76,7 @@ def test_operator_who_stops_while_the_listener_is_away_keeps_his_stop(world: Wor
     assert not world.broken_promises
 
 
-def test_quiet_of_the_operators_under_the_limit_is_left_alone(world: World, path: Path) -> None:
+def test_worker_under_its_limit_that_the_operator_quiets_stays_quiet(world: World, path: Path) -> None:
     for worker in world.workers.values():
         worker.memory = FRESH
     world.workers["jobs:one"].quiet = True
@@ -85,8 +85,8 @@ def test_quiet_of_the_operators_under_the_limit_is_left_alone(world: World, path
     assert world.happened == []
 
 
-def test_worker_that_a_person_quieted_and_ended_stays_as_it_is(world: World, path: Path) -> None:
-    """autorestart=unexpected leaves it EXITED, and nothing of ours had reached it."""
+def test_worker_that_the_operator_quieted_and_ended_is_not_started(world: World, path: Path) -> None:
+    """autorestart=unexpected leaves it EXITED, and no action of ours had reached it."""
     for name, worker in world.workers.items():
         worker.memory, worker.quiet = (BLOATED, True) if name == "jobs:one" else (FRESH, False)
     life = Life(world, path)
@@ -97,9 +97,7 @@ def test_worker_that_a_person_quieted_and_ended_stays_as_it_is(world: World, pat
     assert world.happened == []
 
 
-def test_worker_that_ended_by_itself_before_our_stop_was_sent_stays_as_it_is(
-    world: World, path: Path
-) -> None:
+def test_worker_that_ended_before_our_stop_was_sent_is_not_started(world: World, path: Path) -> None:
     life = Life(world, path, kind=StopKind)
     look, ended = world.process, list[str]()
 
@@ -116,7 +114,9 @@ def test_worker_that_ended_by_itself_before_our_stop_was_sent_stays_as_it_is(
     assert ended and f"start {ended[0]}" not in world.happened
 
 
-def test_supervisord_restarted_without_autostart_is_the_operators_matter(world: World, path: Path) -> None:
+def test_worker_without_autostart_is_not_started_after_supervisord_restarted(
+    world: World, path: Path
+) -> None:
     world.finish_jobs()
     life = Life(world, path)
     name = life.run_to(State.STOPPING)

@@ -1,4 +1,4 @@
-"""What the other hosts learn of a listener, its workers and their drains."""
+"""What the other hosts learn about a listener, its workers and their drains."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from tests.listener_world import (
 )
 
 
-def test_listener_tells_of_its_workers_at_once(world: World, path: Path) -> None:
-    """Others may wait for its slots and its peers; the first TICK may be a minute away."""
+def test_listener_reports_its_workers_at_once(world: World, path: Path) -> None:
+    """Other hosts may wait for its slots and its peers, and the first TICK may be a minute away."""
     coordinator = SharedCoordinator(world)
     life = Life(world, path, coordinate=lambda contents: coordinator)
     life.listener.turn(ticked=False)
@@ -29,7 +29,7 @@ def test_listener_tells_of_its_workers_at_once(world: World, path: Path) -> None
     assert world.happened == []
 
 
-def test_each_step_of_a_drain_is_told_to_the_other_hosts_once(world: World, path: Path) -> None:
+def test_each_step_of_a_drain_is_reported_to_the_other_hosts_once(world: World, path: Path) -> None:
     only_one_is_bloated(world)
     coordinator = SharedCoordinator(world)
     life = Life(world, path, coordinate=lambda contents: coordinator)
@@ -40,7 +40,9 @@ def test_each_step_of_a_drain_is_told_to_the_other_hosts_once(world: World, path
     assert [event for event, fields in coordinator.events] == [f"drain.{step}" for step in steps]
 
 
-def test_drain_whose_act_was_never_sent_is_not_told_to_the_other_hosts(world: World, path: Path) -> None:
+def test_drain_whose_quiet_was_never_sent_is_not_reported_to_the_other_hosts(
+    world: World, path: Path
+) -> None:
     class Unable(QuietKind):
         def quiet(self, target: Any, table: Any) -> Any:
             raise NotSent("never")
@@ -52,7 +54,7 @@ def test_drain_whose_act_was_never_sent_is_not_told_to_the_other_hosts(world: Wo
     assert life.stream.having("failed") == []
 
 
-def test_stop_that_came_too_late_is_told_to_the_other_hosts_when_it_is_sent(world: World, path: Path) -> None:
+def test_late_stop_is_reported_to_the_other_hosts_only_when_it_is_sent(world: World, path: Path) -> None:
     only_one_is_bloated(world)
     coordinator = SharedCoordinator(world)
     life = Life(world, path, kind=StopKind, coordinate=lambda contents: coordinator)
@@ -70,7 +72,7 @@ def test_stop_that_came_too_late_is_told_to_the_other_hosts_when_it_is_sent(worl
     assert [event for event, fields in coordinator.events].count("drain.stopping") == 1
 
 
-def test_drain_that_is_let_go_is_told_to_the_other_hosts(world: World, path: Path) -> None:
+def test_drain_that_is_let_go_is_reported_to_the_other_hosts(world: World, path: Path) -> None:
     coordinator = SharedCoordinator(world)
     life = Life(world, path, coordinate=lambda contents: coordinator)
     world.operator_stops(life.run_to(State.DRAINING))

@@ -1,4 +1,4 @@
-"""What goes away is said once when it goes and once when it is back, with the length."""
+"""An outage is logged once when it begins and once, with its length, when it ends."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from supervisor_memkill.notices.log import EventLog
 from tests.listener_world import Lines
 
 
-def test_said_when_it_goes_and_when_it_is_back() -> None:
+def test_outage_is_logged_when_it_begins_and_when_it_ends() -> None:
     stream: Any = Lines()
     now = [100.0]
     outage = Outage("redis", EventLog(stream), lambda: now[0])
@@ -29,7 +29,7 @@ def test_said_when_it_goes_and_when_it_is_back() -> None:
     ]
 
 
-def test_not_back_before_each_part_is() -> None:
+def test_outage_ends_when_every_part_is_back() -> None:
     stream: Any = Lines()
     outage = Outage("redis", EventLog(stream), lambda: 100.0)
     outage.away("refused", "a")

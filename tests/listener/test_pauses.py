@@ -30,10 +30,10 @@ def pauses(life: Life) -> dict[str, Pause]:
 
 
 @pytest.mark.parametrize("happens", [peers_stop, shrinks])
-def test_drain_that_did_not_begin_leaves_no_pause(
+def test_drain_that_did_not_begin_causes_no_pause(
     world: World, path: Path, happens: Callable[[World], None]
 ) -> None:
-    """Its cause is no fault of the worker's, and may be over at the next check."""
+    """The cause is not the worker's, and may be over at the next check."""
     only_one_is_bloated(world)
     life, asked = Life(world, path), list[str]()
 
@@ -47,8 +47,8 @@ def test_drain_that_did_not_begin_leaves_no_pause(
     assert not life.drains() and not pauses(life)
 
 
-def test_drain_that_is_done_ends_the_workers_pause(world: World, path: Path) -> None:
-    """The next pause is to have the first one's length, not twice that."""
+def test_finished_drain_ends_the_workers_pause(world: World, path: Path) -> None:
+    """The next pause has the first length again, not twice that."""
     only_one_is_bloated(world)
     world.finish_jobs()
     Journal(path, "boot").save(Contents(pauses={"jobs:one": Pause(world.now, 600.0)}, instance="x"))
@@ -57,7 +57,7 @@ def test_drain_that_is_done_ends_the_workers_pause(world: World, path: Path) -> 
     assert life.stream.having("drain.done") and not pauses(life)
 
 
-def test_pause_outlives_the_listener(world: World, path: Path) -> None:
+def test_pause_survives_a_restart_of_the_listener(world: World, path: Path) -> None:
     world.finish_jobs()
     config = pool_config(max_rss=Size(exact_bytes=FRESH - 1))
     life = Life(world, path, config=config)
@@ -70,7 +70,7 @@ def test_pause_outlives_the_listener(world: World, path: Path) -> None:
     assert "its limit is below its baseline" in life.stream.having("worker.held")[0]
 
 
-def test_pause_ends_with_the_limit_it_was_for(world: World, path: Path) -> None:
+def test_pause_ends_when_its_limit_is_raised(world: World, path: Path) -> None:
     life = Life(world, path, config=pool_config(max_rss=Size(exact_bytes=FRESH)))
     work(life, world, 120)
     assert life.stream.having("limit.below_baseline")
@@ -93,8 +93,8 @@ def test_pool_rests_for_its_cooldown_after_each_drain(world: World, path: Path) 
     assert world.happened[len(acts) :], "within a heartbeat of its end"
 
 
-def test_cooldown_of_an_earlier_boot_does_not_hold(path: Path) -> None:
-    """Where the system gives its boots no id (macOS, FreeBSD), a clock that had run longer tells."""
+def test_cooldown_of_an_earlier_boot_holds_nothing(path: Path) -> None:
+    """Without a boot id (macOS, FreeBSD), a clock that had run longer shows an earlier boot."""
     Journal(path, "", lambda: 1e6).save(Contents(drain_ended_at={"jobs": 1e6}, instance="x"))
     loaded = Journal(path, "", lambda: 100.0).load()
     assert loaded.other_boot and not loaded.contents.drain_ended_at

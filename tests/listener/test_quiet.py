@@ -1,4 +1,4 @@
-"""The quiet, and the wait until the jobs are done."""
+"""The quiet, and the wait for running jobs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.listener_world import (
 )
 
 
-def test_worker_with_a_job_in_hand_is_not_stopped(world: World, path: Path) -> None:
+def test_worker_with_a_running_job_is_not_stopped(world: World, path: Path) -> None:
     life = Life(world, path)
     life.run(120)
     assert not [act for act in world.happened if act.startswith("stop")]
@@ -34,8 +34,8 @@ def test_draining_worker_is_looked_at_every_poll_interval(world: World, path: Pa
     assert life.listener.wait_seconds() == 0.5
 
 
-def test_kind_is_asked_of_running_processes_and_knows_which_of_them_drain(world: World, path: Path) -> None:
-    """`Target.note` is None outside of a drain, and while a drain only asks nothing was done yet."""
+def test_kind_reads_running_processes_only_with_a_note_only_during_a_drain(world: World, path: Path) -> None:
+    """`Target.note` is None outside a drain and while a drain only asks."""
     states, notes = set[ProcessState](), list[Any]()
 
     class Watched(QuietKind):
@@ -52,7 +52,7 @@ def test_kind_is_asked_of_running_processes_and_knows_which_of_them_drain(world:
     assert notes and notes == [None] * len(notes)
 
 
-def test_records_away_hold_everything(world: World, path: Path) -> None:
+def test_unreadable_records_hold_all_drains(world: World, path: Path) -> None:
     world.records_away = True
     world.finish_jobs()
     life = Life(world, path)
@@ -63,7 +63,7 @@ def test_records_away_hold_everything(world: World, path: Path) -> None:
     run_until_replaced(life, world)
 
 
-def test_records_away_during_a_drain_are_waited_for(world: World, path: Path) -> None:
+def test_unreadable_records_during_a_drain_delay_its_stop(world: World, path: Path) -> None:
     life = Life(world, path)
     life.run_to(State.DRAINING)
     world.records_away = True
@@ -74,7 +74,7 @@ def test_records_away_during_a_drain_are_waited_for(world: World, path: Path) ->
     run_until_replaced(life, world)
 
 
-def test_slow_disk_does_not_keep_a_worker_quiet_for_ever(world: World, path: Path) -> None:
+def test_slow_disk_does_not_keep_a_worker_quiet_forever(world: World, path: Path) -> None:
     life = Life(world, path)
     life.run_to(State.DRAINING)
     save = life.journal.save

@@ -31,7 +31,7 @@ def test_worker_removed_from_the_configuration_is_let_go(world: World, path: Pat
     run_until_replaced(life, world)
 
 
-def test_worker_that_is_removed_while_it_asks_is_let_go(world: World, path: Path) -> None:
+def test_worker_that_is_removed_during_the_take_over_is_let_go(world: World, path: Path) -> None:
     everything, removed = world.all_processes, set[str]()
     world.all_processes = lambda: [one for one in everything() if one.worker not in removed]  # type: ignore[method-assign]
     name = Life(world, path, kind=StopKind, die_at="stopping.saved").run_to_death()
@@ -47,8 +47,8 @@ def test_worker_that_is_removed_while_it_asks_is_let_go(world: World, path: Path
 
 
 @pytest.mark.parametrize("moment", ["after a stop without answer", "while old processes live"])
-def test_worker_that_is_removed_at_a_bad_moment_is_let_go(world: World, path: Path, moment: str) -> None:
-    """The step would wait for an answer, or for processes, of a worker that is not there any more."""
+def test_worker_that_is_removed_while_its_step_waits_is_let_go(world: World, path: Path, moment: str) -> None:
+    """Its step waits for an answer or for old processes of a worker that does not exist any more."""
     world.finish_jobs()
     if moment == "after a stop without answer":
         world.lose_answer_of, state = "stop", State.STOPPING

@@ -18,7 +18,7 @@ NOW = 1_700_000_000
 
 
 class Recorder:
-    """Stands in for the listener: records its turns, has always something due, ends after so many."""
+    """Stands in for the listener: records its turns, always has work due, and ends after `turns` of them."""
 
     def __init__(self, turns: int) -> None:
         self.ticked: list[bool] = []
@@ -51,8 +51,8 @@ def turns(events: list[Event], *, count: int) -> list[bool]:
     return recorder.ticked
 
 
-def test_first_turn_comes_at_once_and_is_no_check() -> None:
-    """What the last listener left is taken up without waiting for a TICK."""
+def test_first_turn_is_taken_at_once_without_a_check() -> None:
+    """Unfinished drains of the last listener are taken up without waiting for a TICK."""
     assert turns([], count=1) == [False]
 
 
@@ -73,7 +73,7 @@ def test_repeated_stale_and_unasked_events_are_no_check(event: Event) -> None:
     assert recorder.ticked == [False, False]
 
 
-def test_each_tick_of_a_burst_is_looked_at_so_that_none_counts_again() -> None:
+def test_no_tick_of_a_burst_counts_twice() -> None:
     inbox: Inbox = queue.SimpleQueue()
     ticks = Ticks()
     for serial in (1, 2):
@@ -84,8 +84,8 @@ def test_each_tick_of_a_burst_is_looked_at_so_that_none_counts_again() -> None:
     assert not ticks.counts(tick(2), NOW)
 
 
-def test_events_that_nobody_asked_for_are_told_of() -> None:
-    """Where `events =` is wrong, no TICK may ever come."""
+def test_unexpected_events_are_reported_to_the_listener() -> None:
+    """If `events =` is wrong, no TICK may ever come."""
     inbox: Inbox = queue.SimpleQueue()
     inbox.put(tick(1, name="PROCESS_STATE_EXITED"))
     inbox.put(tick(2))
@@ -94,7 +94,7 @@ def test_events_that_nobody_asked_for_are_told_of() -> None:
     assert recorder.unasked == ["PROCESS_STATE_EXITED"]
 
 
-def test_what_is_due_needs_no_event() -> None:
+def test_due_work_needs_no_event() -> None:
     assert turns([], count=4) == [False] * 4
 
 
@@ -119,7 +119,7 @@ def pipes() -> Iterator[tuple[int, int, int, int]]:
             continue  # the test closed it
 
 
-def test_end_of_input_ends_it(signals: None, pipes: tuple[int, int, int, int]) -> None:
+def test_end_of_input_ends_the_main_loop(signals: None, pipes: tuple[int, int, int, int]) -> None:
     stdin, to_stdin, from_stdout, stdout = pipes
     recorder = Recorder(100)
     os.close(to_stdin)
@@ -128,7 +128,7 @@ def test_end_of_input_ends_it(signals: None, pipes: tuple[int, int, int, int]) -
     assert os.read(from_stdout, 100) == b"READY\n"
 
 
-def test_no_turn_comes_after_the_end() -> None:
+def test_no_turn_is_taken_after_the_end() -> None:
     inbox: Inbox = queue.SimpleQueue()
     inbox.put(tick(1))
     recorder = Recorder(100)

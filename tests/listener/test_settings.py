@@ -24,7 +24,7 @@ from tests.listener_world import (
 )
 
 
-def test_worker_whose_settings_would_lose_jobs_is_left_alone_until_they_are_mended(
+def test_worker_is_not_drained_until_settings_that_would_lose_jobs_are_fixed(
     world: World, path: Path
 ) -> None:
     world.finish_jobs()
@@ -43,7 +43,7 @@ def test_worker_whose_settings_would_lose_jobs_is_left_alone_until_they_are_mend
 def test_settings_that_became_unsafe_after_the_check_are_noticed_before_the_drain(
     world: World, path: Path
 ) -> None:
-    """`supervisorctl update` may have come between."""
+    """The operator may have run `supervisorctl update` in between."""
 
     class Updated(QuietKind):
         def advice(self, program: ProgramInfo, drain_timeout_seconds: float) -> Sequence[Advice]:
@@ -57,14 +57,14 @@ def test_settings_that_became_unsafe_after_the_check_are_noticed_before_the_drai
 
 
 class Particular(StopKind):
-    """Refuses a worker whose stopsignal is TERM."""
+    """Advises against draining a worker whose stopsignal is TERM."""
 
     def advice(self, program: ProgramInfo, drain_timeout_seconds: float) -> list[Advice]:
         return [Advice("stopsignal=TERM must be INT", refuses=True)] if program.stopsignal == 15 else []
 
 
-def test_settings_that_were_only_reread_are_not_in_force(world: World, path: Path) -> None:
-    """supervisord tells of its files as it read them last; what runs, it stops by those of before."""
+def test_reread_settings_are_not_in_force_before_a_restart(world: World, path: Path) -> None:
+    """supervisord reports the settings that it read last, but stops a running process by the older ones."""
     programs, number = world.programs, [15]
     world.programs = lambda: [dataclasses.replace(one, stopsignal=number[0]) for one in programs()]  # type: ignore[method-assign]
     world.finish_jobs()
@@ -82,7 +82,9 @@ def test_settings_that_were_only_reread_are_not_in_force(world: World, path: Pat
     assert any_is_fresh(world), life.stream.lines
 
 
-def test_worker_whose_settings_supervisord_does_not_tell_is_left_alone(world: World, path: Path) -> None:
+def test_worker_is_not_drained_while_supervisord_does_not_report_its_settings(
+    world: World, path: Path
+) -> None:
     world.finish_jobs()
     world.tells_programs = False
     life = Life(world, path)
@@ -91,8 +93,8 @@ def test_worker_whose_settings_supervisord_does_not_tell_is_left_alone(world: Wo
     assert "does not tell its settings" in life.stream.having("worker.held")[0]
 
 
-def test_setting_that_could_not_be_found_out_at_first_is_asked_for_again(world: World, path: Path) -> None:
-    """What was not known is nothing to keep to."""
+def test_unknown_setting_is_asked_for_again(world: World, path: Path) -> None:
+    """An unknown setting does not count as the one that the process was started with."""
 
     class Careful(StopKind):
         def advice(self, program: ProgramInfo, drain_timeout_seconds: float) -> list[Advice]:
@@ -110,7 +112,7 @@ def test_setting_that_could_not_be_found_out_at_first_is_asked_for_again(world: 
     assert any_is_fresh(world), life.stream.lines
 
 
-def test_settings_that_are_to_be_asked_for_again_are_not_forgotten_by_a_look_at_another_pool(
+def test_look_at_one_pool_does_not_cancel_the_next_request_for_another_pools_settings(
     world: World, path: Path
 ) -> None:
     other = pool_config(name="other", programs=("jobs:two",))

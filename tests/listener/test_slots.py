@@ -1,4 +1,4 @@
-"""How many workers are out at once, and who waits for a slot."""
+"""How many workers drain at once, and which worker waits for a slot."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_second_tick_during_a_drain_begins_no_other(world: World, path: Path) ->
     assert len(life.drains()) == 1
 
 
-def test_two_at_once_where_the_pool_allows_it(path: Path) -> None:
+def test_two_workers_drain_at_once_if_max_draining_allows_it(path: Path) -> None:
     world = World(["one", "two", "three"])
     world.max_draining = 2
     life = Life(world, path, config=pool_config(max_draining=2))
@@ -65,7 +65,7 @@ def test_two_at_once_where_the_pool_allows_it(path: Path) -> None:
     run_until_replaced(life, world)
 
 
-def test_drain_takes_no_slot_of_another_pool(path: Path) -> None:
+def test_each_pool_has_its_own_slots(path: Path) -> None:
     world = World(["one", "two", "three", "four"])
     other = pool_config(name="other", programs=("jobs:three", "jobs:four"))
     config = pool_config(programs=("jobs:one", "jobs:two"))
@@ -75,10 +75,8 @@ def test_drain_takes_no_slot_of_another_pool(path: Path) -> None:
 
 
 @pytest.mark.parametrize("moment", ["while it drains", "while it asks"])
-def test_quiet_worker_that_is_put_back_to_work_waits_for_a_slot_like_any_other(
-    path: Path, moment: str
-) -> None:
-    """S1: its slot was given without waiting for one, as it was out of service already."""
+def test_resumed_worker_waits_for_a_slot_like_any_other(path: Path, moment: str) -> None:
+    """S1: it got its slot without waiting, because it was already out of service."""
     world = World(["one", "two", "three", "four"])
     one, two = world.workers["jobs:one"], world.workers["jobs:two"]
     for worker in world.workers.values():
@@ -101,8 +99,8 @@ def test_quiet_worker_that_is_put_back_to_work_waits_for_a_slot_like_any_other(
     assert one.memory == two.memory == FRESH
 
 
-def test_two_that_grow_past_each_other_do_not_wait_for_each_other(world: World, path: Path) -> None:
-    """Whichever asks, the other one is the larger by then; each look finds it so."""
+def test_two_workers_that_outgrow_each_other_do_not_wait_for_each_other(world: World, path: Path) -> None:
+    """Whenever one of them asks, the other one has grown larger."""
     world.workers["jobs:three"].memory = FRESH
     one, two = world.workers["jobs:one"], world.workers["jobs:two"]
     asked = list[float]()
@@ -121,7 +119,7 @@ def test_two_that_grow_past_each_other_do_not_wait_for_each_other(world: World, 
     assert life.stream.having("drain.not_begun") == [], "a refusal is told as worker.held"
 
 
-def test_worker_that_cannot_be_quieted_keeps_no_other_waiting(world: World, path: Path) -> None:
+def test_worker_that_cannot_be_quieted_blocks_no_other(world: World, path: Path) -> None:
     class Unable(QuietKind):
         def quiet(self, target: Any, table: Any) -> Any:
             if target.process.name == "one":
@@ -134,10 +132,8 @@ def test_worker_that_cannot_be_quieted_keeps_no_other_waiting(world: World, path
     assert world.workers["jobs:two"].memory == FRESH, life.stream.lines[:20]
 
 
-def test_a_slot_is_renewed_before_the_first_step_of_a_listener_that_took_over(
-    world: World, path: Path
-) -> None:
-    """Steps take time, and may be the last thing it does: killed again and again, it keeps its slot."""
+def test_slot_is_renewed_before_the_first_step_after_a_take_over(world: World, path: Path) -> None:
+    """Steps take time, and the listener may be killed during each of them: the worker keeps its slot."""
     coordinator = SharedCoordinator(world)
     life = Life(world, path, coordinate=lambda contents: coordinator)
     life.run(60, until=lambda: bool(life.stream.having("drain.draining")))

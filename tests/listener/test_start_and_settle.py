@@ -21,7 +21,7 @@ from tests.listener_world import (
 )
 
 
-def test_worker_that_cannot_be_started_keeps_the_slot_until_it_can(world: World, path: Path) -> None:
+def test_worker_keeps_its_slot_until_it_can_be_started(world: World, path: Path) -> None:
     world.finish_jobs()
     life = Life(world, path)
     name = life.run_to(State.STOPPING)
@@ -36,7 +36,7 @@ def test_worker_that_cannot_be_started_keeps_the_slot_until_it_can(world: World,
 
 
 @pytest.mark.parametrize("state", [State.QUIETING, State.DRAINING, State.STOPPING, State.SETTLING])
-def test_worker_that_dies_by_itself_is_brought_back(world: World, path: Path, state: State) -> None:
+def test_worker_that_dies_during_its_drain_is_brought_back(world: World, path: Path, state: State) -> None:
     life = Life(world, path)
     if state in (State.STOPPING, State.SETTLING):
         world.finish_jobs()
@@ -47,7 +47,7 @@ def test_worker_that_dies_by_itself_is_brought_back(world: World, path: Path, st
     run_until_replaced(life, world)
 
 
-def test_fresh_process_that_ends_again_and_again_is_worth_an_alert(world: World, path: Path) -> None:
+def test_fresh_process_that_ends_repeatedly_is_logged(world: World, path: Path) -> None:
     world.finish_jobs()
     life = Life(world, path)
     for _ in range(3):
@@ -58,7 +58,7 @@ def test_fresh_process_that_ends_again_and_again_is_worth_an_alert(world: World,
     assert name in line and "ended by itself" in line
 
 
-def test_limit_below_the_baseline_is_said_once_and_pauses(world: World, path: Path) -> None:
+def test_limit_below_the_baseline_is_logged_once_and_pauses_the_worker(world: World, path: Path) -> None:
     world.finish_jobs()
     config = pool_config(max_rss=Size(exact_bytes=FRESH - 1))
     life = Life(world, path, config=config)

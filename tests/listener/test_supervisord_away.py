@@ -1,4 +1,4 @@
-"""supervisord is not reached, or does not answer."""
+"""supervisord cannot be reached, or does not answer."""
 
 from __future__ import annotations
 
@@ -25,9 +25,7 @@ from tests.listener_world import (
 
 @pytest.mark.parametrize("state", STATES)
 @pytest.mark.parametrize("error", [Unreachable("refused"), ShuttingDown("shutting down")])
-def test_supervisord_away_in_mid_drain_is_waited_for(
-    world: World, path: Path, state: State, error: Any
-) -> None:
+def test_drain_waits_while_supervisord_is_away(world: World, path: Path, state: State, error: Any) -> None:
     life = Life(world, path)
     if state not in (State.QUIETING, State.DRAINING):
         world.finish_jobs()
@@ -43,7 +41,7 @@ def test_supervisord_away_in_mid_drain_is_waited_for(
 
 
 @pytest.mark.parametrize("error", [ShuttingDown("SHUTDOWN_STATE"), Unreachable("refused"), RuntimeError("?")])
-def test_turns_that_fail_do_not_spin(world: World, path: Path, error: Exception) -> None:
+def test_failing_turns_do_not_spin(world: World, path: Path, error: Exception) -> None:
     redis = SharedCoordinator(world)
     life = Life(world, path, coordinate=lambda contents: redis)
     life.run_to(State.DRAINING)
@@ -56,14 +54,12 @@ def test_turns_that_fail_do_not_spin(world: World, path: Path, error: Exception)
         wait = life.listener.wait_seconds()
         assert wait is not None and wait > 0
         world.advance(wait)
-    assert turns <= 2 * 600, "two in a poll_interval at most, for a TICK may come between"
+    assert turns <= 2 * 600, "at most two per poll_interval, because a TICK may come in between"
 
 
 @pytest.mark.parametrize("error", [ShuttingDown("SHUTDOWN_STATE"), Unreachable("refused")])
-def test_slot_is_renewed_while_supervisord_cannot_be_asked(
-    world: World, path: Path, error: SupervisordError
-) -> None:
-    """A shutdown takes as long as its slowest worker; the drain that was under way is still one."""
+def test_slot_is_renewed_while_supervisord_is_away(world: World, path: Path, error: SupervisordError) -> None:
+    """A shutdown takes as long as its slowest worker, and the drain is still under way."""
     redis = SharedCoordinator(world)
     life = Life(world, path, coordinate=lambda contents: redis)
     life.run_to(State.DRAINING)
@@ -74,8 +70,8 @@ def test_slot_is_renewed_while_supervisord_cannot_be_asked(
     assert len(redis.told) >= 600 / 10 - 1, "heartbeat is 10 s"
 
 
-def test_pool_without_a_drain_is_not_told_of_while_supervisord_is_away(world: World, path: Path) -> None:
-    """Nothing is known of it; what was told before counts for as long as it is fresh."""
+def test_pool_without_a_drain_is_not_reported_while_supervisord_is_away(world: World, path: Path) -> None:
+    """Nothing is known about it; its last report counts until it is too old."""
     coordinator = SharedCoordinator(world)
     also = [(pool_config(name="other", programs=("jobs:three",)), QuietKind)]
     config = pool_config(programs=("jobs:one", "jobs:two"))

@@ -1,4 +1,4 @@
-"""A listener takes up the drains of the one before it, wherever that one died."""
+"""A listener takes up the drains of the one before it, wherever that one was killed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.places import PLACES
 
 @pytest.mark.parametrize("kind", [QuietKind, StopKind])
 @pytest.mark.parametrize("place", PLACES)
-def test_killed_anywhere_the_drain_goes_on(
+def test_drain_continues_after_a_kill_at_any_place(
     world: World, path: Path, place: str, kind: type[QuietKind]
 ) -> None:
     world.finish_jobs()
@@ -40,8 +40,10 @@ def test_killed_anywhere_the_drain_goes_on(
 
 
 @pytest.mark.parametrize("place", PLACES)
-def test_killed_at_every_turn_anew_the_drain_still_ends(world: World, path: Path, place: str) -> None:
-    """Each life dies at its first such place: what is saved before acting must lead on."""
+def test_drain_ends_even_if_each_listener_is_killed_at_the_same_place(
+    world: World, path: Path, place: str
+) -> None:
+    """What is saved before an action must be enough to continue."""
     world.finish_jobs()
     for _ in range(3):
         life = Life(world, path, die_at=place)
@@ -53,7 +55,7 @@ def test_killed_at_every_turn_anew_the_drain_still_ends(world: World, path: Path
     run_until_replaced(Life(world, path), world)
 
 
-def test_drain_of_the_same_pool_is_taken_up_as_it_is(world: World, path: Path) -> None:
+def test_drain_of_an_unchanged_pool_is_taken_up_unchanged(world: World, path: Path) -> None:
     life = Life(world, path)
     name = life.run_to(State.DRAINING)
     life.die()
@@ -64,7 +66,7 @@ def test_drain_of_the_same_pool_is_taken_up_as_it_is(world: World, path: Path) -
 
 
 def test_drain_that_only_asked_is_not_taken_up(world: World, path: Path) -> None:
-    """Whether the worker still asks is for a check to say; nothing was done to it."""
+    """Nothing was done to the worker yet; the next check decides whether it asks again."""
     life = Life(world, path, die_at="asking.saved")
     with pytest.raises(Killed):
         life.run(5)
@@ -86,8 +88,8 @@ def test_second_listener_stands_by_and_takes_over(world: World, path: Path) -> N
     run_until_replaced(second, world)
 
 
-def test_supervisord_restarted_in_mid_drain_leaves_fresh_workers(world: World, path: Path) -> None:
-    """Its restart starts every worker anew, and the listener with it."""
+def test_drain_ends_after_supervisord_restarted_all_workers(world: World, path: Path) -> None:
+    """A restart of supervisord restarts every worker, and the listener too."""
     life = Life(world, path)
     life.run_to(State.DRAINING)
     life.die()

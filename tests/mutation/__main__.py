@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[2]
 SCENARIOS = ("tests/simulation/scenarios",)
 SEEDS = (
     "tests/simulation/test_simulation.py::test_whatever_fails_no_promise_is_broken",
-    "tests/simulation/test_simulation.py::test_once_all_faults_are_over_everything_owed_comes_about",
+    "tests/simulation/test_simulation.py::test_once_all_faults_are_over_every_drain_finishes",
 )
 CORE = (
     ("tests/rules", "tests/coordination/test_rules.py", "tests/listener/test_actions.py"),

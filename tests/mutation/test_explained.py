@@ -7,6 +7,6 @@ from tests.mutation.explained import EXPLAINED
 from tests.mutation.mutants import mutants
 
 
-def test_what_is_explained_is_still_there() -> None:
+def test_explained_mutants_still_exist() -> None:
     names = {one.name for one in mutants(ROOT / "supervisor_memkill")}
     assert [name for name in EXPLAINED if name not in names] == []

@@ -1,4 +1,4 @@
-"""A drain in each state, what is seen of its worker, and the step that follows."""
+"""A drain in each state, an observation of its worker, and the step that follows."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def step(record: Drain, seen: Seen, *, now: float = NOW, traits: Any = None, **s
 
 
 def seen(state: ProcessState = P.RUNNING, **values: Any) -> Seen:
-    """One observation; `pid`, `start`, `stop` go to supervisord's word, the rest to the observation."""
+    """One observation; `pid`, `start`, `stop` and `now` are reported by supervisord."""
     words = {name: values.pop(name) for name in ("pid", "start", "stop", "now") if name in values}
     values.setdefault("memory_bytes", 300)
     return Seen(info(state, **words), **values)

@@ -1,4 +1,4 @@
-"""A drain whose quiet is under way: when it counts, and when it is sent again."""
+"""A drain in QUIETING: when the quiet counts as confirmed, and when it is sent again."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_quiet_counts_only_when_a_reading_confirms_it() -> None:
     assert taken.drain.is_quiet
 
 
-def test_idle_is_not_believed_before_the_quiet_is_confirmed() -> None:
+def test_idle_does_not_count_before_the_quiet_is_confirmed() -> None:
     assert outcome(step(quieting(), seen(reading=reading(busy=0, idle=True)))) == (S.QUIETING, None)
 
 
@@ -66,8 +66,8 @@ def test_quiet_is_sent_again_only_while_peers_suffice() -> None:
 
 @pytest.mark.parametrize("given", [answer(others=0), answer(Cause.SLOTS_TAKEN)])
 @pytest.mark.parametrize("now", [200.0, 9999.0])
-def test_worker_whose_quiet_got_lost_holds_no_slot_when_it_may_not_go(given: Answer, now: float) -> None:
-    """It is in service, and another that could go may need the slot."""
+def test_worker_in_service_that_may_not_drain_any_more_releases_its_slot(given: Answer, now: float) -> None:
+    """It is in service, and another worker may need the slot."""
     refused = seen(reading=reading(), asked=True, answer=given)
     assert outcome(step(quieting(), refused, now=now)) == (S.LET_GO, None)
     unknown = seen(reading=reading(quiet=None), asked=True, answer=given)
@@ -76,7 +76,7 @@ def test_worker_whose_quiet_got_lost_holds_no_slot_when_it_may_not_go(given: Ans
     assert outcome(step(quieting(quiet_sent_at=now - 1), too_early, now=now)) == (S.QUIETING, None)
 
 
-def test_nothing_is_repeated_while_coordination_does_not_answer() -> None:
+def test_no_action_is_repeated_while_coordination_does_not_answer() -> None:
     silent = seen(reading=reading(), asked=True)
     assert outcome(step(quieting(), silent, now=200.0)) == (S.QUIETING, None)
     assert outcome(step(quieting(), silent, now=9999.0)) == (S.QUIETING, None)
@@ -84,7 +84,7 @@ def test_nothing_is_repeated_while_coordination_does_not_answer() -> None:
     assert outcome(step(record, seen(P.RUNNING, asked=True))) == (S.STOPPING, None)
 
 
-def test_quiet_that_could_harm_when_repeated_is_not() -> None:
+def test_quiet_that_cannot_be_confirmed_is_not_repeated() -> None:
     taken = step(quieting(), seen(reading=reading(quiet=None)), now=2000.0, traits=CUSTOM_LIKE)
     assert outcome(taken) == (S.DRAINING, None)
 
@@ -95,19 +95,19 @@ def test_quiet_of_a_kind_that_must_not_repeat_it_is_not_repeated() -> None:
     assert outcome(taken) == (S.QUIETING, None)
 
 
-def test_process_that_our_quiet_suspended_is_woken() -> None:
+def test_process_that_our_quiet_suspended_is_continued() -> None:
     taken = step(quieting(), seen(reading=reading(recognised=False, quiet=None, frozen=True)))
     assert outcome(taken) == (S.QUIETING, A.THAW)
 
 
-def test_hard_limit_does_not_wait_for_a_quiet_to_be_confirmed() -> None:
+def test_worker_over_the_hard_limit_is_stopped_before_its_quiet_is_confirmed() -> None:
     observed = seen(reading=reading(), memory_bytes=401, asked=True, answer=answer())
     assert outcome(step(quieting(), observed, hard_limit_bytes=400)) == (S.STOPPING, A.STOP)
     alone = seen(reading=reading(), memory_bytes=401, asked=True, answer=answer(others=0))
     assert outcome(step(quieting(), alone, hard_limit_bytes=400)) == (S.QUIETING, None)
 
 
-def test_timeout_of_a_quiet_never_confirmed_stops_only_while_peers_suffice() -> None:
+def test_deadline_of_an_unconfirmed_quiet_stops_the_worker_only_while_peers_suffice() -> None:
     taken = step(quieting(), seen(reading=reading()), now=9999.0)
     assert taken.wants_answer
     together = seen(reading=reading(), asked=True, answer=answer())

@@ -33,7 +33,7 @@ from tests.rules.steps import (
 
 
 @pytest.mark.parametrize("state", [P.STOPPED, P.EXITED, P.FATAL])
-def test_start_that_fails_is_tried_again_with_a_growing_pause(state: ProcessState) -> None:
+def test_failed_start_is_repeated_with_a_growing_pause(state: ProcessState) -> None:
     record, now, pauses = starting(), NOW, []
     for _ in range(9):
         taken = step(record, seen(state), now=now)
@@ -45,16 +45,16 @@ def test_start_that_fails_is_tried_again_with_a_growing_pause(state: ProcessStat
     assert pauses == [2, 4, 8, 16, 32, 60, 60, 60, 60]
 
 
-def test_started_then_stopped_by_somebody_stays_stopped() -> None:
+def test_worker_that_somebody_stopped_after_our_start_stays_stopped() -> None:
     observed = seen(P.STOPPED, start=EPOCH, stop=EPOCH + 5)
     assert outcome(step(starting(), observed, now=9999.0)) == (S.LET_GO, None)
 
 
-def test_start_in_backoff_is_supervisords_to_repeat() -> None:
+def test_supervisord_repeats_a_start_in_backoff() -> None:
     assert outcome(step(starting(), seen(P.BACKOFF, start=EPOCH), now=9999.0)) == (S.STARTING, None)
 
 
-def test_start_that_somebody_stops_is_waited_for() -> None:
+def test_drain_waits_while_somebody_stops_the_started_process() -> None:
     observed = seen(P.STOPPING, pid=7, start=EPOCH)
     assert outcome(step(starting(), observed)) == (S.STARTING, None)
 
@@ -68,18 +68,18 @@ def test_fresh_process_is_watched() -> None:
 
 
 @pytest.mark.parametrize("state", [P.STARTING, P.RUNNING])
-def test_what_runs_after_our_start_is_fresh_whatever_its_pid(state: ProcessState) -> None:
-    """It was seen ended before; a pid may come round, and a clock that was set back brings a time again."""
+def test_process_that_runs_after_our_start_is_fresh_whatever_its_pid(state: ProcessState) -> None:
+    """The old process was seen ended; its pid may return, and a clock that was set back repeats times."""
     assert outcome(step(starting(), seen(state))) == (S.SETTLING, None)
 
 
-def test_process_that_supervisord_could_not_kill_is_no_fresh_one() -> None:
-    """Its state is UNKNOWN, and it has the old pid still."""
+def test_process_that_supervisord_could_not_kill_is_not_fresh() -> None:
+    """Its state is UNKNOWN, and it still has the old pid."""
     assert outcome(step(starting(), seen(P.UNKNOWN, pid=PID))) == (S.STARTING, None)
 
 
-def test_stopped_seconds_count_from_when_it_was_seen_to_end() -> None:
-    """A worker that ended by itself has no stop of ours to count from."""
+def test_stopped_seconds_count_from_the_moment_the_end_was_seen() -> None:
+    """A worker that ended by itself had no stop to count from."""
     ended = step(draining(), seen(P.EXITED, stop=EPOCH), now=100.0)
     fresh = step(ended.drain, seen(P.STARTING, pid=7, start=EPOCH), now=103.0)
     assert fresh.drain.stopped_seconds == 3.0
@@ -88,7 +88,7 @@ def test_stopped_seconds_count_from_when_it_was_seen_to_end() -> None:
 
 
 @pytest.mark.parametrize(("state", "since"), [(P.RUNNING, NOW), (P.STARTING, None)])
-def test_running_counts_from_running(state: ProcessState, since: float | None) -> None:
+def test_running_since_is_set_at_running_not_at_starting(state: ProcessState, since: float | None) -> None:
     assert step(starting(), seen(state, pid=7, start=EPOCH)).drain.running_since == since
 
 
@@ -103,11 +103,13 @@ def test_running_counts_from_running(state: ProcessState, since: float | None) -
         ("our quiet reached it late", 100.0, reading(quiet=True, in_service=False), S.DRAINING),
     ],
 )
-def test_done_only_when_seen_in_service(what: str, now: float, observed: Any, expected: State) -> None:
+def test_drain_is_done_only_when_the_worker_is_seen_in_service(
+    what: str, now: float, observed: Any, expected: State
+) -> None:
     assert outcome(step(settling(), seen(reading=observed), now=now)) == (expected, None), what
 
 
-def test_settle_counts_from_running_and_anew_for_each_process() -> None:
+def test_settle_time_counts_from_running_and_anew_for_each_process() -> None:
     taken = step(settling(), seen(P.STARTING), now=200.0)
     assert taken.drain.running_since is None
     taken = step(taken.drain, seen(reading=reading()), now=201.0)
@@ -128,8 +130,8 @@ def test_fresh_process_that_ends_by_itself_is_started_again_after_the_pause() ->
     assert outcome(again) == (S.STARTING, A.START)
 
 
-def test_what_a_fresh_process_needs_is_what_it_had_once_it_had_settled() -> None:
-    """Its kind may see it in service much later, when it has worked for long."""
+def test_memory_after_a_drain_is_measured_at_the_end_of_the_settle_time() -> None:
+    """Its kind may see it in service much later, when its memory has grown again."""
     early = step(settling(), seen(reading=reading(in_service=None), memory_bytes=50)).drain
     assert (early.state, early.memory_after_bytes) == (S.SETTLING, 50)
     late = step(early, seen(reading=reading(), memory_bytes=300)).drain
@@ -138,18 +140,18 @@ def test_what_a_fresh_process_needs_is_what_it_had_once_it_had_settled() -> None
     assert another.memory_after_bytes is None
 
 
-def test_fresh_process_that_a_late_quiet_suspended_is_woken() -> None:
+def test_fresh_process_that_a_late_quiet_suspended_is_continued() -> None:
     observed = seen(reading=reading(recognised=False, in_service=False, frozen=True))
     assert outcome(step(settling(), observed)) == (S.SETTLING, A.THAW)
 
 
-def test_quiet_that_is_not_ours_is_not_answered_with_a_restart() -> None:
+def test_fresh_process_that_somebody_quieted_is_not_restarted() -> None:
     record = settling(quiet_attempts=0)
     taken = step(record, seen(reading=reading(quiet=True, in_service=False)))
     assert outcome(taken) == (S.SETTLING, None)
 
 
-def test_backoff_in_settling_is_supervisords_to_repeat() -> None:
+def test_supervisord_repeats_a_start_in_backoff_while_settling() -> None:
     taken = step(settling(), seen(P.BACKOFF, start=EPOCH))
     assert outcome(taken) == (S.SETTLING, None)
     assert (taken.drain.pid, taken.drain.start) == (PID, START)

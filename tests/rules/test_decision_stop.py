@@ -1,4 +1,4 @@
-"""A drain whose stop is under way: whose stop it was, and when it is sent again."""
+"""A drain in STOPPING: whether the stop was ours, and when it is sent again."""
 
 from __future__ import annotations
 
@@ -55,30 +55,30 @@ def test_stopped_worker_is_started_only_when_the_stop_was_ours(
     assert outcome(step(stopping(**record), seen(P.STOPPED, stop=stop))) == expected, what
 
 
-def test_time_of_the_first_stop_that_may_have_gone_out_is_kept() -> None:
+def test_time_of_the_first_stop_that_may_have_arrived_is_kept() -> None:
     later = seen(P.RUNNING, now=EPOCH + 50)
     assert step(stopping(stop_attempts=1), later).drain.stop_asked_epoch == EPOCH
     assert step(stopping(stop_attempts=0), later).drain.stop_asked_epoch == EPOCH + 50
 
 
-def test_started_by_somebody_and_stopped_again_is_an_operators() -> None:
+def test_worker_that_somebody_started_and_stopped_again_stays_stopped() -> None:
     record = stopping(stop_answer=StopAnswer.ACCEPTED)
     assert outcome(step(record, seen(P.STOPPED, start=START + 1, stop=EPOCH))) == (S.LET_GO, None)
 
 
-def test_never_started_under_this_supervisord_is_left_as_it_is() -> None:
-    """supervisord was restarted: what it does not start by itself was not left stopped by us."""
+def test_worker_that_a_restarted_supervisord_never_started_stays_stopped() -> None:
+    """We did not stop it: the restarted supervisord does not start it by itself."""
     assert outcome(step(stopping(), seen(P.STOPPED, start=0, stop=0))) == (S.LET_GO, None)
 
 
-def test_stop_is_sent_again_only_to_a_process_that_no_stop_reached() -> None:
+def test_stop_is_repeated_only_for_a_process_that_no_stop_reached() -> None:
     assert outcome(step(stopping(), seen(P.STOPPING))) == (S.STOPPING, None)
     assert outcome(step(stopping(), seen(P.RUNNING))) == (S.STOPPING, A.STOP)
     accepted = stopping(stop_answer=StopAnswer.ACCEPTED)
     assert outcome(step(accepted, seen(P.RUNNING))) == (S.STOPPING, None)
 
 
-def test_stop_that_takes_out_is_sent_again_only_while_peers_suffice() -> None:
+def test_stop_of_a_worker_in_service_is_repeated_only_while_peers_suffice() -> None:
     record = stopping(is_quiet=False, quiet_attempts=0)
     assert step(record, seen(P.RUNNING)).wants_answer
     alone = seen(P.RUNNING, asked=True, answer=answer(others=0))
@@ -88,7 +88,7 @@ def test_stop_that_takes_out_is_sent_again_only_while_peers_suffice() -> None:
     together = seen(P.RUNNING, asked=True, answer=answer())
     assert outcome(step(record, together)) == (S.STOPPING, A.STOP)
     told = stopping(is_quiet=False, quiet_attempts=1)
-    assert outcome(step(told, alone)) == (S.STOPPING, None), "it may be quiet: it is not forgotten"
+    assert outcome(step(told, alone)) == (S.STOPPING, None), "it may be quiet, so the drain stays"
 
 
 @pytest.mark.parametrize(
@@ -100,10 +100,10 @@ def test_stop_that_takes_out_is_sent_again_only_while_peers_suffice() -> None:
         (1, {"asked": True, "answer": answer()}, (S.STOPPING, A.STOP)),
     ],
 )
-def test_stop_that_got_lost_is_not_repeated_on_a_worker_that_was_put_back_to_work(
+def test_lost_stop_of_a_resumed_worker_is_not_repeated(
     attempts: int, given: dict[str, Any], expected: tuple[State, Action | None]
 ) -> None:
-    """Unless its peers suffice: it is in service again."""
+    """It is in service again: a second stop needs enough peers."""
     record = stopping(quiet_attempts=attempts)
     taken = step(record, seen(reading=reading(quiet=False), **given))
     assert outcome(taken) == expected
@@ -112,7 +112,7 @@ def test_stop_that_got_lost_is_not_repeated_on_a_worker_that_was_put_back_to_wor
     assert outcome(still_quiet) == (S.STOPPING, A.STOP)
 
 
-def test_start_waits_for_the_old_tree_but_no_longer_than_stopwaitsecs() -> None:
+def test_start_waits_for_old_processes_at_most_stopwaitsecs() -> None:
     record = stopping(stop_answer=StopAnswer.ACCEPTED, tree=(ProcessId(PID, 1.0), ProcessId(101, 2.0)))
     alive = seen(P.STOPPED, stop=EPOCH, survivors=(101,))
     waiting = step(record, alive)
@@ -146,7 +146,7 @@ def test_start_waits_for_the_old_tree_but_no_longer_than_stopwaitsecs() -> None:
         ({"stop_answer": StopAnswer.REFUSED, "is_quiet": False, "quiet_attempts": 1}, True),
     ],
 )
-def test_worker_that_ended_by_itself_is_started_unless_nothing_was_done_to_it(
+def test_worker_that_ended_is_started_only_if_an_action_of_ours_may_have_reached_it(
     record: dict[str, Any], is_started: bool
 ) -> None:
     expected = (S.STARTING, A.START) if is_started else (S.LET_GO, None)

@@ -1,4 +1,4 @@
-"""Which worker belongs to which pool, and what is said where the configuration may be wrong."""
+"""Which worker belongs to which pool, and the notes on a configuration that may be wrong."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def _owners(assignment: Assignment) -> dict[str, list[str]]:
         ("jobs:", False),
     ],
 )
-def test_a_pattern_names_a_whole_group_or_group_and_name(pattern: str, is_matched: bool) -> None:
+def test_pattern_names_a_whole_group_or_group_and_name(pattern: str, is_matched: bool) -> None:
     assignment = assign(_processes("jobs:one"), _pools(pool=pattern), ())
     assert _owners(assignment) == {"pool": ["jobs:one"] if is_matched else []}
     assert assignment.unmatched == (() if is_matched else ("pool",))
@@ -60,7 +60,7 @@ def test_a_pattern_names_a_whole_group_or_group_and_name(pattern: str, is_matche
         ("jobs:on?", "jobs:[a-z]*"),
     ],
 )
-def test_a_worker_belongs_to_the_pool_that_names_it_most_exactly(exact: str, less_exact: str) -> None:
+def test_most_specific_pattern_wins(exact: str, less_exact: str) -> None:
     processes = _processes("jobs:one")
     for pools in (_pools(near=exact, far=less_exact), _pools(far=less_exact, near=exact)):
         assignment = assign(processes, pools, ())
@@ -69,17 +69,17 @@ def test_a_worker_belongs_to_the_pool_that_names_it_most_exactly(exact: str, les
         assert assignment.unmatched == ()
 
 
-def test_a_full_name_is_the_most_exact_even_where_it_looks_like_a_pattern() -> None:
+def test_full_name_is_the_most_specific_even_if_it_looks_like_a_pattern() -> None:
     assignment = assign(_processes("jobs:[1]"), _pools(far="jobs:[[]1*", near="jobs:[1]"), ())
     assert _owners(assignment) == {"far": [], "near": ["jobs:[1]"]}
 
 
-def test_a_bare_group_is_as_exact_as_the_group_with_a_star() -> None:
+def test_bare_group_is_as_specific_as_the_group_with_a_star() -> None:
     assignment = assign(_processes("jobs:one"), _pools(first="jobs:*", second="jobs"), ())
     assert [(overlap.pool, overlap.other) for overlap in assignment.overlaps] == [("first", "second")]
 
 
-def test_a_tie_goes_to_the_earlier_section_and_is_told_in_one_sentence() -> None:
+def test_earlier_section_wins_a_tie_and_one_sentence_says_so() -> None:
     processes = _processes("jobs:one", "jobs:two", "jobs:three")
     pools = _pools(first="jobs", second="jobs")
     assignment = assign(processes, pools, ())
@@ -95,7 +95,7 @@ def test_no_pool_gets_a_worker_of_an_excluded_group() -> None:
     assert _owners(assignment) == {"everything": ["jobs:one"], "own": []}
 
 
-def test_a_worker_that_no_pool_names_belongs_to_none() -> None:
+def test_worker_that_no_pool_names_belongs_to_none() -> None:
     assert _owners(assign(_processes("web:web"), _pools(jobs="jobs"), ())) == {"jobs": []}
 
 
@@ -103,9 +103,7 @@ def test_a_worker_that_no_pool_names_belongs_to_none() -> None:
     ("pattern", "meant"),
     [("sidekik", "sidekiq"), ("Sidekiq", "sidekiq"), ("sidekiq_0", "sidekiq:sidekiq_0")],
 )
-def test_a_pool_without_workers_is_told_with_the_names_that_may_have_been_meant(
-    pattern: str, meant: str
-) -> None:
+def test_note_on_a_pool_without_workers_suggests_similar_names(pattern: str, meant: str) -> None:
     processes = _processes("web:web", "sidekiq:sidekiq_0")
     pools = _pools(pool=pattern)
     assert near_names(pools[0], processes)[0] == meant
@@ -113,7 +111,7 @@ def test_a_pool_without_workers_is_told_with_the_names_that_may_have_been_meant(
     assert f"[memkill:pool] programs = {pattern} names no worker, did you mean {meant}" in note
 
 
-def test_nothing_is_guessed_where_nothing_is_near() -> None:
+def test_no_name_is_suggested_if_none_is_similar() -> None:
     processes = _processes("web:web")
     pools = _pools(pool="sidekiq")
     assert list(notes(assign(processes, pools, ()), pools, processes)) == [

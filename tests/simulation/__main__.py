@@ -1,4 +1,4 @@
-"""``python -m tests.simulation``: thousands of seeds, or one of them to be read."""
+"""``python -m tests.simulation``: run thousands of seeds, or show one of them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PROGRESS_SECONDS = 5.0
 
 @dataclass
 class Summary:
-    """What all seeds came to."""
+    """The results of all seeds."""
 
     seeds: Counter[str] = field(default_factory=Counter)
     virtual_seconds: float = 0.0
@@ -63,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def replay(seed: int, mode: str) -> int:
-    """One seed, every event of it."""
+    """Show one seed with every event."""
     result = run(seed, mode)
     for line in result.trace.lines():
         print(line)
@@ -72,7 +72,7 @@ def replay(seed: int, mode: str) -> int:
 
 
 def run_all(work: Sequence[tuple[str, int]], jobs: int) -> int:
-    """All seeds, with one line of progress; then every broken promise with its trace, and the figures."""
+    """Run all seeds with a line of progress; then show each broken promise with its trace, and the figures."""
     summary, began, said = Summary(), time.monotonic(), 0.0
     with multiprocessing.Pool(jobs, _stay_on_one_core) as pool:
         for number, result in enumerate(pool.imap_unordered(_run, work, chunksize=8), 1):
@@ -106,7 +106,7 @@ def _run(task: tuple[str, int]) -> Result:
 
 
 def _stay_on_one_core() -> None:
-    """Its threads run in turn: handing over on one core costs a third of what it does between two."""
+    """The threads run in turn: a switch on one core costs a third of a switch between two."""
     if hasattr(os, "sched_setaffinity"):
         cores = sorted(os.sched_getaffinity(0))
         place = multiprocessing.current_process()._identity[0]

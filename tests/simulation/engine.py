@@ -1,4 +1,4 @@
-"""One virtual clock for many programs that run in turn, each as if it had the machine to itself.
+"""One virtual clock for many programs that run in turn, each as if it were alone.
 
 What ships is written to block, so every listener runs on a thread of its own. One of them runs at a time:
 whoever sleeps hands over to whom the clock wakes next. The order is that of the clock, and of nothing else.
@@ -14,30 +14,30 @@ from typing import Any
 
 
 class Over(BaseException):
-    """The simulation has ended: raised in every program that still runs."""
+    """The simulation has ended; raised in every program that still runs."""
 
 
 class Actor:
-    """One program with a thread of its own."""
+    """One program with its own thread."""
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.turn = 0
-        """Counts its sleeps, so that a wake-up meant for an earlier one is known."""
+        """Counts its sleeps, so that a wake-up for an earlier sleep is recognised."""
         self.doom: BaseException | None = None
-        """What it dies of at its next breath."""
+        """The error that ends it at its next breath."""
         self.finished = False
         self.wake = _thread.allocate_lock()
         self.wake.acquire()
 
 
 class Engine:
-    """The clock, what is due, and who runs."""
+    """The clock, the due work, and the program that runs."""
 
     def __init__(self) -> None:
         self.now = 0.0
         self.failure: BaseException | None = None
-        """What went wrong in the simulation itself."""
+        """The faults of the simulation itself."""
         self._due: list[tuple[float, int, Any, int]] = []
         self._count = 0
         self._main = Actor("main")
@@ -45,14 +45,14 @@ class Engine:
         self.current = self._main
 
     def at(self, when: float, happen: Callable[[], None]) -> None:
-        """Call this once the clock stands there."""
+        """Call this when the clock reaches this time."""
         self._push(when, happen, 0)
 
     def after(self, seconds: float, happen: Callable[[], None]) -> None:
         self._push(self.now + seconds, happen, 0)
 
     def start(self, actor: Actor, body: Callable[[], None]) -> None:
-        """Run the body as this actor, from the present moment on."""
+        """Run the body as this actor from now on."""
 
         def live() -> None:
             actor.wake.acquire()
@@ -70,7 +70,7 @@ class Engine:
         self._push(self.now, actor, actor.turn)
 
     def sleep(self, seconds: float) -> None:
-        """Let the clock go on for whoever runs now; what is due meanwhile happens."""
+        """Advance the clock for the program that runs now; due work is done meanwhile."""
         me, until = self.current, self.now + seconds
         if me.doom is not None:
             raise me.doom
@@ -84,7 +84,7 @@ class Engine:
             self.now = until
 
     def doom(self, actor: Actor, error: BaseException) -> None:
-        """Let the actor die of this, now."""
+        """End the actor with this error, now."""
         actor.doom = error
         self.wake(actor)
 
@@ -95,7 +95,7 @@ class Engine:
             self._push(self.now, actor, actor.turn)
 
     def run_until(self, when: float) -> None:
-        """Let the clock go on to there. Raises what went wrong in the simulation itself."""
+        """Advance the clock to this time. Raises the faults of the simulation itself."""
         while self.now < when and self.failure is None:
             self.sleep(when - self.now)
         if self.failure is not None:
@@ -117,7 +117,7 @@ class Engine:
         heapq.heappush(self._due, (when, self._count, what, turn))
 
     def _hand_over(self, me: Actor | None) -> None:
-        """Let happen what is due until it is somebody's turn, and wait for the own one."""
+        """Do the due work until it is a program's turn, and wait for the own turn."""
         while True:
             when, _, what, turn = heapq.heappop(self._due)
             if type(what) is not Actor:

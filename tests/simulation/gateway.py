@@ -1,4 +1,4 @@
-"""supervisord as the listener reaches it, over a way on which requests and replies may get lost."""
+"""supervisord as the listener reaches it: requests and replies may be lost."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Gateway:
-    """As much of Supervisord as the listener uses."""
+    """The part of Supervisord that the listener uses."""
 
     def __init__(self, machine: Machine) -> None:
         self._machine = machine

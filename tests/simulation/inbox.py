@@ -1,4 +1,4 @@
-"""The events that supervisord sends to one life of the listener."""
+"""The events that supervisord sends to one process of the listener."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Inbox:
-    """A TICK at each full period of the wall clock; stands in for the queue between the two threads."""
+    """Gives a TICK at each full period of the wall clock, in place of the queue between the two threads."""
 
     def __init__(self, machine: Machine) -> None:
         self._machine = machine

@@ -1,4 +1,4 @@
-"""The journal in memory, with what matters of the one that ships: always whole, and not always writable."""
+"""The journal in memory, as far as it matters: always whole, not always writable."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class MemoryJournal:
-    """Keeps what was saved; what is loaded went through JSON."""
+    """Keeps the saved contents; loaded contents went through JSON."""
 
     path = Path("/memory")
 
@@ -46,7 +46,7 @@ class MemoryJournal:
 
 
 class DiskJournal(Journal):
-    """The one that ships, in a directory."""
+    """The real journal, in a directory."""
 
     def __init__(self, machine: Machine, path: Path) -> None:
         super().__init__(path, f"boot {machine.boot}")

@@ -1,4 +1,4 @@
-"""The kinds: Sidekiq and custom as they ship, on records made of values, and two small ones.
+"""The kinds: the real Sidekiq and custom kinds on simulated records, and two small ones.
 
 Each tells its machine when a reading fails, so that it can be seen what is made of it.
 """
@@ -34,10 +34,10 @@ if TYPE_CHECKING:
 
 
 class Records:
-    """What Sidekiqs write of themselves, and custom workers' counts: as much of a client as is asked."""
+    """The records of Sidekiqs and the counts of custom workers, behind the used part of a Redis client."""
 
     def __init__(self, machine: Machine, pool: str) -> None:
-        """`pool` is the one whose kind asks."""
+        """`pool` is the pool whose kind asks."""
         self._machine = machine
         self._pool = pool
 
@@ -69,7 +69,7 @@ class Records:
         return f"{self._machine.name}:{process.pid}:{process.nonce}"
 
     def _record(self, process: Process) -> Mapping[str, str]:
-        """Its last beat. Busy is read first, and the rest later, as Sidekiq does."""
+        """Its last beat. `busy` is read first and the rest later, as Sidekiq does."""
         last, habits = self._machine.last_beat(process), process.habits
         if last is None:
             return {}
@@ -106,7 +106,7 @@ class _Pipeline:
 
 
 class SimSidekiq(Sidekiq):
-    """As it ships; from its check to its signal nothing pauses the listener, as the documentation says."""
+    """The real kind; nothing pauses the listener between its check and its signal, as documented."""
 
     machine: Machine
 
@@ -116,7 +116,7 @@ class SimSidekiq(Sidekiq):
 
 
 class Small:
-    """What a small kind says of the rest of the contract."""
+    """The rest of the contract for a small kind."""
 
     options: ClassVar[Mapping[str, Option]] = {}
     needs_redis: ClassVar[bool] = False
@@ -157,7 +157,7 @@ class Small:
 
 
 class Stops(Small):
-    """Its graceful stop is its only way of draining."""
+    """A kind that drains by stopping."""
 
     traits = Traits(quiets=False)
 
@@ -166,7 +166,7 @@ class Stops(Small):
 
 
 class Resumes(Small):
-    """Answers for itself, confirms its quiet, and can be resumed: like Celery."""
+    """A kind that answers for itself, confirms its quiet and can be resumed, like Celery."""
 
     traits = Traits(quiets=True, confirms_quiet=True, repeat_quiet_after_seconds=5.0, can_resume=True)
 
@@ -197,7 +197,7 @@ class Resumes(Small):
 
 
 def make_kind(name: str, machine: Machine, tools: Tools) -> Kind:
-    """A kind that reads this machine's processes."""
+    """A kind that reads the processes of this machine."""
     if name == "sidekiq":
         sidekiq = SimSidekiq({}, tools, hostname=machine.name, wall=machine.wall)
         sidekiq.machine = machine

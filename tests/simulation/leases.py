@@ -23,7 +23,7 @@ class Lease:
 
 @dataclass(frozen=True)
 class Heard:
-    """What a machine's last word on a pool was founded on; times on the world's clock."""
+    """What the last report of a machine on a pool was based on; times by the world's clock."""
 
     at: float
     looked_at: float
@@ -31,25 +31,25 @@ class Heard:
 
 @dataclass(frozen=True)
 class Grant:
-    """A slot that was given; times on the world's clock."""
+    """A granted slot; times by the world's clock."""
 
     token: str
     since: float
     at: float
-    """When it was last asked for, and given."""
+    """When it was last requested, and granted."""
     in_force: frozenset[tuple[str, str]]
-    """The other leases, by worker's id and token, that were in force when it was first given."""
+    """The other leases, by worker's id and token, that were in force when it was first granted."""
     still_in_force: frozenset[tuple[str, str]]
-    """The same when it was last given."""
+    """The same when it was last granted."""
     heard: Mapping[str, Heard]
-    """The last words that counted when it was last given, by machine."""
+    """The last reports that counted when it was last granted, by machine."""
     is_hard: bool
-    """It was given though others were in force, for the hard limit."""
+    """It was granted for the hard limit, although others were in force."""
 
 
 @dataclass
 class Leases:
-    """All of one Redis."""
+    """All leases of one Redis."""
 
     ttl: float
     leases: dict[tuple[str, str], Lease] = field(default_factory=dict)
@@ -59,7 +59,7 @@ class Leases:
     heard: dict[tuple[str, str], Heard] = field(default_factory=dict)
     """By pool and machine."""
     ended: dict[str, float] = field(default_factory=dict)
-    """When the last drain of each pool ended, by Redis's clock; as far as Redis can know."""
+    """When the last drain of each pool ended, by Redis's clock and as far as Redis knows."""
 
     def in_force(self, pool: str, now: float) -> frozenset[tuple[str, str]]:
         return frozenset(
@@ -72,7 +72,7 @@ class Leases:
         return lease.renewed <= now + CLOCK_SLACK_SECONDS and now < lease.renewed + self.ttl
 
     def acquired(self, pool: str, request: Mapping[str, Any], now: float, at: float) -> None:
-        """A slot was given; `now` by Redis's clock, `at` by the world's."""
+        """A slot was granted; `now` by Redis's clock, `at` by the world's."""
         worker, token = worker_id(request["id"]), request["token"]
         before, lease = self.granted.get(worker), self.leases.get((pool, worker))
         still = frozenset(one for one in self.in_force(pool, now) if one[0] != worker)
@@ -111,14 +111,14 @@ class Leases:
         }
 
     def had_run_out(self, one: str, other: str) -> bool:
-        """The slot of the one, given earlier, was not in force any more when the other asked last."""
+        """Whether the earlier slot of one was no longer in force when the other asked last."""
         first, second = self.granted.get(one), self.granted.get(other)
         if first is None or second is None or first.since > second.at:
             return False
         return all(worker != one for worker, _ in second.still_in_force)
 
     def are_in_conflict(self, one: str, other: str) -> bool:
-        """The one that was given later was given while the other one was in force; not for the hard limit."""
+        """Whether the later slot was granted while the other was in force, and not for the hard limit."""
         first, second = self.granted.get(one), self.granted.get(other)
         if first is None or second is None:
             return False

@@ -23,7 +23,7 @@ LONGEST_START_PAUSE_SECONDS = 60.0
 
 
 def demand(world: World) -> None:
-    """Heal everything, and see that all that is owed comes about. Raises BrokenPromise."""
+    """End all faults, and check that every drain finishes in time. Raises BrokenPromise."""
     heal(world)
     until = world.engine.now + _bound_seconds(world)
     while unmet := list(_unmet(world)):
@@ -34,7 +34,7 @@ def demand(world: World) -> None:
 
 
 def heal(world: World) -> None:
-    """No fault any more; operators mend what is theirs. A machine may be gone for good."""
+    """End all faults; the operator repairs his own changes. A machine may be gone for good."""
     world.trace.say("", "all faults are over")
     world.weather.clear_up()
     if world.shape.shares and len(world.machines) > 2 and world.rng.random() < 0.4:
@@ -71,7 +71,7 @@ def _mend(world: World, machine: Machine, worker: Worker, *, starts: bool) -> No
 
 
 def _bound_seconds(world: World) -> float:
-    """More than it takes when every worker is drained, one after another."""
+    """More seconds than it takes to drain every worker, one after another."""
     one = sum(_drain_seconds(world, pool) * pool.workers for pool in world.shape.pools)
     return LONGEST_START_PAUSE_SECONDS * 2 + 3 * world.shape.slot_ttl + one * len(world.machines)
 
@@ -85,7 +85,7 @@ def _drain_seconds(world: World, pool: PoolShape) -> float:
 
 
 def _unmet(world: World) -> Iterator[str]:
-    """What is owed still, each by the name of its promise."""
+    """What is still missing, with the name of its promise."""
     stuck = {
         drain.pool
         for machine in world.machines
@@ -109,14 +109,14 @@ def _unmet(world: World) -> Iterator[str]:
 
 
 def waits_for_ever(machine: Machine, drain: Drain) -> bool:
-    """`on_timeout = wait` goes on waiting: for a quiet, too, that got lost and that nothing can confirm."""
+    """`on_timeout = wait` waits without end, also for a lost quiet that nothing can confirm."""
     config = machine.pools[drain.pool]
     lost = drain.state is State.DRAINING and not drain.quiet_acknowledged and config.worker == "custom"
     return lost and config.on_timeout == "wait"
 
 
 def must_go(world: World, machine: Machine, worker: Worker) -> bool:
-    """Over its limit, and nothing speaks against its drain for good."""
+    """Whether it is over its limit and nothing holds its drain forever."""
     process, config = worker.process, machine.pools[worker.pool]
     if process is None or process.memory <= LIMIT or not world.standings.takes_jobs(worker):
         return False
@@ -135,6 +135,6 @@ def must_go(world: World, machine: Machine, worker: Worker) -> bool:
 
 
 def _looks_settled(machine: Machine, worker: Worker) -> bool:
-    """By its supervisord's clock, which may have been set back by more than it is up."""
+    """Its uptime by its supervisord's clock, which may have been set back by more than that."""
     config = machine.pools[worker.pool]
     return int(machine.wall()) - worker.start >= max(config.min_uptime_seconds, config.settle_seconds)

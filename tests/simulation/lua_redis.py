@@ -1,4 +1,4 @@
-"""A Redis made of values: the scripts that ship run in Lua, on the world's clock."""
+"""A simulated Redis: it runs the shipped scripts in Lua, on the world's clock."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SHIM = Path(__file__).with_name("shim.lua")
 
 @functools.cache
 def _lua() -> Any:
-    """One Lua for the process: LuaJIT where it is built in, else 5.1, which is Redis's own."""
+    """One Lua for the process: LuaJIT if it is built in, else 5.1, which Redis uses."""
     try:
         module = importlib.import_module("lupa.luajit21")
     except ImportError:
@@ -30,7 +30,7 @@ def _shim() -> Any:
 
 @functools.cache
 def _compile(text: str) -> str:
-    """The name under which this script is known from now on."""
+    """The name of this script from now on."""
     name = f"script{len(text)}-{abs(hash(text))}"
     _shim().compile(name, text)
     return name
@@ -42,22 +42,22 @@ def _keys(keys: tuple[str, ...]) -> Any:
 
 
 def redis_time(epoch: float) -> tuple[str, str]:
-    """What TIME answers: whole seconds, and microseconds."""
+    """The answer to TIME: whole seconds, and microseconds."""
     seconds, micros = divmod(round(epoch * 1e6), 1_000_000)
     return str(seconds), str(micros)
 
 
 class LuaRedis:
-    """One Redis. There is one at a time in a process: making another one forgets it."""
+    """One Redis. A process has one at a time: a new one replaces it."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
-        """`clock` gives epoch seconds, as this Redis's TIME does."""
+        """`clock` gives epoch seconds, for TIME."""
         self._clock = clock
         self._shim = _shim()
         self._shim.clear()
 
     def register_script(self, text: str) -> Callable[..., Any]:
-        """As redis-py's: a function that runs the script."""
+        """Like redis-py's: returns a function that runs the script."""
         name = _compile(text)
 
         def run(keys: Sequence[str], args: Sequence[str] = ()) -> Any:
@@ -68,7 +68,7 @@ class LuaRedis:
         return run
 
     def dump(self) -> Any:
-        """All that is stored, to be loaded again."""
+        """All stored data, to be loaded again."""
         return self._shim.dump()
 
     def load(self, dumped: Any) -> None:

@@ -1,4 +1,4 @@
-"""One process of a worker as it really is: its jobs, its quiet, its end. Nothing here is a belief."""
+"""One process of a worker as it really is: its jobs, its quiet, its end."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 
 NEVER = float("inf")
 RECORD_LIVES_SECONDS = 60.0
-"""What a Sidekiq wrote of itself is kept so long after its last beat."""
+"""The record of a Sidekiq is kept this long after its last beat."""
 
 
 @dataclass(frozen=True)
 class Habits:
-    """How the workers of one program live; durations in seconds."""
+    """How the workers of one program behave; durations in seconds."""
 
     kind: str
     """``sidekiq``, ``celery`` (resumes, confirms), ``custom`` (confirms nothing) or ``stops``."""
@@ -27,11 +27,11 @@ class Habits:
     boots: float = 1.0
     beat: float = 5.0
     torn: float = 0.0
-    """Busy is read so long before the rest of its record."""
+    """`busy` is read this long before the rest of its record."""
     patience: float = 25.0
-    """How long it waits for its jobs after a stop; then it gives them back, and ends."""
+    """How long it waits for its jobs after a stop; then it gives them back and ends."""
     orphan_seconds: float = 0.0
-    """A child outlives it by so long."""
+    """How long a child outlives it."""
 
     def without_endless(self) -> Habits:
         return dataclasses.replace(self, endless=0.0)
@@ -39,11 +39,11 @@ class Habits:
 
 @dataclass
 class Process:
-    """From its spawn to its end. Jobs come of themselves; they are drawn when somebody looks."""
+    """One process, from its spawn to its end. Its jobs are drawn when somebody looks."""
 
     pid: int
     created: float
-    """On the world's clock, as all times here."""
+    """By the world's clock, like all times here."""
     habits: Habits
     rng: random.Random
     memory: int
@@ -52,14 +52,14 @@ class Process:
     """The pid of its child; 0 for none."""
     quiet_at: float | None = None
     resumed_at: float = -1e9
-    """When its quiet was undone last."""
+    """When it was last resumed."""
     frozen_at: float | None = None
     hung_at: float | None = None
     stop_at: float | None = None
     ended_at: float | None = None
     boots_at: float = 0.0
     jobs: list[tuple[float, float]] = field(default_factory=list)
-    """Begin and end of each that it took."""
+    """Begin and end of each job that it took."""
     _next: list[float] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -68,7 +68,7 @@ class Process:
 
     @property
     def takes_until(self) -> float:
-        """It takes no job from then on."""
+        """The time until which it takes jobs."""
         ends = (self.quiet_at, self.frozen_at, self.hung_at, self.stop_at, self.ended_at)
         return min((end for end in ends if end is not None), default=NEVER)
 
@@ -79,7 +79,7 @@ class Process:
         return now >= self.boots_at and self.takes_until > now
 
     def look(self, now: float) -> None:
-        """Draw the jobs that it took until now."""
+        """Draw the jobs that it has taken until now."""
         until = min(now, self.takes_until)
         for lane, begins in enumerate(self._next):
             while begins < until:
@@ -90,7 +90,7 @@ class Process:
             self._next[lane] = begins
 
     def busy_at(self, when: float) -> int:
-        """Jobs in hand at a time that is not in the future."""
+        """The number of running jobs at a time that is not in the future."""
         if self.hung_at is not None:
             return sum(begins <= when and (ends > when or ends > self.hung_at) for begins, ends in self.jobs)
         return sum(begins <= when < ends for begins, ends in self.jobs)
@@ -100,7 +100,7 @@ class Process:
         return self.busy_at(now)
 
     def idle_from(self, now: float) -> float:
-        """When its last job ends, taking no other."""
+        """When its last job ends if it takes no other."""
         self.look(now)
         if self.hung_at is not None and self.busy_at(now):
             return NEVER
@@ -121,7 +121,7 @@ class Process:
             self.frozen_at = None
 
     def end_jobs(self, now: float, within: float) -> None:
-        """Let what would never end come to its end."""
+        """End the jobs that would never end."""
         self.look(now)
         self.jobs = [
             (begins, now + self.rng.uniform(0.1, within) if ends == NEVER else ends)

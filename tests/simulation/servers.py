@@ -1,4 +1,4 @@
-"""What a request may meet on its way: the servers that are asked, and the one Redis that all share."""
+"""The servers that may lose, delay or refuse a request, and the one Redis that all hosts share."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ REDIS_EPOCH = 1_700_000_500.0
 
 @dataclass(frozen=True)
 class Arrival:
-    """Whose request it is, and what it is founded on: it may arrive long after it was sent."""
+    """Who sent a request, and what it is based on: it may arrive long after it was sent."""
 
     machine: str
     looked_at: float
-    """When its supervisord had last told of all workers, as the request was sent."""
+    """When its supervisord had last reported all workers, at the time of the request."""
 
 
 def pool_of(keys: Sequence[str]) -> str:
-    """The name of the pool whose keys these are."""
+    """The name of the pool that has these keys."""
     return keys[0].partition("{")[2].rstrip("}")
 
 
 class NotSent(Exception):
-    """The request certainly reached nobody."""
+    """The request certainly did not arrive."""
 
 
 class NoReply(Exception):
@@ -45,7 +45,7 @@ class NoReply(Exception):
 
 
 class Server:
-    """Something that is asked, and may be away or hang: then what arrives waits until it is over."""
+    """A server that may be away or hang: requests that arrive while it hangs wait until it is over."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -62,16 +62,16 @@ class Server:
         return self._world.engine.now < self.hangs_until
 
     def go_on(self) -> None:
-        """Hang no more."""
+        """Stop hanging."""
         self.hangs_until = min(self.hangs_until, self._world.engine.now)
         self._wake()
 
     def put(self, effect: Callable[[], None]) -> None:
-        """Let this happen once it hangs no more."""
+        """Do this once it does not hang any more."""
         self._waiting.append(effect)
 
     def drop(self) -> None:
-        """Forget what waits: a new program takes its place."""
+        """Forget the waiting requests: a new program takes its place."""
         self._waiting.clear()
         self.hangs_until = 0.0
 
@@ -97,7 +97,7 @@ class SharedRedis(Server):
         return REDIS_EPOCH + self._world.engine.now + self.ahead
 
     def execute(self, arrival: Arrival, script: Callable[..., Any], keys: Sequence[str], args: Any) -> Any:
-        """One script arrives; what it answers."""
+        """Run one script that arrived; returns its answer."""
         answer = script(keys, args)
         if args:
             request, found = json.loads(args[0]), json.loads(answer)
@@ -123,7 +123,7 @@ class SharedRedis(Server):
     def _waits_for_cooldown(
         self, arrival: Arrival, pool: str, request: Mapping[str, Any], now: float
     ) -> None:
-        """A slot is given: not before the cooldown since the pool's last drain is over."""
+        """Check that a slot was not granted during the cooldown of the pool."""
         before = self.leases.leases.get((pool, worker_id(request["id"])))
         is_new = before is None or before.token != request["token"]
         machine = self._world.machine(arrival.machine)
@@ -135,7 +135,7 @@ class SharedRedis(Server):
     # --- what may befall it -----------------------------------------------------------------------
 
     def keep(self) -> None:
-        """Remember what is stored, to fall back on."""
+        """Remember the stored data, to fall back on."""
         self._kept = (self.lua.dump(), dict(self.leases.leases))
 
     def fall_back(self) -> None:
@@ -165,7 +165,7 @@ class SharedRedis(Server):
             self.leases.clock_went_back(self.clock())
 
     def slots(self) -> list[str]:
-        """Who holds one, by what is stored."""
+        """The workers that hold a slot, by the stored data."""
         found, now = [], self.clock() * 1000
         for key, fields in self.lua.stored().items():
             for name, text in fields.items():
@@ -175,7 +175,7 @@ class SharedRedis(Server):
 
 
 class RedisClient:
-    """One machine's client: each try may be lost on its way there or back."""
+    """The client of one machine: each attempt may be lost on its way there or back."""
 
     def __init__(self, machine: Machine, redis: SharedRedis) -> None:
         self._machine = machine

@@ -1,4 +1,4 @@
-"""One seed: a world drawn from it, run, and judged."""
+"""One seed: a world that is drawn from it, run and judged."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from tests.simulation.trace import Trace
 from tests.simulation.world import World
 
 FAULTS_FROM, FAULTS_FOR = 3.0, 110.0
-"""Seconds; from slot_ttl on, when a new pool grants its first slot, they last so long."""
+"""Seconds: faults begin after the first, and end the second after slot_ttl, when a new pool grants slots."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """What became of one seed."""
+    """The result of one seed."""
 
     seed: int
     mode: str
     broken: str
-    """The promise that broke; empty when none did."""
+    """The broken promise; empty if none broke."""
     virtual_seconds: float
     cpu_seconds: float
     counts: Counter[str]

@@ -1,4 +1,4 @@
-"""What is true of each worker, as far as the promises speak of it."""
+"""The true state of each worker, as far as the promises need it."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ WHOLE_SECONDS = 2
 
 @dataclass
 class Standing:
-    """One worker's."""
+    """The true state of one worker."""
 
     taken: bool = False
-    """Out of service because of a drain: an act of ours took it out, and it is not back."""
+    """Out of service because of a drain: an action of ours took it out, and it is not back."""
     told: Process | None = None
-    """The process that the last such act was for."""
+    """The process that the last such action was for."""
     owed: bool = False
-    """Something was done to it by us: it must come back."""
+    """We sent it an action: it must come back."""
     served_until: float = -1e9
-    """When it was in service last, while it is not."""
+    """When it was last in service, while it is not."""
     hidden_at: float = -2e9
-    """When it left so that only its own records can tell: it hangs, or a person quieted it."""
+    """When it left service in a way that only its own records show: it hangs, or the operator quieted it."""
 
 
 @dataclass
 class Standings:
-    """Those of all workers of one world."""
+    """The true states of all workers of one world."""
 
     world: World
     known: dict[str, Standing] = field(default_factory=dict)
@@ -56,7 +56,7 @@ class Standings:
         )
 
     def in_service(self, worker: Worker) -> bool:
-        """As the design says it: RUNNING, past `settle`, not quiet, and its kind can find nothing wrong."""
+        """RUNNING, past `settle`, not quiet, and its kind can find nothing wrong."""
         process, now = worker.process, self.world.engine.now
         if worker.removed or worker.state is not ProcessState.RUNNING or process is None:
             return False
@@ -67,7 +67,7 @@ class Standings:
         return is_settled and process.is_booted(now) and process.quiet_at is None and not is_hung
 
     def stand_ins(self, worker: Worker) -> list[Worker]:
-        """The others of its pool that cover its queues, in service or not."""
+        """The other workers of its pool that serve its queues, in service or not."""
         return [one for one in self.world.peers(worker) if one.habits.queues >= worker.habits.queues]
 
     def is_taken(self, worker: Worker) -> bool:
@@ -88,7 +88,7 @@ class Standings:
             standing.taken = standing.owed = False  # It is back, though supervisord may call it STARTING.
 
     def hides(self, worker: Worker) -> None:
-        """It leaves service now, and supervisord will not know."""
+        """It leaves service now, unknown to supervisord."""
         standing = self.of(worker)
         seems_fine = self.in_service(worker)
         if worker.state is ProcessState.RUNNING and worker.process is not None:
@@ -101,7 +101,7 @@ class Standings:
             standing.taken = False  # A fresh process hangs, booting still: that is none of our doing.
 
     def arrived(self, act: str, worker: Worker, *, took_jobs: bool) -> None:
-        """An act of a listener's had its effect; `took_jobs`: it did before."""
+        """An action of a listener had its effect; `took_jobs`: the worker took jobs before."""
         if act == "resume":
             self.operator_took(worker)  # It is as it was, though it may hang.
         if act in ("quiet", "stop") and worker.process is not None:
@@ -111,18 +111,18 @@ class Standings:
             standing.owed = not self._is_another_by_the_clock(worker)
 
     def _is_another_by_the_clock(self, worker: Worker) -> bool:
-        """The clock was set between the last look and the act, so that supervisord tells another start."""
+        """The clock was set between the last look and the action, so supervisord reports another start."""
         machine = self.world.machine(worker.host)
         drain = machine.disk.drains.get(worker.name)
         return drain is not None and drain.start != worker.start and machine.wall_set_at > worker.spawned_at
 
     def operator_took(self, worker: Worker) -> None:
-        """What becomes of it is the operator's matter from now on."""
+        """From now on, only the operator is responsible for it."""
         standing = self.of(worker)
         standing.taken = standing.owed = False
 
     def clock_is_set(self, machine: Machine) -> None:
-        """A stop whose answer nobody has is not known by its time any more (README)."""
+        """A stop without an answer cannot be recognised by its time any more (see docs/promises.rst)."""
         for name, drain in machine.disk.drains.items():
             worker = machine.supervisord.workers.get(name)
             is_unanswered = drain.state is State.STOPPING and drain.stop_answer is StopAnswer.NONE
@@ -130,6 +130,6 @@ class Standings:
                 self.of(worker).owed = False
 
     def supervisord_took(self, machine: Machine) -> None:
-        """It starts all of its workers anew."""
+        """supervisord restarts all its workers."""
         for worker in machine.supervisord.workers.values():
             self.operator_took(worker)

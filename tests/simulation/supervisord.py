@@ -28,7 +28,7 @@ START_RETRIES = 3
 
 @dataclass
 class Worker:
-    """One program of one supervisord."""
+    """One program of one supervisord, and its present process."""
 
     host: str
     name: str
@@ -42,7 +42,7 @@ class Worker:
     state: ProcessState = P.STOPPED
     process: Process | None = None
     last: Process | None = None
-    """The one before."""
+    """The process before."""
     start: int = 0
     stop: int = 0
     spawned_at: float = 0.0
@@ -50,11 +50,11 @@ class Worker:
     spawnerr: str = ""
     backoff: int = 0
     life: int = 0
-    """Counts its states, so that what was due in an earlier one is known."""
+    """Counts its states, so that due work of an earlier state is recognised."""
     fails: str = ""
-    """How a start fails: ``no file``, ``dies``, or not at all."""
+    """How a start fails: ``no file``, ``dies``, or empty."""
     stopped_by: str = ""
-    """``operator`` or ``us``: who stopped it last, while it is so."""
+    """Who stopped it, while it is stopped: ``operator`` or ``us``."""
     stopped_at: float = 0.0
     removed: bool = False
 
@@ -64,7 +64,7 @@ class Worker:
 
 
 class Watcher(Protocol):
-    """Who is told what happens to workers, before it happens."""
+    """Learns what happens to workers, before it happens."""
 
     def say(self, host: str, text: str) -> None: ...
 
@@ -80,7 +80,7 @@ class Watcher(Protocol):
 
 
 class SimSupervisord:
-    """One machine's supervisord: what its calls do once they arrive there."""
+    """The supervisord of one machine: what its calls do once they arrive."""
 
     def __init__(self, engine: Engine, wall: Callable[[], float], watcher: Watcher) -> None:
         self._engine = engine
@@ -158,7 +158,7 @@ class SimSupervisord:
     # --- what follows of itself -------------------------------------------------------------------
 
     def _to(self, worker: Worker, state: ProcessState) -> int:
-        """Its new state; which one that is, of all that it had."""
+        """Set its new state; returns the number of that state."""
         worker.state = state
         worker.life += 1
         pid = worker.process.pid if worker.process is not None else 0
@@ -166,7 +166,7 @@ class SimSupervisord:
         return worker.life
 
     def _then(self, worker: Worker, seconds: float, happen: Callable[[Worker], None]) -> None:
-        """Later, if it is in this same state still."""
+        """Do this later, if the worker is still in the same state."""
         life = worker.life
 
         def due() -> None:
@@ -256,7 +256,7 @@ class SimSupervisord:
     # --- its own end ------------------------------------------------------------------------------
 
     def shut_down(self) -> None:
-        """Every worker is told to stop; every call is refused from now on."""
+        """Stop every worker, and refuse every call from now on."""
         self.is_shutting_down = True
         for worker in self.workers.values():
             self._watcher.changes(worker)
@@ -264,7 +264,7 @@ class SimSupervisord:
                 self._terminate(worker)
 
     def go_down(self) -> None:
-        """Nothing of it is left, nor of its workers."""
+        """Kill it and all its workers."""
         self.is_down = True
         for worker in self.workers.values():
             self._watcher.changes(worker)
@@ -273,7 +273,7 @@ class SimSupervisord:
                 self._reap(worker, killed=True)
 
     def come_up(self) -> None:
-        """A new one, which starts every worker of its configuration."""
+        """Start a new supervisord, which starts every worker of its configuration."""
         self.is_down = self.is_shutting_down = False
         for worker in self.workers.values():
             worker.state, worker.start, worker.stop, worker.backoff = P.STOPPED, 0, 0, 0

@@ -1,4 +1,4 @@
-"""The processes of a machine, as psutil would tell of them."""
+"""The processes of a machine, as psutil would report them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Redis made of values answers the scripts that ship as a real one does."""
+"""The simulated Redis answers the shipped scripts as a real one does."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ QUEUES = [frozenset[str](), frozenset({"a"}), frozenset({"a", "b/c"})]
 
 
 class Both:
-    """A client that asks the real one and the one made of values, and sees that they say the same."""
+    """A client that asks the real Redis and the simulated one, and compares their answers."""
 
     def __init__(self, client: redis.Redis, clock: FakeClock) -> None:
         self.real, self.values = client, LuaRedis(clock)
@@ -46,7 +46,7 @@ class Both:
         return run
 
     def assert_same(self) -> None:
-        """Both hold the same: fields as JSON values, members with their numbers."""
+        """Compare the data: fields as JSON values, members with their scores."""
         stored = {key: dict(fields) for key, fields in self.values.stored().items()}
         assert {key: _decoded(fields) for key, fields in stored.items()} == self._really_stored()
 
@@ -65,7 +65,7 @@ def _decoded(fields: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _plain(answer: Any) -> Any:
-    """The answer with nothing left of the order in which Redis and Lua walk through a table."""
+    """The answer without the order in which Redis and Lua walk through a table."""
     if isinstance(answer, str):
         return json.loads(answer)
     now, *flat = answer
@@ -78,8 +78,8 @@ def client() -> Iterator[redis.Redis]:
         yield server.client()
 
 
-def test_random_histories_get_the_same_answers_and_leave_the_same_data(client: redis.Redis) -> None:
-    """Some thousands of operations: several listeners, lost data, clocks that jump, calls repeated."""
+def test_random_histories_give_the_same_answers_and_leave_the_same_data(client: redis.Redis) -> None:
+    """Thousands of operations: several listeners, lost data, clocks that jump, repeated calls."""
     asked = 0
     for seed in range(HISTORIES):
         client.flushall()

@@ -32,8 +32,8 @@ def test_whatever_fails_no_promise_is_broken(first: int) -> None:
 
 
 @pytest.mark.parametrize("first", range(50, 100, CHUNK))
-def test_once_all_faults_are_over_everything_owed_comes_about(first: int) -> None:
-    """Liveness: what is over its limit is drained, what was stopped is back, nothing is left behind."""
+def test_once_all_faults_are_over_every_drain_finishes(first: int) -> None:
+    """Liveness: each worker over its limit is drained, each stopped one is back, no drain is left."""
     for seed in range(first, first + CHUNK):
         _assert_kept(run(seed, "liveness"))
 
@@ -52,14 +52,14 @@ MET = (
 the scenarios: other ways between states, and the deaths around a resume."""
 
 
-def test_seeds_meet_what_the_promises_are_for() -> None:
+def test_seeds_reach_the_situations_that_the_promises_cover() -> None:
     counts = sum((run(seed, "safety").counts for seed in range(130)), Counter[str]())
     faults = Weather(World(draw(random.Random(1), 1), calm=True), random.Random(1)).sudden_sorts
     assert [name for name in (*MET, *faults) if not counts[name]] == []
 
 
-def test_seed_is_the_same_history_in_another_process() -> None:
-    """Whatever order that process gives to sets: otherwise no broken promise could be looked at again."""
+def test_seed_gives_the_same_history_in_another_process() -> None:
+    """Whatever the order of sets in that process: otherwise a broken promise could not be replayed."""
     told = [
         subprocess.run(
             [sys.executable, "-m", "tests.simulation", "--seed", "7", "--mode", "liveness"],

@@ -1,4 +1,4 @@
-"""What happened, in the order in which it did, for a person to read."""
+"""What happened, in order, for a person to read."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 
 class Trace:
-    """Keeps every event; makes words of them only when they are wanted."""
+    """Keeps every event; turns events into words only when they are read."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock: Callable[[], float] | None = clock
@@ -19,11 +19,11 @@ class Trace:
             self._events.append((self._clock(), host, text))
 
     def close(self) -> None:
-        """Nothing more happens: what is left is for other processes to read."""
+        """Record no further event; another process may read the trace."""
         self._clock = None
 
     def forget(self) -> None:
-        """Nobody wants to read it."""
+        """Drop all events, because nobody will read them."""
         self._events.clear()
 
     def count(self, what: str) -> None:
@@ -39,10 +39,10 @@ class Trace:
 
 
 class LogLines:
-    """The listener's log as part of the trace, without its own time."""
+    """The listener's log as part of the trace, without its timestamps."""
 
     def __init__(self, trace: Trace, host: str, hidden: str) -> None:
-        """`hidden`: a text that is never twice the same, and is left out."""
+        """`hidden`: a text that differs in every run and is left out."""
         self._trace = trace
         self._host = host
         self._hidden = hidden

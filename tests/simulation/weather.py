@@ -1,4 +1,4 @@
-"""What goes wrong, drawn from the seed: each world meets a few sorts of faults, some of them often.
+"""The faults, drawn from the seed: each world has a few sorts of faults, some of them often.
 
 Two sorts of sorts: the standing ones are asked at every request, reading or place; the sudden ones happen
 at times of their own. After `clear_up` nothing goes wrong any more.
@@ -27,14 +27,14 @@ PLACES = (
     *(f"{act} before" for act in ("quiet", "stop", "start")),
 )
 SHARE = 0.3
-"""The chance of each sort to be met in one world."""
+"""The chance of each sort of fault to occur in one world."""
 
 
 class Weather:
     """The faults of one world."""
 
     def __init__(self, world: World, rng: random.Random, *, calm: bool = False) -> None:
-        """`calm`: nothing goes wrong but what a test does itself."""
+        """`calm`: without faults other than those of the test."""
         self._world = world
         self._rng = rng
         self._sudden: dict[str, Callable[[Machine], None]] = {
@@ -77,7 +77,7 @@ class Weather:
         self._cut: dict[str, float] = {}
         self._records: dict[str, float] = {}
         self._unrecorded: dict[str, float] = {}
-        """By the nonce of the process."""
+        """Keyed by the nonce of the process."""
         self._memory: dict[str, float] = {}
         self._pause_next: dict[str, float] = {}
         self._until_death = self._draw_death()
@@ -85,19 +85,19 @@ class Weather:
         self._rests: dict[str, float] = {}
         self.is_clear = False
         self.heals = False
-        """What cannot be over soon, such as a clock that is set back by an hour, is not met."""
+        """Faults that cannot end soon, such as a clock that is set back by an hour, do not occur."""
 
     @property
     def sudden_sorts(self) -> tuple[str, ...]:
-        """All that happen at times of their own."""
+        """All faults that occur at random times."""
         return tuple(self._sudden)
 
     def when_at(self, machine: Machine, place: str, happen: Callable[[], None]) -> None:
-        """Let this happen once, when this machine's listener next comes to the place."""
+        """Do this once, when this machine's listener next reaches the place."""
         self._at[machine.name, place] = happen
 
     def dies_at(self, machine: Machine, place: str, away: float) -> None:
-        """Its listener is killed when it next comes to the place, and comes back so much later."""
+        """Its listener is killed when it next reaches the place, and starts again `away` seconds later."""
 
         def die() -> None:
             self.rests(machine, away)
@@ -106,11 +106,11 @@ class Weather:
         self.when_at(machine, place, die)
 
     def rests(self, machine: Machine, seconds: float) -> None:
-        """Its listener comes back so late after its next end."""
+        """Its listener starts again this late after its next end."""
         self._rests[machine.name] = seconds
 
     def schedule(self, begin: float, end: float) -> None:
-        """Spread the sudden ones over this time."""
+        """Spread the sudden faults over this time."""
         for name in self.sorts:
             if name in self._sudden:
                 for _ in range(self._rng.choice((1, 1, 2, 4))):
@@ -130,7 +130,7 @@ class Weather:
         self._world.trace.say(machine.name, f"fault: {name}")
 
     def clear_up(self) -> None:
-        """From now on nothing goes wrong."""
+        """From now on, no fault occurs."""
         self.is_clear = True
         self._loss = self._slow = self._deaths = self._pauses = 0.0
         for away in (self._cut, self._records, self._unrecorded, self._memory, self._pause_next):
@@ -147,7 +147,7 @@ class Weather:
     # --- standing ---------------------------------------------------------------------------------
 
     def fate(self, machine: Machine, what: str) -> str:
-        """What becomes of a request: ``fine``, ``slow``, ``refused``, ``lost``, or ``mute``: no reply."""
+        """The fate of a request: ``fine``, ``slow``, ``refused``, ``lost``, or ``mute`` (no reply)."""
         if self._loss and self._rng.random() < self._loss:
             self._world.trace.count("losses")
             return self._rng.choice(("refused", "lost", "mute", "mute"))
@@ -161,7 +161,7 @@ class Weather:
         return self._world.shape.latency * self._rng.random()
 
     def _draw_death(self) -> int:
-        """After how many places a listener dies."""
+        """After how many places a listener is killed."""
         if not self._deaths:
             return -1
         return 1 + int(math.log(1 - self._rng.random()) / math.log(1 - self._deaths))
@@ -181,7 +181,7 @@ class Weather:
         return True
 
     def pause_seconds(self, machine: Machine) -> float:
-        """For how long its listener is paused now; 0 as a rule."""
+        """For how many seconds its listener is paused now; mostly 0."""
         if machine.name in self._pause_next:
             return self._pause_next.pop(machine.name) or self._draw_pause()
         if not self._pauses or self._rng.random() >= self._pauses:
@@ -212,7 +212,7 @@ class Weather:
     # --- sudden: the ways between -------------------------------------------------------------------
 
     def cut(self, machine: Machine, seconds: float) -> None:
-        """Nothing goes through between it and the Redis that all share."""
+        """The network between it and the shared Redis is cut."""
         self._cut[machine.name] = self._world.engine.now + seconds
 
     def _partition(self, machine: Machine) -> None:
@@ -222,18 +222,18 @@ class Weather:
         self._world.engine.doom(machine.actor, machine.die())
 
     def pause(self, machine: Machine, seconds: float = 0.0) -> None:
-        """Its listener is paused at its next answer; 0: for some time."""
+        """Its listener is paused at its next answer; 0: for a random time."""
         self._pause_next[machine.name] = seconds
 
     def records_go(self, machine: Machine, seconds: float) -> None:
-        """Nothing is to be read of its workers' own state."""
+        """The records of its workers cannot be read."""
         self._records[machine.name] = self._world.engine.now + seconds
 
     def _records_go(self, machine: Machine) -> None:
         self.records_go(machine, self._rng.uniform(0.5, 30.0))
 
     def _record_is_lost(self, machine: Machine) -> None:
-        """What one Sidekiq wrote of itself is thrown away, and written again after a while."""
+        """The record of one Sidekiq is deleted, and written again after a while."""
         process = self._any_worker(machine).process
         if process is not None and process.habits.kind == "sidekiq":
             self._unrecorded[process.nonce] = self._world.engine.now + self._rng.uniform(0.5, 30.0)
@@ -341,7 +341,7 @@ class Weather:
             process.memory = self._rng.choice((BLOATED, HUGE))
 
     def _burst(self, machine: Machine) -> None:
-        """All of them at once."""
+        """All machines at once."""
         for one in self._world.machines:
             for process in one.living():
                 process.memory = max(process.memory, BLOATED + self._rng.randrange(50))
@@ -373,7 +373,7 @@ class Weather:
         start_when_stopped()
 
     def _operator_removes(self, machine: Machine) -> None:
-        """With its process: supervisord refuses to remove one that runs."""
+        """Remove a worker with its process: supervisord refuses to remove a running one."""
         worker = self._any_worker(machine)
         pool = [one for one in self._world.workers_of(worker.pool) if not one.removed]
         if len(pool) > 2:
@@ -387,7 +387,7 @@ class Weather:
             self._world.operator(machine, worker, signal)
 
     def _operator_resumes(self, machine: Machine) -> None:
-        """A worker that is quiet, whoever made it so."""
+        """The operator resumes a quiet worker, whoever quieted it."""
         for worker in machine.supervisord.workers.values():
             is_quiet = worker.process is not None and worker.process.quiet_at is not None
             if is_quiet and worker.habits.kind == "celery" and worker.state is ProcessState.RUNNING:
@@ -395,7 +395,7 @@ class Weather:
                 return
 
     def _operator_aims(self, machine: Machine) -> None:
-        """He meets a drain at one of its places, in the very moment."""
+        """The operator acts exactly when a drain reaches one of its places."""
         place = self._rng.choice(PLACES)
         act = self._rng.choice(
             (self._operator_stops, self._operator_stops, self._operator_restarts, self._operator_resumes)

@@ -1,4 +1,4 @@
-"""The whole: machines, their workers, one Redis, operators, and who judges what happens."""
+"""The world: machines, their workers, one Redis, operators, and the judge of all promises."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from tests.simulation.trace import Trace
 from tests.simulation.weather import Weather
 
 RESUME = "USR2"
-"""The signal by which a person puts a quiet worker back to work."""
+"""The signal by which the operator resumes a quiet worker."""
 
 
 class World:
-    """One run, from its first moment to its end."""
+    """One run, from its start to its end."""
 
     def __init__(self, shape: Shape, seed: int = 0, *, calm: bool = False) -> None:
-        """`calm`: nothing goes wrong but what a test does itself."""
+        """`calm`: without faults other than those of the test."""
         self.shape = shape
         self.rng = random.Random(seed)
         self.engine = Engine()
@@ -59,7 +59,7 @@ class World:
                 )
 
     def _habits(self, pool: PoolShape) -> Habits:
-        """Some of the workers of a pool may work on some of its queues only."""
+        """Some workers of a pool may serve only some of its queues."""
         if not pool.are_uneven or self.rng.random() < 0.5:
             return pool.habits
         return dataclasses.replace(pool.habits, queues=frozenset(sorted(pool.habits.queues)[:1]))
@@ -94,11 +94,11 @@ class World:
             yield from machine.supervisord.workers.values()
 
     def workers_of(self, pool: str, host: str = "") -> list[Worker]:
-        """Those of one host, or of all."""
+        """The workers of one host, or of all."""
         return [one for one in self.workers() if one.pool == pool and host in ("", one.host)]
 
     def peers(self, worker: Worker) -> list[Worker]:
-        """The others of its pool: of all machines, or of its own where each is alone."""
+        """The other workers of its pool: of all machines, or of its own if machines do not share."""
         return [
             one
             for one in self.workers_of(worker.pool)
@@ -122,7 +122,7 @@ class World:
     # --- operators --------------------------------------------------------------------------------
 
     def operator(self, machine: Machine, worker: Worker, act: str) -> None:
-        """A person does something to a worker, with supervisorctl or kill."""
+        """The operator does something to a worker, with supervisorctl or kill."""
         supervisord = machine.supervisord
         if supervisord.is_down:
             return

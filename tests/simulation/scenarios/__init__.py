@@ -1,1 +1,1 @@
-"""Single histories on the world of the simulation, one rule each; every promise is judged all the while."""
+"""Single histories in the world of the simulation, one rule each; every promise is judged all the time."""

@@ -1,4 +1,4 @@
-"""The world of the simulation in which nothing goes wrong but what the test does."""
+"""The world of the simulation, without faults other than those of the test."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CUSTOM = Habits(kind="custom", job=(0.5, 2.0), gap=(0.05, 0.1), lanes=2)
 
 
 class Scene:
-    """A world in which nothing goes wrong but what the test does."""
+    """A world without faults other than those of the test."""
 
     def __init__(self, habits: Habits, machines: int, workers: int, pool: PoolShape) -> None:
         names = ("east", "north", "south")[:machines]
@@ -37,7 +37,7 @@ class Scene:
         return process
 
     def bloat(self, machine: Machine, number: int = 0, *, by: int = 0, endless: bool = False) -> None:
-        """Over its limit; `endless`: with a job in hand that does not end by itself."""
+        """Put it over its limit; `endless`: with a running job that does not end by itself."""
         process, now = self.process(machine, number), self.world.engine.now
         process.memory = BLOATED + by
         if endless:
@@ -53,7 +53,7 @@ class Scene:
         self.world.engine.run_until(self.world.engine.now + seconds)
 
     def settles(self) -> None:
-        """The first use of the pool is over."""
+        """Pass the time in which a new pool grants nothing."""
         self.passes(TTL + 2 * HEARTBEAT)
 
     def until(self, condition: Callable[[], object], within: float = 120.0) -> None:
@@ -67,13 +67,13 @@ class Scene:
         return drain.state if drain else None
 
     def is_back(self, machine: Machine, number: int = 0) -> bool:
-        """A fresh process in service, and nothing left of its drain."""
+        """Whether a fresh process is in service and its drain is over."""
         worker = self.worker(machine, number)
         is_fresh = worker.process is not None and worker.process.memory < BLOATED
         return is_fresh and self.world.standings.takes_jobs(worker) and self.state(machine, number) is None
 
     def times(self, text: str) -> list[float]:
-        """When this was said."""
+        """When this was traced."""
         return [float(line.split()[0]) for line in self.world.trace.having(text)]
 
     def acts(self, machine: Machine, act: str, number: int = 0) -> list[float]:

@@ -9,8 +9,8 @@ from tests.simulation.process import Habits
 from tests.simulation.scenarios.scene import CELERY, SIDEKIQ, TTL, scene
 
 
-def test_flush_between_grant_and_act_lets_no_second_one_begin() -> None:
-    """What was granted goes on; the other waits until every listener had time to tell anew."""
+def test_flush_between_grant_and_quiet_lets_no_second_drain_begin() -> None:
+    """The granted drain continues; the other worker waits until every listener had time to report again."""
     with scene(SIDEKIQ) as s:
         (north,) = s.others
         s.settles()
@@ -24,7 +24,7 @@ def test_flush_between_grant_and_act_lets_no_second_one_begin() -> None:
         s.until(lambda: s.is_back(s.east) and s.is_back(north))
 
 
-def test_flush_while_two_claim_grants_nothing_for_a_while() -> None:
+def test_flush_during_two_requests_grants_nothing_for_slot_ttl() -> None:
     with scene(SIDEKIQ) as s:
         (north,) = s.others
         s.settles()
@@ -37,8 +37,8 @@ def test_flush_while_two_claim_grants_nothing_for_a_while() -> None:
 
 
 @pytest.mark.parametrize("habits", [CELERY, SIDEKIQ])
-def test_redis_that_was_away_while_a_drain_asked_takes_nothing_of_its_time(habits: Habits) -> None:
-    """For longer than drain_timeout: the jobs in hand at the quiet are not cut."""
+def test_redis_outage_during_a_request_does_not_shorten_the_drain(habits: Habits) -> None:
+    """The outage is longer than drain_timeout; the jobs that run at the quiet are not interrupted."""
     with scene(habits, drain_timeout_seconds=60.0) as s:
         s.settles()
         s.world.weather.when_at(s.east, "asking.saved", lambda: setattr(s.world.redis, "is_away", True))

@@ -13,8 +13,8 @@ from tests.simulation.kinds import SimSidekiq
 from tests.simulation.scenarios.scene import CELERY, HEARTBEAT, SIDEKIQ, TTL, scene
 
 
-def test_late_renewal_revives_no_slot_of_a_drain_that_had_not_begun() -> None:
-    """Killed before its quiet went out, it comes back when another has the slot: it waits for that one."""
+def test_late_renewal_does_not_revive_the_slot_of_a_drain_that_had_not_begun() -> None:
+    """The listener is killed before its quiet is sent, and comes back when another worker has the slot."""
     with scene(CELERY) as s:
         (north,) = s.others
         s.settles()
@@ -31,7 +31,7 @@ def test_late_renewal_revives_no_slot_of_a_drain_that_had_not_begun() -> None:
 
 
 def test_two_quiet_workers_without_a_slot_do_not_wait_for_each_other() -> None:
-    """Both lost theirs while their listeners were away, and nobody else is in service: both finish."""
+    """Both lost their slots while their listeners were away, and no other worker is in service."""
     with scene(SIDEKIQ) as s:
         (north,) = s.others
         s.settles()
@@ -48,7 +48,7 @@ def test_two_quiet_workers_without_a_slot_do_not_wait_for_each_other() -> None:
         s.until(lambda: not s.world.redis.slots())
 
 
-def test_host_that_died_with_a_slot_blocks_no_longer_than_slot_ttl() -> None:
+def test_dead_host_blocks_others_at_most_slot_ttl() -> None:
     """L3."""
     with scene(SIDEKIQ) as s:
         (north,) = s.others
@@ -65,7 +65,7 @@ def test_host_that_died_with_a_slot_blocks_no_longer_than_slot_ttl() -> None:
 
 @pytest.mark.parametrize("what", ["supervisord hangs", "kind fails"])
 def test_live_listener_keeps_its_slot(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """S1: it lives, and reaches Redis; that it cannot look at its workers must not cost it the slot."""
+    """S1: the listener reaches Redis but cannot look at its workers."""
     broken: set[str] = set()
     read = SimSidekiq.read
 
@@ -89,8 +89,8 @@ def test_live_listener_keeps_its_slot(what: str, monkeypatch: pytest.MonkeyPatch
         assert s.acts(north, "quiet") == []
 
 
-def test_slot_that_was_asked_for_too_long_ago_is_not_acted_on() -> None:
-    """The listener was paused after the answer came, and another took the slot: it asks anew."""
+def test_slot_that_was_requested_too_long_ago_is_not_used() -> None:
+    """The listener was paused after the answer, and another worker may have the slot: it asks again."""
     with scene(SIDEKIQ) as s:
         s.settles()
         s.world.weather.when_at(s.east, "asking.saved", lambda: s.world.weather.pause(s.east))
@@ -100,8 +100,8 @@ def test_slot_that_was_asked_for_too_long_ago_is_not_acted_on() -> None:
         assert s.acts(s.east, "quiet")[0] > paused_until
 
 
-def test_worker_whose_quiet_got_lost_holds_no_slot_while_its_peers_do_not_suffice() -> None:
-    """It takes jobs, and may not go: another one, for which they suffice, must not wait for it."""
+def test_worker_whose_quiet_was_lost_releases_its_slot_while_peers_do_not_suffice() -> None:
+    """It takes jobs and may not drain: a worker with enough peers must not wait for it."""
     with scene(SIDEKIQ, machines=3, workers=1, min_available=2) as s:
         north, _ = s.others
         s.settles()
@@ -115,8 +115,8 @@ def test_worker_whose_quiet_got_lost_holds_no_slot_while_its_peers_do_not_suffic
         s.until(lambda: s.is_back(s.east))
 
 
-def test_host_that_cannot_journal_keeps_no_other_host_waiting() -> None:
-    """L1, L4: east is the most urgent, and its disk is full: it can begin no drain, and north can."""
+def test_host_with_a_full_disk_blocks_no_other_host() -> None:
+    """L1, L4: east is the most urgent but has a full disk and can begin no drain; north can."""
     with scene(SIDEKIQ) as s:
         (north,) = s.others
         s.settles()
@@ -126,8 +126,8 @@ def test_host_that_cannot_journal_keeps_no_other_host_waiting() -> None:
         s.until(lambda: s.is_back(north), within=40 * TTL)
 
 
-def test_host_with_a_slow_disk_keeps_no_other_host_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    """L1, L4: each save of east's takes so long that its quiet is never sent; north waits behind it."""
+def test_host_with_a_slow_disk_blocks_no_other_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    """L1, L4: each save on east is so slow that its quiet is never sent; north waits behind it."""
     slow: set[str] = set()
     save = MemoryJournal.save
 
@@ -146,8 +146,8 @@ def test_host_with_a_slow_disk_keeps_no_other_host_waiting(monkeypatch: pytest.M
         s.until(lambda: s.acts(north, "quiet"), within=40 * TTL)
 
 
-def test_worker_is_no_peer_of_itself_under_a_former_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    """S2: `host` or identifier was changed, and the listener restarted: its former words still count."""
+def test_worker_is_not_its_own_peer_under_a_former_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """S2: `host` or the identifier changed and the listener restarted: its former reports still count."""
     names = {"east": "supervisor", "north": "supervisor"}
     monkeypatch.setattr(Gateway, "identification", lambda self: names[self._machine.name])
     with scene(SIDEKIQ, machines=2, workers=1) as s:
