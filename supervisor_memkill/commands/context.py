@@ -27,7 +27,7 @@ from supervisor_memkill.workers.contract import Tools
 from supervisor_memkill.workers.registry import load_kind
 from supervisor_memkill.world.machine import memory_limit_bytes
 from supervisor_memkill.world.memory import ProcessTable
-from supervisor_memkill.world.redis_url import connect
+from supervisor_memkill.world.redis_client import connect
 from supervisor_memkill.world.supervisord import Supervisord
 
 CLIENT_NAME = "supervisor-memkill"

@@ -1,21 +1,53 @@
-"""Asking Redis on behalf of a kind: every way of not getting an answer becomes one error."""
+"""The Redis client: made from a URL, with short time limits; every missing answer becomes one error.
+
+redis-py is imported only when a client is made or asked.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from supervisor_memkill.errors import Unknown
+from supervisor_memkill.errors import MemkillError, Unknown
+from supervisor_memkill.world.redis_url import SENTINEL_AUTH, RedisUrl, masked, parse
+
+TIMEOUT_SECONDS = 2.0
+"""For connecting, and for each answer."""
+HEALTH_CHECK_SECONDS = 15
 
 Answer = TypeVar("Answer")
 _NOT_REDIS = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 """What redis-py's parsers raise for bytes that no Redis sends."""
 
 
-def ask(redis: Callable[[], Any], question: Callable[[Any], Answer]) -> Answer:
-    """What the question, called with the client, returned.
+def connect(url: str, client_name: str) -> Any:
+    """A redis-py client with short time limits and decoded strings. It tries once (a cluster: twice).
 
-    Raises Unknown when Redis is away, refuses (WRONGTYPE, OOM, NOAUTH ...) or sends what is no text.
+    Nothing is sent yet, except to a ``redis+cluster://``, whose nodes are asked at once. Raises
+    MemkillError for a malformed URL, and Unknown if a cluster does not answer.
+    """
+    try:
+        target = parse(url)
+    except ValueError as error:
+        raise MemkillError(f"redis URL {masked(url)}: must be {error}") from None
+    if target.scheme == "redis+cluster":
+        return _connect_cluster(target, url, _client_options(target, client_name))
+    if target.scheme == "redis+sentinel":
+        return _connect_sentinel(target, _client_options(target, client_name))
+
+    import redis
+
+    options = _client_options(target, client_name)
+    if target.scheme == "unix":
+        return redis.Redis(unix_socket_path=target.path, db=target.db, **options)
+    host, port = target.nodes[0]
+    return redis.Redis(host=host, port=port, db=target.db, ssl=target.scheme == "rediss", **options)
+
+
+def ask(redis: Callable[[], Any], question: Callable[[Any], Answer]) -> Answer:
+    """Call the question with the client, and return its answer.
+
+    Raises Unknown if Redis is away, refuses (WRONGTYPE, OOM, NOAUTH ...) or sends what redis-py cannot read.
     """
     from redis.exceptions import RedisClusterException, RedisError
 
@@ -24,3 +56,62 @@ def ask(redis: Callable[[], Any], question: Callable[[Any], Answer]) -> Answer:
     except (RedisError, RedisClusterException, OSError, *_NOT_REDIS) as error:
         words = str(error) or type(error).__name__
         raise Unknown(f"Redis: {words}") from error
+
+
+def _client_options(target: RedisUrl, client_name: str) -> dict[str, Any]:
+    return {
+        **target.options,
+        **_limits(),
+        "client_name": client_name,
+        "decode_responses": True,
+        "encoding_errors": "replace",  # a job's arguments may be any bytes
+        "health_check_interval": HEALTH_CHECK_SECONDS,
+    }
+
+
+def _limits() -> dict[str, Any]:
+    """Options of one connection, which never tries again by itself.
+
+    A connection's retries are nested in those of its health check and its connect: one becomes four
+    tries with redis-py 7 and 8, and with 4 and 5 a hundred, ending in RecursionError. The next turn
+    is the retry, and a connection that was closed meanwhile is noticed before it is used.
+    """
+    return {
+        "socket_timeout": TIMEOUT_SECONDS,
+        "socket_connect_timeout": TIMEOUT_SECONDS,
+        "retry": _retry(0),
+    }
+
+
+def _retry(times: int) -> Any:
+    from redis.backoff import NoBackoff
+    from redis.retry import Retry
+
+    return Retry(NoBackoff(), times)
+
+
+def _connect_sentinel(target: RedisUrl, options: dict[str, Any]) -> Any:
+    import redis.sentinel
+
+    sentinel_options = _limits()
+    for key in SENTINEL_AUTH:
+        if key in options:
+            sentinel_options[key.removeprefix("sentinel_")] = options.pop(key)
+    new_sentinel: Any = redis.sentinel.Sentinel  # has no annotations
+    sentinel = new_sentinel(target.nodes, sentinel_kwargs=sentinel_options)
+    return sentinel.master_for(target.master, db=target.db, **options)
+
+
+def _connect_cluster(target: RedisUrl, url: str, options: dict[str, Any]) -> Any:
+    import redis.cluster
+    from redis.exceptions import RedisClusterException, RedisError
+
+    new_node: Any = redis.cluster.ClusterNode  # has no annotations
+    try:
+        nodes = [new_node(host, port) for host, port in target.nodes]
+        client: Any = redis.cluster.RedisCluster(startup_nodes=nodes, **options)
+    except (RedisError, RedisClusterException, OSError) as error:
+        raise Unknown(f"redis URL {masked(url)}: the cluster does not answer: {error}") from error
+    client.retry = _retry(1)  # one more try after a failover, with the slots read again
+    client.cluster_error_retry_attempts = 1  # the same for redis-py before 6
+    return client

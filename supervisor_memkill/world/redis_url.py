@@ -1,4 +1,4 @@
-"""Redis URLs: checked without connecting, shown without their password, and turned into a client.
+"""Redis URLs as text: checked, parsed, and shown without their password. Nothing connects here.
 
 ``redis://``, ``rediss://`` (TLS) and ``unix://`` as redis-py takes them, and two that it does not:
 ``redis+sentinel://host:port,host:port/master/db`` and ``redis+cluster://host:port,host:port``.
@@ -8,16 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
-from supervisor_memkill.errors import MemkillError, Unknown
 from supervisor_memkill.units import parse_yes_no
-
-TIMEOUT_SECONDS = 2.0
-"""For connecting, and for each answer."""
-HEALTH_CHECK_SECONDS = 15
 
 _SCHEMES = ("redis", "rediss", "unix", "redis+sentinel", "redis+cluster")
 _SCHEME_ALLOWED = f"a URL that begins with {', '.join(f'{scheme}://' for scheme in _SCHEMES)}"
@@ -34,41 +29,41 @@ _TLS: dict[str, Callable[[str], Any]] = {
     "ssl_keyfile": str,
     "ssl_check_hostname": parse_yes_no,
 }
-_SENTINEL_AUTH: dict[str, Callable[[str], Any]] = {"sentinel_username": str, "sentinel_password": str}
+SENTINEL_AUTH: dict[str, Callable[[str], Any]] = {"sentinel_username": str, "sentinel_password": str}
 _QUERY: dict[str, dict[str, Callable[[str], Any]]] = {
     "redis": _AUTH,
     "rediss": {**_AUTH, **_TLS},
     "unix": _AUTH,
-    "redis+sentinel": {**_AUTH, **_SENTINEL_AUTH},
+    "redis+sentinel": {**_AUTH, **SENTINEL_AUTH},
     "redis+cluster": _AUTH,
 }
-"""What may follow the question mark, beside ``db``. Time limits are not for the URL to change."""
+"""The options that a URL may have besides ``db``. The time limits are fixed, so no URL may change them."""
 
 
 @dataclass(frozen=True)
-class _Target:
-    """What a URL says."""
+class RedisUrl:
+    """The parts of a URL."""
 
     scheme: str
     nodes: tuple[tuple[str, int], ...] = ()
     path: str = ""
-    """The socket's path, of ``unix://`` alone."""
+    """The path of the socket, for ``unix://`` only."""
     master: str = ""
-    """The name that the sentinels know the master by."""
+    """The name of the master, for ``redis+sentinel://`` only."""
     db: int = 0
-    options: Mapping[str, Any] | None = None
-    """Keyword arguments for the client."""
+    options: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """Keyword arguments for the client: user name, passwords, TLS."""
 
 
 def check(url: str) -> None:
-    """Raise ValueError, which never repeats the URL, unless `connect` could use it."""
-    _parse(url)
+    """Raises ValueError, with a text that does not repeat the URL, unless `connect` accepts it."""
+    parse(url)
 
 
 def masked(url: str) -> str:
-    """The URL, or any text that holds one, as it may be shown: without a password wherever it stands.
+    """The URL, or any text with a URL in it, with ``***`` in place of each password.
 
-    A malformed URL loses more rather than less.
+    In a malformed URL rather too much is masked than too little.
     """
     url = _QUERY_VALUE.sub(_mask_query_value, url)
     scheme, separator, rest = url.partition("://") if "://" in url else ("", "", url)
@@ -82,90 +77,8 @@ def masked(url: str) -> str:
     return url
 
 
-def connect(url: str, client_name: str) -> Any:
-    """A redis-py client with short time limits and decoded strings, which tries once (a cluster: twice).
-
-    Nothing is sent yet, except with ``redis+cluster://``, whose nodes are asked at once. Raises
-    MemkillError for a malformed URL, and Unknown where a cluster does not answer.
-    """
-    try:
-        target = _parse(url)
-    except ValueError as error:
-        raise MemkillError(f"redis URL {masked(url)}: must be {error}") from None
-    if target.scheme == "redis+cluster":
-        return _connect_cluster(target, url, _client_options(target, client_name))
-    if target.scheme == "redis+sentinel":
-        return _connect_sentinel(target, _client_options(target, client_name))
-
-    import redis
-
-    options = _client_options(target, client_name)
-    if target.scheme == "unix":
-        return redis.Redis(unix_socket_path=target.path, db=target.db, **options)
-    host, port = target.nodes[0]
-    return redis.Redis(host=host, port=port, db=target.db, ssl=target.scheme == "rediss", **options)
-
-
-def _client_options(target: _Target, client_name: str) -> dict[str, Any]:
-    return {
-        **(target.options or {}),
-        **_limits(),
-        "client_name": client_name,
-        "decode_responses": True,
-        "encoding_errors": "replace",  # a job's arguments may be any bytes, and are nothing to fail on
-        "health_check_interval": HEALTH_CHECK_SECONDS,
-    }
-
-
-def _limits() -> dict[str, Any]:
-    """Options of one connection, which never tries again by itself.
-
-    A connection's retries are nested in those of its health check and its connect: one becomes four
-    tries with redis-py 7 and 8, and with 4 and 5 a hundred, ending in RecursionError. The next turn
-    is the retry, and a connection that was closed meanwhile is noticed before it is used.
-    """
-    return {
-        "socket_timeout": TIMEOUT_SECONDS,
-        "socket_connect_timeout": TIMEOUT_SECONDS,
-        "retry": _retry(0),
-    }
-
-
-def _retry(times: int) -> Any:
-    from redis.backoff import NoBackoff
-    from redis.retry import Retry
-
-    return Retry(NoBackoff(), times)
-
-
-def _connect_sentinel(target: _Target, options: dict[str, Any]) -> Any:
-    import redis.sentinel
-
-    sentinel_options = _limits()
-    for key in _SENTINEL_AUTH:
-        if key in options:
-            sentinel_options[key.removeprefix("sentinel_")] = options.pop(key)
-    new_sentinel: Any = redis.sentinel.Sentinel  # has no annotations
-    sentinel = new_sentinel(target.nodes, sentinel_kwargs=sentinel_options)
-    return sentinel.master_for(target.master, db=target.db, **options)
-
-
-def _connect_cluster(target: _Target, url: str, options: dict[str, Any]) -> Any:
-    import redis.cluster
-    from redis.exceptions import RedisClusterException, RedisError
-
-    new_node: Any = redis.cluster.ClusterNode  # has no annotations
-    try:
-        nodes = [new_node(host, port) for host, port in target.nodes]
-        client: Any = redis.cluster.RedisCluster(startup_nodes=nodes, **options)
-    except (RedisError, RedisClusterException, OSError) as error:
-        raise Unknown(f"redis URL {masked(url)}: the cluster does not answer: {error}") from error
-    client.retry = _retry(1)  # one more try after a failover, with the slots read again
-    client.cluster_error_retry_attempts = 1  # the same for redis-py before 6
-    return client
-
-
-def _parse(url: str) -> _Target:
+def parse(url: str) -> RedisUrl:
+    """The parts of the URL. Raises ValueError with a text that does not repeat the URL."""
     scheme, separator, _ = url.partition("://")
     if not separator or scheme not in _SCHEMES:
         raise ValueError(_SCHEME_ALLOWED)
@@ -182,7 +95,7 @@ def _parse(url: str) -> _Target:
     options = {**_parse_userinfo(userinfo), **options}
     target = _PARSERS[scheme](scheme, hosts, parts)
     db = target.db if query_db is None else query_db
-    return _Target(scheme, target.nodes, target.path, target.master, db, options)
+    return RedisUrl(scheme, target.nodes, target.path, target.master, db, options)
 
 
 def _parse_userinfo(userinfo: str) -> dict[str, str]:
@@ -208,36 +121,36 @@ def _parse_query(scheme: str, query: str) -> tuple[dict[str, Any], int | None]:
     return options, db
 
 
-def _parse_plain(scheme: str, hosts: str, parts: SplitResult) -> _Target:
+def _parse_plain(scheme: str, hosts: str, parts: SplitResult) -> RedisUrl:
     nodes = _parse_nodes(hosts, default_port=6379)
     if len(nodes) > 1:
         raise ValueError("a URL of one host; several are for redis+sentinel:// and redis+cluster://")
     host, port = nodes[0]
-    return _Target(scheme, ((host or "localhost", port),), db=_parse_db(parts.path.strip("/") or "0"))
+    return RedisUrl(scheme, ((host or "localhost", port),), db=_parse_db(parts.path.strip("/") or "0"))
 
 
-def _parse_unix(scheme: str, hosts: str, parts: SplitResult) -> _Target:
+def _parse_unix(scheme: str, hosts: str, parts: SplitResult) -> RedisUrl:
     if hosts or len(parts.path) < 2 or "\0" in unquote(parts.path):
         raise ValueError("the absolute path of a socket after unix://, such as unix:///run/redis.sock")
-    return _Target(scheme, path=unquote(parts.path))
+    return RedisUrl(scheme, path=unquote(parts.path))
 
 
-def _parse_sentinel(scheme: str, hosts: str, parts: SplitResult) -> _Target:
+def _parse_sentinel(scheme: str, hosts: str, parts: SplitResult) -> RedisUrl:
     master, _, db = parts.path.strip("/").partition("/")
     nodes = _parse_nodes(hosts, default_port=26379)
     if not master or not all(host for host, _ in nodes):
         raise ValueError("redis+sentinel://HOST:PORT,HOST:PORT/MASTER/DB")
-    return _Target(scheme, nodes, master=unquote(master), db=_parse_db(db or "0"))
+    return RedisUrl(scheme, nodes, master=unquote(master), db=_parse_db(db or "0"))
 
 
-def _parse_cluster(scheme: str, hosts: str, parts: SplitResult) -> _Target:
+def _parse_cluster(scheme: str, hosts: str, parts: SplitResult) -> RedisUrl:
     nodes = _parse_nodes(hosts, default_port=6379)
     if parts.path.strip("/") not in ("", "0") or not all(host for host, _ in nodes):
         raise ValueError("redis+cluster://HOST:PORT,HOST:PORT (a cluster has no database but 0)")
-    return _Target(scheme, nodes)
+    return RedisUrl(scheme, nodes)
 
 
-_PARSERS: dict[str, Callable[[str, str, SplitResult], _Target]] = {
+_PARSERS: dict[str, Callable[[str, str, SplitResult], RedisUrl]] = {
     "redis": _parse_plain,
     "rediss": _parse_plain,
     "unix": _parse_unix,
@@ -261,7 +174,7 @@ def _parse_nodes(hosts: str, default_port: int) -> tuple[tuple[str, int], ...]:
 
 
 def _can_be_looked_up(host: str) -> bool:
-    """As socket.getaddrinfo encodes it, which raises what is no OSError."""
+    """Whether socket.getaddrinfo can encode it; otherwise it would raise an error that is no OSError."""
     try:
         return not re.search(r"[\x00-\x20\x7f]", host) and (not host or bool(host.encode("idna")))
     except UnicodeError:

@@ -9,7 +9,7 @@ from typing import Any
 
 from supervisor_memkill.coordination.contract import Answer, Holding, Published, Report, Request, Rules
 from supervisor_memkill.coordination.redis import RedisCoordinator
-from supervisor_memkill.world.redis_url import connect
+from supervisor_memkill.world.redis_client import connect
 from tests.builders import report
 from tests.harness import RealRedis, short_directory
 

@@ -16,7 +16,7 @@ from redis.retry import Retry
 
 from supervisor_memkill.coordination.contract import Cause, CoordinationUnknown, Holding, Published
 from supervisor_memkill.coordination.redis import RedisCoordinator
-from supervisor_memkill.world.redis_url import TIMEOUT_SECONDS, connect
+from supervisor_memkill.world.redis_client import TIMEOUT_SECONDS, connect
 from tests.builders import report
 from tests.coordination.lossy_proxy import Loses, LossyProxy
 from tests.coordination.servers import (

@@ -24,7 +24,7 @@ from supervisor_memkill.errors import ConfigError, MemkillError
 from supervisor_memkill.rules.policy import is_below_baseline
 from supervisor_memkill.units import Size, format_duration
 from supervisor_memkill.workers.registry import load_kind
-from supervisor_memkill.world import redis_url
+from supervisor_memkill.world import redis_client, redis_url
 from tests.fuzz.config_texts import HEADS, LINES, files, is_small, pools
 from tests.fuzz.effort import tries
 from tests.fuzz.values import (
@@ -228,12 +228,12 @@ def test_any_url_is_one_that_can_be_used_or_is_refused_without_being_repeated(ur
     except ValueError as error:
         assert_one_line(str(error))
         with pytest.raises(MemkillError) as told:
-            redis_url.connect(url, "test")
+            redis_client.connect(url, "test")
         assert_one_line(str(told.value))
         return
     if url.startswith("redis+cluster"):
         return  # its nodes would be asked
-    assert redis_url.connect(url, "test") is not None
+    assert redis_client.connect(url, "test") is not None
 
 
 @tries(150)
@@ -246,7 +246,7 @@ def test_any_url_is_one_that_can_be_used_or_is_refused_without_being_repeated(ur
 def test_the_host_of_a_url_that_is_taken_can_be_looked_up(url: str) -> None:
     """What cannot even be asked for is no answer of Redis's: nobody downstream expects it."""
     with contextlib.suppress(ValueError):
-        target = redis_url._parse(url)
+        target = redis_url.parse(url)
         for host, port in target.nodes:
             assert is_encodable(host) and 0 < port < 2**16
         assert "\0" not in target.path

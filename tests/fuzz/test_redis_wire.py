@@ -14,8 +14,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from supervisor_memkill.errors import Unknown
-from supervisor_memkill.world.redis_client import ask
-from supervisor_memkill.world.redis_url import connect
+from supervisor_memkill.world.redis_client import ask, connect
 from tests.fuzz.effort import tries
 from tests.fuzz.values import NUMBER_TEXTS, TEXTS, assert_one_line, near
 

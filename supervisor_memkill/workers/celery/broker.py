@@ -9,7 +9,8 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 from supervisor_memkill.errors import MemkillError
 from supervisor_memkill.workers.contract import Tools
-from supervisor_memkill.world.redis_url import TIMEOUT_SECONDS, masked
+from supervisor_memkill.world.redis_client import TIMEOUT_SECONDS
+from supervisor_memkill.world.redis_url import masked
 
 EXTRA = "pip install 'supervisor-memkill[celery]'"
 CLIENT_NAME = "supervisor-memkill"

@@ -18,7 +18,8 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from supervisor_memkill.errors import Unknown
-from supervisor_memkill.world.redis_url import TIMEOUT_SECONDS, masked
+from supervisor_memkill.world.redis_client import TIMEOUT_SECONDS
+from supervisor_memkill.world.redis_url import masked
 
 NAMESPACE = "celery"
 """Celery's control_exchange, which names both exchanges (celery/app/defaults.py)."""

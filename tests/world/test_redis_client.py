@@ -1,0 +1,165 @@
+"""The Redis client: how it connects, what it decodes, and what it does when no answer comes."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+import redis
+
+from supervisor_memkill.errors import MemkillError, Unknown
+from supervisor_memkill.world.redis_client import connect
+from tests.harness import RealRedis, free_port, require_program, short_directory, wait_for
+
+SECRET = "s3cret"
+
+
+def test_a_malformed_url_makes_no_client_and_shows_no_password() -> None:
+    with pytest.raises(MemkillError) as refused:
+        connect(f"redis://:{SECRET}@host:port/0", "test")
+    assert SECRET not in str(refused.value)
+    assert "port" in str(refused.value)
+
+
+@pytest.mark.real
+def test_a_client_selects_its_database_names_itself_and_decodes(redis_server: RealRedis) -> None:
+    with closing(connect(f"redis://127.0.0.1:{redis_server.port}/3", "memkill-test")) as client:
+        client.set("key", "grün")
+        assert client.get("key") == "grün"
+        assert (client.client_info()["db"], client.client_info()["name"]) == (3, "memkill-test")
+
+
+@pytest.mark.real
+def test_a_value_that_is_not_utf8_does_not_fail_the_reading(redis_server: RealRedis) -> None:
+    with closing(connect(redis_server.url, "test")) as client:
+        client.set("key", b"\xff!")
+        assert client.get("key") == "\ufffd!"
+
+
+@pytest.mark.real
+def test_a_password_with_special_characters_arrives_through_a_socket(short_path: Path) -> None:
+    server = RealRedis(short_path)
+    try:
+        server.start().client().config_set("requirepass", "p@ss/x")
+        with closing(connect(f"unix://:p%40ss%2Fx@{server.socket}?db=2", "test")) as client:
+            assert client.ping()
+            assert client.client_info()["db"] == 2
+    finally:
+        server.stop()
+
+
+@pytest.mark.real
+def test_a_connection_that_the_server_closed_meanwhile_is_replaced(redis_server: RealRedis) -> None:
+    with closing(connect(redis_server.url, "test")) as client, closing(redis_server.client()) as other:
+        client.ping()
+        other.client_kill_filter(_id=client.client_id())
+        wait_for(lambda: len(other.client_list()) == 1)
+        assert client.ping()
+
+
+@pytest.mark.real
+def test_a_cluster_is_reached_through_any_of_its_nodes(short_path: Path) -> None:
+    arguments = ("--cluster-enabled", "yes", "--cluster-port", str(free_port()))
+    server = RealRedis(short_path, *arguments)
+    try:
+        server.start()
+        _ask(server, "CLUSTER ADDSLOTSRANGE 0 16383")
+        wait_for(lambda: "cluster_state:ok" in _ask(server, "CLUSTER INFO"))
+        url = f"redis+cluster://127.0.0.1:{server.port},127.0.0.1:1"
+        with closing(connect(url, "test")) as client:
+            client.set("{a}key", "value")
+            assert client.eval("return redis.call('GET', KEYS[1])", 1, "{a}key") == "value"
+    finally:
+        server.stop()
+
+
+def _ask(server: RealRedis, command: str) -> str:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=5) as connection:
+        connection.sendall(f"{command}\r\n".encode())
+        return connection.recv(65536).decode()
+
+
+@pytest.mark.real
+def test_a_master_is_found_through_the_sentinel_that_answers(redis_server: RealRedis) -> None:
+    with short_directory() as directory, _sentinel(directory, redis_server.port) as port:
+        url = f"redis+sentinel://127.0.0.1:1,127.0.0.1:{port}/mymaster/4?sentinel_password={SECRET}"
+        with closing(connect(url, "test")) as client:
+            client.set("key", "value")
+        with closing(connect(f"redis://127.0.0.1:{redis_server.port}/4", "test")) as client:
+            assert client.get("key") == "value"
+
+
+@contextmanager
+def _sentinel(directory: Path, master_port: int) -> Iterator[int]:
+    port = free_port()
+    settings = directory / "sentinel.conf"
+    settings.write_text(
+        f"port {port}\nbind 127.0.0.1\nrequirepass {SECRET}\n"
+        f"sentinel monitor mymaster 127.0.0.1 {master_port} 1\n"
+    )
+    command = [require_program("redis-server"), str(settings), "--sentinel"]
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    try:
+        wait_for(lambda: _listens(port), message="the sentinel does not answer")
+        yield port
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _listens(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=5).close()
+    except OSError:
+        return False
+    return True
+
+
+@contextmanager
+def _server_that_hangs_up() -> Iterator[tuple[int, Callable[[], int]]]:
+    """A port whose every connection is closed at once, and the number of those so far."""
+    accepted: list[int] = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            while True:
+                try:
+                    connection, _ = listener.accept()
+                except OSError:
+                    return
+                accepted.append(1)
+                connection.close()
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield listener.getsockname()[1], lambda: len(accepted)
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join(timeout=10)
+
+
+@pytest.mark.parametrize("url", ["redis://127.0.0.1:{}", "redis+sentinel://127.0.0.1:{}/m"])
+def test_a_redis_that_hangs_up_is_tried_at_most_twice(url: str) -> None:
+    with _server_that_hangs_up() as (port, tries):
+        with closing(connect(url.format(port), "test")) as client, pytest.raises(redis.ConnectionError):
+            client.ping()
+        assert 1 <= tries() <= 2
+
+
+def test_a_cluster_that_does_not_answer_is_unknown_and_shows_no_password() -> None:
+    with pytest.raises(Unknown) as away:
+        connect(f"redis+cluster://:{SECRET}@127.0.0.1:1", "test")
+    assert SECRET not in str(away.value)
+    assert "127.0.0.1:1" in str(away.value)
+
+
+def test_every_answer_is_waited_for_two_seconds_at_most() -> None:
+    with closing(connect("redis://127.0.0.1:1", "test")) as client:
+        options = client.connection_pool.connection_kwargs
+    assert (options["socket_timeout"], options["socket_connect_timeout"]) == (2.0, 2.0)
