@@ -72,7 +72,7 @@ def replay(seed: int, mode: str) -> int:
 
 
 def run_all(work: Sequence[tuple[str, int]], jobs: int) -> int:
-    """Run all seeds with a line of progress; then show each broken promise with its trace, and the figures."""
+    """Run all seeds with a line of progress; then show each broken promise with its trace and the figures."""
     summary, began, said = Summary(), time.monotonic(), 0.0
     with multiprocessing.Pool(jobs, _stay_on_one_core) as pool:
         for number, result in enumerate(pool.imap_unordered(_run, work, chunksize=8), 1):
