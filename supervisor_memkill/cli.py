@@ -33,10 +33,11 @@ COMMAND = "command"
 COMMANDS = (demo.COMMAND,)
 """The commands that are typed by name. A further command is one module, and one entry here."""
 
-ALL_COMMANDS = (listen.COMMAND, dry_run.COMMAND, sample.COMMAND, *COMMANDS)
+NAMELESS = (listen.COMMAND, dry_run.COMMAND, sample.COMMAND)
+"""The commands that an option, or no word at all, stands for."""
 
 OPTIONS = (CONFIG, dry_run.OPTION, JSON, sample.OPTION, *SERVER_OPTIONS)
-"""The options of all commands, in the order of the help."""
+"""The options that may stand before the name of a command, in the order of the help."""
 
 
 def main(argv: Sequence[str] | None = None, *, at: listen.At = listen.ignore_place) -> int:
@@ -72,22 +73,26 @@ def _run(argv: Sequence[str], environ: Mapping[str, str], at: listen.At) -> int:
     return command.run(arguments, environ)
 
 
-def parse(argv: Sequence[str], environ: Mapping[str, str]) -> tuple[Command, argparse.Namespace]:
+def parse(
+    argv: Sequence[str], environ: Mapping[str, str], commands: Sequence[Command] = COMMANDS
+) -> tuple[Command, argparse.Namespace]:
     """The command that these arguments ask for, and its arguments. Raises UsageError."""
-    parser = _parser()
+    parser = _parser(commands)
     _refuse_unknown_options(argv, parser.known)
     arguments, unexpected = parser.parse_known_args(argv)
-    command = _choose(arguments, environ)
+    command = _choose(arguments, environ, commands)
     given = [
         option.flag for option in OPTIONS if option.is_given(arguments) and option not in command.options
     ]
     if refused := [*given, *unexpected]:
-        raise UsageError(_refusal(command, refused[0].partition("=")[0]))
+        raise UsageError(_refusal(command, refused[0].partition("=")[0], parser.takers))
     return command, arguments
 
 
-def _choose(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Command:
-    for command in COMMANDS:
+def _choose(
+    arguments: argparse.Namespace, environ: Mapping[str, str], commands: Sequence[Command]
+) -> Command:
+    for command in commands:
         if command.name == getattr(arguments, COMMAND):
             return command
     if sample.OPTION.is_given(arguments):
@@ -97,13 +102,14 @@ def _choose(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Comman
     return listen.COMMAND
 
 
-def _refusal(command: Command, word: str) -> str:
-    takers = [one.name for one in ALL_COMMANDS if word in [option.flag for option in one.options]]
-    if not takers:
+def _refusal(command: Command, word: str, takers: Mapping[str, Sequence[str]]) -> str:
+    if word not in takers:
         return f"{command.name} does not take {word!r} (try --help)"
-    if not command.options:
+    if command.name in takers[word]:
+        return f"write {word} behind {command.name}, not before it"
+    if not any(command.name in names for names in takers.values()):
         return f"{command.name} takes no options: remove {word}"
-    return f"{command.name} does not take {word}: it is an option of {' and '.join(takers)}"
+    return f"{command.name} does not take {word}: it is an option of {' and '.join(takers[word])}"
 
 
 class _Parser(argparse.ArgumentParser):
@@ -111,6 +117,8 @@ class _Parser(argparse.ArgumentParser):
 
     def __init__(self, **settings: Any) -> None:
         self.known: set[str] = set()
+        self.takers: dict[str, list[str]] = {}
+        """The names of the commands that take an option."""
         super().__init__(**{"allow_abbrev": False, **settings})
 
     def add_argument(self, *names: Any, **settings: Any) -> argparse.Action:
@@ -148,7 +156,7 @@ def _near(word: str, known: Iterable[str]) -> str:
     return f", did you mean {near[0]}?" if near else ""
 
 
-def _parser() -> _Parser:
+def _parser(commands: Sequence[Command] = COMMANDS) -> _Parser:
     parser = _Parser(
         prog=PROGRAM,
         usage="%(prog)s [OPTION ...] [COMMAND]",
@@ -158,13 +166,16 @@ def _parser() -> _Parser:
     )
     for option in OPTIONS:
         option.add_to(parser)
+        parser.takers[option.flag] = [one.name for one in NAMELESS if option in one.options]
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
     named = parser.add_subparsers(prog=PROGRAM, title="commands", dest=COMMAND, metavar="COMMAND")
-    for command in COMMANDS:
+    for command in commands:
         own = named.add_parser(command.name, help=command.help, description=command.help)
         for option in command.options:
             # Without a default of its own: that would replace what was given before the command's name.
             option.add_to(own, default=argparse.SUPPRESS)
         command.add_arguments(own)
         parser.known |= own.known
+        for flag in own.known - {"-h", "--help"}:
+            parser.takers.setdefault(flag, []).append(command.name)
     return parser

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import signal
 import socket
 import subprocess
@@ -13,6 +14,7 @@ import pytest
 
 import supervisor_memkill
 from supervisor_memkill import cli
+from supervisor_memkill.commands.command import CONFIG, JSON, Command
 from supervisor_memkill.errors import UsageError
 from tests.command_line import UNDER_SUPERVISORD, assert_one_line, environment, run
 from tests.signals import none_ignored
@@ -119,6 +121,69 @@ def test_demo_with_an_option_is_one_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize("words", [["--json"], ["--json", "--config", "x"], ["--json", "--sample", "rq"]])
 def test_json_belongs_to_the_commands_that_have_it(words: list[str]) -> None:
     assert refusal(*words).endswith("does not take --json: it is an option of --dry-run")
+
+
+# --- a further command --------------------------------------------------------------------------
+
+
+def add_fleet(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("pools", nargs="*")
+    parser.add_argument("--fleet", action="store_true")
+
+
+def run_nothing(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    return 0
+
+
+STATUS = Command("status", "show all pools", run_nothing, (CONFIG, JSON), add_fleet)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--config", "x", "--json", "status", "web", "--fleet"],
+        ["status", "--fleet", "web", "--config", "x", "--json"],
+        ["--json", "status", "--config", "x", "web", "--fleet"],
+    ],
+)
+def test_shared_options_stand_before_or_behind_the_command(words: list[str]) -> None:
+    command, arguments = cli.parse(words, {}, (STATUS, *cli.COMMANDS))
+    assert command is STATUS
+    assert (arguments.config, arguments.json, arguments.fleet) == (Path("x"), True, True)
+    assert arguments.pools == ["web"]
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (
+            ["status", "--username=x"],
+            "status does not take --username: it is an option of the listener and --dry-run",
+        ),
+        (
+            ["--username=x", "status"],
+            "status does not take --username: it is an option of the listener and --dry-run",
+        ),
+        (["--fleet"], "the listener does not take --fleet: it is an option of status"),
+        (["--fleet", "status"], "write --fleet behind status, not before it"),
+        (["demo", "--fleet"], "demo takes no options: remove --fleet"),
+        (["--json"], "the listener does not take --json: it is an option of --dry-run and status"),
+        (["sttus"], "unknown command 'sttus', did you mean status? (try --help)"),
+        (["--flet"], "unknown option --flet, did you mean --fleet? (try --help)"),
+    ],
+)
+def test_option_of_another_command_is_refused_with_its_owner(words: list[str], expected: str) -> None:
+    with pytest.raises(UsageError) as error:
+        cli.parse(words, {}, (STATUS, *cli.COMMANDS))
+    assert str(error.value) == expected
+
+
+def test_command_line_itself_imports_nothing_heavy() -> None:
+    """The listener imports every command's module, and lives for months."""
+    heavy = {"psutil", "redis", "xmlrpc", "http", "json", "importlib.resources"}
+    program = f"import sys, supervisor_memkill.cli; print(*{heavy} & sys.modules.keys())"
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == ""
 
 
 # --- output -------------------------------------------------------------------------------------
