@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from supervisor_memkill.clock import boot_clock
-from supervisor_memkill.config import inifile, supervisord_files
-from supervisor_memkill.config.inifile import Reading
+from supervisor_memkill.config import supervisord_files
 from supervisor_memkill.config.load import load
 from supervisor_memkill.config.options import Config, PoolConfig
+from supervisor_memkill.config.sections import ParsedFiles, read_file
 from supervisor_memkill.coordination.contract import Coordinator
 from supervisor_memkill.coordination.in_process import InProcessCoordinator
 from supervisor_memkill.errors import ConfigError, MemkillError
@@ -41,9 +41,9 @@ class Configuration:
     """The configuration in force, and what supervisord's own files say."""
 
     config: Config
-    reading: Reading
+    reading: ParsedFiles
     """The sections that `config` was made from."""
-    supervisords: Reading | None
+    supervisords: ParsedFiles | None
     """supervisord's own files; None: not found, or not readable while --config names another file."""
     supervisords_path: Path | None
     """supervisord's main file at one of the places where supervisorctl looks; None: not found."""
@@ -61,7 +61,7 @@ class Configuration:
         Raises ConfigError and UsageError.
         """
         reading = self.supervisords or self.reading
-        address = inifile.server_address(reading.supervisorctl, environ)
+        address = supervisord_files.server_address(reading.supervisorctl, environ)
         return Supervisord(
             arguments.serverurl or environ.get("SUPERVISOR_SERVER_URL") or address.serverurl,
             arguments.username or environ.get("SUPERVISOR_USERNAME") or address.username,
@@ -73,14 +73,14 @@ def find_configuration(arguments: argparse.Namespace, environ: Mapping[str, str]
     """Read the file that --config names, else supervisord's own files. Raises ConfigError."""
     path = _find_supervisords_config()
     node = socket.gethostname()
-    supervisords: Reading | None = None
+    supervisords: ParsedFiles | None = None
     if arguments.config is not None:
-        reading = inifile.read_file(arguments.config)
+        reading = read_file(arguments.config)
         supervisords = _read_if_possible(path, environ, node)
     elif path is not None:
-        reading = supervisords = inifile.read_supervisord(path, environ, node)
+        reading = supervisords = supervisord_files.read_supervisord(path, environ, node)
     else:
-        reading = Reading(())
+        reading = ParsedFiles(())
     config = load(reading, environ, node, load_kind)
     if arguments.dry_run:
         config = dataclasses.replace(config, dry_run=True)
@@ -93,15 +93,15 @@ def _find_supervisords_config() -> Path | None:
         here = Path.cwd()
     except OSError:  # Removed, as a deploy does with old releases.
         here = Path("/")
-    return inifile.find_supervisord_config(Path(sys.argv[0]), here, os.path.exists)
+    return supervisord_files.find_supervisord_config(Path(sys.argv[0]), here, os.path.exists)
 
 
-def _read_if_possible(path: Path | None, environ: Mapping[str, str], node: str) -> Reading | None:
+def _read_if_possible(path: Path | None, environ: Mapping[str, str], node: str) -> ParsedFiles | None:
     """supervisord's files, when only the address of its server and its event listeners are needed."""
     if path is None:
         return None
     try:
-        return inifile.read_supervisord(path, environ, node)
+        return supervisord_files.read_supervisord(path, environ, node)
     except ConfigError:
         return None
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from supervisor_memkill.config.inifile import SECTION, Entry, Reading, Section
+from supervisor_memkill.config.ini import Entry, Section
 from supervisor_memkill.config.options import (
     GLOBAL_KEYS,
     POOL_KEYS,
@@ -17,6 +17,7 @@ from supervisor_memkill.config.options import (
     Config,
     PoolConfig,
 )
+from supervisor_memkill.config.sections import SECTION, ParsedFiles
 from supervisor_memkill.errors import ConfigError, MemkillError
 from supervisor_memkill.units import Size
 from supervisor_memkill.workers.contract import Option
@@ -30,18 +31,18 @@ _SECRET = re.compile("pass|secret|token")
 
 
 def load(
-    reading: Reading, environ: Mapping[str, str], hostname: str, kinds: Callable[[str], type[Kind]]
+    files: ParsedFiles, environ: Mapping[str, str], hostname: str, kinds: Callable[[str], type[Kind]]
 ) -> Config:
     """The checked configuration.
 
     `hostname` is the default of `host`; `kinds` finds a kind's class by its name and raises
     MemkillError. Raises ConfigError with every problem that the files have, one line each.
     """
-    problems = [*reading.problems, *_misspelt_sections(reading)]
-    values = _load_global(reading, environ, problems)
+    problems = [*files.problems, *_misspelt_sections(files)]
+    values = _load_global(files, environ, problems)
     pools = [
         _load_pool(section, values["redis"], kinds, problems)
-        for section in reading.sections
+        for section in files.sections
         if section.name != SECTION
     ]
     if problems:
@@ -60,9 +61,9 @@ def load(
     )
 
 
-def _load_global(reading: Reading, environ: Mapping[str, str], problems: list[str]) -> dict[str, Any]:
+def _load_global(files: ParsedFiles, environ: Mapping[str, str], problems: list[str]) -> dict[str, Any]:
     """The value of every global key. What was given and is bad stays as text, for `problems` tells of it."""
-    section = next((section for section in reading.sections if section.name == SECTION), None)
+    section = next((section for section in files.sections if section.name == SECTION), None)
     entries = section.entries if section else ()
     found = [
         _problem(SECTION, entry, _unknown_key(entry.key, GLOBAL_KEYS, POOL_KEYS, "a pool, [memkill:NAME]"))
@@ -235,9 +236,9 @@ def _unknown_key(key: str, known: Iterable[str], elsewhere: Collection[str], pla
     return f"unknown key (known: {', '.join(known)})"
 
 
-def _misspelt_sections(reading: Reading) -> Iterator[str]:
+def _misspelt_sections(files: ParsedFiles) -> Iterator[str]:
     """Sections that are nobody's and look like ours: supervisord would pass over them in silence."""
-    for name, place in reading.others:
+    for name, place in files.others:
         head, colon, rest = name.partition(":")
         meant = f"{SECTION}{colon}{rest.strip()}"
         if other := re.fullmatch(rf"{SECTION}[\s.=/_-]+([^\s:].*)", name.strip(), re.IGNORECASE):

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from supervisor_memkill.config.inifile import Reading, read_file
 from supervisor_memkill.config.load import load
 from supervisor_memkill.config.options import GLOBAL_KEYS, POOL_KEYS, REQUIRED, Config, PoolConfig
+from supervisor_memkill.config.sections import ParsedFiles, read_file
 from supervisor_memkill.errors import ConfigError, MemkillError
 from supervisor_memkill.units import Size, parse_whole
 from supervisor_memkill.workers.contract import Option, Traits
@@ -211,7 +211,7 @@ def test_the_table_of_keys_and_the_values_made_of_them_are_the_same(
 
 def test_a_configuration_without_pools_is_a_good_one(written: Written) -> None:
     assert written.load("[supervisord]\n").pools == ()
-    assert load(Reading(()), {}, "this-host", _kinds) == Config(host="this-host")
+    assert load(ParsedFiles(()), {}, "this-host", _kinds) == Config(host="this-host")
 
 
 def test_pools_stand_in_the_order_of_their_sections(written: Written) -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from supervisor_memkill.config import inifile
 from supervisor_memkill.config.load import load
+from supervisor_memkill.config.sections import read_file
 from supervisor_memkill.demo.play import LEAKS, LIMIT_BYTES
 from supervisor_memkill.demo.stage import environment, memkill_conf, set_stage, short_parent, supervisord_conf
 from supervisor_memkill.errors import MemkillError
@@ -19,7 +19,7 @@ from tests.harness import wait_for
 def test_the_listeners_file_is_right(tmp_path: Path) -> None:
     path = tmp_path / "memkill.conf"
     path.write_text(memkill_conf(LIMIT_BYTES, "/usr/bin/python"))
-    loaded = load(inifile.read_file(path), {}, "host", load_kind)
+    loaded = load(read_file(path), {}, "host", load_kind)
     assert [(pool.name, pool.worker) for pool in loaded.pools] == [("demo", "custom")]
     assert loaded.redis is None
 

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from supervisor.options import ServerOptions
 
-from supervisor_memkill.config import inifile
 from supervisor_memkill.config.load import load
 from supervisor_memkill.config.options import GLOBAL_KEYS, POOL_KEYS, Config, PoolConfig
+from supervisor_memkill.config.sections import read_file
 from supervisor_memkill.processes import ProgramInfo
 from supervisor_memkill.workers.contract import Option, Tools
 from supervisor_memkill.workers.registry import BUILT_IN, load_kind
@@ -31,7 +31,7 @@ REFUSING: Mapping[str, Mapping[str, str]] = {
 
 
 def read_config(path: Path) -> Config:
-    return load(inifile.read_file(path), {}, "here", load_kind)
+    return load(read_file(path), {}, "here", load_kind)
 
 
 def read_by_supervisord(path: Path, tmp_path: Path) -> Any:

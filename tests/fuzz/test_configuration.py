@@ -15,10 +15,10 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from supervisor_memkill.commands import context as assembly
-from supervisor_memkill.config import inifile
-from supervisor_memkill.config import supervisord_files as stop_as_group
+from supervisor_memkill.config import supervisord_files
 from supervisor_memkill.config.load import load
 from supervisor_memkill.config.options import REDIS_VARIABLE, Config, PoolConfig
+from supervisor_memkill.config.sections import read_file
 from supervisor_memkill.coordination.redis import RedisCoordinator
 from supervisor_memkill.errors import ConfigError, MemkillError
 from supervisor_memkill.rules.policy import is_below_baseline
@@ -61,7 +61,7 @@ def directory() -> Iterator[Path]:
 def read(path: Path, environ: Mapping[str, str]) -> Config | None:
     """The configuration; None where it was refused, one line for each problem."""
     try:
-        return load(inifile.read_file(path), environ, "node", load_kind)
+        return load(read_file(path), environ, "node", load_kind)
     except ConfigError as error:
         assert error.problems
         for problem in error.problems:
@@ -183,13 +183,13 @@ def test_supervisords_files_are_read_through_or_refused_in_lines(
     (here / "x.conf").write_bytes(included.encode())
     (here / "loop.conf").symlink_to(here / "loop.conf")
     try:
-        reading = inifile.read_supervisord(path, environ, "node")
-        address = inifile.server_address(reading.supervisorctl, environ)
+        reading = supervisord_files.read_supervisord(path, environ, "node")
+        address = supervisord_files.server_address(reading.supervisorctl, environ)
         assert address.serverurl
     except ConfigError as error:
         for problem in error.problems:
             assert_one_line(problem)
-    groups = stop_as_group.reader(lambda: 2**40, path, environ)()
+    groups = supervisord_files.reader(lambda: 2**40, path, environ)()
     assert all(isinstance(group, str) and value in (True, False) for group, value in groups.items())
 
 
@@ -197,7 +197,7 @@ def test_supervisords_files_are_read_through_or_refused_in_lines(
 @example(-1)
 @given(st.integers())
 def test_whatever_pid_supervisord_tells_its_command_line_is_looked_for(pid: int) -> None:
-    assert stop_as_group.reader(lambda: pid, None, {})() is not None
+    assert supervisord_files.reader(lambda: pid, None, {})() is not None
 
 
 @tries(150)
@@ -205,13 +205,13 @@ def test_whatever_pid_supervisord_tells_its_command_line_is_looked_for(pid: int)
 def test_stopasgroup_is_found_or_unknown_in_any_file(directory: Path, text: str) -> None:
     path = directory / "programs.conf"
     path.write_bytes(text.encode())
-    assert all(value in (True, False) for value in stop_as_group.by_group([path]).values())
+    assert all(value in (True, False) for value in supervisord_files.by_group([path]).values())
 
 
 @tries(50)
 @given(st.lists(TEXTS, max_size=4) | st.lists(st.sampled_from(["-c", "-cx", "--configuration=", "-n", "x"])))
 def test_any_command_line_names_one_configuration_or_none(words: list[str]) -> None:
-    found = stop_as_group.path_in(words, Path("/cwd"))
+    found = supervisord_files.path_in(words, Path("/cwd"))
     assert found is None or isinstance(found, Path)
 
 
@@ -282,7 +282,7 @@ def test_no_problem_of_a_configuration_shows_the_password(
     line = f"redis = {url}\n" if place == "file" else ""
     path.write_bytes(f"[memkill]\nbad = 1\n{line}".encode())
     with pytest.raises(ConfigError) as told:
-        load(inifile.read_file(path), {REDIS_VARIABLE: url} if place == "environment" else {}, "n", load_kind)
+        load(read_file(path), {REDIS_VARIABLE: url} if place == "environment" else {}, "n", load_kind)
     assert secret not in str(told.value)
 
 

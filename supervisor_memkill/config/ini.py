@@ -1,0 +1,179 @@
+"""The syntax of supervisord's INI files, with the file and line of everything.
+
+As in supervisor/options.py (UnhosedConfigParser): full-line comments, inline comments after white space,
+continuation lines. Sections that are not asked for are skipped unread, whatever they hold.
+"""
+
+from __future__ import annotations
+
+import configparser
+import io
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from supervisor_memkill.errors import ConfigError
+
+_HEADER = re.compile(r"\[(.+)\]")
+_INDENTED_HEADER = re.compile(r"\s+\[([^\]]*)\]")
+_INLINE_COMMENT = re.compile(r"\s[;#].*")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where something stands."""
+
+    path: Path
+    line: int
+    """Counted from 1."""
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.line}"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One key with its value."""
+
+    key: str
+    """In lower case."""
+    value: str
+    """Without comments, ``%(here)s`` filled in."""
+    place: Place
+
+
+@dataclass(frozen=True)
+class Section:
+    """One section, in the order of its file; no key stands twice."""
+
+    name: str
+    place: Place
+    entries: tuple[Entry, ...]
+
+    def get(self, key: str) -> str | None:
+        """The key's value; None where it is absent."""
+        return next((entry.value for entry in self.entries if entry.key == key), None)
+
+
+@dataclass(frozen=True)
+class File:
+    """The sections that were kept of one file."""
+
+    path: Path
+    sections: tuple[Section, ...]
+    """A name may occur twice, and so may a key in a section."""
+    others: tuple[tuple[str, Place], ...]
+    """The name and place of every section that was not kept."""
+    problems: tuple[str, ...]
+    """Lines that cannot be understood, as one line of text each."""
+
+
+class _NumberedLines:
+    """A file's lines for configparser: headers made unique, sections that are not kept blanked."""
+
+    def __init__(
+        self, path: Path, text: str, keeps: Callable[[str], bool], may_not_be_indented: Callable[[str], bool]
+    ) -> None:
+        self.path = path
+        self._keeps = keeps
+        self._may_not_be_indented = may_not_be_indented
+        self.number = 0
+        """The number of the latest line."""
+        self.headers: dict[str, tuple[str, Place]] = {}
+        """The unique name that configparser sees, to the real one and its place."""
+        self.others: list[tuple[str, Place]] = []
+        self.problems: list[str] = []
+        self._text = text
+
+    def __iter__(self) -> Iterator[str]:
+        is_kept = True  # text before the first section is for configparser to refuse
+        for line in io.StringIO(self._text):
+            self.number += 1
+            place = Place(self.path, self.number)
+            header = _HEADER.match(_INLINE_COMMENT.sub("", line))
+            if header:
+                name = header[1].strip()
+                is_kept = self._keeps(name)
+                if is_kept:
+                    self.headers[str(self.number)] = (name, place)
+                    yield f"[{self.number}]\n"
+                    continue
+                self.others.append((name, place))
+            elif (indented := _INDENTED_HEADER.match(line)) and self._may_not_be_indented(indented[1]):
+                self.problems.append(
+                    f"{place}: [{indented[1]}] is indented, which makes it part of the line above"
+                )
+            yield line if is_kept and not header else "\n"
+
+
+def parse(path: Path, keeps: Callable[[str], bool], may_not_be_indented: Callable[[str], bool]) -> File:
+    """The sections of the file whose name `keeps` accepts. Raises ConfigError if it cannot be read.
+
+    An indented header is part of the line above. It is a problem if `may_not_be_indented` accepts its name.
+    """
+    lines = _NumberedLines(path, _read_text(path), keeps, may_not_be_indented)
+    parser = configparser.RawConfigParser(inline_comment_prefixes=(";", "#"), strict=False)
+    # called once for each key, while its line is the latest one
+    parser.optionxform = lambda key: f"{lines.number} {key.lower()}"  # type: ignore[assignment,method-assign]
+    problems: list[str] = []
+    try:
+        parser.read_file(lines)
+    except configparser.MissingSectionHeaderError as error:
+        problems.append(f"{path}:{error.lineno}: text before the first [section]")
+    except configparser.ParsingError as error:  # raised at the end: all that parses is there
+        problems.extend(f"{path}:{line}: not KEY = VALUE" for line, _ in error.errors)
+    sections = tuple(
+        Section(name, place, tuple(_entries(path, parser.items(unique))))
+        for unique, (name, place) in lines.headers.items()
+        if parser.has_section(unique)
+    )
+    return File(path, sections, tuple(lines.others), (*problems, *lines.problems))
+
+
+def _entries(path: Path, items: Iterable[tuple[str, str]]) -> Iterator[Entry]:
+    here = str(absolute(path.parent))
+    for numbered_key, value in items:
+        number, key = numbered_key.split(" ", 1)
+        if key:  # a line that begins with = was refused already
+            yield Entry(key, value.replace("%(here)s", here), Place(path, int(number)))
+
+
+def _read_text(path: Path) -> str:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ConfigError([f"{path}: cannot be read: {error.strerror}"]) from error
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise ConfigError([f"{path}:{line}: not UTF-8"]) from error
+    return text.replace("\r\n", "\n")
+
+
+def absolute(path: Path) -> Path:
+    """The absolute path; unchanged if the working directory was removed, as a deploy removes old releases."""
+    try:
+        return path.absolute()
+    except OSError:
+        return path
+
+
+def environment_names(environ: Mapping[str, str]) -> dict[str, str]:
+    """The values of ``%(ENV_X)s``, by name."""
+    return {f"ENV_{name}": value for name, value in environ.items()}
+
+
+def expand(section: Section, entry: Entry, names: Mapping[str, str]) -> str:
+    """The value with every ``%(NAME)s`` filled in, as supervisord does it (``%%`` is one ``%``).
+
+    Raises ConfigError.
+    """
+    where = f"{entry.place}: [{section.name}] {entry.key}"
+    try:
+        return entry.value % names
+    except KeyError as error:
+        raise ConfigError([f"{where}: %({error.args[0]})s is not known here"]) from error
+    except (ValueError, TypeError) as error:
+        raise ConfigError([f"{where}: a lone % (%% stands for one): {error}"]) from error

@@ -1,0 +1,88 @@
+"""This program's own sections, read from files in supervisord's syntax.
+
+Unlike in supervisord, a key or section that occurs twice is a problem, which names both places.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from supervisor_memkill.config import ini
+from supervisor_memkill.config.ini import Entry, File, Place, Section
+
+SECTION = "memkill"
+_SUPERVISORDS = ("include", "supervisorctl")
+
+
+@dataclass(frozen=True)
+class ParsedFiles:
+    """The sections of one file, or of supervisord's file and the files that it includes."""
+
+    sections: tuple[Section, ...]
+    """``[memkill]`` and ``[memkill:NAME]``, in the order of the files; no name occurs twice."""
+    others: tuple[tuple[str, Place], ...] = ()
+    """The name and place of every other section."""
+    supervisorctl: Section | None = None
+    problems: tuple[str, ...] = ()
+    """The problems of our own sections, one line of text each."""
+
+    @property
+    def eventlistener_groups(self) -> frozenset[str]:
+        """The groups of all event listeners that the files define."""
+        prefix = "eventlistener:"
+        return frozenset(
+            name.removeprefix(prefix).strip() for name, _ in self.others if name.startswith(prefix)
+        )
+
+
+def read_file(path: Path) -> ParsedFiles:
+    """The sections of one file; its [include] is ignored. Raises ConfigError if it cannot be read."""
+    return assemble([parse(path)])
+
+
+def parse(path: Path) -> File:
+    """The sections of one file that are read: our own and two of supervisord's. Raises ConfigError."""
+    return ini.parse(path, lambda name: is_ours(name) or name in _SUPERVISORDS, is_ours)
+
+
+def is_ours(name: str) -> bool:
+    """``[memkill]`` and ``[memkill:NAME]``."""
+    return name == SECTION or name.startswith(f"{SECTION}:")
+
+
+def assemble(files: Iterable[File]) -> ParsedFiles:
+    """One configuration from several files, in their order."""
+    sections: dict[str, Section] = {}
+    others: list[tuple[str, Place]] = []
+    problems: list[str] = []
+    supervisorctl: Section | None = None
+    for file in files:
+        problems.extend(file.problems)
+        others.extend(file.others)
+        for section in file.sections:
+            if section.name == "supervisorctl":
+                supervisorctl = supervisorctl or section
+            elif is_ours(section.name):
+                if section.name in sections:
+                    first = sections[section.name].place
+                    problems.append(f"{section.place}: [{section.name}] stands at {first} already")
+                    continue
+                single, repeated = _without_repeated_keys(section)
+                sections[section.name] = single
+                problems.extend(repeated)
+    return ParsedFiles(tuple(sections.values()), tuple(others), supervisorctl, tuple(problems))
+
+
+def _without_repeated_keys(section: Section) -> tuple[Section, list[str]]:
+    """The section with the first entry of each key, and a problem for each other one."""
+    first: dict[str, Entry] = {}
+    problems = []
+    for entry in section.entries:
+        if entry.key in first:
+            earlier = first[entry.key].place
+            problems.append(f"{entry.place}: [{section.name}] {entry.key} stands at {earlier} already")
+        else:
+            first[entry.key] = entry
+    return Section(section.name, section.place, tuple(first.values())), problems
