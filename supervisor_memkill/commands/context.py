@@ -121,7 +121,22 @@ class Context:
 
         Raises SupervisordError: supervisord's identifier is part of this listener's name.
         """
-        return coordinate(self.config, self.supervisord, contents)
+        url = self.config.redis
+        if url is None:
+            return InProcessCoordinator(boot_clock, contents.drain_ended_at)
+        from supervisor_memkill.coordination.read_only import LookingCoordinator
+        from supervisor_memkill.coordination.redis import RedisCoordinator
+
+        listener = f"{self.config.host}/{self.supervisord.identification()}"
+        shared = RedisCoordinator(
+            functools.cache(lambda: connect(url, CLIENT_NAME)),
+            listener,
+            contents.instance,
+            prefix=self.config.key_prefix,
+            heartbeat_seconds=self.config.heartbeat_seconds,
+            slot_ttl_seconds=self.config.slot_ttl_seconds,
+        )
+        return LookingCoordinator(shared, listener, boot_clock) if self.config.dry_run else shared
 
 
 def build(
@@ -163,26 +178,6 @@ def _tools(config: Config, pool: PoolConfig, supervisord: Supervisord) -> Tools:
         host=config.host,
         key_namespace=pool.key_namespace,
     )
-
-
-def coordinate(config: Config, supervisord: Supervisord, contents: Contents) -> Coordinator:
-    """See Context.coordinator."""
-    url = config.redis
-    if url is None:
-        return InProcessCoordinator(boot_clock, contents.drain_ended_at)
-    from supervisor_memkill.coordination.read_only import LookingCoordinator
-    from supervisor_memkill.coordination.redis import RedisCoordinator
-
-    listener = f"{config.host}/{supervisord.identification()}"
-    shared = RedisCoordinator(
-        functools.cache(lambda: connect(url, CLIENT_NAME)),
-        listener,
-        contents.instance,
-        prefix=config.key_prefix,
-        heartbeat_seconds=config.heartbeat_seconds,
-        slot_ttl_seconds=config.slot_ttl_seconds,
-    )
-    return LookingCoordinator(shared, listener, boot_clock) if config.dry_run else shared
 
 
 def build_surveyor(
