@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import shlex
 import shutil
 import signal
@@ -13,7 +14,7 @@ import sys
 import tempfile
 import time
 import uuid
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -36,9 +37,13 @@ OLD_WORKERS_PYTHON = "MEMKILL_TEST_OLD_WORKERS_PYTHON"
 T = TypeVar("T")
 
 
+PATIENCE_SECONDS = 60
+"""How long a busy machine may take for what takes a moment on an idle one."""
+
+
 def wait_for(
     condition: Callable[[], T],
-    seconds: float = 20,
+    seconds: float = PATIENCE_SECONDS,
     message: str | Callable[[], str] = "",
     every: float = 0.05,
 ) -> T:
@@ -54,11 +59,29 @@ def wait_for(
         time.sleep(every)
 
 
+_FIRST_PORT, _LAST_PORT = 10_000, 30_000
+"""Below the range that kernels take ports from for whoever asks for any."""
+_reservations: deque[socket.socket] = deque(maxlen=200)
+"""Far more than one test uses; the oldest ones are given up."""
+
+
 def free_port() -> int:
-    """A TCP port of the loopback interface that nobody listened on a moment ago."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
+    """A TCP port of the loopback interface that nobody listens on, and that no other test is given.
+
+    The UDP port of the same number is kept as a mark, so that tests in other processes leave it alone
+    before its server has begun to listen, and while that server is away.
+    """
+    while True:
+        port = random.randrange(_FIRST_PORT, _LAST_PORT)
+        mark = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        try:
+            mark.bind(("127.0.0.1", port))
+            with socket.socket() as listener:
+                listener.bind(("127.0.0.1", port))
+        except OSError:
+            mark.close()
+            continue
+        _reservations.append(mark)
         return port
 
 
@@ -123,7 +146,7 @@ class Offspring:
 
     def end(self) -> None:
         """Kill whatever lives, and fail the test if it cannot be."""
-        wait_for(lambda: not self._kill(), 10, lambda: f"processes survive: {self.living()}")
+        wait_for(lambda: not self._kill(), message=lambda: f"processes survive: {self.living()}")
 
     def _kill(self) -> list[psutil.Process]:
         living = self.living()
@@ -213,7 +236,9 @@ class RealSupervisord:
                 env=self.environment(),
                 cwd=self.directory,
             )
-        wait_for(self._answers, 20, lambda: f"supervisord does not answer:\n{self.output()}\n{self.log()}")
+        wait_for(
+            self._answers, message=lambda: f"supervisord does not answer:\n{self.output()}\n{self.log()}"
+        )
         return self
 
     def _answers(self) -> bool:
@@ -246,13 +271,23 @@ class RealSupervisord:
         )
         return done.stdout + done.stderr
 
+    def stop_by_hand(self, worker: str) -> None:
+        """Stop it as supervisorctl does, without the second that supervisorctl takes to start.
+
+        Raises NotRunning.
+        """
+        self.proxy.stop(worker)
+        self.wait_for_state(worker, ProcessState.STOPPED)
+
     def process(self, worker: str) -> ProcessInfo:
         """supervisord's word on a process that must be there."""
         found = self.proxy.process(worker)
         assert found is not None, f"{worker} is not in supervisord's configuration"
         return found
 
-    def wait_for_state(self, worker: str, *states: ProcessState, seconds: float = 20) -> ProcessInfo:
+    def wait_for_state(
+        self, worker: str, *states: ProcessState, seconds: float = PATIENCE_SECONDS
+    ) -> ProcessInfo:
         """The process once it is in one of these states."""
 
         def in_state() -> list[ProcessInfo]:
@@ -339,7 +374,7 @@ class RealRedis:
             self._process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
             )
-        wait_for(self._answers, 20, lambda: f"Redis does not answer:\n{self.output()}")
+        wait_for(self._answers, message=lambda: f"Redis does not answer:\n{self.output()}")
         return self
 
     def _answers(self) -> bool:

@@ -20,6 +20,7 @@ from supervisor_memkill.processes import ProcessInfo, ProcessState
 from supervisor_memkill.rules.drain import Drain, State
 from supervisor_memkill.world.supervisord import Supervisord, SupervisordError
 from tests.harness import (
+    PATIENCE_SECONDS,
     PROGRAMS,
     LeakyWorkers,
     RealRedis,
@@ -160,7 +161,7 @@ class Host:
         """SIGKILL, and wait until supervisord has started another one."""
         before = self.listener_pid()
         os.kill(before, signal.SIGKILL)
-        wait_for(lambda: self.process(LISTENER).pid not in (0, before), 20, self.log)
+        wait_for(lambda: self.process(LISTENER).pid not in (0, before), message=self.log)
 
     # --- the machine ----------------------------------------------------------------------------
 
@@ -366,7 +367,7 @@ class Fleet:
 
     # --- waiting --------------------------------------------------------------------------------
 
-    def wait_for(self, condition: Callable[[], T], seconds: float = 45) -> T:
+    def wait_for(self, condition: Callable[[], T], seconds: float = PATIENCE_SECONDS) -> T:
         return wait_for(condition, seconds, "see the logs", every=0.05)
 
     def wait_for_event(self, host: str, name: str, text: str = "", times: int = 1) -> str:
@@ -394,7 +395,7 @@ class Fleet:
 
     def wait_until_replaced(self, before: Mapping[str, int]) -> None:
         """Wait until fresh processes are in service instead of these, and nothing is owed."""
-        self.wait_for(lambda: self._is_replaced(before), 60)
+        self.wait_for(lambda: self._is_replaced(before), 2 * PATIENCE_SECONDS)
 
     def _is_replaced(self, before: Mapping[str, int]) -> bool:
         hosts = [host for host in self.hosts.values() if host.supervisord.is_alive()]

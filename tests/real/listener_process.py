@@ -17,6 +17,8 @@ from xmlrpc.server import SimpleXMLRPCRequestHandler, SimpleXMLRPCServer
 
 import pytest
 
+from tests.harness import PATIENCE_SECONDS
+
 START = int(time.time()) - 3600
 
 
@@ -93,7 +95,7 @@ class ListenerProcess:
     def log(self) -> str:
         return self.log_path.read_text(errors="replace")
 
-    def expect(self, words: bytes, seconds: float = 20) -> None:
+    def expect(self, words: bytes, seconds: float = PATIENCE_SECONDS) -> None:
         """Read these words and no others."""
         assert self.popen.stdout is not None
         end = time.monotonic() + seconds
@@ -122,9 +124,9 @@ class ListenerProcess:
         return serial
 
     def say(self, name: str = "TICK_5", *, age: float = 0, serial: int | None = None) -> int:
-        """Send one event and hear it acknowledged at once."""
+        """Send one event and hear it acknowledged."""
         serial = self.send(name, age=age, serial=serial)
-        self.expect(b"RESULT 2\nOKREADY\n", seconds=3)
+        self.expect(b"RESULT 2\nOKREADY\n")
         return serial
 
     def end(self) -> None:

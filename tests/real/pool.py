@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import signal
 import sys
@@ -14,7 +15,7 @@ from typing import Any
 from supervisor_memkill.listener import journal
 from supervisor_memkill.processes import ProcessInfo, ProcessState
 from supervisor_memkill.rules.drain import Drain, State
-from tests.harness import PROGRAMS, LeakyWorkers, RealSupervisord, program, wait_for
+from tests.harness import PATIENCE_SECONDS, PROGRAMS, LeakyWorkers, RealSupervisord, program, wait_for
 
 MAX_RSS = "40MB"
 LEAK_MEGABYTES = 40
@@ -124,8 +125,8 @@ class LeakyPool:
             self.supervisord.wait_for_state(worker, ProcessState.RUNNING)
         return self
 
-    def wait_for(self, condition: Callable[[], object], seconds: float = 40) -> None:
-        wait_for(condition, seconds, self.story, every=0.03)
+    def wait_for(self, condition: Callable[[], object]) -> None:
+        wait_for(condition, PATIENCE_SECONDS, self.story, every=0.03)
 
     def story(self) -> str:
         """All that a failed test needs to be understood."""
@@ -160,7 +161,7 @@ class LeakyPool:
         self.leaky.put(job)
         self.wait_for(lambda: self._taker(job))
         taker = self._taker(job)
-        return next(worker for worker in self.workers if self.process(worker).pid == taker)
+        return next(worker for worker, pid in self.spawned() if pid == taker)
 
     def _taker(self, job: str) -> int:
         started = dict(fact.split() for fact in self.leaky.facts("start"))
@@ -221,8 +222,13 @@ class LeakyPool:
         return any(word in ("quiet", "term") for word, _ in self._facts())
 
     def ups(self) -> int:
-        """How many worker processes there have been."""
+        """How many worker processes came as far as to take jobs."""
         return len(self.leaky.facts("up"))
+
+    def spawned(self) -> list[tuple[str, int]]:
+        """The worker and the pid of each process that supervisord started, even if it ended at once."""
+        found = re.findall(r"spawned: '(job_\d+)' with pid (\d+)", self.supervisord.log())
+        return [(f"{name}:{name}", int(pid)) for name, pid in found]
 
     # --- waiting --------------------------------------------------------------------------------
 
@@ -236,7 +242,7 @@ class LeakyPool:
         def found() -> list[str]:
             return [drain.worker for drain in self.drains().values() if drain.state is state]
 
-        return wait_for(found, 40, lambda: f"{state}\n{self.story()}", every=0.01)[0]
+        return wait_for(found, PATIENCE_SECONDS, lambda: f"{state}\n{self.story()}", every=0.01)[0]
 
     def wait_until_whole(self, *, but: str = "") -> None:
         """Wait until nothing is owed: all jobs done, and every worker but `but` fresh and taking jobs."""

@@ -37,9 +37,9 @@ class RealRabbitMQ:
         (self.directory / "plugins").write_text("[].")
         self._run("epmd", [self._epmd_program, "-port", str(self._epmd_port), "-address", "127.0.0.1"])
         # Else the node would start one itself, which nobody ends.
-        wait_for(self._epmd_listens, 20, self.output)
+        wait_for(self._epmd_listens, message=self.output)
         self._run("rabbitmq", [str(SERVER)])
-        wait_for(self._answers, 60, lambda: f"RabbitMQ does not answer:\n{self.output()}", every=0.3)
+        wait_for(self._answers, 120, lambda: f"RabbitMQ does not answer:\n{self.output()}", every=0.3)
         return self
 
     def _run(self, name: str, command: list[str]) -> None:

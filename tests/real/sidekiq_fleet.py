@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import shlex
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,8 @@ BLOAT_MEGABYTES = 110
 LISTENER = "memkill:memkill"
 PATIENCE_SECONDS = 90
 SAMPLE_SECONDS = 0.2
+MOMENT_SECONDS = 0.5
+"""Shorter than `settle`: while a look lasts, no worker comes back and another one goes."""
 
 RECORDS = """
 local found = {}
@@ -300,9 +303,23 @@ def feeding(fleet: Fleet, seconds: float, every_seconds: float) -> contextlib.Ab
 @contextlib.contextmanager
 def observing(fleet: Fleet) -> Iterator[list[set[str]]]:
     """Who was out of service, several times a second."""
-    samples: list[set[str]] = []
     supervisord = Supervisord(fleet.supervisord.url, timeout_seconds=10)
-    with repeating(lambda: samples.append(fleet.out_of_service(supervisord)), SAMPLE_SECONDS):
+    with sampling(lambda: fleet.out_of_service(supervisord)) as samples:
+        yield samples
+
+
+@contextlib.contextmanager
+def sampling(look: Callable[[], set[str]]) -> Iterator[list[set[str]]]:
+    """What each look found; a look that took longer than a moment is of several moments, and left out."""
+    samples: list[set[str]] = []
+
+    def sample() -> None:
+        began = time.monotonic()
+        found = look()
+        if time.monotonic() - began <= MOMENT_SECONDS:
+            samples.append(found)
+
+    with repeating(sample, SAMPLE_SECONDS):
         yield samples
 
 

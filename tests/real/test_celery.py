@@ -179,14 +179,15 @@ def in_service(fleet: FrameworkFleet, name: str) -> bool:
 def queues_of(fleet: FrameworkFleet, name: str) -> list[Any]:
     node = f"{name}@{socket.gethostname()}"
     broker = Broker(connection_maker(fleet.redis.url, tools()))
-    answers = broker.ask(["active_queues"], [node], 1.0)["active_queues"]
+    answers = broker.ask(["active_queues"], [node], 20.0)["active_queues"]  # as soon as it answers
     return [queue for _, queues in answers for queue in queues]
 
 
 def test_after_a_timeout_a_worker_is_put_back_in_service_and_takes_jobs(redis_server: RealRedis) -> None:
     python = interpreter(WORKERS_PYTHON)
     pool = {"drain_timeout": "3s", "on_timeout": "resume", "cooldown": "1h"}
-    options: dict[str, Any] = {"job_seconds": 8, "feed_every_seconds": 1, "bloat_seconds": 0.1}
+    # A TICK may be 5 s away: the job in hand must outlast that and the timeout.
+    options: dict[str, Any] = {"job_seconds": 16, "feed_every_seconds": 1, "bloat_seconds": 0.1}
     with fleet_of(redis_server, python, two(python, "-c 1"), pool=pool, **options) as fleet:
         pids = {name: fleet.process(name).pid for name in fleet.names}
         with fleet.feeding():
@@ -225,7 +226,7 @@ def test_killed_round_the_quiet_the_next_listener_can_resume(redis_server: RealR
     """What a resume needs was journalled before the quiet."""
     python = interpreter(WORKERS_PYTHON)
     pool = {"drain_timeout": "4s", "on_timeout": "resume", "cooldown": "1h"}
-    options: dict[str, Any] = {"job_seconds": 12, "feed_every_seconds": 2, "bloat_seconds": 0.1}
+    options: dict[str, Any] = {"job_seconds": 25, "feed_every_seconds": 2, "bloat_seconds": 0.1}
     with fleet_of(redis_server, python, two(python, "-c 1"), pool=pool, **options) as fleet:
         died = dying_at(fleet, "quieting.acted")
         with fleet.feeding():

@@ -102,7 +102,7 @@ def test_listener_that_is_stopped_in_mid_drain_stays_stopped_and_leaves_its_jour
     pool = start_pool("custom")
     worker = hold_in(pool, State.DRAINING)
     pool.supervisord.ctl("stop", LISTENER)
-    pool.supervisord.wait_for_state(LISTENER, ProcessState.STOPPED, seconds=5)
+    pool.supervisord.wait_for_state(LISTENER, ProcessState.STOPPED)
     assert pool.drains()[worker].state is State.DRAINING
     assert "Traceback" not in pool.log()
     pool.release()
@@ -240,9 +240,7 @@ def test_supervisord_killed_in_mid_drain_takes_the_listener_along(
     listener = pool.listener_pid()
     orphans = [pool.process(worker).pid for worker in pool.workers]
     pool.supervisord.kill()
-    pool.wait_for(
-        lambda: listener not in {process.pid for process in pool.supervisord.offspring()}, seconds=10
-    )
+    pool.wait_for(lambda: listener not in {process.pid for process in pool.supervisord.offspring()})
     assert pool.drains()
     pool.release()
     pool.wait_for(lambda: pool.leaky.finished()["first"])

@@ -27,9 +27,8 @@ from tests.real.fleet import (
     Host,
     running_fleet,
 )
-from tests.real.repeating import repeating
-from tests.real.sidekiq_fleet import SAMPLE_SECONDS, bloated, feeding
 from tests.real.sidekiq_fleet import Fleet as SidekiqFleet
+from tests.real.sidekiq_fleet import bloated, feeding, sampling
 from tests.real.sidekiq_fleet import running_fleet as running_sidekiqs
 
 pytestmark = pytest.mark.real
@@ -99,13 +98,12 @@ def test_sidekiqs_of_two_hosts_never_leave_their_queue_alone(redis_server: RealR
         running_sidekiqs(redis_server, bloated("west")) as west,
     ):
         before = [(fleet, fleet.wait_until_in_service()) for fleet in (east, west)]
-        samples: list[set[str]] = []
         proxies = {fleet: Supervisord(fleet.supervisord.url, timeout_seconds=10) for fleet in (east, west)}
 
-        def sample() -> None:
-            samples.append(set().union(*(fleet.out_of_service(proxy) for fleet, proxy in proxies.items())))
+        def look() -> set[str]:
+            return set().union(*(fleet.out_of_service(proxy) for fleet, proxy in proxies.items()))
 
-        with feeding(east, 0.8, every_seconds=0.4), repeating(sample, SAMPLE_SECONDS):
+        with feeding(east, 0.8, every_seconds=0.4), sampling(look) as samples:
             for fleet in (east, west):
                 share(fleet, redis_server)
                 fleet.listen()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import signal
@@ -12,6 +13,7 @@ import pytest
 
 from supervisor_memkill.processes import ProcessState
 from supervisor_memkill.rules.drain import State
+from supervisor_memkill.world.supervisord import NotRunning
 from tests.harness import PROGRAMS, LeakyWorkers
 from tests.real.conftest import StartPool
 from tests.real.pool import GATE, LeakyPool
@@ -20,7 +22,7 @@ pytestmark = pytest.mark.real
 
 STATES = [State.QUIETING, State.DRAINING, State.STOPPING, State.STARTING, State.SETTLING]
 SLOW = {"poll_interval": "800ms"}
-"""QUIETING and STARTING last for one poll: long enough for supervisorctl to come in between, and short
+"""QUIETING and STARTING last for one poll: long enough for an operator to come in between, and short
 enough that the next TICK, which is a turn as well, comes later than STARTING."""
 STUBBORN = {"worker_options": ["--ignore-term"], "worker": {"stopwaitsecs": 3}}
 """STOPPING lasts until supervisord's SIGKILL."""
@@ -28,7 +30,7 @@ STUBBORN = {"worker_options": ["--ignore-term"], "worker": {"stopwaitsecs": 3}}
 
 def pool_for(start_pool: StartPool, state: State) -> LeakyPool:
     """Three workers that stay in this state long enough to be caught in it."""
-    settings = {**GATE, "settle": "4s"} if state is State.SETTLING else GATE
+    settings = {**GATE, "settle": "6s"} if state is State.SETTLING else GATE
     stubborn = STUBBORN if state is State.STOPPING else {}
     main = SLOW if state in (State.QUIETING, State.STARTING) else {}
     return start_pool("custom", count=3, pool=settings, main=main, **stubborn)
@@ -40,7 +42,19 @@ def catch_in(pool: LeakyPool, state: State) -> str:
     if state not in (State.QUIETING, State.DRAINING):
         pool.gate(0)
     assert pool.wait_for_drain(state) == worker
+    # Each of these is journalled before it is asked for.
+    if state is State.QUIETING:
+        pool.wait_for(lambda: pool.leaky.facts("quiet"))
+    if state is State.STOPPING:
+        pool.wait_for(lambda: pool.leaky.facts("term"))
+    if state is State.STARTING:
+        pool.wait_for(lambda: starts(pool, worker) == 2)
     return worker
+
+
+def starts(pool: LeakyPool, worker: str) -> int:
+    """How often supervisord started this worker."""
+    return [name for name, _ in pool.spawned()].count(worker)
 
 
 def assert_slot_is_free(pool: LeakyPool, *, but: str = "") -> None:
@@ -57,7 +71,7 @@ def assert_slot_is_free(pool: LeakyPool, *, but: str = "") -> None:
 def test_what_the_operator_stops_stays_stopped(start_pool: StartPool, state: State) -> None:
     pool = pool_for(start_pool, state)
     worker = catch_in(pool, state)
-    pool.supervisord.ctl("stop", worker, check=True)
+    pool.supervisord.stop_by_hand(worker)
     stopped = pool.process(worker)
     pool.wait_for_event("drain.let_go", text=worker)
     assert_slot_is_free(pool, but=worker)
@@ -67,10 +81,11 @@ def test_what_the_operator_stops_stays_stopped(start_pool: StartPool, state: Sta
 
 
 def test_stop_that_supervisord_refuses_the_operator_is_none(start_pool: StartPool) -> None:
-    """While the worker is STOPPING already, supervisorctl says "not running": it comes back."""
+    """While the worker is STOPPING already, supervisord says "not running": it comes back."""
     pool = pool_for(start_pool, State.STOPPING)
     worker = catch_in(pool, State.STOPPING)
-    assert "not running" in pool.supervisord.ctl("stop", worker)
+    with pytest.raises(NotRunning):
+        pool.supervisord.stop_by_hand(worker)
     pool.wait_until_whole()
 
 
@@ -78,10 +93,12 @@ def test_stop_that_supervisord_refuses_the_operator_is_none(start_pool: StartPoo
 def test_what_the_operator_restarts_is_not_restarted_again(start_pool: StartPool, state: State) -> None:
     pool = pool_for(start_pool, state)
     worker = catch_in(pool, state)
-    pool.supervisord.ctl("restart", worker)
+    with contextlib.suppress(NotRunning):  # supervisorctl goes on to the start as well
+        pool.supervisord.stop_by_hand(worker)
+    pool.supervisord.proxy.start(worker)
     pool.wait_until_whole()
     ours = 1 if state in (State.STARTING, State.SETTLING) else 0
-    assert pool.ups() == 3 + 1 + ours
+    assert len(pool.spawned()) == 3 + 1 + ours
     assert_slot_is_free(pool)
 
 
@@ -114,7 +131,7 @@ def test_worker_that_ends_by_itself_while_draining_comes_back(
     os.kill(pool.process(worker).pid, killer)
     pool.wait_for_event("drain.done", text=worker)
     assert pool.process(worker).state is ProcessState.RUNNING
-    assert pool.ups() == 4
+    assert len(pool.spawned()) == 4
     assert_slot_is_free(pool)
 
 

@@ -13,7 +13,7 @@ import pytest
 from supervisor_memkill.processes import ProcessState
 from supervisor_memkill.rules.drain import State
 from tests.conftest import StartSupervisord
-from tests.harness import PROGRAMS, program, wait_for
+from tests.harness import PATIENCE_SECONDS, PROGRAMS, program, wait_for
 from tests.real.conftest import StartPool
 from tests.real.listener_process import AnsweringSupervisord, ListenerProcess, listener_under
 from tests.real.pool import LISTENER
@@ -35,7 +35,7 @@ def listener(supervisord: AnsweringSupervisord, tmp_path: Path) -> Iterator[List
 
 
 def wait_for_checks(supervisord: AnsweringSupervisord, count: int) -> None:
-    wait_for(lambda: supervisord.checks >= count, 10, f"{count} checks")
+    wait_for(lambda: supervisord.checks >= count, message=f"{count} checks")
     assert supervisord.checks == count
 
 
@@ -48,6 +48,7 @@ def test_each_event_is_acknowledged_while_a_check_waits_and_a_burst_is_one_check
     for _ in range(12):
         listener.say()
     assert supervisord.checks == 1
+    assert "supervisord.away" not in listener.log(), "the first check still waits for its answer"
     supervisord.gate.set()
     wait_for_checks(supervisord, 2)
     listener.say()
@@ -88,7 +89,7 @@ def test_it_ends_when_its_input_ends(
         wait_for_checks(supervisord, 1)
     assert listener.popen.stdin is not None
     listener.popen.stdin.close()
-    assert listener.popen.wait(10) == 0
+    assert listener.popen.wait(PATIENCE_SECONDS) == 0
     assert "listener.ended" in listener.log()
     assert "Traceback" not in listener.log()
 
@@ -97,14 +98,16 @@ def test_it_ends_when_nobody_hears_its_answers(listener: ListenerProcess) -> Non
     assert listener.popen.stdout is not None
     listener.popen.stdout.close()
     listener.send()
-    assert listener.popen.wait(10) == 0
+    assert listener.popen.wait(PATIENCE_SECONDS) == 0
     assert "Traceback" not in listener.log()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_it_ends_at_once_when_it_is_told_to(listener: ListenerProcess, number: signal.Signals) -> None:
     listener.popen.send_signal(number)
-    assert listener.popen.wait(5) == -number, "by status 0 supervisord would take it for an expected end"
+    assert listener.popen.wait(PATIENCE_SECONDS) == -number, (
+        "by status 0 supervisord would take it for an expected end"
+    )
     assert "listener.ended" in listener.log()
     assert "Traceback" not in listener.log()
 
@@ -138,12 +141,12 @@ def test_second_listener_of_one_supervisord_stands_by(start_supervisord: StartSu
             if "held by another listener of this supervisord" in supervisord.log(f"{name}.log")
         ]
 
-    (name,) = wait_for(standing_by, 20, lambda: supervisord.log("first.log") + supervisord.log("second.log"))
+    (name,) = wait_for(standing_by, message="one of them stands by")
     other = {"first": "second", "second": "first"}[name]
     supervisord.wait_for_state(f"{name}:{name}", ProcessState.RUNNING)
     assert f"pid {supervisord.process(f'{other}:{other}').pid}" in supervisord.log(f"{name}.log")
     supervisord.ctl("stop", f"{other}:{other}")
-    wait_for(lambda: "journal.back" in supervisord.log(f"{name}.log"), 20, "it takes over")
+    wait_for(lambda: "journal.back" in supervisord.log(f"{name}.log"), message="it takes over")
 
 
 def test_it_never_touches_itself_nor_another_listener(start_supervisord: StartSupervisord) -> None:
@@ -171,8 +174,8 @@ def test_it_never_touches_itself_nor_another_listener(start_supervisord: StartSu
     def log() -> str:
         return supervisord.log("memkill.log")
 
-    wait_for(lambda: "limit.below_baseline worker=job:job" in log(), 30, log)
-    wait_for(lambda: "worker.held worker=job:job" in log(), 30, log)  # a later check
+    wait_for(lambda: "limit.below_baseline worker=job:job" in log(), message=log)
+    wait_for(lambda: "worker.held worker=job:job" in log(), message=log)  # a later check
     assert [supervisord.process(name).pid for name in names] == before
     assert not any(name in log() for name in names)
 

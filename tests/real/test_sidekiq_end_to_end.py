@@ -11,7 +11,7 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.harness import LeakyWorkers, RealRedis, program
+from tests.harness import PATIENCE_SECONDS, LeakyWorkers, RealRedis, program
 from tests.real.redis_gate import RedisGate
 from tests.real.sidekiq_fleet import (
     BLOAT_MEGABYTES,
@@ -64,7 +64,7 @@ def test_a_record_that_counted_its_jobs_before_the_quiet_is_not_believed(redis_s
         with running_fleet(redis_server, *sidekiqs) as fleet:
             fleet.wait_until_in_service("torn")
             fleet.listen()
-            jid = quiet_in_the_middle_of_a_beat(fleet, gate, "torn", "peer", job_seconds=12)
+            jid = quiet_in_the_middle_of_a_beat(fleet, gate, "torn", "peer", job_seconds=25)
             quiet = fleet.wait_for_beat("torn", lambda beat: beat.quiet)
             assert quiet.busy == 0 and jid in fleet.jobs.running(), "the record is a lie, as it was meant"
             fleet.wait_for_event("drain.done", "torn")
@@ -82,7 +82,7 @@ def quiet_in_the_middle_of_a_beat(
     """
     fleet.wait_for_event("worker.held", "min_available")
     gate.hold(b"ping")
-    assert gate.held.wait(30), "a beat every 5 s"
+    assert gate.held.wait(PATIENCE_SECONDS), "a beat every 5 s"
     jid = fleet.push(job_seconds)
     fleet.wait_for(lambda: jid in fleet.jobs.running())
     fleet.supervisord.proxy.start(f"{peer}:{peer}")
@@ -105,7 +105,7 @@ def test_a_protected_job_is_not_drained_around_and_not_timed_out(redis_server: R
             fleet.wait_until_finished(early)
             assert not fleet.events("drain.quieting")
 
-            late = quiet_in_the_middle_of_a_beat(fleet, gate, "late", "peer", job_seconds=20)
+            late = quiet_in_the_middle_of_a_beat(fleet, gate, "late", "peer", job_seconds=25)
             fleet.wait_for_event("drain.done", "late")
             assert "cause=idle" in fleet.wait_for_event("drain.stopping"), "it outlasted its timeout"
             assert late in fleet.jobs.finished()

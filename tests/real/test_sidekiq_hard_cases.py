@@ -13,6 +13,8 @@ from tests.real.redis_gate import RedisGate
 from tests.real.sidekiq_fleet import Sidekiq, bloated, running_fleet
 
 pytestmark = pytest.mark.real
+JOB_SECONDS = 20
+"""Longer than the way to the moment that a test waits for: a TICK and a beat, of 5 s each at the most."""
 
 
 def test_behind_a_shell_without_exec_sidekiq_is_drained_and_leaves_no_orphan(redis_server: RealRedis) -> None:
@@ -50,7 +52,7 @@ def test_a_drain_is_held_while_redis_is_away(redis_server: RealRedis) -> None:
         assert len(fleet.events("worker.held")) == 1, "said once"
         assert fleet.drains() == {} and fleet.process("fat").pid == before["fat"]
 
-        job = fleet.give_each(12)["fat"]
+        job = fleet.give_each(JOB_SECONDS)["fat"]
         gate.open()
         fleet.wait_for_event("drain.draining", "fat")
         gate.hold()
@@ -85,7 +87,7 @@ def test_when_a_job_outlasts_the_drain_it_is_requeued_or_waited_for(
     pool = {"drain_timeout": "3s", "on_timeout": on_timeout}
     with running_fleet(redis_server, bloated("fat"), Sidekiq("peer"), pool=pool) as fleet:
         before = fleet.wait_until_in_service()
-        given = fleet.give_each(12)
+        given = fleet.give_each(JOB_SECONDS)
         fleet.listen()
         fleet.wait_until_replaced({"fat": before["fat"]})
         fleet.wait_until_finished()
