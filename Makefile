@@ -1,11 +1,14 @@
 # make demo: what it does, in about a minute, on throwaway workers
-# make test: every check and test
-# make check: the checks alone (ruff, mypy)
+# make test: every check and test; it installs the servers that the tests start and says so
+# make check: the checks alone (ruff, mypy, the build of a release and its metadata)
+# make coverage: the fast tests, with the branches that they reach; fails below the floor in setup.cfg
+# make test-pythons: the fast tests by every supported Python that this machine has
 # make simulate: the shipped code and Lua through thousands of failures, on a virtual clock
 # make mutate: each rule broken in turn; some test must fail
 # make chaos: real workers under a hand that kills, freezes and stops whatever it finds; ROUNDS=200 SEED=1
 # make fuzz: whatever is read from outside, far longer than make test does it
 # make benchmark: the cost of one check, beside memmon's, and of coordination to Redis
+# make release: the sdist and the wheel, in dist/
 
 VENV = .venv
 # Debian 12 and Ubuntu 24.04 ship supervisor 4.2.5, which needs a setuptools that still has pkg_resources.
@@ -16,6 +19,8 @@ WORKERS = .venv-workers
 OLD_WORKERS = .venv-workers-old
 # The tests wait for real programs most of the time, so more of them than cores run side by side.
 TEST_JOBS = 6
+CORES = $(shell getconf _NPROCESSORS_ONLN)
+PYTHONS = 3.10 3.11 3.12 3.13 3.14
 ROUNDS = 200
 SEED = 1
 
@@ -23,18 +28,27 @@ export MEMKILL_TEST_SUPERVISOR42_PYTHON = $(CURDIR)/$(SUPERVISOR42)/bin/python
 export MEMKILL_TEST_WORKERS_PYTHON = $(CURDIR)/$(WORKERS)/bin/python
 export MEMKILL_TEST_OLD_WORKERS_PYTHON = $(CURDIR)/$(OLD_WORKERS)/bin/python
 
-.PHONY: demo test check simulate mutate chaos fuzz benchmark venv test-venvs clean
+TEST = $(VENV)-test/bin/python -m pytest --dist worksteal
+
+.PHONY: demo test check coverage test-pythons simulate mutate chaos fuzz benchmark release venv test-venvs \
+	test-parts clean
 
 demo: venv
 	@$(VENV)/bin/supervisor-memkill demo
 
-test: check
-	$(VENV)-test/bin/python -m pytest -n $(TEST_JOBS) --dist worksteal
+test: check coverage test-parts
+	$(TEST) -n $(TEST_JOBS) -m real
 
-check: test-venvs
+check: test-venvs release
 	$(VENV)-test/bin/ruff check .
 	$(VENV)-test/bin/ruff format --check .
 	$(VENV)-test/bin/mypy
+
+coverage: test-venvs
+	$(TEST) -n $(CORES) -m "not real" --cov --cov-report=term
+
+test-pythons:
+	@scripts/test-pythons $(CORES) $(PYTHONS)
 
 simulate: test-venvs
 	$(VENV)-test/bin/python -m tests.simulation --safety 20000 --liveness 5000
@@ -52,6 +66,11 @@ benchmark: test-venvs
 	$(VENV)-test/bin/python -m tests.benchmark
 	$(VENV)-test/bin/python -m tests.benchmark_redis
 
+release: test-venvs
+	@rm -rf dist
+	$(VENV)-test/bin/python -m build --no-isolation >/dev/null
+	$(VENV)-test/bin/python -m twine check --strict dist/*
+
 venv:
 	@scripts/make-venv $(VENV) -e .
 
@@ -63,5 +82,8 @@ test-venvs:
 	@scripts/make-venv $(OLD_WORKERS) 'arq==0.28.0' 'celery[redis]==5.3.6' 'kombu==5.3.7' \
 		'rq==1.16.2' 'huey==2.5.5'
 
+test-parts:
+	@scripts/install-test-parts
+
 clean:
-	rm -rf $(VENV) $(VENV)-test $(SUPERVISOR42) $(WORKERS) $(OLD_WORKERS) build dist *.egg-info .coverage .*_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-test* $(SUPERVISOR42) $(WORKERS) $(OLD_WORKERS) build dist *.egg-info .coverage .*_cache .hypothesis
