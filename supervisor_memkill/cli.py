@@ -62,7 +62,7 @@ def main(argv: Sequence[str] | None = None, *, at: listen.At = listen.ignore_pla
 
 
 def _complain(problem: object) -> None:
-    print(f"{PROGRAM}: {problem}", file=sys.stderr)
+    print(f"{PROGRAM}: {problem}", file=sys.stderr)  # noqa: T201 - the one line of an error
 
 
 def _run(argv: Sequence[str], environ: Mapping[str, str], at: listen.At) -> int:

@@ -82,7 +82,13 @@ def release(tmp_path_factory: pytest.TempPathFactory) -> Release:
 def run(*words: str, cwd: Path) -> str:
     """What a command printed that must succeed."""
     done = subprocess.run(
-        words, cwd=cwd, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        words,
+        cwd=cwd,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stdout
     return done.stdout

@@ -163,8 +163,10 @@ class Published:
 
 @dataclass(frozen=True)
 class PoolView:
-    """A whole pool, to be read. Workers stand under their ids, ``host/identifier/group:name``, where
-    several listeners share it."""
+    """A whole pool, to be read.
+
+    Workers stand under their ids, ``host/identifier/group:name``, where several listeners share it.
+    """
 
     reports: tuple[Report, ...]
     holders: tuple[str, ...] = ()

@@ -130,16 +130,12 @@ class LeakyPool:
 
     def story(self) -> str:
         """All that a failed test needs to be understood."""
-        return "\n".join(
-            [
-                "--- listener",
-                self.log(),
-                "--- workers",
-                self.leaky.record.read_text(),
-                "--- supervisord",
-                self.supervisord.log(),
-            ]
-        )
+        parts = {
+            "listener": self.log(),
+            "workers": self.leaky.record.read_text(),
+            "supervisord": self.supervisord.log(),
+        }
+        return "\n".join(f"--- {name}\n{text}" for name, text in parts.items())
 
     # --- jobs -----------------------------------------------------------------------------------
 

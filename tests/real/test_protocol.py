@@ -167,7 +167,7 @@ def test_it_never_touches_itself_nor_another_listener(start_supervisord: StartSu
         priority=10,
     )
     worker = program("job", f"{sys.executable} -c 'import time; time.sleep(600)'")
-    supervisord = start_supervisord("\n".join([config, listener, other, worker]))
+    supervisord = start_supervisord(f"{config}\n{listener}\n{other}\n{worker}")
     names = [LISTENER, "other:other"]
     before = [supervisord.wait_for_state(name, ProcessState.RUNNING).pid for name in names]
 

@@ -96,7 +96,7 @@ def parse_record(identity: str, pid: int, values: Sequence[Any]) -> Record | Non
 
 
 def _epoch_seconds(text: str, form: str) -> float:
-    return datetime.strptime(text, form).timestamp()
+    return datetime.strptime(text, form).timestamp()  # noqa: DTZ007 - each form has a zone
 
 
 def _jobs(job: Any) -> tuple[str, ...] | None:
