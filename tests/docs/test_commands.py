@@ -7,6 +7,7 @@ import re
 import shlex
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,9 +15,13 @@ from supervisor.supervisorctl import DefaultControllerPlugin
 
 from supervisor_memkill import cli
 from supervisor_memkill.commands import dry_run_report, sample
+from tests.commands.test_dry_run import report_on
 from tests.coordination.test_redis_failures import NEEDED
 from tests.docs.pages import DOCS, PAGES, README, ROOT, blocks, name_of
 from tests.harness import RealRedis
+from tests.listener_world import LIMIT, World
+
+GB = 1024**3
 
 INSTALLING = (
     "python3 -m venv /opt/supervisor-memkill",
@@ -107,9 +112,19 @@ def test_redis_takes_what_the_page_says(redis_server: RealRedis) -> None:
         assert len(client.execute_command(*reading)) == 1
 
 
-def test_dry_run_example_has_the_columns_of_the_code() -> None:
+def test_dry_run_example_is_what_the_command_prints() -> None:
+    """For three workers with the memory that it shows: the same table, with the same verdicts."""
     (example,) = [block for block in blocks(DOCS / "getting-started.rst") if block.startswith("POOL")]
-    assert tuple(example.splitlines()[0].split()) == dry_run_report.HEADINGS
+    world = World(["sidekiq_0", "sidekiq_1", "sidekiq_2"])
+    figures = [(12274, 2.4, 3), (12275, 2.1, 5), (12276, 1.2, 1)]
+    for worker, (_, gigabytes, _) in zip(world.workers.values(), figures, strict=True):
+        worker.memory = int(gigabytes / 2 * LIMIT)
+    rows = [
+        replace(row, pool="sidekiq", pid=pid, memory_bytes=int(gigabytes * GB), limit_bytes=2 * GB, busy=busy)
+        for row, (pid, gigabytes, busy) in zip(report_on(world).rows, figures, strict=True)
+    ]
+    shown = dry_run_report.as_table(dry_run_report.Report(tuple(rows), notes=()))
+    assert re.sub(r"jobs:|sidekiq:", "", shown).split() == re.sub(r"sidekiq:", "", example).split()
 
 
 def test_exit_statuses_are_those_of_the_help() -> None:

@@ -67,6 +67,14 @@ def test_each_kind_of_the_overview_has_its_row() -> None:
     assert set(re.findall(r"\* - `(\w+) <", overview)) == set(BUILT_IN)
 
 
+def test_versions_that_are_needed_are_those_of_the_package() -> None:
+    setup = (ROOT / "setup.cfg").read_text()
+    (python,) = re.findall(r"^python_requires = >=(.+)$", setup, re.MULTILINE)
+    (supervisor,) = re.findall(r"^ +supervisor>=(.+)$", setup, re.MULTILINE)
+    text = " ".join((DOCS / "getting-started.rst").read_text().split())
+    assert f"Python {python} or later, and supervisord {supervisor} or later" in text
+
+
 def test_readme_is_short() -> None:
     assert len(README.read_text().splitlines()) <= 150
 
