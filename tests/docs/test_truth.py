@@ -31,7 +31,7 @@ def test_every_arrow_of_the_diagram_is_a_transition() -> None:
     assert all(then in TRANSITIONS[now] for now, then in itertools.pairwise(first))
     branches = {
         (State.DRAINING, State.QUIETING): "it takes jobs again",
-        (State.SETTLING, State.DRAINING): "draining: our quiet arrived late",
+        (State.SETTLING, State.DRAINING): "draining: the quiet arrived late",
         (State.QUIETING, State.RESUMING): "resuming (on_timeout = resume)",
         (State.DRAINING, State.RESUMING): "resuming (on_timeout = resume)",
         (State.RESUMING, State.STOPPING): "stopping: it cannot be resumed",
