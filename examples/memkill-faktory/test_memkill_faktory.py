@@ -1,27 +1,22 @@
-"""The kind keeps the contract, and believes it idle late enough."""
+"""The kind keeps the contract, and believes a worker idle late enough."""
 
 from __future__ import annotations
-
-from collections.abc import Mapping
-from typing import Any, ClassVar
 
 import pytest
 from memkill_faktory import Faktory
 
-from supervisor_memkill.testing.contract_suite import ContractSuite
-from supervisor_memkill.testing.fakes import FakeProcesses, process, read_one, tools
-from supervisor_memkill.workers.contract import Target
+from supervisor_memkill.testing import ContractSuite, FakeProcesses, process, read_one, tools
+from supervisor_memkill.workers import Target
 
 RUNS = "faktory-worker 1.1.0 app [0 of 10 busy]"
 
 
 class TestContract(ContractSuite):
     kind = Faktory
-    values: ClassVar[Mapping[str, Any]] = {}
     title = RUNS
 
 
-def test_a_quiet_worker_is_idle_only_when_its_title_was_surely_written_after_the_last_job() -> None:
+def test_a_quiet_worker_is_idle_once_its_title_must_be_newer_than_the_last_job() -> None:
     now = [100.0]
     kind = Faktory({}, tools(clock=lambda: now[0]))
     reading = read_one(kind, Target(process(), {}), FakeProcesses({100: f"{RUNS} stopping"}).table)

@@ -1,4 +1,4 @@
-"""What every kind promises, as tests: a kind's own test module derives a class from the suite."""
+"""The promises of every kind as tests: a kind's test module derives a class from the suite."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from supervisor_memkill.testing.fakes import FakeProcesses, FakeRedis, process, 
 from supervisor_memkill.workers.contract import Kind, Note, Reading, Target
 
 PID = 100
+"""The pid of the worker in these tests."""
 GARBAGE = [
     None,
     "",
@@ -30,7 +31,7 @@ GARBAGE = [
     "\x00",
     "[" * 99999,
 ]
-
+"""Values that a framework would not write into Redis."""
 OUTAGES = [
     redis.ConnectionError("Connection refused"),
     redis.TimeoutError("Timeout reading from socket"),
@@ -42,35 +43,41 @@ OUTAGES = [
     UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte"),
     MemkillError("no such Redis"),
 ]
+"""Errors that a question to Redis may raise."""
 
 
 class ContractSuite:
-    """Derive from it and say which kind, with which values."""
+    """Derive a class from it, and set `kind` and what the kind needs."""
 
     kind: ClassVar[type[Kind]]
-    values: ClassVar[Mapping[str, Any]]
+    values: ClassVar[Mapping[str, Any]] = {}
+    """Parsed values of the kind's options; its defaults are added."""
     title: ClassVar[str] = "worker"
+    """The command line of a worker that the kind recognises."""
     note: ClassVar[Note] = {}
-    """As `quiet` returns it."""
+    """A note as `quiet` returns it."""
     reads_redis: ClassVar[bool] = False
+    """The kind cannot read a worker without Redis."""
 
     def plant(self, store: FakeRedis, garbage: str | None) -> None:
-        """Put the garbage where the kind looks."""
+        """Put the garbage where the kind reads; None means an absent value."""
 
     def make(self, store: FakeRedis) -> Kind:
+        """The kind with its values, on this Redis."""
         return self.kind({**self.defaults(), **self.values}, tools(lambda: store))
 
     def defaults(self) -> dict[str, Any]:
+        """The default of each option of the kind."""
         return {name: option.default for name, option in self.kind.options.items()}
 
     def readings(self, store: FakeRedis) -> list[Reading]:
-        """Of a process in service, of one being drained, and of one that is gone."""
+        """The readings of a worker in service, of two that are drained, and of a process that is gone."""
         kind = self.make(store)
         table = FakeProcesses({PID: self.title}).table
         targets = [
             Target(process(PID, "plain")),
             Target(process(PID, "fresh"), {}),
-            Target(process(PID, "told"), self.note),
+            Target(process(PID, "quieted"), self.note),
             Target(process(999, "gone"), self.note),
         ]
         found = kind.read(targets, table)
@@ -80,10 +87,10 @@ class ContractSuite:
     def test_traits_are_the_same_of_the_class_and_of_an_instance(self) -> None:
         assert self.make(FakeRedis()).traits == self.kind.traits_for({**self.defaults(), **self.values})
 
-    def test_every_option_says_what_it_is(self) -> None:
+    def test_every_option_has_a_help_text(self) -> None:
         assert all(option.help for option in self.kind.options.values())
 
-    def test_good_values_are_no_problem_and_problems_are_sentences(self) -> None:
+    def test_good_values_have_no_problem_and_problems_are_sentences(self) -> None:
         defaults = self.defaults()
         assert list(self.kind.problems({**defaults, **self.values, "redis": "redis://localhost"})) == []
         for problem in self.kind.problems({**defaults, "redis": None}):
@@ -94,17 +101,17 @@ class ContractSuite:
         store = FakeRedis()
         store.error = error
         for reading in self.readings(store):
-            check(reading)
+            check_reading(reading)
             if self.reads_redis:
                 assert (reading.recognised, reading.in_service, reading.idle) == (None, None, False)
                 assert str(error).split()[0] in reading.why
 
     @pytest.mark.parametrize("garbage", GARBAGE, ids=lambda text: repr(text)[:12])
-    def test_a_reading_never_raises_whatever_stands_in_redis(self, garbage: str | None) -> None:
+    def test_a_reading_never_raises_whatever_redis_holds(self, garbage: str | None) -> None:
         store = FakeRedis()
         self.plant(store, garbage)
         for reading in self.readings(store):
-            check(reading)
+            check_reading(reading)
 
     def test_every_piece_of_advice_is_one_sentence(self) -> None:
         kind = self.make(FakeRedis())
@@ -118,8 +125,8 @@ class ContractSuite:
                 kind.resume(Target(process(PID), self.note), FakeProcesses({PID: self.title}).table)
 
 
-def check(reading: Reading) -> None:
-    """What holds for every reading."""
+def check_reading(reading: Reading) -> None:
+    """Assert what holds for every reading."""
     assert json.loads(json.dumps(reading.note)) == reading.note, "a note survives the journal"
     if reading.recognised is None:
         assert not reading.in_service and not reading.idle, "unknown concludes nothing"

@@ -1,4 +1,4 @@
-"""What tests of kinds hand in: a process table, a Redis held in a dict, and the tools."""
+"""Fakes for tests of kinds: a process table, a Redis in a dict, and the tools."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from supervisor_memkill.workers.contract import Reading, Target, Tools
 from supervisor_memkill.world.memory import Gone, ProcessTable
 
 STARTED = 1_000_000
-"""Epoch second at which every fake process started."""
+"""The epoch second at which every fake process started."""
 
 
 class FakeProcesses:
     """The processes of a machine, as a backend of ProcessTable."""
 
     def __init__(self, titles: Mapping[int, str], children: Mapping[int, int] | None = None) -> None:
-        """`children` maps a pid to its parent's."""
+        """`titles` maps a pid to its command line, `children` a pid to its parent's pid."""
         self.titles = dict(titles)
         self.children = dict(children or {})
         self.suspended: set[int] = set()
@@ -53,7 +53,7 @@ class FakeProcesses:
 
 
 class FakeRedis:
-    """The few commands that kinds send, on a dict; raises `error` instead once that is set."""
+    """The few commands that kinds send, on a dict. Once `error` is set, each command raises it."""
 
     def __init__(self, data: dict[str, Any] | None = None) -> None:
         self.data: dict[str, Any] = data or {}
@@ -73,13 +73,14 @@ class FakeRedis:
         return list(self.data.get(key, ()))
 
     def travel(self) -> None:
+        """Count one round trip, and raise `error` if it is set."""
         self.round_trips += 1
         if self.error is not None:
             raise self.error
 
 
 class FakePipeline:
-    """Queues commands until they are executed."""
+    """Collects commands until `execute` runs them in one round trip."""
 
     def __init__(self, redis: FakeRedis) -> None:
         self._redis = redis
@@ -110,7 +111,7 @@ class FakePipeline:
 
 
 class Signals:
-    """Takes the place of supervisord's signalProcess, and remembers."""
+    """Stands in for supervisord's signalProcess, and records what was sent."""
 
     def __init__(self) -> None:
         self.sent: list[tuple[str, str]] = []
@@ -129,6 +130,7 @@ def process(pid: int = 100, name: str = "jobs_0", start: int = STARTED) -> Proce
 def program_info(
     command: str, stopwaitsecs: int = 60, stopsignal: int = 15, killasgroup: bool = True
 ) -> ProgramInfo:
+    """A program's supervisord settings; `stopasgroup` is unknown."""
     return ProgramInfo(
         group="jobs",
         name="jobs_0",
@@ -147,7 +149,7 @@ def tools(
     namespace: str = "",
     clock: Callable[[], float] = lambda: 0.0,
 ) -> Tools:
-    """What a kind gets; nothing of the world outside is reached."""
+    """The tools of a kind, which reach nothing outside the test."""
     return Tools(
         redis=redis or FakeRedis,
         signal=signals or Signals(),

@@ -1,38 +1,33 @@
-"""``worker = arq``: arq, drained by its own stop, and read through its health record where that is named.
+"""``worker = arq``: arq, drained by stopping, with a busy count from its health record if that is configured.
 
-What a drain stands on, tried with 0.28.0 (arq/worker.py):
+Facts, tried with 0.28.0 (arq/worker.py):
 
-- At TERM or INT arq takes no more jobs, waits for those in hand for ``job_completion_wait``, cancels the
-  rest, and exits with status 0. By its default of 0 it cancels at once. A cancelled job is run again,
-  from its beginning, and fails for good after ``max_tries``.
-- ``job_completion_wait`` stands in the application's WorkerSettings, and nothing outside shows it: not
-  the process (both ways catch the same signals), not the health record. So the pool must repeat it.
-- A second signal while it waits changes nothing.
-- A job cut by SIGKILL is run again after its ``job_timeout`` and 10 s.
-- The health record is a text with ``j_ongoing=N``, set every ``health_check_interval`` (an hour by default)
-  with a TTL one second longer, and deleted at the end.
+- At TERM or INT arq takes no more jobs, waits for the running ones for ``job_completion_wait``, cancels the
+  rest, and exits with status 0. By default it waits for 0 s and cancels at once. A cancelled job is run
+  again, from its beginning, and fails for good after ``max_tries``.
+- ``job_completion_wait`` is in the application's WorkerSettings, and nothing outside shows it: not the
+  process (it catches the same signals with every value), not the health record. So the pool must repeat it.
+- A second signal while arq waits changes nothing.
+- A job that SIGKILL cuts is run again after its ``job_timeout`` and 10 s.
+- The health record is a text with ``j_ongoing=N``. arq writes it every ``health_check_interval`` (by default
+  every hour) with a TTL one second longer, and deletes it at the end.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from supervisor_memkill.errors import MemkillError, Unknown
 from supervisor_memkill.units import format_duration, parse_positive_duration
+from supervisor_memkill.workers.advice import advise_on_job_limit, advise_on_stopwaitsecs
+from supervisor_memkill.workers.base import all_unknown
+from supervisor_memkill.workers.command_line import has_worker_below
 from supervisor_memkill.workers.contract import Advice, Option, Reading, Target, unknown
-from supervisor_memkill.workers.custom import fill, parse_template
-from supervisor_memkill.workers.settings import (
-    drain_advice,
-    is_measured_below,
-    signal_advice,
-    wait_advice,
-    wrapper_advice,
-)
-from supervisor_memkill.workers.stop_advice import limit_advice, reach_advice
-from supervisor_memkill.workers.stopping import StopThenWait
+from supervisor_memkill.workers.stopping import GracefulStop, StopThenWait
+from supervisor_memkill.workers.templates import fill, parse_template
 from supervisor_memkill.world.redis_client import ask
 
 if TYPE_CHECKING:
@@ -40,23 +35,28 @@ if TYPE_CHECKING:
     from supervisor_memkill.world.memory import ProcessTable
 
 OLD_RECORD_SECONDS = 60
-"""A record that lives on for longer may itself be older than people expect of a busy count."""
+"""A record that stays valid for longer may itself be older than people expect of a busy count."""
 
 
 class Arq(StopThenWait):
-    """Knows it by its command line, and where `health_check_key` is set by a record that has not run out."""
+    """Identified by the command line; with `health_check_key` also by a health record that is still valid."""
 
     framework = "arq"
-    program = "arq"
+    command_text = "arq"
     options: ClassVar[Mapping[str, Option]] = {
         **StopThenWait.options,
         "job_completion_wait": Option(
-            parse_positive_duration, None, "the same as in WorkerSettings: how long its stop waits for jobs"
+            parse_positive_duration,
+            None,
+            "job_completion_wait of WorkerSettings: how long arq waits for running jobs at a stop",
         ),
         "health_check_key": Option(
-            parse_template, None, "the same as in WorkerSettings: the Redis key with its busy count"
+            parse_template,
+            None,
+            "health_check_key of WorkerSettings: the Redis key that holds the number of running jobs",
         ),
     }
+    stop = GracefulStop(other_signals="at any other signal arq does not finish the running jobs")
 
     @classmethod
     def problems(cls, values: Mapping[str, Any]) -> Sequence[str]:
@@ -64,22 +64,22 @@ class Arq(StopThenWait):
         if values.get("job_completion_wait") is None:
             found.append(
                 "worker = arq needs job_completion_wait, the same as in the application's WorkerSettings: "
-                "without it there, arq cancels the jobs in hand at every stop"
+                "without it in WorkerSettings, arq cancels running jobs at every stop"
             )
         if values.get("health_check_key") is not None and not values.get("redis"):
-            found.append("health_check_key needs redis, and none is set")
+            found.append("health_check_key needs redis, and redis is not set")
         return found
 
     def read(self, targets: Sequence[Target], table: ProcessTable) -> Mapping[str, Reading]:
         readings = super().read(targets, table)
-        if self._values["health_check_key"] is None:
+        template = self.values["health_check_key"]
+        if template is None:
             return readings
-        template = self._values["health_check_key"]
-        keys = [fill(template, target.process, self._tools.host) for target in targets]
+        keys = [fill(template, target.process, self.tools.host) for target in targets]
         try:
-            records = ask(self._tools.redis, lambda redis: _ask_records(redis, keys))
+            records = ask(self.tools.redis, lambda redis: _ask_records(redis, keys))
         except MemkillError as error:
-            return {target.process.worker: unknown(str(error), target.note) for target in targets}
+            return all_unknown(targets, error)
         found = {}
         for target, key, (text, milliseconds) in zip(targets, keys, records, strict=True):
             reading = readings[target.process.worker]
@@ -87,26 +87,19 @@ class Arq(StopThenWait):
         return found
 
     def memory_in_children(self, process: ProcessInfo, table: ProcessTable) -> bool:
-        """No: the jobs run in the process itself; unless that has a starter above it."""
-        return is_measured_below(table.title(process.pid))
+        """Only behind a wrapper: the jobs run in the process itself."""
+        return has_worker_below(table.title(process.pid))
 
-    def advice(self, program: ProgramInfo, drain_timeout_seconds: float) -> Sequence[Advice]:
-        wait = self._values["job_completion_wait"]
+    def more_advice(self, program: ProgramInfo, drain_timeout_seconds: float) -> Iterator[Advice]:
+        """The limit is not on the command line: it is the one that the pool repeats."""
+        wait = self.values["job_completion_wait"]
         setting = f"job_completion_wait={format_duration(wait)}"
-        return [
-            *signal_advice(
-                program, {"TERM", "INT"}, "at any other arq does not finish the jobs in hand", refuses=True
-            ),
-            *drain_advice(program, drain_timeout_seconds),
-            *limit_advice(wait, setting, "arq", drain_timeout_seconds),
-            *wait_advice(program, wait, "job_completion_wait", refuses=True),
-            *reach_advice(program),
-            *wrapper_advice(program, "arq", refuses=True),
-        ]
+        yield from advise_on_job_limit(wait, setting, self.framework, drain_timeout_seconds)
+        yield from advise_on_stopwaitsecs(program, wait, "job_completion_wait", refuses=True)
 
 
 def _ask_records(redis: Any, keys: Sequence[str]) -> list[tuple[object, object]]:
-    """The text of each key and the milliseconds that it has left; one round trip for all."""
+    """The text of each key and its TTL in milliseconds; one round trip for all."""
     pipe = redis.pipeline(transaction=False)
     for key in keys:
         pipe.get(key)
@@ -116,7 +109,7 @@ def _ask_records(redis: Any, keys: Sequence[str]) -> list[tuple[object, object]]
 
 
 def _with_record(reading: Reading, key: str, text: object, milliseconds: object) -> Reading:
-    """The reading of the command line, with what the health record adds to it."""
+    """The reading by command line, completed by the health record."""
     if reading.recognised is not True:
         return reading
     try:
@@ -124,20 +117,21 @@ def _with_record(reading: Reading, key: str, text: object, milliseconds: object)
     except Unknown as error:
         return unknown(f"{key}: {error}", reading.note)
     if is_old:
-        hint = f"{key} may be old: set health_check_interval in WorkerSettings to some seconds"
+        hint = f"{key} may be old: set health_check_interval in WorkerSettings to a few seconds"
         return replace(reading, remark=hint)
     return replace(reading, busy=busy)
 
 
 def _parse_record(text: object, milliseconds: object) -> tuple[int, bool]:
-    """The number of jobs in hand, and whether it may be old. Raises Unknown."""
+    """The number of running jobs, and whether it may be old. Raises Unknown."""
     if text is None:
         raise Unknown(
-            "no health record: it is still booting, its event loop is blocked, or the key is another"
+            "no health record: arq is still booting, its event loop is blocked, or its "
+            "health_check_key differs"
         )
     found = re.search(r"\bj_ongoing=([0-9]{1,9})\b", str(text))
     if found is None:
-        raise Unknown(f"no health record of arq's: {str(text)[:40]!r}")
+        raise Unknown(f"not a health record of arq: {str(text)[:40]!r}")
     if not isinstance(milliseconds, int) or milliseconds < 0:
-        raise Unknown("it has no TTL, so that it may be of a process that ended")
+        raise Unknown("the health record has no TTL, so that a process that ended may have written it")
     return int(found[1]), milliseconds > OLD_RECORD_SECONDS * 1000

@@ -1,9 +1,9 @@
-"""The contract of a kind: how to recognise, quiet, read and resume one framework's workers."""
+"""The contract of a kind: recognise, quiet, read and resume the workers of one framework."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from supervisor_memkill.processes import Measure
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from supervisor_memkill.world.memory import ProcessTable
 
 Note = Mapping[str, Any]
-"""What a kind must remember of one drain. JSON values only: it is kept in the journal."""
+"""What a kind must remember about one drain. JSON values only: the journal keeps it."""
 
 
 @dataclass(frozen=True)
@@ -22,8 +22,9 @@ class Option:
     """One configuration key that belongs to a kind."""
 
     parse: Callable[[str], Any]
-    """Raises ValueError whose text says what is allowed."""
+    """Raises ValueError; its text says what is allowed, such as "a duration such as 90s or 5m"."""
     default: Any
+    """A parsed value; None for an option without a value."""
     help: str
     """One phrase for the documentation: what it is, its effect, then the allowed values and their units."""
     shown_default: str = ""
@@ -32,28 +33,29 @@ class Option:
 
 @dataclass(frozen=True)
 class Traits:
-    """What the core must know of a kind to choose the way of draining."""
+    """What the rules must know about a kind to choose how a worker is drained."""
 
     quiets: bool
-    """True: quiet, then poll. False: its graceful stop is its only way of draining."""
+    """True: quiet the worker, then poll it until it is idle. False: the graceful stop is the drain."""
     confirms_quiet: bool = False
     """A reading can show that the quiet arrived."""
     repeat_quiet_after_seconds: float | None = None
-    """Unconfirmed for so long, the quiet is sent again; None where repeating could harm."""
+    """The quiet is sent again if it is unconfirmed for so long; None if repeating it could harm."""
     can_resume: bool = False
+    """The quiet can be undone."""
     names_jobs: bool = False
-    """`Reading.jobs` can be known, so that protect_jobs means something."""
+    """`Reading.jobs` can be known, so that `protect_jobs` works."""
     measure: Measure = "rss"
-    """What counts as its memory, unless the pool's `measure` says otherwise."""
+    """What counts as the worker's memory, unless the pool's `measure` says otherwise."""
 
 
 @dataclass(frozen=True)
 class Target:
-    """A RUNNING process whose reading is wanted."""
+    """A RUNNING process that the kind reads or acts on."""
 
     process: ProcessInfo
     note: Note | None = None
-    """The note of its drain, from the quiet on; None while nothing was done to it."""
+    """The note of its drain, from the quiet on; None while no drain has begun."""
 
 
 @dataclass(frozen=True)
@@ -61,59 +63,65 @@ class Reading:
     """What a kind found out about one process. None always means unknown."""
 
     recognised: bool | None
-    """The process is what the pool says; no signal is sent otherwise."""
+    """The process is a worker of this kind; no signal is sent otherwise."""
     in_service: bool | None
-    """The kind finds nothing wrong: it would take a job now."""
+    """The worker would take a job now."""
     quiet: bool | None
-    """It takes no new jobs, by a reading that would have shown otherwise."""
+    """The worker takes no new job. True only from a source that would have shown the opposite."""
     busy: int | None
-    """Jobs in hand, for people to read; drains go by `idle`."""
+    """The number of running jobs, for people to read; a drain goes by `idle`."""
     idle: bool = False
-    """Busy is 0 in a reading trustworthy enough to stop the worker on it (needs the note)."""
+    """The worker has no running job and cannot get one: it may be stopped. Needs the note."""
     jobs: tuple[str, ...] | None = None
-    """Class names of the running jobs."""
+    """The class names of the running jobs."""
     queues: frozenset[str] = frozenset()
-    """What it works on; a peer must cover the same. Empty: nothing is known or it does not matter."""
+    """The queues that the worker takes jobs from; a peer must have the same. Empty: unknown or irrelevant."""
     frozen: bool = False
-    """Our own quiet suspended it (state T): it needs SIGCONT."""
+    """The quiet suspended the process (state T): it needs SIGCONT."""
     why: str = ""
-    """In an operator's words, what is wrong or unknown; empty when all is known and well."""
+    """What is wrong or unknown, in an operator's words; empty if all is known and well."""
     hold: str = ""
     """Why no drain may begin at this moment, although all is well."""
     remark: str = ""
-    """What the operator should mend though nothing is wrong, such as a wrapper without exec."""
+    """What the operator should change although nothing is wrong, such as a wrapper without exec."""
     note: Note = field(default_factory=dict)
     """The note as it must be kept from now on.
 
-    That of the last reading before the quiet is saved before the quiet is sent: what a resume needs,
-    whoever dies, belongs into it.
+    The note of the last reading before the quiet is saved before the quiet is sent. So it must hold what a
+    resume needs, even if the listener dies.
     """
 
 
 def unknown(why: str, note: Note | None = None) -> Reading:
-    """The reading that concludes nothing."""
+    """The reading that concludes nothing, with the reason and the note to keep."""
     return Reading(recognised=None, in_service=None, quiet=None, busy=None, why=why, note=note or {})
+
+
+def unrecognised(why: str, note: Note | None = None) -> Reading:
+    """The reading of a process that is not a worker of this kind: it gets no signal."""
+    return replace(unknown(why, note), recognised=False)
 
 
 @dataclass(frozen=True)
 class Advice:
-    """What is wrong with a program's settings in supervisord."""
+    """One problem in a program's supervisord settings."""
 
     text: str
-    """One sentence that names the setting, its value, what it costs and what it should be."""
+    """One sentence: the setting and its value, what it costs, and what it should be."""
     refuses: bool = False
-    """The kind's own graceful stop would lose jobs: no drain while this is so."""
+    """The graceful stop would lose jobs: the program's workers are not drained until this is mended."""
 
 
 @dataclass(frozen=True)
 class Tools:
-    """What a kind may use of the world outside; a test passes fakes."""
+    """What a kind may use of the outside world; tests pass fakes."""
 
     redis: Callable[[], Any]
-    """The client of the pool's `redis`, made on first use (decoded strings, short time limits)."""
+    """The client of the pool's `redis`, made at first use (decoded strings, short time limits)."""
     signal: Callable[[str, str], None]
-    """``signal("group:name", "TSTP")``, by supervisord, to the process itself and no other."""
+    """``signal("group:name", "TSTP")``: supervisord sends it to this process and to no other."""
     clock: Clock
+    """Seconds since boot, comparable between processes: a note may hold them."""
     host: str
     """The configured name of this machine."""
     key_namespace: str = ""
@@ -121,59 +129,60 @@ class Tools:
 
 
 class Kind(Protocol):
-    """One pool's adapter to its framework."""
+    """Adapts one pool to its framework. `BaseKind` has a default for all members but `read_one`."""
 
     options: ClassVar[Mapping[str, Option]]
     """The kind's own configuration keys."""
     needs_redis: ClassVar[bool]
-    """Whether it can do nothing without the pool's `redis`."""
+    """The kind cannot work without the pool's `redis`."""
     traits: Traits
+    """How a worker is drained."""
 
     def __init__(self, values: Mapping[str, Any], tools: Tools) -> None: ...
 
     @classmethod
     def traits_for(cls, values: Mapping[str, Any]) -> Traits:
-        """The traits that a kind with these values has; `traits` is the same of an instance."""
+        """The traits with these values, before an instance exists; `traits` of an instance is the same."""
         ...
 
     @classmethod
     def problems(cls, values: Mapping[str, Any]) -> Sequence[str]:
-        """What is wrong with these values together, in words; empty when all is well.
+        """What is wrong with the combination of these values, one sentence each; empty if all is well.
 
         `values` holds every key of `options`, parsed or by default, and `redis` (URL or None).
         """
         ...
 
     def read(self, targets: Sequence[Target], table: ProcessTable) -> Mapping[str, Reading]:
-        """A reading per worker (``group:name``), of all of the pool at once.
+        """One reading per worker (``group:name``), for all workers of the pool in one call.
 
-        Never raises for what the world does: away is `unknown`.
+        Never raises for failures of the outside world: the reading is `unknown` then.
         """
         ...
 
     def quiet(self, target: Target, table: ProcessTable) -> Note:
-        """Tell the process to take no new job; the note to keep.
+        """Make the process take no new job, and return the note to keep.
 
-        Raises NotSent when certainly nothing reached it, another MemkillError when something may have.
+        Raises NotSent if certainly nothing reached the process, another MemkillError if something may have.
         """
         ...
 
     def resume(self, target: Target, table: ProcessTable) -> None:
-        """Undo the quiet. Called only when `traits.can_resume`. Raises MemkillError."""
+        """Undo the quiet. Called only if `traits.can_resume`. Raises MemkillError."""
         ...
 
     def before_stop(self, target: Target, table: ProcessTable) -> None:
-        """Whatever helps supervisord's stop reach the framework's own process. Raises MemkillError."""
+        """Do what helps supervisord's stop signal reach the framework's own process. Raises MemkillError."""
         ...
 
     def memory_in_children(self, process: ProcessInfo, table: ProcessTable) -> bool:
-        """What ``children = auto`` means for this process."""
+        """Whether the memory of the child processes counts for this process with ``children = auto``."""
         ...
 
     def advice(self, program: ProgramInfo, drain_timeout_seconds: float) -> Sequence[Advice]:
-        """Settings of this program that could lose jobs: its stopsignal, its stopwaitsecs, its wrapper ...
+        """The settings of this program that could lose jobs: stopsignal, stopwaitsecs, a wrapper and others.
 
-        A kind that drains by its stop has supervisord's stopwaitsecs for its drain_timeout: one that is
-        shorter cuts jobs that the operator allowed more time.
+        A kind that drains by stopping has only supervisord's stopwaitsecs for its drain_timeout: a shorter
+        stopwaitsecs cuts jobs that the operator allowed more time.
         """
         ...

@@ -1,4 +1,4 @@
-"""Finds the class of a kind by the name that `worker = NAME` gives."""
+"""Find the class of a kind by the name in `worker = NAME`."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ BUILT_IN = {
     "arq": "supervisor_memkill.workers.arq:Arq",
     "taskiq": "supervisor_memkill.workers.taskiq:Taskiq",
 }
-"""The same as this package's own entry points, known without reading the metadata of every package."""
+"""The same as the entry points of this package, but without reading the metadata of every package."""
 
 _CONTRACT = ("options", "needs_redis", "traits_for", "problems")
 
 
 def kinds() -> tuple[str, ...]:
-    """The name of every kind that is installed, ours first."""
+    """The names of all installed kinds, the built-in ones first."""
     others = {entry.name for entry in _entry_points()} - BUILT_IN.keys()
     return (*BUILT_IN, *sorted(others))
 
@@ -41,7 +41,7 @@ def kinds() -> tuple[str, ...]:
 def load_kind(name: str) -> type[Kind]:
     """The class of the kind `name`.
 
-    Raises MemkillError, in one line, when no such kind is installed or when it cannot be loaded.
+    Raises MemkillError, in one line, if no such kind is installed or if it cannot be loaded.
     """
     if name in BUILT_IN:
         module, _, attribute = BUILT_IN[name].partition(":")
@@ -53,20 +53,20 @@ def load_kind(name: str) -> type[Kind]:
         raise MemkillError(f"kind {name} ({entry.value}) cannot be loaded: {error!r}") from error
     missing = [attribute for attribute in _CONTRACT if not hasattr(found, attribute)]
     if missing:
-        raise MemkillError(f"kind {name} ({entry.value}) is no kind: it has no {', '.join(missing)}")
+        raise MemkillError(f"kind {name} ({entry.value}) is not a kind: it has no {', '.join(missing)}")
     return cast("type[Kind]", found)
 
 
 def _entry_point(name: str) -> EntryPoint:
     by_target = {entry.value: entry for entry in _entry_points() if entry.name == name}
     if not by_target:
-        raise MemkillError(_unknown(name))
+        raise MemkillError(_describe_unknown(name))
     if len(by_target) > 1:
         raise MemkillError(f"kind {name} is declared more than once: {', '.join(sorted(by_target))}")
     return next(iter(by_target.values()))
 
 
-def _unknown(name: str) -> str:
+def _describe_unknown(name: str) -> str:
     known = kinds()
     near = difflib.get_close_matches(name.lower(), known, n=1)
     hint = f", did you mean {near[0]}?" if near else ""

@@ -1,17 +1,29 @@
-"""What the kinds have in common whose own graceful stop is their only way of draining.
+"""The base class of kinds that drain by stopping: the framework's graceful stop is the only way to drain it.
 
-supervisord sends the stopsignal once and waits for stopwaitsecs: nothing else may signal them meanwhile,
-because a second graceful signal makes most of them drop the jobs in hand.
+supervisord sends stopsignal once and waits for stopwaitsecs. No other signal may reach the worker meanwhile:
+most frameworks drop their running jobs at a second graceful signal.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
 
-from supervisor_memkill.errors import MemkillError
-from supervisor_memkill.workers.contract import Advice, Note, Option, Reading, Target, Tools, Traits, unknown
-from supervisor_memkill.workers.settings import why_between
+from supervisor_memkill.errors import NotSent
+from supervisor_memkill.workers.advice import (
+    advise_on_drain_timeout,
+    advise_on_job_limit,
+    advise_on_killasgroup,
+    advise_on_reached_children,
+    advise_on_stopasgroup,
+    advise_on_stopsignal,
+    advise_on_stopwaitsecs,
+    advise_on_wrapper,
+)
+from supervisor_memkill.workers.base import BaseKind
+from supervisor_memkill.workers.command_line import TimeOption, why_wrapped
+from supervisor_memkill.workers.contract import Advice, Note, Option, Reading, Target, unknown
 
 if TYPE_CHECKING:
     from supervisor_memkill.processes import ProcessInfo, ProgramInfo
@@ -19,75 +31,110 @@ if TYPE_CHECKING:
 
 
 def parse_text(text: str) -> str:
-    """The text without white space around it, when there is any."""
+    """The text without the white space around it. Raises ValueError if nothing is left."""
     if not text.strip():
         raise ValueError("a text that is not empty")
     return text.strip()
 
 
-class StopThenWait:
-    """A worker that is known by its command line, has no quiet, and tells no busy count."""
+@dataclass(frozen=True)
+class GracefulStop:
+    """What a framework does at its stop signal: the facts that the advice is made from."""
 
-    framework: ClassVar[str]
-    """As its own documentation writes it."""
-    program: ClassVar[str]
-    """What the command line of its worker holds, whichever way it is started."""
+    other_signals: str
+    """What happens to running jobs at any other signal; it follows a colon."""
+    signals: frozenset[str] = frozenset({"TERM", "INT"})
+    """The signals that stop the framework gracefully, without SIG."""
+    job_limit: TimeOption | None = None
+    """The option after which the framework itself cuts running jobs; None if it waits without limit."""
+    then: TimeOption | None = None
+    """The option that bounds what the framework does after its jobs, if `job_limit` is in force."""
+    stopasgroup_harm: str = ""
+    """What a stop signal for the whole process group does to running jobs; empty if nothing."""
+    stopasgroup_refuses: bool = True
+    """That harm loses jobs for sure: the workers are not drained. Otherwise it is a hint."""
+    jobs_share_group: bool = True
+    """What a job starts is in the worker's process group, so that stopasgroup reaches it."""
+    children_survive_kill: bool = False
+    """The worker processes go on after a SIGKILL of their parent alone."""
+
+
+class StopThenWait(BaseKind):
+    """A worker that its command line identifies, without a quiet and without a busy count."""
+
+    command_text: ClassVar[str]
+    """The text that the worker's command line contains, however the worker is started."""
+    stop: ClassVar[GracefulStop]
+    """What the framework does at its stop signal."""
     options: ClassVar[Mapping[str, Option]] = {
         "command_has": Option(
-            parse_text, None, "a text in the worker's command line, where that does not name the framework"
+            parse_text, None, "text in the worker's command line, if the framework's name is not in it"
         ),
     }
-    needs_redis: ClassVar[bool] = False
-    traits = Traits(quiets=False)
 
-    def __init__(self, values: Mapping[str, Any], tools: Tools) -> None:
-        self._values = values
-        self._tools = tools
-
-    @classmethod
-    def traits_for(cls, values: Mapping[str, Any]) -> Traits:
-        return cls.traits
-
-    @classmethod
-    def problems(cls, values: Mapping[str, Any]) -> Sequence[str]:
-        return ()
-
-    def read(self, targets: Sequence[Target], table: ProcessTable) -> Mapping[str, Reading]:
-        return {target.process.worker: self.recognise(target, table) for target in targets}
-
-    def recognise(self, target: Target, table: ProcessTable) -> Reading:
-        """What its command line alone tells."""
+    def read_one(self, target: Target, table: ProcessTable) -> Reading:
+        """The reading that the command line alone allows."""
         title = table.title(target.process.pid)
         if not title:
-            return unknown("its command line cannot be read", target.note)
-        why = self._strangeness(title)
-        known = not why
-        return Reading(
-            recognised=known, in_service=known, quiet=None, busy=None, why=why, note=target.note or {}
-        )
+            return unknown("the command line of the process cannot be read", target.note)
+        why = self._why_unrecognised(title)
+        if why:
+            return Reading(False, False, quiet=None, busy=None, why=why, note=target.note or {})
+        return Reading(True, True, quiet=None, busy=None, note=target.note or {})
 
-    def _strangeness(self, title: str) -> str:
-        """Why a process with this command line is not recognised; empty when it is."""
-        between = why_between(title, self.framework)
-        if between:
-            return between
-        wanted = self._values["command_has"] or self.program
-        if wanted not in title:
-            return f"{title[:60]!r} does not name {wanted}: set command_has to a text that it holds"
-        return ""
+    def _why_unrecognised(self, title: str) -> str:
+        """Why a process with this command line is not recognised; empty if it is."""
+        wrapped = why_wrapped(title, self.framework)
+        wanted = self.values.get("command_has") or self.command_text
+        if wrapped or wanted in title:
+            return wrapped
+        return f"{title[:60]!r} does not contain {wanted}: set command_has to a text that it contains"
 
     def quiet(self, target: Target, table: ProcessTable) -> Note:
-        raise MemkillError(f"{self.framework} cannot be quieted: its stop is its drain")
-
-    def resume(self, target: Target, table: ProcessTable) -> None:
-        raise MemkillError(f"{self.framework} cannot be resumed")
-
-    def before_stop(self, target: Target, table: ProcessTable) -> None:
-        pass
+        raise NotSent(f"{self.framework} cannot be quieted: it drains by stopping")
 
     def memory_in_children(self, process: ProcessInfo, table: ProcessTable) -> bool:
-        """Yes: the jobs run in its worker processes."""
+        """Yes: the jobs run in worker processes below the supervised one."""
         return True
 
     def advice(self, program: ProgramInfo, drain_timeout_seconds: float) -> Sequence[Advice]:
-        raise NotImplementedError
+        stop = self.stop_of(program)
+        return [
+            *advise_on_stopsignal(program, stop.signals, stop.other_signals, refuses=True),
+            *advise_on_drain_timeout(program, self.framework, drain_timeout_seconds),
+            *_advise_on_job_limit(stop, program, self.framework, drain_timeout_seconds),
+            *self.more_advice(program, drain_timeout_seconds),
+            *_advise_on_stopasgroup(stop, program),
+            *(advise_on_killasgroup(program, self.framework) if stop.children_survive_kill else ()),
+            *advise_on_wrapper(program, self.framework, refuses=True),
+        ]
+
+    def stop_of(self, program: ProgramInfo) -> GracefulStop:
+        """`stop`, changed if the program's settings or options change what the framework does."""
+        return self.stop
+
+    def more_advice(self, program: ProgramInfo, drain_timeout_seconds: float) -> Iterable[Advice]:
+        """What `stop` cannot express."""
+        return ()
+
+
+def _advise_on_job_limit(
+    stop: GracefulStop, program: ProgramInfo, framework: str, drain_timeout_seconds: float
+) -> Iterator[Advice]:
+    limit = stop.job_limit
+    seconds = limit.seconds(program.command) if limit else None
+    if limit is None or seconds is None:
+        return
+    yield from advise_on_job_limit(seconds, limit.setting(program.command), framework, drain_timeout_seconds)
+    if stop.then is None:
+        yield from advise_on_stopwaitsecs(program, seconds, limit.name)
+    else:
+        both = seconds + (stop.then.seconds(program.command) or 0.0)
+        yield from advise_on_stopwaitsecs(program, both, f"{limit.name} and {stop.then.name} together")
+
+
+def _advise_on_stopasgroup(stop: GracefulStop, program: ProgramInfo) -> Iterator[Advice]:
+    if stop.stopasgroup_harm:
+        yield from advise_on_stopasgroup(program, stop.stopasgroup_harm, refuses=stop.stopasgroup_refuses)
+    elif stop.jobs_share_group:
+        yield from advise_on_reached_children(program)

@@ -20,7 +20,7 @@ from supervisor_memkill.processes import ProcessInfo, ProcessState
 from supervisor_memkill.rules import pools
 from supervisor_memkill.testing.fakes import process, program_info
 from supervisor_memkill.units import Size, format_duration, format_size, parse_duration, parse_size
-from supervisor_memkill.workers import custom, registry, settings
+from supervisor_memkill.workers import command_line, custom, registry, templates
 from supervisor_memkill.workers.sidekiq.records import quiet_signal, version_in_title
 from tests.fuzz.effort import tries
 from tests.fuzz.kinds import make
@@ -141,12 +141,12 @@ HOLES = st.lists(
 @given(HOLES)
 def test_a_template_that_is_taken_can_be_filled_in(text: str) -> None:
     with contextlib.suppress(ValueError):
-        custom.fill(custom.parse_template(text), process(), "web1")
+        templates.fill(templates.parse_template(text), process(), "web1")
     with contextlib.suppress(ValueError):
-        words = custom.parse_command(text)
+        words = templates.parse_command(text)
         assert words
         for word in words:
-            custom.fill(word, process(), "web1")
+            templates.fill(word, process(), "web1")
 
 
 @tries(100)
@@ -200,9 +200,9 @@ def test_advice_on_any_command_line_is_in_lines(
 @tries(100)
 @given(st.one_of(TEXTS, near(COMMANDS)), st.sampled_from(["-t", "--timeout", "-w", "-c"]))
 def test_command_lines_are_looked_through_without_a_fault(command: str, option: str) -> None:
-    assert settings.is_shell(command) in (True, False)
-    assert settings.is_wrapped_without_exec(command) in (True, False)
-    found = settings.option_in(command, option)
+    assert command_line.is_shell(command) in (True, False)
+    assert command_line.is_shell_without_exec(command) in (True, False)
+    found = command_line.option_text(command, option)
     assert found is None or found in command
 
 

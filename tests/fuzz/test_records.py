@@ -14,7 +14,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from supervisor_memkill.errors import MemkillError, NotSent, Unknown
-from supervisor_memkill.testing.contract_suite import check
+from supervisor_memkill.testing.contract_suite import check_reading
 from supervisor_memkill.testing.fakes import FakeProcesses, Signals, process
 from supervisor_memkill.workers import registry
 from supervisor_memkill.workers.contract import Reading, Target
@@ -91,7 +91,7 @@ def table_of(draw: Any) -> FakeProcesses:
 
 
 def assert_is_right(reading: Reading) -> None:
-    check(reading)
+    check_reading(reading)
     assert reading.busy is None or is_whole(reading.busy)
     assert reading.jobs is None or all(isinstance(job, str) for job in reading.jobs)
     assert all(isinstance(queue, str) for queue in reading.queues)

@@ -125,7 +125,7 @@ def test_tasks_with_an_eta_are_given_back_by_the_stop_and_run_once(
 @pytest.mark.parametrize(
     ("worker", "said"),
     [
-        ({"stopasgroup": "true", "killasgroup": "true"}, "stopasgroup=true must go"),
+        ({"stopasgroup": "true", "killasgroup": "true"}, "remove stopasgroup=true"),
         ({"stopsignal": "QUIT"}, "stopsignal=QUIT must be INT or TERM"),
     ],
     ids=["stopasgroup", "stopsignal"],
@@ -143,7 +143,7 @@ def test_two_workers_with_one_name_are_refused_before_harm(redis_server: RealRed
     python = interpreter(WORKERS_PYTHON)
     commands = {name: celery(python, "same", "-c 1") for name in ("one", "two")}
     with fleet_of(redis_server, python, commands, bloat_seconds=0.1) as fleet:
-        assert_held(fleet, "more than one worker is called same@")
+        assert_held(fleet, "more than one worker has the name same@")
 
 
 def test_behind_a_shell_nothing_is_stopped_and_exec_is_named(redis_server: RealRedis) -> None:

@@ -32,7 +32,7 @@ def test_each_message_runs_once_while_workers_are_replaced(
 @pytest.mark.parametrize(
     ("changes", "words", "said"),
     [
-        ({"stopasgroup": "true"}, "", "stopasgroup=true must go"),
+        ({"stopasgroup": "true"}, "", "remove stopasgroup=true"),
         ({"stopsignal": "HUP"}, "", "stopsignal=HUP must be INT or TERM"),
         ({"stopwaitsecs": 10}, "", "stopwaitsecs=10 is below drain_timeout=1m00s"),
         ({}, "--worker-shutdown-timeout 5000", "--worker-shutdown-timeout=5000 (milliseconds) is below"),

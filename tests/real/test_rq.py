@@ -173,7 +173,7 @@ def test_a_work_horse_that_outlives_its_worker_is_waited_for(redis_server: RealR
     [
         ("worker", {"stopwaitsecs": 10}, "stopwaitsecs=10 is below drain_timeout=1m00s"),
         ("worker", {"stopsignal": "QUIT"}, "stopsignal=QUIT must be INT or TERM"),
-        ("worker -w rq.worker.HerokuWorker", {}, "HerokuWorker cuts the job in hand"),
+        ("worker -w rq.worker.HerokuWorker", {}, "HerokuWorker cuts the running job"),
     ],
     ids=["stopwaitsecs", "stopsignal", "heroku"],
 )

@@ -57,7 +57,7 @@ def test_idle_workers_are_replaced_within_their_brokers_read(redis_server: RealR
         ({"stopsignal": "HUP"}, "", "stopsignal=HUP must be INT or TERM"),
         ({"stopwaitsecs": 10}, "", "stopwaitsecs=10 is below drain_timeout=1m00s"),
         ({}, "--wait-tasks-timeout 5", "--wait-tasks-timeout=5 is below drain_timeout"),
-        ({"stopasgroup": "true"}, "--hardkill-count 0", "stopasgroup=true must go"),
+        ({"stopasgroup": "true"}, "--hardkill-count 0", "remove stopasgroup=true"),
     ],
     ids=["stopsignal", "stopwaitsecs", "wait-tasks-timeout", "stopasgroup"],
 )

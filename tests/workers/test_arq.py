@@ -69,7 +69,7 @@ class TestContractWithRecord(ContractSuite):
         return make(store)
 
     def plant(self, store: FakeRedis, garbage: str | None) -> None:
-        store.data = {f"arq:health:web1:100:jobs:{name}": garbage for name in ("plain", "fresh", "told")}
+        store.data = {f"arq:health:web1:100:jobs:{name}": garbage for name in ("plain", "fresh", "quieted")}
 
 
 class TestContractWithoutRecord(ContractSuite):
@@ -92,7 +92,7 @@ def test_the_wait_must_be_repeated_and_the_words_say_why() -> None:
 
 
 def test_a_record_needs_a_redis_to_stand_in() -> None:
-    assert problems(redis=None) == ["health_check_key needs redis, and none is set"]
+    assert problems(redis=None) == ["health_check_key needs redis, and redis is not set"]
     assert problems(redis=None, health_check_key=None) == []
 
 
@@ -121,10 +121,10 @@ def test_jobs_in_hand_of_zero_do_not_make_it_idle() -> None:
 @pytest.mark.parametrize(
     ("data", "milliseconds", "said"),
     [
-        ({}, 5000, "no health record: it is still booting"),
-        ({KEY: "j_complete=8"}, 5000, "no health record of arq's: 'j_complete=8'"),
-        ({KEY: RECORD}, -1, "it has no TTL"),
-        ({KEY: RECORD}, None, "it has no TTL"),
+        ({}, 5000, "no health record: arq is still booting"),
+        ({KEY: "j_complete=8"}, 5000, "not a health record of arq: 'j_complete=8'"),
+        ({KEY: RECORD}, -1, "the health record has no TTL"),
+        ({KEY: RECORD}, None, "the health record has no TTL"),
     ],
 )
 def test_without_a_fresh_record_nothing_is_known(
@@ -208,7 +208,7 @@ def test_a_wait_far_too_short_is_refused_for_both_its_reasons() -> None:
 
 def test_a_group_stop_is_only_told_of() -> None:
     ((text, refuses),) = advice(replace(GOOD, stopasgroup=True))
-    assert "what the jobs in hand have started" in text and not refuses
+    assert "processes that running jobs have started" in text and not refuses
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import pytest
 
 from supervisor_memkill.errors import MemkillError, NotSent, Unknown
-from supervisor_memkill.testing.contract_suite import GARBAGE, OUTAGES, ContractSuite, check
+from supervisor_memkill.testing.contract_suite import GARBAGE, OUTAGES, ContractSuite, check_reading
 from supervisor_memkill.testing.fakes import FakeProcesses, FakeRedis, process, read_one, tools
 from supervisor_memkill.workers.celery.control import Answers, Command
 from supervisor_memkill.workers.celery.kind import (
@@ -111,7 +111,7 @@ class Machine:
 
     def read(self, note: Note | None = None) -> Reading:
         reading = read_one(self.kind, Target(process(PID), note), self.processes.table)
-        check(reading)
+        check_reading(reading)
         return reading
 
     def quiet(self, note: Note) -> Note:
@@ -214,7 +214,7 @@ def test_two_answers_under_one_name_are_not_recognised(pids: tuple[int, int]) ->
     machine.control.nodes.append(Node(ONE, pids[1]))
     reading = machine.read()
     assert (reading.recognised, reading.in_service) == (False, None)
-    assert "more than one worker is called" in reading.why and "-n" in reading.why
+    assert "more than one worker has the name" in reading.why and "-n" in reading.why
 
 
 def test_two_programs_with_one_name_are_not_recognised_even_if_one_is_silent() -> None:
@@ -242,7 +242,7 @@ def test_behind_a_shell_it_is_not_recognised_and_exec_is_named() -> None:
 def test_behind_another_wrapper_it_is_drained_and_told_to_stop_itself() -> None:
     machine = Machine("uv run celery -A app worker -n one@%h", Node(ONE, CHILD))
     reading = machine.read()
-    assert reading.recognised and "must pass its signals on" in reading.remark
+    assert reading.recognised and "must pass signals on to it" in reading.remark
     machine.kind.before_stop(Target(process(PID), reading.note), machine.processes.table)
     assert [command.name for command in machine.node.told] == ["shutdown"]
 

@@ -21,12 +21,15 @@ KOMBU: Any = kombu
 
 
 class Node:
-    """A worker's end of the protocol, by kombu's own classes, in a thread."""
+    """A worker's end of the protocol, by kombu's own classes, in a thread.
+
+    It hears commands only once Redis has its subscription: kombu sends that with the first look for messages,
+    some time after `listen` returned.
+    """
 
     def __init__(self, url: str, name: str, answer: Callable[[], object], **options: Any) -> None:
         self.told: list[str] = []
         self._ended = threading.Event()
-        self._ready = threading.Event()
         self._connection = KOMBU.Connection(url, transport_options=options.pop("transport_options", {}))
         mailbox = KOMBU.pidbox.Mailbox("celery", type="fanout", **options)(self._connection)
         self._node = mailbox.Node(name, state={}, channel=self._connection.channel())
@@ -38,11 +41,9 @@ class Node:
         self._node.handler(ping)
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
-        assert self._ready.wait(10)
 
     def _run(self) -> None:
         with self._node.listen():
-            self._ready.set()
             while not self._ended.is_set():
                 try:
                     self._connection.drain_events(timeout=0.05)
@@ -55,12 +56,19 @@ class Node:
         self._thread.join()
 
 
+def subscriptions(server: RealRedis) -> int:
+    """The number of connections that have subscribed to a pattern."""
+    clients: Any = server.client().client_list(_type="pubsub")
+    return sum(int(client["psub"]) for client in clients)
+
+
 @pytest.fixture
 def start_node(redis_server: RealRedis) -> Iterator[Callable[..., Node]]:
     nodes: list[Node] = []
 
     def start(name: str = "one@here", answer: Callable[[], object] = dict, **options: Any) -> Node:
         nodes.append(Node(redis_server.url, name, answer, **options))
+        wait_for(lambda: subscriptions(redis_server) == len(nodes), message="the node does not subscribe")
         return nodes[-1]
 
     yield start

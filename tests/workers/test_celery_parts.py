@@ -171,8 +171,8 @@ def test_good_settings_need_no_advice() -> None:
     ("changes", "said", "is_refused"),
     [
         ({"stopsignal": 3}, "stopsignal=QUIT must be INT or TERM", True),
-        ({"stopasgroup": True}, "stopasgroup=true must go", True),
-        ({"stopasgroup": None}, "whether stopasgroup is set could not be found out", True),
+        ({"stopasgroup": True}, "remove stopasgroup=true", True),
+        ({"stopasgroup": None}, "stopasgroup is unknown", True),
         ({"stopwaitsecs": 10}, "stopwaitsecs=10 must be above", False),
         ({"command": "sh -c 'celery -A app worker; true'"}, "a shell without exec", False),
     ],

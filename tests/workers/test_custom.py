@@ -25,7 +25,8 @@ from supervisor_memkill.testing.fakes import (
     tools,
 )
 from supervisor_memkill.workers.contract import Note, Reading, Target
-from supervisor_memkill.workers.custom import Custom, parse_command, parse_signal, parse_template
+from supervisor_memkill.workers.custom import Custom, parse_signal
+from supervisor_memkill.workers.templates import parse_command, parse_template
 from tests.harness import RealRedis, wait_for
 
 TABLE = FakeProcesses({100: "worker"}).table
@@ -53,7 +54,7 @@ class TestContractWithKey(ContractSuite):
     reads_redis = True
 
     def plant(self, store: FakeRedis, garbage: str | None) -> None:
-        store.data = {f"busy:web1:100:jobs:{name}": garbage for name in ("plain", "fresh", "told")}
+        store.data = {f"busy:web1:100:jobs:{name}": garbage for name in ("plain", "fresh", "quieted")}
 
 
 class TestContractWithCommand(ContractSuite):
@@ -334,5 +335,5 @@ def test_command_that_cannot_be_run_lets_no_drain_begin(option: str, command: st
     values: dict[str, Any] = {option: (command,)}
     advice = custom(**values).advice(program_info("worker"), 60.0)
     assert [one.text for one in advice if one.refuses] == (
-        [f"{option}: {command} is no file that can be run"] if is_refused else []
+        [f"{option}: {command} is not an executable file"] if is_refused else []
     )

@@ -1,4 +1,4 @@
-"""A kind of somebody else's package: the example of docs/writing-a-kind.rst, installed as a user would."""
+"""A kind in another package: the worked example of docs/writing-a-kind.rst, installed as a user would."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from docutils import nodes
 from docutils.core import publish_doctree
 
 from supervisor_memkill.processes import ProcessState
-from supervisor_memkill.workers.contract import Kind, Reading
+from supervisor_memkill.workers import GracefulStop, Kind, Reading
 from tests.conftest import StartSupervisord
 from tests.harness import PROGRAMS, program, require_program, wait_for
 
@@ -54,15 +54,16 @@ def test_the_page_shows_the_files_as_they_are(page: nodes.document) -> None:
         assert (EXAMPLE / name).read_text().strip() in shown, name
 
 
-def test_the_page_names_every_member_of_the_contract_and_every_field_of_a_reading(
+def test_the_page_names_every_fact_every_member_of_the_contract_and_every_field_of_a_reading(
     page: nodes.document,
 ) -> None:
-    members, readings = [
+    facts, members, readings = [
         [next(row.findall(nodes.literal)).astext() for row in next(table.findall(nodes.tbody)).children]
         for table in page.findall(nodes.table)
     ]
     contract = {name for name in {*vars(Kind), *Kind.__annotations__} if not name.startswith("_")}
     assert set(members) == contract
+    assert facts == [field.name for field in fields(GracefulStop)]
     assert readings == [field.name for field in fields(Reading)]
 
 

@@ -79,7 +79,7 @@ def test_good_settings_need_no_advice(program: ProgramInfo) -> None:
     [
         (
             replace(GOOD, stopsignal=signal.SIGTERM),
-            "stopsignal=TERM must be INT: at any other Huey loses the jobs",
+            "stopsignal=TERM must be INT: at any other signal Huey loses the running jobs",
         ),
         (replace(SWAPPED, stopsignal=signal.SIGINT), "stopsignal=INT must be TERM"),
         (replace(GOOD, stopsignal=signal.SIGHUP), "stopsignal=HUP must be INT"),
@@ -101,7 +101,7 @@ def test_the_way_to_take_term_is_named_where_it_is_not_taken() -> None:
 @pytest.mark.parametrize(
     ("program", "said"),
     [
-        (replace(GOOD, stopasgroup=True), "what the jobs in hand have started"),
+        (replace(GOOD, stopasgroup=True), "processes that running jobs have started"),
         (replace(GOOD, command="huey_consumer app -k process", killasgroup=False), "killasgroup=false"),
         (
             replace(GOOD, command="huey_consumer app -t 600"),

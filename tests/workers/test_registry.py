@@ -78,7 +78,7 @@ def test_no_other_package_replaces_a_built_in_kind(tmp_path: Path) -> None:
         ("broken:Kind", "kind x (broken:Kind) cannot be loaded: RuntimeError('two\\nlines')"),
         ("missing:Kind", "kind x (missing:Kind) cannot be loaded: ModuleNotFoundError("),
         ("other:Missing", "kind x (other:Missing) cannot be loaded: AttributeError("),
-        ("other:Bare", "kind x (other:Bare) is no kind: it has no options, needs_redis"),
+        ("other:Bare", "kind x (other:Bare) is not a kind: it has no options, needs_redis"),
     ],
 )
 def test_a_kind_that_does_not_load_is_one_line(tmp_path: Path, target: str, told: str) -> None:

@@ -363,7 +363,7 @@ def test_settings_that_would_cost_jobs_at_another_stop_are_told_of() -> None:
     assert list(kind.advice(good, 600.0)) == []
     for changes, said in (
         ({"stopsignal": 15}, "stopsignal=TERM must be QUIT"),
-        ({"stopasgroup": True}, "stopasgroup=true must go"),
+        ({"stopasgroup": True}, "remove stopasgroup=true"),
         ({"command": "sh -c 'rake resque:work; true'"}, "a shell without exec"),
     ):
         (advice,) = kind.advice(replace(good, **changes), 600.0)

@@ -23,7 +23,7 @@ from supervisor_memkill.testing.fakes import (
     tools,
 )
 from supervisor_memkill.workers.contract import Kind, Note, Reading, Target
-from supervisor_memkill.workers.rq.advice import advice_on, is_pool
+from supervisor_memkill.workers.rq.advice import is_pool
 from supervisor_memkill.workers.rq.kind import RQ
 from tests.workers.records_redis import RecordsRedis
 
@@ -254,7 +254,7 @@ def test_it_has_no_quiet_and_no_resume() -> None:
     machine.record()
     target, table = Target(process(PID), {}), machine.processes.table
     assert not machine.kind.traits.quiets
-    with pytest.raises(MemkillError, match="its stop is its drain"):
+    with pytest.raises(MemkillError, match="it drains by stopping"):
         machine.kind.quiet(target, table)
     with pytest.raises(MemkillError):
         machine.kind.resume(target, table)
@@ -266,7 +266,7 @@ GOOD = replace(program_info("/srv/venv/bin/rq worker high", stopwaitsecs=600), s
 
 
 def advice(program: ProgramInfo, drain_timeout: float = 600.0) -> list[tuple[str, bool]]:
-    return [(one.text, one.refuses) for one in advice_on(program, drain_timeout)]
+    return [(one.text, one.refuses) for one in RQ({}, tools()).advice(program, drain_timeout)]
 
 
 def test_good_settings_need_no_advice() -> None:
@@ -283,7 +283,7 @@ def test_good_settings_need_no_advice() -> None:
         ({"command": "sh -c 'rq worker; true'"}, "a shell without exec"),
         (
             {"command": "rq worker -w rq.worker.HerokuWorker high"},
-            "rq.worker.HerokuWorker cuts the job in hand",
+            "rq.worker.HerokuWorker cuts the running job",
         ),
         ({"command": "rq worker --worker-class=rq.worker.HerokuWorker"}, "use rq.worker.Worker"),
     ],
@@ -295,7 +295,7 @@ def test_settings_that_would_cut_jobs_are_refused(changes: dict[str, Any], said:
 
 @pytest.mark.parametrize("command", ["rq worker-pool -n 4 high", "rq worker -w rq.worker.SimpleWorker high"])
 @pytest.mark.parametrize(
-    ("stop_as_group", "said"), [(True, "stopasgroup=true must go"), (None, "could not be found out")]
+    ("stop_as_group", "said"), [(True, "remove stopasgroup=true"), (None, "stopasgroup is unknown")]
 )
 def test_a_stop_for_the_group_is_advised_against_where_jobs_are_in_it(
     command: str, stop_as_group: bool | None, said: str

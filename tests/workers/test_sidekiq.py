@@ -145,7 +145,7 @@ def test_a_stale_record_is_unknown() -> None:
     machine.now += 16
     reading = machine.read()
     assert reading.recognised is None and not reading.in_service
-    assert "no beat of Sidekiq for 16 s" in reading.why
+    assert "no beat from Sidekiq for 16 s" in reading.why
 
 
 def test_the_slower_beat_of_sidekiq_7_stays_fresh_for_longer() -> None:

@@ -19,7 +19,7 @@ def advice_on(program: ProgramInfo) -> list[str]:
 @pytest.mark.parametrize(
     ("command", "stopwaitsecs", "said"),
     [
-        ("sidekiq", 10, "stopwaitsecs=10 must be above Sidekiq's own timeout, by default"),
+        ("sidekiq", 10, "stopwaitsecs=10 must be above Sidekiq's default timeout"),
         ("sidekiq", 25, "such as 30"),
         ("sidekiq -t 60 -c 5", 60, "timeout on Sidekiq's command line of 60 s, such as 65"),
         ("sidekiq -t60", 30, "timeout on Sidekiq's command line of 60 s"),

@@ -210,7 +210,7 @@ def test_several_sidekiqs_under_one_supervised_process_are_unknown() -> None:
 
 
 def test_a_stale_record_is_unknown() -> None:
-    with pytest.raises(Unknown, match="no beat of Sidekiq for 100 s"):
+    with pytest.raises(Unknown, match="no beat from Sidekiq for 100 s"):
         record_of((100,), 0, 1100, [RECORD])
     with pytest.raises(Unknown, match="in the future"):
         record_of((100,), 0, 900, [RECORD])

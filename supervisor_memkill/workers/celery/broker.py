@@ -1,4 +1,4 @@
-"""Where Celery's broker is: the URL, or the pool's own Redis, as kombu takes it."""
+"""Celery's broker: its URL, or the pool's Redis, in the form that kombu takes."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _TRANSPORTS = {
     "pyamqp": "pyamqp",
     "amqps": "amqps",
 }
-"""The scheme of a URL, and kombu's for it. Other brokers have no remote control, or were not tried."""
+"""The scheme of a URL, and kombu's scheme for it. Other brokers have no remote control, or were not tried."""
 
 
 def parse_broker(text: str) -> str:
-    """The URL. Raises ValueError, which never repeats it."""
+    """The URL. Raises ValueError, whose text never contains the URL."""
     text = text.strip()
     scheme, separator, rest = text.partition("://")
     if not separator or scheme not in _TRANSPORTS:
@@ -47,7 +47,7 @@ def parse_broker(text: str) -> str:
 
 
 def problems_of(values: Mapping[str, Any], is_installed: Callable[[str], bool]) -> list[str]:
-    """What is wrong with `broker` and `redis` together, and with what is installed."""
+    """The problems of `broker` and `redis` together, and missing packages, one sentence each."""
     return [*_missing_packages(values, is_installed), *_missing_broker(values)]
 
 
@@ -61,7 +61,7 @@ def _missing_broker(values: Mapping[str, Any]) -> Iterator[str]:
     if values.get("broker") is not None:
         return
     if not redis:
-        yield "worker = celery needs broker, the URL of Celery's broker, or redis where that is the broker"
+        yield "worker = celery needs broker, the URL of Celery's broker, or redis if that is the broker"
     elif redis.startswith(("redis+sentinel://", "redis+cluster://")):
         yield (
             f"redis = {masked(redis)} cannot be Celery's broker: set broker to the URL of one server, "
@@ -72,7 +72,7 @@ def _missing_broker(values: Mapping[str, Any]) -> Iterator[str]:
 def connection_maker(broker: str | None, tools: Tools) -> Callable[[], Any]:
     """A function that makes a kombu.Connection with short time limits, not connected yet.
 
-    It raises MemkillError where there is no broker.
+    It raises MemkillError if there is no broker.
     """
 
     def make() -> Any:
@@ -87,7 +87,7 @@ def connection_maker(broker: str | None, tools: Tools) -> Callable[[], Any]:
 
 
 def _redis_options(tools: Tools) -> dict[str, Any]:
-    """kombu/transport/redis.py; without a time limit it waits for ever."""
+    """For kombu/transport/redis.py, which waits without limit by default."""
     options: dict[str, Any] = {
         "socket_timeout": TIMEOUT_SECONDS,
         "socket_connect_timeout": TIMEOUT_SECONDS,
@@ -99,7 +99,7 @@ def _redis_options(tools: Tools) -> dict[str, Any]:
 
 
 def _amqp_options() -> dict[str, Any]:
-    """amqp/connection.py; without a time limit it waits for ever."""
+    """For amqp/connection.py, which waits without limit by default."""
     return {
         "read_timeout": TIMEOUT_SECONDS,
         "write_timeout": TIMEOUT_SECONDS,
@@ -123,16 +123,16 @@ def _socket_url(path: str, db: object, username: str | None, password: str | Non
 
 
 def url_of_client(client: Any) -> str:
-    """The URL of the server that a redis-py client speaks to. Raises MemkillError where there are several."""
+    """The URL of the server of a redis-py client. Raises MemkillError if the client has several servers."""
     try:
         options = dict(client.connection_pool.connection_kwargs)
     except AttributeError:
-        raise MemkillError("the pool's redis is no single server: set broker") from None
+        raise MemkillError("the pool's redis is not a single server: set broker") from None
     username, password = options.get("username"), options.get("password")
     if "path" in options:
         return _socket_url(options["path"], options.get("db", 0), username, password)
     if "host" not in options:
-        raise MemkillError("the pool's redis is no single server: set broker")
+        raise MemkillError("the pool's redis is not a single server: set broker")
     user = f"{quote(username or '', safe='')}:{quote(password, safe='')}@" if password else ""
     tls = {key: str(value) for key, value in options.items() if key.startswith("ssl_") and value is not None}
     is_tls = "SSL" in client.connection_pool.connection_class.__name__

@@ -1,11 +1,11 @@
-"""Celery's remote control from the outside: questions to nodes through the broker, and their answers.
+"""Celery's remote control from outside: questions to nodes through the broker, and their answers.
 
-The protocol is kombu/pidbox.py's (5.3 to 5.7): a command goes to a fanout exchange, and each node that it
-names answers to a queue of ours. It is spoken here with plain declares, publishes and gets, because kombu's
-own way tries again without end, takes each reply for the wanted one, and leaves a blocking read behind.
+The protocol is that of kombu/pidbox.py (5.3 to 5.7): a command goes to a fanout exchange, and each node that
+it names answers to our reply queue. It is implemented here with plain declares, publishes and gets, because
+kombu's own client retries without end, accepts any reply as its own, and leaves a blocking read behind.
 
-A reply queue lives as long as one call. In Redis a late answer to a queue that is gone is dropped, and
-nothing but the binding of a process that was killed in a call can be left (from kombu 5.7 on it expires).
+A reply queue lives as long as one call. Redis drops a late answer to a deleted queue. Only a process that is
+killed during a call leaves something behind: the binding of its queue (which expires from kombu 5.7 on).
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from supervisor_memkill.world.redis_url import masked
 NAMESPACE = "celery"
 """Celery's control_exchange, which names both exchanges (celery/app/defaults.py)."""
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.002, 0.02
-"""Between two looks for answers."""
+"""The pause between two looks for answers."""
 
 Answers = Mapping[str, Sequence[tuple[str, Any]]]
-"""For each command every answer that came: the node's name, and what it said."""
+"""For each command, all answers that arrived: the node's name and its value."""
 
 
 @dataclass(frozen=True)
@@ -39,25 +39,25 @@ class Command:
 
 
 class Control(Protocol):
-    """How nodes are reached; a test passes a fake."""
+    """Reaches nodes; tests pass a fake."""
 
     def ask(
         self, names: Sequence[str], nodes: Collection[str] | None, seconds: float, *, whole: bool = False
     ) -> Answers:
-        """What came in that time to commands that every node does in this order.
+        """The answers that arrive in that time to these commands; every node runs them in this order.
 
-        `nodes` None: all. Returns as soon as each node gave each answer, unless the `whole` time is
-        wanted, for others of the same name. Raises Unknown when the broker is away.
+        `nodes` None asks all nodes. Returns as soon as each node gave each answer; `whole` waits for the
+        whole time, to find a second node of the same name. Raises Unknown if the broker is away.
         """
         ...
 
     def tell(self, node: str, commands: Sequence[Command]) -> None:
-        """Send commands whose answers are not wanted. Raises Unknown when they may not have been sent."""
+        """Send commands without waiting for answers. Raises Unknown if they may not have been sent."""
         ...
 
 
 class Broker:
-    """The broker, over one connection that is made when it is needed and made anew after an error."""
+    """The broker, over one connection that is opened at first use and reopened after an error."""
 
     def __init__(
         self,
@@ -87,7 +87,9 @@ class Broker:
                     _publish(channel, mailbox, Command(name), nodes, {"ticket": ticket, "reply_to": reply_to})
                 return self._collect(queue, tickets, None if whole else nodes, seconds)
             finally:
-                with suppress(Exception):  # what went wrong before is told; the queue is for one call only
+                with suppress(
+                    Exception
+                ):  # an earlier error is already raised; the queue is for one call only
                     queue.delete()
 
     def tell(self, node: str, commands: Sequence[Command]) -> None:
@@ -116,20 +118,20 @@ class Broker:
 
     @contextmanager
     def _connected(self) -> Iterator[Any]:
-        """A channel. Every way in which it fails raises Unknown, and ends the connection."""
+        """A channel. Every failure raises Unknown, and closes the connection."""
         try:
             if self._channel is None:
                 self._connect()
             yield self._channel
         except Unknown:
             raise
-        except Exception as error:  # kombu's transports raise what their libraries do
+        except Exception as error:  # kombu's transports raise the errors of their libraries
             self._drop()
             raise Unknown(f"broker: {masked(str(error)) or type(error).__name__}") from error
 
     def _connect(self) -> None:
         self._connection = self._connection_of()
-        # One try: without max_retries kombu goes on for ever.
+        # One try: without max_retries kombu retries without end.
         self._connection.ensure_connection(max_retries=0, timeout=TIMEOUT_SECONDS / 20)
         self._channel = self._connection.channel()
 
@@ -141,19 +143,19 @@ class Broker:
 
 
 def _kombu() -> Any:
-    """The package, most of which has no annotations."""
+    """The package; most of it has no annotations."""
     import kombu.pidbox
 
     return kombu
 
 
 def _mailbox() -> Any:
-    """What names the exchanges, and says how they are declared."""
+    """The names and declarations of the exchanges."""
     return _kombu().pidbox.Mailbox(NAMESPACE, type="fanout")
 
 
 def _reply_queue(mailbox: Any, key: str, channel: Any) -> Any:
-    """As kombu's own (Mailbox.get_reply_queue): whatever happens to us, RabbitMQ deletes it."""
+    """As kombu declares it (Mailbox.get_reply_queue): RabbitMQ deletes it even if this process is killed."""
     return _kombu().Queue(
         f"{key}.{mailbox.reply_exchange.name}",
         exchange=mailbox.reply_exchange,
@@ -191,18 +193,18 @@ def _publish(
 
 
 def _answers_in(message: Any) -> list[tuple[str, Any]]:
-    """The answer of a node: ``{node: value}``; none in what cannot be read."""
+    """The answer of a node: ``{node: value}``; empty if it cannot be read."""
     from kombu.exceptions import KombuError
 
     try:
         payload = message.payload
     except (KombuError, ValueError):
-        return []  # pickled (task_serializer), which would run anybody's code: never read
+        return []  # pickled (task_serializer): reading it could run anybody's code
     return list(payload.items()) if isinstance(payload, dict) else []
 
 
 def _is_all(answers: Answers, nodes: Collection[str] | None) -> bool:
-    """Every node gave every answer; never when all nodes were asked, whose number nobody knows."""
+    """Every node gave every answer; always False if all nodes were asked: their number is unknown."""
     if nodes is None:
         return False
     return all(set(nodes) <= {node for node, _ in given} for given in answers.values())

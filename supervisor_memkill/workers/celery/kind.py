@@ -1,19 +1,19 @@
-"""``worker = celery``: Celery 5.3 to 5.7, spoken to by its remote control, on Redis or RabbitMQ.
+"""``worker = celery``: Celery 5.3 to 5.7 on Redis or RabbitMQ, read and quieted by its remote control.
 
 How a drain stays safe:
 
-- A worker is known by the pid that its node tells, and by a node name of this host. Two processes of one
-  name both do what is sent to it: neither is drained.
-- The quiet is `cancel_consumer` for each of its queues. What they are is in the note before, for the
+- A worker is identified by the pid that its node answers, and by a node name of this host. Two processes of
+  the same name both obey what is sent to that name: neither is drained.
+- The quiet is `cancel_consumer` for each of the worker's queues. The note holds these queues before, for the
   resume, which is `add_consumer`.
-- `active_queues` is empty only after the cancelling was done. RabbitMQ has handed over by then whatever it
-  will; what Redis still hands over to a read under way is put back (kombu/transport/virtual/base.py:
-  _reject_inbound_message). So no task in hand, asked after that and in the same breath, means idle.
-- Tasks with an ETA or a rate limit that keeps them back are not in hand: the stop gives them to the broker.
-  One that comes due in the very moment of the stop may be both run and given back (5.7.0, prefork: about
+- `active_queues` is empty only after the queues were cancelled. By then RabbitMQ has sent all that it will
+  send; what Redis still sends to a pending read is put back (kombu/transport/virtual/base.py:
+  _reject_inbound_message). So a node without running tasks, in answers after that and without a gap, is idle.
+- Tasks that wait for an ETA or a rate limit do not count as running: the stop gives them back to the broker.
+  A task that becomes due in the very moment of the stop may be both run and given back (5.7.0, prefork: about
   one stop in 30 with four such tasks a second, and that stop took half a minute). So the stop waits for a
-  moment in which none is due, though not for long.
-- A solo pool answers between two tasks only. No answer is unknown, and holds.
+  moment in which no task is due, but for a limited time.
+- A solo pool answers only between two tasks. No answer means unknown, and nothing is done.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from supervisor_memkill.errors import MemkillError, NotSent, Unknown
+from supervisor_memkill.workers.base import BaseKind, all_unknown, tree_pids
 from supervisor_memkill.workers.celery.advice import advice_on
 from supervisor_memkill.workers.celery.broker import connection_maker, parse_broker, problems_of
 from supervisor_memkill.workers.celery.control import Answers, Broker, Command, Control
@@ -41,54 +42,59 @@ from supervisor_memkill.workers.celery.nodes import (
     pids_of,
     state_of,
 )
-from supervisor_memkill.workers.contract import Advice, Note, Option, Reading, Target, Tools, Traits, unknown
-from supervisor_memkill.workers.settings import why_between
+from supervisor_memkill.workers.celery.notes import (
+    missing_queues,
+    saved_queues,
+    saved_shared_queues,
+    with_state,
+)
+from supervisor_memkill.workers.command_line import why_wrapped
+from supervisor_memkill.workers.contract import (
+    Advice,
+    Note,
+    Option,
+    Reading,
+    Target,
+    Tools,
+    Traits,
+    unknown,
+    unrecognised,
+)
 
 if TYPE_CHECKING:
     from supervisor_memkill.processes import ProcessInfo, ProgramInfo
     from supervisor_memkill.world.memory import ProcessTable
 
-TRAITS = Traits(
-    quiets=True,
-    confirms_quiet=True,
-    repeat_quiet_after_seconds=10.0,
-    can_resume=True,
-    names_jobs=True,
-    measure="pss",
-)
-"""Cancelling a queue again changes nothing. The children of a prefork pool share most of their pages."""
-
 ANSWER_SECONDS = 1.0
-"""How long a node may take to answer; without load it takes some 10 ms."""
+"""How long a node may take to answer; without load it takes about 10 ms."""
 SHORTEST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 5.0
-"""One that does not answer is asked again after a tenth of the time for which it has been silent: every
-question may cost the listener `ANSWER_SECONDS`, and all of them wait for the worker."""
-
+"""A silent node is asked again after a tenth of the time for which it has been silent, within these limits:
+every question may cost the listener `ANSWER_SECONDS`."""
 
 DUE_SECONDS = 2.0
-"""An ETA so near may come between the last look and the stop."""
+"""A task with an ETA so near may become due between the last look and the stop."""
 DUE_PATIENCE_SECONDS = 60.0
-"""With tasks due all the time there may be no better moment."""
+"""How long the stop waits for a moment without due tasks: there may be none."""
 
-FORSAKEN = "takes from no queue, cancelled or forgotten: a restart brings it back"
-"""What `add_consumer` added, Celery 5.3.6 forgets when it connects anew to its broker, 5.7.0 does not
-(celery/worker/consumer/consumer.py: add_task_queue). So may a worker that was resumed."""
+WITHOUT_QUEUES = "takes jobs from no queue: all were cancelled, or Celery lost them; restart the worker"
+"""Celery 5.3.6 loses what `add_consumer` added when it reconnects to its broker, 5.7.0 does not
+(celery/worker/consumer/consumer.py: add_task_queue). So a resumed worker may get here."""
 
 
 @dataclass(frozen=True)
 class _Node:
-    """A process told that it is this node."""
+    """A process answered as this node."""
 
     key: tuple[int, int]
-    """The supervised process: pid, and start by supervisord."""
+    """The supervised process: its pid, and its start by supervisord."""
     name: str
     pid: int
-    """The node's own, which behind a wrapper is another."""
+    """The node's own pid, which is another one behind a wrapper."""
 
 
 @dataclass(frozen=True)
 class _Silence:
-    """A process has not answered since, and is asked again later. Times are of the tools' clock."""
+    """A process has not answered since, and is asked again after `until`. Times are by the tools' clock."""
 
     key: tuple[int, int]
     since: float
@@ -98,13 +104,13 @@ class _Silence:
 
 @dataclass(frozen=True)
 class _Known:
-    """One target, and what is known of its process without asking."""
+    """One target, and what is known about its process without a question to its node."""
 
     target: Target
     pids: tuple[int, ...]
-    """The supervised pid, then those of its descendants; empty when it cannot be read."""
+    """The supervised pid, then the pids of its descendants; empty if the process cannot be read."""
     predicted: str | None
-    """The node name by its command line."""
+    """The node name by the command line."""
 
     @property
     def worker(self) -> str:
@@ -115,16 +121,24 @@ class _Known:
         return self.target.process.pid, self.target.process.start
 
 
-class Celery:
+class Celery(BaseKind):
     """Finds each worker's node, cancels its queues, and believes it idle by the rule above."""
 
+    framework = "Celery"
     options: ClassVar[Mapping[str, Option]] = {
         "broker": Option(
-            parse_broker, None, "URL of Celery's broker, amqp:// or redis://; by default the pool's redis"
+            parse_broker, None, "URL of Celery's broker (amqp:// or redis://); the pool's redis if not set"
         ),
     }
-    needs_redis: ClassVar[bool] = False
-    traits = TRAITS
+    traits = Traits(
+        quiets=True,
+        confirms_quiet=True,
+        repeat_quiet_after_seconds=10.0,
+        can_resume=True,
+        names_jobs=True,
+        measure="pss",
+    )
+    """Cancelling a queue again changes nothing. The children of a prefork pool share most of their pages."""
 
     def __init__(
         self,
@@ -134,17 +148,13 @@ class Celery:
         hostname: str | None = None,
         wall: Callable[[], float] = time.time,
     ) -> None:
-        """`hostname` is the one that Celery gives its nodes; `wall` is epoch seconds, as an ETA is."""
-        self._tools = tools
+        """`hostname` is the host part of Celery's node names; `wall` returns epoch seconds, as in an ETA."""
+        super().__init__(values, tools)
         self._control = control or Broker(connection_maker(values.get("broker"), tools))
         self._hostname = hostname or socket.gethostname()
         self._wall = wall
         self._nodes: dict[str, _Node] = {}
         self._silences: dict[str, _Silence] = {}
-
-    @classmethod
-    def traits_for(cls, values: Mapping[str, Any]) -> Traits:
-        return TRAITS
 
     @classmethod
     def problems(cls, values: Mapping[str, Any]) -> Sequence[str]:
@@ -160,28 +170,28 @@ class Celery:
             try:
                 readings.update(self._ask(asked, table))
             except MemkillError as error:
-                readings.update({one.worker: unknown(str(error), one.target.note) for one in asked})
+                readings.update(all_unknown([one.target for one in asked], error))
         return readings
 
     def _look_at(self, target: Target, table: ProcessTable) -> _Known:
         return _Known(
-            target, _pids(target.process, table), name_in(table.title(target.process.pid), self._hostname)
+            target, tree_pids(target.process, table), name_in(table.title(target.process.pid), self._hostname)
         )
 
     def _unasked(self, one: _Known, others: Sequence[_Known], table: ProcessTable) -> Reading | None:
-        """The reading of a process that nothing needs to be, or may be, asked of."""
+        """The reading of a process whose node need not, or must not, be asked; None for others."""
         if not one.pids:
-            return unknown("its process cannot be read", one.target.note)
+            return unknown("the process cannot be read", one.target.note)
         name = self._name(one)
         if name and any(other is not one and self._name(other) == name for other in others):
-            return _unrecognised(one.target, _shared(name))
+            return unrecognised(_not_unique(name), one.target.note)
         silence = self._silence(one)
-        if silence is not None and self._tools.clock() < silence.until:
+        if silence is not None and self.tools.clock() < silence.until:
             return unknown(silence.why, one.target.note)
         return None
 
     def _name(self, one: _Known) -> str | None:
-        """Its node's name: told by the node before, else by its command line until that proved wrong."""
+        """The node's name: from its last answer, otherwise from the command line until that proved wrong."""
         node = self._nodes.get(one.worker)
         if node is not None and node.key == one.key:
             return node.name
@@ -201,7 +211,7 @@ class Celery:
         return {one.worker: self._reading(one, names[one.worker], answers, table) for one in asked}
 
     def _discovered(self, nameless: Sequence[_Known]) -> Mapping[str, str | None]:
-        """The node of each whose command line does not lead to it, among all nodes that answer."""
+        """The nodes of workers whose command line does not show the name, among all nodes that answer."""
         answers = self._control.ask(["stats"], None, ANSWER_SECONDS)
         return {one.worker: self._discover(one, answers) for one in nameless}
 
@@ -222,10 +232,12 @@ class Celery:
                 return self._silent(one, f"{name} does not answer")
             self._silences.pop(one.worker, None)
             if len(pids) > 1:
-                return _unrecognised(one.target, _shared(name))
+                return unrecognised(_not_unique(name), one.target.note)
             if pids[0] not in one.pids:
                 self._nodes.pop(one.worker, None)
-                return _unrecognised(one.target, f"the node {name} is another process, with pid {pids[0]}")
+                return unrecognised(
+                    f"the node {name} is another process, with pid {pids[0]}", one.target.note
+                )
             self._nodes[one.worker] = _Node(one.key, name, pids[0])
             reading = self._of_node(one.target, state_of(name, answers), table)
             return self._unless_due(name, reading) if reading.idle else reading
@@ -233,8 +245,8 @@ class Celery:
             return unknown(str(error), one.target.note)
 
     def _unless_due(self, name: str, reading: Reading) -> Reading:
-        """Not idle while a task is about to come due, unless that goes on for too long. Raises Unknown."""
-        now = self._tools.clock()
+        """Not idle while a task is about to become due, for a limited time. Raises Unknown."""
+        now = self.tools.clock()
         since = reading.note.get("due_since")
         since = since if isinstance(since, (int, float)) and since <= now else now
         if now - since >= DUE_PATIENCE_SECONDS:
@@ -242,15 +254,15 @@ class Celery:
         answers = self._control.ask(LAST_QUESTIONS, [name], ANSWER_SECONDS)
         if is_calm(name, answers, self._wall() + DUE_SECONDS):
             return reading
-        why = "a task comes due: its stop waits for a moment without"
+        why = "a task becomes due: the stop waits for a moment without due tasks"
         return replace(reading, idle=False, why=why, note={**reading.note, "due_since": since})
 
     def _silent(self, one: _Known, words: str) -> Reading:
         why = (
-            f"{words}: it is booting, its solo pool is at work, it has another broker, "
+            f"{words}: it is booting, its solo pool runs a task, it uses another broker, "
             "or worker_enable_remote_control is off"
         )
-        silence, now = self._silence(one), self._tools.clock()
+        silence, now = self._silence(one), self.tools.clock()
         since = silence.since if silence else now
         pause = min(max((now - since) / 10, SHORTEST_PAUSE_SECONDS), LONGEST_PAUSE_SECONDS)
         self._silences[one.worker] = _Silence(one.key, since, now + pause, why)
@@ -260,11 +272,11 @@ class Celery:
         title = table.title(target.process.pid)
         is_wrapped = state.pid != target.process.pid
         takes = bool(state.queues)
-        note = _note(target.note or {}, state)
+        note = with_state(target.note or {}, state)
         behind = f"Celery {state.pid} runs behind {title[:60]!r}"
-        if is_wrapped and (between := why_between(title, "Celery")):
-            why = f"Celery {state.pid} runs below: {between}"
-            return replace(_unrecognised(target, why), in_service=takes)
+        if is_wrapped and (wrapped := why_wrapped(title, "Celery")):
+            why = f"Celery {state.pid} runs below a wrapper: {wrapped}"
+            return replace(unrecognised(why, target.note), in_service=takes)
         return Reading(
             recognised=True,
             in_service=takes,
@@ -272,9 +284,9 @@ class Celery:
             busy=len(state.jobs),
             idle=target.note is not None and not takes and not state.jobs,
             jobs=state.jobs,
-            queues=state.shared_queues or frozenset(_shared_in(note)),
-            why="" if takes or target.note is not None else FORSAKEN,
-            remark=f"{behind}, which must pass its signals on" if is_wrapped else "",
+            queues=state.shared_queues or frozenset(saved_shared_queues(note)),
+            why="" if takes or target.note is not None else WITHOUT_QUEUES,
+            remark=f"{behind}, which must pass signals on to it" if is_wrapped else "",
             note=note,
         )
 
@@ -286,41 +298,41 @@ class Celery:
             state = self._certain_state(target, table)
         except Unknown as error:
             raise NotSent(str(error)) from error
-        saved = {queue["queue"] for queue in _saved(note)}
+        saved = {queue["queue"] for queue in saved_queues(note)}
         taken = [queue["queue"] for queue in state.queues]
         if not saved.issuperset(taken):
-            # What a resume needs is in the journal before anything is cancelled.
-            raise NotSent(f"{state.name} takes from other queues than a moment ago")
+            # What a resume needs must be in the journal before anything is cancelled.
+            raise NotSent(f"{state.name} takes jobs from other queues than a moment ago")
         self._control.tell(state.name, [Command("cancel_consumer", {"queue": name}) for name in taken])
         return note
 
     def resume(self, target: Target, table: ProcessTable) -> None:
-        """Done when it says that it takes from all its queues again; until then it raises Unknown."""
+        """Raises Unknown until the node answers that it takes jobs from all its queues again."""
         state = self._certain_state(target, table)
-        missing = _missing(target, state)
+        missing = missing_queues(target.note or {}, state)
         if not missing:
             return
         self._control.tell(state.name, [Command("add_consumer", queue) for queue in missing])
         answers = self._control.ask(QUESTIONS, [state.name], ANSWER_SECONDS)
-        if _missing(target, state_of(state.name, answers)):
-            raise Unknown(f"{state.name} was told to take from its queues again, and does not yet")
+        if missing_queues(target.note or {}, state_of(state.name, answers)):
+            raise Unknown(f"{state.name} does not take jobs from all its queues yet, after add_consumer")
 
     def _certain_state(self, target: Target, table: ProcessTable) -> NodeState:
-        """What its node says, when nobody else answers to that name in a whole second. Raises Unknown."""
+        """The node's answers, if nobody else answers to its name within `ANSWER_SECONDS`. Raises Unknown."""
         one = self._look_at(target, table)
         name = (target.note or {}).get("node") or self._name(one)
         if not isinstance(name, str):
-            raise Unknown("its node is not known")
+            raise Unknown("the name of its node is unknown")
         answers = self._control.ask(QUESTIONS, [name], ANSWER_SECONDS, whole=True)
         pids = pids_of(name, answers)
         if len(pids) > 1:
-            raise Unknown(_shared(name))
+            raise Unknown(_not_unique(name))
         if not pids or pids[0] not in one.pids:
-            raise Unknown(f"{name} does not answer" if not pids else f"{name} is another process by now")
+            raise Unknown(f"{name} does not answer" if not pids else f"{name} is another process now")
         return state_of(name, answers)
 
     def before_stop(self, target: Target, table: ProcessTable) -> None:
-        """Behind a wrapper, Celery's own warm shutdown: supervisord's TERM may reach the wrapper only."""
+        """Behind a wrapper, ask for Celery's warm shutdown: supervisord's TERM may reach only the wrapper."""
         process = target.process
         node = self._nodes.get(process.worker)
         if node is None or node.key != (process.pid, process.start) or node.pid == process.pid:
@@ -329,7 +341,7 @@ class Celery:
         self._control.tell(state.name, [Command("shutdown")])
 
     def memory_in_children(self, process: ProcessInfo, table: ProcessTable) -> bool:
-        """Yes: the tasks run in the processes of its pool."""
+        """Yes: the tasks run in the child processes of the worker's pool."""
         return True
 
     def advice(self, program: ProgramInfo, drain_timeout_seconds: float) -> Sequence[Advice]:
@@ -337,48 +349,10 @@ class Celery:
 
 
 def _is_installed(package: str) -> bool:
-    # find_spec raises for kombu once it is imported: it puts a lazy module without __spec__ in its own place.
+    # find_spec raises for kombu once it is imported: it replaces itself by a lazy module without __spec__.
     return package in sys.modules or importlib.util.find_spec(package) is not None
 
 
-def _pids(process: ProcessInfo, table: ProcessTable) -> tuple[int, ...]:
-    try:
-        return tuple(found.pid for found in table.tree(process.pid))
-    except Unknown:
-        return ()
-
-
-def _shared(name: str) -> str:
-    return (
-        f"more than one worker is called {name}: give each program its own, such as -n %(program_name)s@%%h"
-    )
-
-
-def _unrecognised(target: Target, why: str) -> Reading:
-    return replace(unknown(why, target.note), recognised=False)
-
-
-def _missing(target: Target, state: NodeState) -> Sequence[Mapping[str, Any]]:
-    """The queues that it took from before its quiet, and does not now."""
-    taken = {queue["queue"] for queue in state.queues}
-    return [queue for queue in _saved(target.note or {}) if queue["queue"] not in taken]
-
-
-def _saved(note: Note) -> Sequence[Mapping[str, Any]]:
-    """The queues in a note; a journal of another version may hold anything."""
-    queues = note.get("queues")
-    found = queues if isinstance(queues, list) else []
-    return [one for one in found if isinstance(one, dict) and isinstance(one.get("queue"), str)]
-
-
-def _shared_in(note: Note) -> Sequence[str]:
-    shared = note.get("shared")
-    return [one for one in shared if isinstance(one, str)] if isinstance(shared, list) else []
-
-
-def _note(note: Note, state: NodeState) -> Note:
-    """With all queues that it was ever seen to take from: what the quiet cancels, and a resume adds."""
-    saved = {queue["queue"]: queue for queue in _saved(note)}
-    saved.update({queue["queue"]: dict(queue) for queue in state.queues})
-    shared = sorted({*_shared_in(note), *state.shared_queues})
-    return {**note, "node": state.name, "queues": list(saved.values()), "shared": shared}
+def _not_unique(name: str) -> str:
+    hint = "give each program its own, such as -n %(program_name)s@%%h"
+    return f"more than one worker has the name {name}: {hint}"

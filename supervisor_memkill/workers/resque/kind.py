@@ -1,52 +1,54 @@
 """``worker = resque``: Resque 1.20 to 3.0, paused by USR2 and resumed by CONT.
 
-What a drain stands on, read in lib/resque/worker.rb of 1.9.10, 1.20, 1.25, 1.26, 1.27, 2.0, 2.7 and 3.0, and
-tried with a stand-in that does the same; not run against Resque itself:
+Facts, read in lib/resque/worker.rb of 1.9.10, 1.20, 1.25, 1.26, 1.27, 2.0, 2.7 and 3.0, and tried with a
+stand-in that does the same; not run against Resque itself:
 
-- Only the worker itself knows that it is paused, and tells it in its process title alone. Its loop asks
-  "paused?", takes a job, works on it, and sets the title to ``Paused`` or ``Waiting for`` only on a turn
-  that left it without a job. So ``Paused`` means: no job in hand, and none until CONT. The record in
-  Redis does not: a job taken off its queue is registered a moment later.
+- Only the worker itself knows that it is paused, and only its process title shows it. Its loop checks
+  whether it is paused, takes a job, runs it, and sets the title to ``Paused`` or ``Waiting for`` only on a
+  turn without a job. So ``Paused`` means: no job is running, and none will until CONT. The record in
+  Redis does not mean that: a job is registered a moment after it was taken off its queue.
 - While a job runs the title stays ``Forked``, so that a pause is confirmed when that job is done, or
   after the worker's interval (INTERVAL, 5 s).
-- USR2 kills what does not handle it: it goes only to a registered process whose own title is one that
+- USR2 kills a process that does not handle it: it goes only to a registered process with a title that
   the loop writes.
-- ``pause-all-workers`` (from 2.3) pauses all of a Redis, with the same title: then nothing tells whether
-  our pause arrived, and a worker that this pauses is not in service.
-- The job runs in a forked child, whose memory ends with it: the worker's own is what counts, which with
-  FORK_PER_JOB=false is all there is.
+- ``pause-all-workers`` (from 2.3) pauses all workers of a Redis, with the same title. Then nothing shows
+  whether our pause arrived, and the paused workers are not in service.
+- The job runs in a forked child, whose memory is freed when the job ends: the worker's own memory counts.
+  With FORK_PER_JOB=false there is no other.
 """
 
 from __future__ import annotations
 
 import socket
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from supervisor_memkill.errors import MemkillError, NotSent, Unknown
-from supervisor_memkill.workers.contract import Advice, Note, Option, Reading, Target, Tools, Traits, unknown
+from supervisor_memkill.workers.advice import advise_on_stopasgroup, advise_on_stopsignal, advise_on_wrapper
+from supervisor_memkill.workers.base import BaseKind, all_unknown, tree_pids
+from supervisor_memkill.workers.command_line import is_shell
+from supervisor_memkill.workers.contract import (
+    Advice,
+    Note,
+    Reading,
+    Target,
+    Tools,
+    Traits,
+    unknown,
+    unrecognised,
+)
 from supervisor_memkill.workers.resque.records import Record, Turn, parse_record, pid_in, record_of, turn_in
-from supervisor_memkill.workers.settings import group_advice, is_shell, signal_advice, wrapper_advice
 from supervisor_memkill.world.redis_client import ask
 
 if TYPE_CHECKING:
     from supervisor_memkill.processes import ProcessInfo, ProgramInfo
     from supervisor_memkill.world.memory import ProcessTable
 
-TRAITS = Traits(
-    quiets=True,
-    confirms_quiet=True,
-    repeat_quiet_after_seconds=30.0,
-    can_resume=True,
-    names_jobs=True,
-)
-"""Repeated only when it waits for jobs long after the USR2: a second one changes nothing."""
-
 
 @dataclass(frozen=True)
 class _Seen:
-    """What Redis said at one look."""
+    """What one look at Redis showed."""
 
     records: tuple[Record, ...]
     all_are_paused: bool
@@ -54,33 +56,32 @@ class _Seen:
     """Epoch seconds, by Redis's clock."""
 
 
-class Resque:
+class Resque(BaseKind):
     """Finds each worker's record by host and pid; `key_namespace` replaces redis-namespace's ``resque``."""
 
-    options: ClassVar[Mapping[str, Option]] = {}
+    framework = "Resque"
     needs_redis: ClassVar[bool] = True
-    traits = TRAITS
+    traits = Traits(
+        quiets=True,
+        confirms_quiet=True,
+        repeat_quiet_after_seconds=30.0,
+        can_resume=True,
+        names_jobs=True,
+    )
+    """USR2 is repeated only if the worker still waits for jobs long after it: that changes nothing."""
 
     def __init__(self, values: Mapping[str, Any], tools: Tools, hostname: str | None = None) -> None:
-        """`hostname` is the one that Resque gives itself."""
-        self._tools = tools
+        """`hostname` is the name that Resque uses for this machine."""
+        super().__init__(values, tools)
         self._hostname = hostname or socket.gethostname()
         self._prefix = f"{tools.key_namespace or 'resque'}:"
 
-    @classmethod
-    def traits_for(cls, values: Mapping[str, Any]) -> Traits:
-        return TRAITS
-
-    @classmethod
-    def problems(cls, values: Mapping[str, Any]) -> Sequence[str]:
-        return ()
-
     def read(self, targets: Sequence[Target], table: ProcessTable) -> Mapping[str, Reading]:
-        trees = {target.process.worker: _pids(target.process, table) for target in targets}
+        trees = {target.process.worker: tree_pids(target.process, table) for target in targets}
         try:
             seen = self._look({pid for pids in trees.values() for pid in pids})
         except MemkillError as error:
-            return {target.process.worker: unknown(str(error), target.note) for target in targets}
+            return all_unknown(targets, error)
         return {
             target.process.worker: _reading(target, trees[target.process.worker], table, seen)
             for target in targets
@@ -90,37 +91,34 @@ class Resque:
         reading = self.read([target], table)[target.process.worker]
         if not reading.recognised:
             raise NotSent(reading.why)
-        self._tools.signal(target.process.worker, "USR2")
+        self.tools.signal(target.process.worker, "USR2")
         return {**(target.note or {}), "told": True}
 
     def resume(self, target: Target, table: ProcessTable) -> None:
-        self._tools.signal(target.process.worker, "CONT")
-
-    def before_stop(self, target: Target, table: ProcessTable) -> None:
-        pass
+        self.tools.signal(target.process.worker, "CONT")
 
     def memory_in_children(self, process: ProcessInfo, table: ProcessTable) -> bool:
-        """Behind a shell only: a forked child is one job's."""
+        """Only behind a shell: a forked child lives as long as one job."""
         return is_shell(table.title(process.pid))
 
     def advice(self, program: ProgramInfo, drain_timeout_seconds: float) -> Sequence[Advice]:
-        """A drained worker has no job in hand at its stop, so nothing here refuses a drain."""
+        """A drained worker has no running job at its stop, so that nothing here refuses a drain."""
         return [
-            *signal_advice(
+            *advise_on_stopsignal(
                 program,
                 {"QUIT"},
-                "Resque finishes its job on QUIT; TERM kills it unless GRACEFUL_TERM is set, others kill it",
+                "Resque finishes its job at QUIT; TERM kills it unless GRACEFUL_TERM is set, others kill it",
             ),
-            *group_advice(program, "with TERM_CHILD set it kills the job in hand"),
-            *wrapper_advice(program, "Resque"),
+            *advise_on_stopasgroup(program, "with TERM_CHILD set, it kills the running job"),
+            *advise_on_wrapper(program, "Resque"),
         ]
 
     def _look(self, pids: set[int]) -> _Seen:
         """The records of these processes. Raises Unknown."""
-        identities = ask(self._tools.redis, lambda redis: redis.smembers(f"{self._prefix}workers"))
+        identities = ask(self.tools.redis, lambda redis: redis.smembers(f"{self._prefix}workers"))
         of_host = {identity: pid_in(identity, self._hostname) for identity in identities}
         wanted = [(identity, pid) for identity, pid in of_host.items() if pid in pids and pid is not None]
-        replies = iter(ask(self._tools.redis, lambda redis: self._fetch(redis, wanted)))
+        replies = iter(ask(self.tools.redis, lambda redis: self._fetch(redis, wanted)))
         all_are_paused, (seconds, _) = next(replies), next(replies)
         found = []
         for identity, pid in wanted:
@@ -144,17 +142,9 @@ class Resque:
         return replies
 
 
-def _pids(process: ProcessInfo, table: ProcessTable) -> tuple[int, ...]:
-    """The supervised pid, then those of its descendants; empty when the process cannot be read."""
-    try:
-        return tuple(found.pid for found in table.tree(process.pid))
-    except Unknown:
-        return ()
-
-
 def _reading(target: Target, pids: Sequence[int], table: ProcessTable, seen: _Seen) -> Reading:
     if not pids:
-        return unknown("its process cannot be read", target.note)
+        return unknown("the process cannot be read", target.note)
     try:
         record = record_of(pids, target.process.start, seen.now, seen.records)
     except Unknown as error:
@@ -162,8 +152,8 @@ def _reading(target: Target, pids: Sequence[int], table: ProcessTable, seen: _Se
     title = table.title(target.process.pid)
     turn = turn_in(title)
     if record is None or record.pid != target.process.pid or turn is None:
-        why = _strangeness(target.process.pid, title, turn, record)
-        return replace(unknown(why, target.note), recognised=False)
+        why = _why_unrecognised(target.process.pid, title, turn, record)
+        return unrecognised(why, target.note)
     is_paused = turn is Turn.PAUSED
     return Reading(
         recognised=True,
@@ -179,7 +169,7 @@ def _reading(target: Target, pids: Sequence[int], table: ProcessTable, seen: _Se
 
 
 def _is_quiet(turn: Turn, seen: _Seen) -> bool | None:
-    """By the title; None while it says neither, or may say so because all workers are paused."""
+    """By the title; None if it shows neither, or may show a pause of all workers."""
     if turn is Turn.PAUSED:
         return None if seen.all_are_paused else True
     return False if turn is Turn.WAITING else None
@@ -187,14 +177,14 @@ def _is_quiet(turn: Turn, seen: _Seen) -> bool | None:
 
 def _why_not_in_service(is_paused: bool, seen: _Seen) -> str:
     if seen.all_are_paused:
-        return "all Resque workers are paused: the key pause-all-workers"
-    return "paused: CONT or a restart brings it back" if is_paused else ""
+        return "all Resque workers are paused by the Redis key pause-all-workers"
+    return "paused: send CONT to the worker, or restart it" if is_paused else ""
 
 
-def _strangeness(pid: int, title: str, turn: Turn | None, record: Record | None) -> str:
+def _why_unrecognised(pid: int, title: str, turn: Turn | None, record: Record | None) -> str:
     """Why a process is not recognised."""
     if record is not None and record.pid != pid:
         return f"Resque {record.pid} runs behind {title[:60]!r}: start it with exec, so that signals reach it"
     if turn is None:
-        return f"its title {title[:60]!r} is not Resque's: it is still booting, or no Resque"
-    return "Resque's set of workers does not name it: another redis or key_namespace, or its data was lost"
+        return f"the title {title[:60]!r} is not Resque's: it is still booting, or it is not Resque"
+    return "Resque's set of workers does not contain it: wrong redis or key_namespace, or Redis lost its data"

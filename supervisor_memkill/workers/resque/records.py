@@ -1,4 +1,4 @@
-"""What a Resque worker writes about itself, as values. Nothing here reads or writes anything.
+"""What a Resque worker writes about itself, as values. Nothing here reads or writes Redis.
 
 Source: Resque's lib/resque/data_store.rb and lib/resque/worker.rb, 1.20 to 3.0; below 1.27 worker.rb alone.
 """
@@ -16,20 +16,20 @@ from typing import Any
 from supervisor_memkill.errors import Unknown
 
 HEARTBEAT_STALE_SECONDS = 300.0
-"""`prune_interval`'s default (lib/resque.rb): from then on any other worker may remove the record."""
+"""The default of `prune_interval` (lib/resque.rb): after it, any other worker may remove the record."""
 ACTIVE_JOB = "ActiveJob::QueueAdapters::ResqueAdapter::JobWrapper"
-"""The class that Active Job enqueues; the job's own is in its argument."""
+"""The class that Active Job enqueues; the job's own class is in its argument."""
 
 
 class Turn(enum.Enum):
     """Where a worker's loop stands, by the process title that it gives itself (`procline`)."""
 
     PAUSED = "Paused"
-    """It went round without a job in hand, and takes none."""
+    """The last turn had no job, and the worker takes none."""
     WAITING = "Waiting for"
-    """It found no job, and asks again soon."""
+    """The last turn found no job; the worker asks again soon."""
     WORKING = "Processing|Forked"
-    """A job is in hand, or was until a moment ago."""
+    """A job is running, or was until a moment ago."""
 
 
 @dataclass(frozen=True)
@@ -42,10 +42,10 @@ class Record:
     started: float
     """Epoch seconds, by this host's clock; whole seconds."""
     heartbeat: float | None
-    """Epoch seconds, by Redis's clock from 1.27 on; None below 1.26, which has none."""
+    """Epoch seconds, by Redis's clock from 1.27 on; None below 1.26, which has no heartbeat."""
     is_working: bool
     jobs: tuple[str, ...] | None
-    """The class of the job in hand; None when it cannot be told."""
+    """The class of the running job; None if unknown."""
 
     @property
     def queues(self) -> frozenset[str]:
@@ -53,10 +53,10 @@ class Record:
 
 
 def turn_in(title: str) -> Turn | None:
-    """What the title of a Resque worker says; None for every other title, and for one that still boots.
+    """What the title of a Resque worker shows; None for every other title, and while a worker boots.
 
-    ``resque-2.7.0: Waiting for high,default``, after whatever RESQUE_PROCLINE_PREFIX puts before it. Such a
-    title is written in the loop only, when the signals are handled: USR2 kills whatever does not.
+    ``resque-2.7.0: Waiting for high,default``, maybe after RESQUE_PROCLINE_PREFIX. The worker writes such a
+    title only in its loop, when it handles signals: USR2 kills a process that does not handle it.
     """
     match = re.search(r"resque-[0-9]+\.[0-9]+\S*: (Paused\s*$|Waiting for|Processing|Forked)", title)
     if match is None:
@@ -73,9 +73,9 @@ def pid_in(identity: str, hostname: str) -> int | None:
 
 
 def parse_record(identity: str, pid: int, values: Sequence[Any]) -> Record | None:
-    """The record in a worker's time of start, heartbeat and job in hand; None when it is gone.
+    """The record in a worker's start time, heartbeat and running job; None if it is gone.
 
-    Raises Unknown for what Resque would not have written.
+    Raises Unknown for values that Resque does not write.
     """
     started, heartbeat, job = values
     if started is None:
@@ -114,18 +114,18 @@ def _jobs(job: Any) -> tuple[str, ...] | None:
 
 
 def record_of(pids: Sequence[int], since: float, now: float, records: Iterable[Record]) -> Record | None:
-    """The record of the process pids[0], else of the one below it; None without one.
+    """The record of the process pids[0], otherwise of the worker below it; None without one.
 
-    `since` (epoch seconds) is when the supervised process started: what began before is a dead process
-    whose pid came round again. `now` is epoch seconds by Redis's clock. Raises Unknown when the heartbeat
-    is stale, or when it cannot be told which of several is meant.
+    `since` (epoch seconds) is when the supervised process started: an earlier record belongs to a dead
+    process whose pid was used again. `now` is epoch seconds by Redis's clock. Raises Unknown if the
+    heartbeat is stale, or if several records match.
     """
     found = [record for record in records if record.pid in pids and record.started >= since]
     own = [record for record in found if record.pid == pids[0]] or found
     if len(own) > 1:
-        raise Unknown(f"{len(own)} Resque records of one supervised process")
+        raise Unknown(f"{len(own)} Resque records for one supervised process")
     for record in own:
         if record.heartbeat is not None and now - record.heartbeat > HEARTBEAT_STALE_SECONDS:
-            raise Unknown(f"no heartbeat of Resque for {now - record.heartbeat:.0f} s")
+            raise Unknown(f"no heartbeat from Resque for {now - record.heartbeat:.0f} s")
         return record
     return None

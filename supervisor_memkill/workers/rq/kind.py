@@ -1,35 +1,36 @@
-"""``worker = rq``: RQ 1.16 to 3.0, drained by its own stop and read through the records that it keeps.
+"""``worker = rq``: RQ 1.16 to 3.0, drained by stopping and read through its records in Redis.
 
-What a drain stands on, tried with 1.16.2 and 3.0.0:
+Facts, tried with 1.16.2 and 3.0.0:
 
-- At TERM or INT a worker takes no more jobs, finishes the one in hand and exits with status 0; a
-  ``worker-pool`` passes it on to its workers. A second one, more than a second later, kills the job: so
-  a worker that was told to stop already is not recognised, and gets nothing from us.
-- There is no quiet: ``rq suspend`` is for all workers of a Redis at once. Whoever set it, such workers
-  are not in service.
-- A job that was taken off its queue a moment before the signal and is not marked as begun yet is dropped by
-  RQ itself, at any stop (rq/rq issue 2236; 2 to 5 ms long where it was measured). Nothing outside RQ can
-  see that moment.
+- At TERM or INT a worker takes no more jobs, finishes the running one and exits with status 0. A
+  ``worker-pool`` passes the signal on to its workers. A second signal, more than a second later, kills the
+  job: so a worker that is already stopping is not recognised, and gets no signal from us.
+- There is no quiet: ``rq suspend`` suspends all workers of a Redis at once. Whoever suspended them, such
+  workers are not in service.
+- RQ itself drops a job that was taken off its queue a moment before the signal and is not marked as begun
+  yet, at any stop (rq/rq issue 2236; that moment was 2 to 5 ms long where it was measured). Nothing outside
+  RQ can see that moment.
 - Below 3.0 that moment is up to a second long for an idle worker with the scheduler (``--with-scheduler``,
   and every pool): it goes on taking jobs while it ends its scheduler, and drops them (1.16, 2.0 and 2.6
-  were tried, with redis-py 5.3 to 8.1). Such a one is drained only while it works: then it takes no more.
-- The work horse's memory dies with its job: the worker's own is what counts. A pool's own says nothing,
-  and its tree holds the horses too.
+  were tried, with redis-py 5.3 to 8.1). Such a worker is drained only while it runs a job: it
+  takes no more then.
+- The work horse's memory is freed when its job ends: the worker's own memory counts. A pool's own memory says
+  nothing, and its process tree holds the work horses too.
 """
 
 from __future__ import annotations
 
 import socket
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from supervisor_memkill.errors import MemkillError, Unknown
-from supervisor_memkill.workers.contract import Advice, Option, Reading, Target, Tools, unknown
-from supervisor_memkill.workers.rq.advice import advice_on, is_pool
+from supervisor_memkill.workers.base import all_unknown
+from supervisor_memkill.workers.command_line import blocking_wrapper, has_worker_below
+from supervisor_memkill.workers.contract import Advice, Option, Reading, Target, Tools, unknown, unrecognised
+from supervisor_memkill.workers.rq.advice import STOP, advise_on_worker_class, is_pool, stop_of
 from supervisor_memkill.workers.rq.records import FIELDS, Record, parse_record, records_of
-from supervisor_memkill.workers.settings import is_measured_below, stays_between
-from supervisor_memkill.workers.stopping import StopThenWait
+from supervisor_memkill.workers.stopping import GracefulStop, StopThenWait
 from supervisor_memkill.world.redis_client import ask
 
 if TYPE_CHECKING:
@@ -37,9 +38,9 @@ if TYPE_CHECKING:
     from supervisor_memkill.world.memory import ProcessTable
 
 
-DROPS = (
-    "idle, with its scheduler: below RQ 3.0 its stop would drop a job that comes meanwhile, so it is drained"
-    " while it works"
+DROPS_JOBS = (
+    "idle, with its scheduler: RQ below 3.0 would drop a job that arrives during the stop, so the drain "
+    "waits until a job runs"
 )
 
 
@@ -47,12 +48,13 @@ class RQ(StopThenWait):
     """Finds each worker's record by host and pid; `key_namespace` is RQ_KEY_PREFIX (3.0)."""
 
     framework = "RQ"
-    program = "rq"
+    command_text = "rq"
+    stop = STOP
     options: ClassVar[Mapping[str, Option]] = {}
     needs_redis: ClassVar[bool] = True
 
     def __init__(self, values: Mapping[str, Any], tools: Tools, hostname: str | None = None) -> None:
-        """`hostname` is the one that RQ writes into its records."""
+        """`hostname` is the hostname that RQ writes into its records."""
         super().__init__(values, tools)
         self._hostname = hostname or socket.gethostname()
         self._prefix = tools.key_namespace or "rq"
@@ -61,7 +63,7 @@ class RQ(StopThenWait):
         try:
             records, is_suspended = self._records()
         except MemkillError as error:
-            return {target.process.worker: unknown(str(error), target.note) for target in targets}
+            return all_unknown(targets, error)
         return {
             target.process.worker: self._reading(target, table, records, is_suspended) for target in targets
         }
@@ -72,13 +74,13 @@ class RQ(StopThenWait):
         try:
             pids = [found.pid for found in table.tree(target.process.pid)]
             own = records_of(pids, target.process.start, _readable(records))
-            drops = any(_drops_jobs_at_its_stop(record, table) for record in own)
+            drops = any(_would_drop_jobs(record, table) for record in own)
         except Unknown as error:
             return unknown(str(error), target.note)
         title = table.title(target.process.pid)
-        why = _strangeness(target.process.pid, title, own)
+        why = _why_unrecognised(target.process.pid, title, own)
         if why:
-            return replace(unknown(why, target.note), recognised=False)
+            return unrecognised(why, target.note)
         is_suspended = is_suspended or any(record.is_suspended for record in own)
         return Reading(
             recognised=True,
@@ -86,26 +88,29 @@ class RQ(StopThenWait):
             quiet=None,
             busy=sum(record.busy for record in own),
             queues=frozenset().union(*(record.queues for record in own)),
-            why="suspended for all workers: `rq resume` ends it" if is_suspended else "",
-            hold=DROPS if drops else "",
+            why="all RQ workers are suspended: run `rq resume`" if is_suspended else "",
+            hold=DROPS_JOBS if drops else "",
             note=target.note or {},
         )
 
     def memory_in_children(self, process: ProcessInfo, table: ProcessTable) -> bool:
-        """A pool's, and what runs behind a starter; never a work horse's alone."""
+        """For a pool and behind a wrapper; a work horse's memory alone does not count."""
         title = table.title(process.pid)
-        return is_pool(title) or is_measured_below(title)
+        return is_pool(title) or has_worker_below(title)
 
-    def advice(self, program: ProgramInfo, drain_timeout_seconds: float) -> Sequence[Advice]:
-        return advice_on(program, drain_timeout_seconds)
+    def stop_of(self, program: ProgramInfo) -> GracefulStop:
+        return stop_of(program)
+
+    def more_advice(self, program: ProgramInfo, drain_timeout_seconds: float) -> Iterable[Advice]:
+        return advise_on_worker_class(program)
 
     def _records(self) -> tuple[list[Record | Unknown], bool]:
         """This host's records, and whether all workers are suspended. Raises Unknown.
 
-        The names are random, so that of all workers of this Redis a few fields are read: two round trips.
+        The keys are random, so that a few fields of every worker in this Redis are read: two round trips.
         """
-        keys = sorted(ask(self._tools.redis, lambda redis: redis.smembers(f"{self._prefix}:workers")))
-        replies = iter(ask(self._tools.redis, lambda redis: self._hashes(redis, keys)))
+        keys = sorted(ask(self.tools.redis, lambda redis: redis.smembers(f"{self._prefix}:workers")))
+        replies = iter(ask(self.tools.redis, lambda redis: self._hashes(redis, keys)))
         is_suspended = bool(next(replies))
         found: list[Record | Unknown] = []
         for key in keys:
@@ -130,7 +135,7 @@ class RQ(StopThenWait):
 
 
 def _readable(records: Iterable[Record | Unknown]) -> list[Record]:
-    """The records, when every one of this host's can be read. Raises Unknown: it may be the one meant."""
+    """The records, if all of this host are readable. Raises Unknown: the other may be the one sought."""
     found = []
     for record in records:
         if isinstance(record, Unknown):
@@ -139,20 +144,22 @@ def _readable(records: Iterable[Record | Unknown]) -> list[Record]:
     return found
 
 
-def _drops_jobs_at_its_stop(record: Record, table: ProcessTable) -> bool:
-    """It is idle, and has a child all the same: the scheduler, which RQ below 3.0 ends too slowly."""
+def _would_drop_jobs(record: Record, table: ProcessTable) -> bool:
+    """It is idle but has a child: the scheduler, which RQ below 3.0 ends too slowly."""
     return record.is_below_3 and record.busy == 0 and len(table.tree(record.pid)) > 1
 
 
-def _strangeness(pid: int, title: str, own: Sequence[Record]) -> str:
-    """Why the process with these records is not recognised; empty when it is."""
+def _why_unrecognised(pid: int, title: str, own: Sequence[Record]) -> str:
+    """Why the process with these records is not recognised; empty if it is."""
     if not own:
         return (
-            "no RQ record of this process: it is still booting, or no RQ, or Redis lost its data since it "
-            "started (then a restart by hand brings the record back)"
+            "no RQ record of this process: it is still booting, it is not RQ, or Redis lost its data since "
+            "the worker started (then restart the worker by hand, which brings the record back)"
         )
     if any(record.is_stopping for record in own):
-        return "it was told to stop already: a second signal would kill the job in hand"
-    if any(record.pid == pid for record in own) or (is_pool(title) and not stays_between(title)):
+        return "it is already stopping: a second signal would kill the running job"
+    if any(record.pid == pid for record in own) or (is_pool(title) and not blocking_wrapper(title)):
         return ""
-    return f"RQ {own[0].pid} runs behind {title[:60]!r}: start it with exec, so that the stop reaches it"
+    return (
+        f"RQ {own[0].pid} runs behind {title[:60]!r}: start it with exec, so that the stop signal reaches it"
+    )

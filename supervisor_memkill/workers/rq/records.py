@@ -1,4 +1,4 @@
-"""What an RQ worker writes about itself, as values. Nothing here reads or writes anything.
+"""What an RQ worker writes about itself, as values. Nothing here reads or writes Redis.
 
 Source: `register_birth`, `set_state` and `heartbeat` in RQ's rq/worker.py (1.16) and rq/worker/base.py (3.0).
 """
@@ -23,16 +23,16 @@ FIELDS = (
     "shutdown_requested_date",
     "version",
 )
-"""The fields of a worker's hash that a Record is made of."""
+"""The fields of a worker's hash that make a Record."""
 BUSY_STATES = {"started": 0, "idle": 0, "suspended": 0, "busy": 1}
-"""`WorkerStatus` of 1.16 to 3.0, and the jobs in hand that each means."""
+"""`WorkerStatus` of 1.16 to 3.0, and the number of running jobs that each state means."""
 TIME_FORMATS = ("%Y-%m-%dT%H:%M:%S.%f%z", "%Y-%m-%dT%H:%M:%S%z")
-"""With a fraction in 1.16 to 3.0, without in what they may still find (`utcparse` in rq/utils.py)."""
+"""1.16 to 3.0 write a fraction; older records may have none (`utcparse` in rq/utils.py)."""
 
 
 @dataclass(frozen=True)
 class Record:
-    """One worker of this host, as it last wrote of itself."""
+    """One worker of this host, as it last wrote about itself."""
 
     name: str
     pid: int
@@ -42,27 +42,29 @@ class Record:
     queues: frozenset[str] = frozenset()
     is_suspended: bool = False
     is_stopping: bool = False
-    """It was told to stop with a job in hand: a second signal would kill that job."""
+    """It got its stop signal while a job was running: a second signal would kill that job."""
     is_below_3: bool = True
-    """Its version is, or is unknown."""
+    """Its version is below 3.0, or is unknown."""
 
 
 def parse_record(name: str, hostname: str, fields: Sequence[Any], executions: Any) -> Record | None:
-    """The record in the values of FIELDS; None when it is gone, dead, or another host's.
+    """The record in the values of FIELDS; None if it is gone, dead, or of another host.
 
     `executions` is the size of the worker's set of executions, which RQ keeps from 3.0 on. Raises
-    Unknown for what RQ would not have written.
+    Unknown for values that RQ does not write.
     """
     host, pid, state, beat, death, queues, stopping, version = fields
     if host != hostname or death is not None:
         return None
     try:
-        in_hand = BUSY_STATES[state] if state is not None else 0  # none yet: it has just been born
+        running = (
+            BUSY_STATES[state] if state is not None else 0
+        )  # no state yet: the worker has just registered
         return Record(
             name=name,
             pid=_whole(pid),
             beat=_epoch_seconds(beat),
-            busy=max(in_hand, _whole(executions)),
+            busy=max(running, _whole(executions)),
             queues=frozenset(queues.split(",")) if queues else frozenset(),
             is_suspended=state == "suspended",
             is_stopping=stopping is not None,
@@ -73,29 +75,29 @@ def parse_record(name: str, hostname: str, fields: Sequence[Any], executions: An
 
 
 def _whole(value: Any) -> int:
-    """int() itself takes ``1_0`` and white space too."""
+    """The number in a text of digits: int() would also take ``1_0`` and white space. Raises ValueError."""
     if not re.fullmatch(r"[0-9]{1,10}", str(value)):
-        raise ValueError(f"{str(value)[:40]!r} is no whole number")
+        raise ValueError(f"{str(value)[:40]!r} is not a whole number")
     return int(value)
 
 
 def _epoch_seconds(text: str) -> float:
     for form in TIME_FORMATS:
         try:
-            # %z takes the Z that RQ ends its times with; UTC is what they all are.
+            # %z reads the Z at the end of RQ's times, which are all UTC.
             return datetime.strptime(text, form).astimezone(timezone.utc).timestamp()
         except ValueError:
             continue
-    raise ValueError(f"{text[:40]!r} is no time")
+    raise ValueError(f"{text[:40]!r} is not a time")
 
 
 def records_of(pids: Sequence[int], since: float, records: Iterable[Record]) -> tuple[Record, ...]:
-    """The record of the process pids[0], else those of the processes below it.
+    """The record of the process pids[0], otherwise the records of the processes below it.
 
-    `since` (epoch seconds) is when the supervised process started: an older beat is of a dead process
-    whose pid came round again, as it does at once in a container that restarts. There is no age at which
-    a beat is too old: an idle worker writes every 405 s, and the hash's own TTL of 480 s ends with it (both
-    by ``--worker-ttl``). Raises Unknown when two have one pid.
+    `since` (epoch seconds) is when the supervised process started: an older beat belongs to a dead process
+    whose pid was used again, which happens at once in a container that restarts. No beat is too old by its
+    age: an idle worker writes every 405 s, and the hash itself expires after 480 s (both by
+    ``--worker-ttl``). Raises Unknown if two records have the same pid.
     """
     found = tuple(record for record in records if record.pid in pids and record.beat >= since)
     if len({record.pid for record in found}) < len(found):

@@ -1,4 +1,4 @@
-"""What in a program's supervisord settings could cost Sidekiq its jobs."""
+"""Find supervisord settings of a program that could lose Sidekiq's jobs."""
 
 from __future__ import annotations
 
@@ -6,28 +6,29 @@ import re
 from collections.abc import Iterator, Sequence
 
 from supervisor_memkill.processes import ProgramInfo
+from supervisor_memkill.workers.advice import advise_on_stopsignal, advise_on_stopwaitsecs, advise_on_wrapper
+from supervisor_memkill.workers.command_line import option_text
 from supervisor_memkill.workers.contract import Advice
-from supervisor_memkill.workers.settings import option_in, signal_advice, wait_advice, wrapper_advice
 
 DEFAULT_TIMEOUT_SECONDS = 25
 """Sidekiq's -t from 6.0 on; 8 before."""
 
 
 def advice_on(program: ProgramInfo) -> Sequence[Advice]:
-    """All that a drain waits for happens before the stop, so nothing here refuses one."""
+    """A drained worker has no running job at its stop, so that nothing here refuses a drain."""
     return [
-        *_advice_on_waiting(program),
-        *signal_advice(program, {"TERM", "INT"}, "Sidekiq puts its jobs back on TERM only"),
-        *wrapper_advice(program, "Sidekiq"),
+        *_advise_on_timeout(program),
+        *advise_on_stopsignal(program, {"TERM", "INT"}, "Sidekiq puts its running jobs back only at these"),
+        *advise_on_wrapper(program, "Sidekiq"),
     ]
 
 
-def _advice_on_waiting(program: ProgramInfo) -> Iterator[Advice]:
-    given = option_in(program.command, "-t", "--timeout")
+def _advise_on_timeout(program: ProgramInfo) -> Iterator[Advice]:
+    given = option_text(program.command, "-t", "--timeout")
     if given is not None and re.fullmatch(r"[0-9]{1,9}", given):
-        return wait_advice(program, int(given), "the timeout on Sidekiq's command line")
-    return wait_advice(
+        return advise_on_stopwaitsecs(program, int(given), "the timeout on Sidekiq's command line")
+    return advise_on_stopwaitsecs(
         program,
         DEFAULT_TIMEOUT_SECONDS,
-        "Sidekiq's own timeout, by default (its configuration may say more)",
+        "Sidekiq's default timeout (its configuration file may set a longer one)",
     )

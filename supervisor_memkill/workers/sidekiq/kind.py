@@ -1,12 +1,13 @@
-"""``worker = sidekiq``: Sidekiq 4 to 8, read through the records that it keeps in Redis.
+"""``worker = sidekiq``: Sidekiq 4 to 8, read through its records in Redis.
 
 How a drain stays safe, although a record is up to one beat old:
 
-- A process without a fresh record gets no signal: TSTP freezes one that is still booting, or a wrapper.
+- A process without a fresh record gets no signal: TSTP suspends a wrapper, and a Sidekiq that is
+  still booting.
 - The first record that says quiet may have counted its jobs before the quiet. Idle is believed in a
   later beat of the same process.
-- Behind a wrapper another process holds the pid that supervisord knows. Such a Sidekiq is told
-  through its list of signals in Redis, of which it takes one per beat.
+- Behind a wrapper, supervisord knows the wrapper's pid and not Sidekiq's. Such a Sidekiq gets its signals
+  through its list of signals in Redis, from which it takes one per beat.
 """
 
 from __future__ import annotations
@@ -19,7 +20,17 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from supervisor_memkill.errors import MemkillError, NotSent, Unknown
-from supervisor_memkill.workers.contract import Advice, Note, Option, Reading, Target, Tools, Traits, unknown
+from supervisor_memkill.workers.base import BaseKind, all_unknown, tree_pids
+from supervisor_memkill.workers.contract import (
+    Advice,
+    Note,
+    Reading,
+    Target,
+    Tools,
+    Traits,
+    unknown,
+    unrecognised,
+)
 from supervisor_memkill.workers.sidekiq.advice import advice_on
 from supervisor_memkill.workers.sidekiq.records import (
     FIELDS,
@@ -36,18 +47,17 @@ if TYPE_CHECKING:
     from supervisor_memkill.processes import ProcessInfo, ProgramInfo
     from supervisor_memkill.world.memory import ProcessTable
 
-TRAITS = Traits(quiets=True, confirms_quiet=True, repeat_quiet_after_seconds=30.0, names_jobs=True)
-"""Repeated after 3 of the longest beats: a second TSTP changes nothing."""
 SIGNALS_EXPIRE_SECONDS = 60
-"""As long as Sidekiq itself leaves a signal waiting (lib/sidekiq/api.rb)."""
+"""As Sidekiq itself lets a signal expire (lib/sidekiq/api.rb)."""
 
 
-class Sidekiq:
-    """Finds each worker's record, quiets it, and believes it idle by the rule above."""
+class Sidekiq(BaseKind):
+    """Finds each worker's record, quiets the worker, and believes it idle by the rule above."""
 
-    options: ClassVar[Mapping[str, Option]] = {}
+    framework = "Sidekiq"
     needs_redis: ClassVar[bool] = True
-    traits = TRAITS
+    traits = Traits(quiets=True, confirms_quiet=True, repeat_quiet_after_seconds=30.0, names_jobs=True)
+    """The quiet is repeated after 3 of the longest beats: a second TSTP changes nothing."""
 
     def __init__(
         self,
@@ -56,26 +66,18 @@ class Sidekiq:
         hostname: str | None = None,
         wall: Callable[[], float] = time.time,
     ) -> None:
-        """`hostname` is the one that Sidekiq gives itself; `wall` is epoch seconds, as its beats are."""
-        self._tools = tools
+        """`hostname` is Sidekiq's name for this machine; `wall` returns epoch seconds, as in its beats."""
+        super().__init__(values, tools)
         self._hostname = hostname or os.environ.get("DYNO") or socket.gethostname()
         self._wall = wall
         self._prefix = f"{tools.key_namespace}:" if tools.key_namespace else ""
 
-    @classmethod
-    def traits_for(cls, values: Mapping[str, Any]) -> Traits:
-        return TRAITS
-
-    @classmethod
-    def problems(cls, values: Mapping[str, Any]) -> Sequence[str]:
-        return ()
-
     def read(self, targets: Sequence[Target], table: ProcessTable) -> Mapping[str, Reading]:
-        trees = {target.process.worker: _pids(target.process, table) for target in targets}
+        trees = {target.process.worker: tree_pids(target.process, table) for target in targets}
         try:
             records = self._records({pid for pids in trees.values() for pid in pids})
         except MemkillError as error:
-            readings = {target.process.worker: unknown(str(error), target.note) for target in targets}
+            readings = all_unknown(targets, error)
         else:
             readings = {
                 target.process.worker: self._reading(target, trees[target.process.worker], table, records)
@@ -94,10 +96,10 @@ class Sidekiq:
         except Unknown as error:
             return unknown(str(error), target.note)
         if record is None or record.embedded:
-            why = "no Sidekiq record of this process: it is still booting, or no Sidekiq"
+            why = "no Sidekiq record of this process: it is still booting, or it is not Sidekiq"
             if record is not None:
-                why = "an embedded Sidekiq: signals would reach the program round it"
-            return replace(unknown(why, target.note), recognised=False)
+                why = "an embedded Sidekiq: signals would reach the program that contains it"
+            return unrecognised(why, target.note)
         note = {} if target.note is None else _remember(target.note, record)
         is_adopted = record.quiet and target.note is None
         return Reading(
@@ -108,7 +110,7 @@ class Sidekiq:
             idle=_is_idle(note, record),
             jobs=record.jobs,
             queues=record.queues,
-            why="quiet: it takes no new jobs until it is restarted" if is_adopted else "",
+            why="quiet: the worker takes no new jobs until it is restarted" if is_adopted else "",
             remark=_remark(target.process, record, table),
             note=note,
         )
@@ -124,21 +126,18 @@ class Sidekiq:
         if record.pid != target.process.pid:
             self._push(record.identity, name)
             return note
-        self._tools.signal(target.process.worker, name)
+        self.tools.signal(target.process.worker, name)
         return {**note, "signalled": name}
 
-    def resume(self, target: Target, table: ProcessTable) -> None:
-        raise MemkillError("Sidekiq cannot be resumed: only a restart undoes its quiet")
-
     def before_stop(self, target: Target, table: ProcessTable) -> None:
-        """Behind a wrapper, TERM for Sidekiq itself: supervisord's own reaches the wrapper only."""
+        """Behind a wrapper, send TERM to Sidekiq itself: supervisord's TERM reaches only the wrapper."""
         if _is_sidekiq(target.process.pid, table):
             return
         drained = (target.note or {}).get("identity")
         try:
             identity = self._record(target, table).identity
         except Unknown:
-            # Its record may be lost; its list of signals is still read.
+            # Its record may be lost; Sidekiq still reads its list of signals.
             if not isinstance(drained, str):
                 raise
             identity = drained
@@ -146,8 +145,8 @@ class Sidekiq:
             self._push(identity, "TERM")
 
     def memory_in_children(self, process: ProcessInfo, table: ProcessTable) -> bool:
-        """Behind a wrapper; what a Sidekiq's own jobs started is theirs."""
-        itself, *below = _pids(process, table) or (process.pid,)
+        """Behind a wrapper; the children of a Sidekiq itself were started by its jobs and do not count."""
+        itself, *below = tree_pids(process, table) or (process.pid,)
         return not _is_sidekiq(itself, table) and any(_is_sidekiq(pid, table) for pid in below)
 
     def advice(self, program: ProgramInfo, drain_timeout_seconds: float) -> Sequence[Advice]:
@@ -155,15 +154,15 @@ class Sidekiq:
 
     def _record(self, target: Target, table: ProcessTable) -> Record:
         """The process's record as it is now. Raises Unknown."""
-        pids = _pids(target.process, table)
+        pids = tree_pids(target.process, table)
         record = record_of(pids, target.process.start, self._wall(), self._records(set(pids)))
         if record is None or record.embedded:
-            raise Unknown("no fresh record of a Sidekiq of this process")
+            raise Unknown("no fresh Sidekiq record of this process")
         return record
 
     def _records(self, pids: set[int]) -> Sequence[Record]:
-        """Every record of these pids on this host, in two round trips. Raises MemkillError."""
-        identities = ask(self._tools.redis, lambda redis: redis.smembers(f"{self._prefix}processes"))
+        """The records of these pids on this host, in two round trips. Raises MemkillError."""
+        identities = ask(self.tools.redis, lambda redis: redis.smembers(f"{self._prefix}processes"))
         wanted = [
             (identity, pid)
             for identity in sorted(identities)
@@ -171,7 +170,7 @@ class Sidekiq:
         ]
         if not wanted:
             return []
-        replies = iter(ask(self._tools.redis, lambda redis: self._hashes(redis, wanted)))
+        replies = iter(ask(self.tools.redis, lambda redis: self._hashes(redis, wanted)))
         found = []
         for identity, pid in wanted:
             fields, work, workers = next(replies), next(replies), next(replies)
@@ -189,7 +188,7 @@ class Sidekiq:
         return replies
 
     def _push(self, identity: str, name: str) -> None:
-        """Leave a signal for a Sidekiq to take at its next beat, once. Raises Unknown."""
+        """Put a signal, once, into the list that Sidekiq reads at its next beat. Raises Unknown."""
         key = f"{self._prefix}{identity}-signals"
 
         def push(redis: Any) -> None:
@@ -200,35 +199,27 @@ class Sidekiq:
             pipe.expire(key, SIGNALS_EXPIRE_SECONDS)
             pipe.execute()
 
-        ask(self._tools.redis, push)
-
-
-def _pids(process: ProcessInfo, table: ProcessTable) -> tuple[int, ...]:
-    """The supervised pid, then those of its descendants; empty when the process cannot be read."""
-    try:
-        return tuple(found.pid for found in table.tree(process.pid))
-    except Unknown:
-        return ()
+        ask(self.tools.redis, push)
 
 
 def _is_sidekiq(pid: int, table: ProcessTable) -> bool:
-    """By the title that a booted Sidekiq gives itself."""
+    """Whether the process has the title that a booted Sidekiq gives itself."""
     return version_in_title(table.title(pid)) is not None
 
 
 def _remember(note: Note, record: Record) -> Note:
-    """The note with the first beat seen of this process's quiet; another process starts anew."""
+    """The note with the first beat in which this process was seen quiet; another process starts anew."""
     if note.get("identity") != record.identity:
         note = {"identity": record.identity}
     if not record.quiet:
         return {key: value for key, value in note.items() if key != "quiet_beat"}
-    # An earlier beat after a later one: the clock was set back, or Redis fell back on an old copy.
+    # An earlier beat after a later one: the clock was set back, or Redis was restored from an old copy.
     before = note.get("quiet_beat")
     return {**note, "quiet_beat": min(record.beat, before) if isinstance(before, float) else record.beat}
 
 
 def _is_idle(note: Note, record: Record) -> bool:
-    """Raced by no job: quiet and without one in a beat after the first quiet one."""
+    """Quiet and without a job in a beat after the first quiet one: no job can have been missed."""
     before = note.get("quiet_beat")
     is_later = isinstance(before, float) and record.beat > before
     return record.quiet and is_later and record.busy == 0 and record.jobs == ()
@@ -245,4 +236,6 @@ def _remark(process: ProcessInfo, record: Record, table: ProcessTable) -> str:
     if record.pid == process.pid:
         return ""
     wrapper = table.title(process.pid)[:60]
-    return f"Sidekiq {record.pid} runs behind {wrapper!r}: without exec supervisord's signals do not reach it"
+    return (
+        f"Sidekiq {record.pid} runs behind {wrapper!r}: without exec, supervisord's signals do not reach it"
+    )

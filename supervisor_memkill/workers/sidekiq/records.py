@@ -1,4 +1,4 @@
-"""What a Sidekiq process writes about itself, as values. Nothing here reads or writes anything.
+"""What a Sidekiq process writes about itself, as values. Nothing here reads or writes Redis.
 
 Source: the heartbeat in Sidekiq's lib/sidekiq/launcher.rb, 4.2 to 8.1.
 """
@@ -15,10 +15,10 @@ from typing import Any
 from supervisor_memkill.errors import Unknown
 
 FIELDS = ("info", "busy", "beat", "quiet")
-"""The fields of an identity's hash that a Record is made of."""
+"""The fields of an identity's hash that make a Record."""
 BEATS_UNTIL_STALE = 3
 CLOCK_SLACK_SECONDS = 2.0
-"""A beat further in the future means that a clock was set back since: its age says nothing."""
+"""A beat further in the future means that a clock was set back: its age says nothing."""
 
 
 @dataclass(frozen=True)
@@ -37,22 +37,22 @@ class Record:
     version: str = ""
     """Empty below 7.0.2."""
     embedded: bool = False
-    """It runs inside another program, such as Puma, which the signals are not meant for."""
+    """It runs inside another program, such as Puma, which must not get the signals."""
     jobs: tuple[str, ...] | None = ()
-    """Class names of the running jobs; None when not every one of them can be told."""
+    """Class names of the running jobs; None if one of them is unknown."""
     started_at: float = 0.0
-    """Epoch seconds, by the worker's clock; 0 when it does not tell."""
+    """Epoch seconds, by the worker's clock; 0 if unknown."""
 
     def is_of_process_since(self, since: float) -> bool:
-        """It may be of a process that began in this whole epoch second.
+        """It may belong to a process that began in this whole epoch second.
 
-        A dead one whose pid came round, as it does at once in a container that restarts, began before, and
-        beat no later than that very second.
+        A dead process whose pid was used again, which happens at once in a container that restarts, began
+        earlier, and its last beat is no later than that second.
         """
         return self.beat >= since + 1 or (self.beat >= since and self.started_at >= since)
 
     def is_fresh(self, wall: float) -> bool:
-        """Whether the process was alive of late; `wall` is epoch seconds."""
+        """Whether the process was alive recently; `wall` is epoch seconds."""
         age = wall - self.beat
         return -CLOCK_SLACK_SECONDS <= age < BEATS_UNTIL_STALE * self.beat_interval_seconds
 
@@ -67,9 +67,9 @@ def pid_in(identity: str, hostname: str) -> int | None:
 
 
 def parse_record(identity: str, pid: int, fields: Sequence[Any], work: Iterable[Any]) -> Record | None:
-    """The record in the values of FIELDS and of the hash of running jobs; None when the hash is gone.
+    """The record in the values of FIELDS and of the hash of running jobs; None if the hash is gone.
 
-    Raises Unknown for what Sidekiq would not have written.
+    Raises Unknown for values that Sidekiq does not write.
     """
     if all(value is None for value in fields):
         return None
@@ -115,7 +115,7 @@ def _job_classes(work: Iterable[Any], busy: int) -> tuple[str, ...] | None:
 
 
 def _job_class(entry: Any) -> str | None:
-    """The job's class, or the one that Active Job wrapped; None when the entry does not tell."""
+    """The job's class, or the class that Active Job wrapped; None if the entry does not contain it."""
     try:
         job = json.loads(entry)["payload"]
         # An object up to 6.0.1, a string of JSON from 6.0.3.
@@ -142,13 +142,13 @@ def quiet_signal(version: str) -> str:
 
 
 def record_of(pids: Sequence[int], since: float, wall: float, records: Iterable[Record]) -> Record | None:
-    """The record of the process pids[0], else of the one below it that is a Sidekiq; None without one.
+    """The record of the process pids[0], otherwise of the Sidekiq below it; None without one.
 
-    `since` (whole epoch seconds) is when the supervised process started. Raises Unknown when the record is
-    stale, or when it cannot be told which of several is meant.
+    `since` (whole epoch seconds) is when the supervised process started. Raises Unknown if the record is
+    stale, or if several records match.
     """
     if not pids:
-        raise Unknown("its process cannot be read")
+        raise Unknown("the process cannot be read")
     candidates = [record for record in records if record.pid in pids and record.is_of_process_since(since)]
     own = [record for record in candidates if record.pid == pids[0]] or candidates
     if not own:
@@ -156,7 +156,9 @@ def record_of(pids: Sequence[int], since: float, wall: float, records: Iterable[
     fresh = [record for record in own if record.is_fresh(wall)]
     if not fresh:
         age = min(wall - record.beat for record in own)
-        raise Unknown(f"no beat of Sidekiq for {age:.0f} s" if age > 0 else "Sidekiq's beat is in the future")
+        raise Unknown(
+            f"no beat from Sidekiq for {age:.0f} s" if age > 0 else "Sidekiq's beat is in the future"
+        )
     if len({record.pid for record in fresh}) > 1:
         raise Unknown(f"{len(fresh)} Sidekiq processes run under one supervised process")
     if len(fresh) > 1:

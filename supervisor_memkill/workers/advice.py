@@ -1,0 +1,123 @@
+"""Find supervisord settings of a program that could lose jobs: building blocks for kinds.
+
+Each function yields an Advice for every problem that it finds, and nothing if all is well.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Collection, Iterator
+
+from supervisor_memkill.processes import ProgramInfo
+from supervisor_memkill.units import format_duration
+from supervisor_memkill.workers.command_line import (
+    BLOCKING_WRAPPERS,
+    blocking_wrapper,
+    is_shell_without_exec,
+)
+from supervisor_memkill.workers.contract import Advice
+
+
+def advise_on_stopsignal(
+    program: ProgramInfo, allowed: Collection[str], why: str, *, refuses: bool = False
+) -> Iterator[Advice]:
+    """stopsignal is not one of the `allowed`, such as ``{"TERM"}``; `why` follows a colon."""
+    name = _signal_name(program.stopsignal)
+    if name not in allowed:
+        yield Advice(f"stopsignal={name} must be {' or '.join(sorted(allowed))}: {why}", refuses)
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name.removeprefix("SIG")
+    except ValueError:
+        return str(number)
+
+
+def advise_on_stopasgroup(program: ProgramInfo, why: str, *, refuses: bool = False) -> Iterator[Advice]:
+    """stopasgroup is true, or may be, and harms; `why` follows a colon."""
+    if program.stopasgroup:
+        yield Advice(f"remove stopasgroup=true: {why}", refuses)
+    elif program.stopasgroup is None and program.killasgroup:
+        yield Advice(
+            "stopasgroup is unknown (supervisord's configuration files cannot be read, or the programs of a "
+            f"group differ in it), and it must be false: {why}",
+            refuses,
+        )
+
+
+def advise_on_reached_children(program: ProgramInfo) -> Iterator[Advice]:
+    """stopasgroup is true: it does not harm the worker itself, but maybe what its jobs have started."""
+    if program.stopasgroup:
+        yield from advise_on_stopasgroup(
+            program, "the stop signal also reaches processes that running jobs have started"
+        )
+
+
+def advise_on_stopwaitsecs(
+    program: ProgramInfo, seconds: float, what: str, *, refuses: bool = False
+) -> Iterator[Advice]:
+    """stopwaitsecs is not above `seconds`, the duration of `what` (a noun, such as an option's name)."""
+    if program.stopwaitsecs <= seconds:
+        yield Advice(
+            f"stopwaitsecs={program.stopwaitsecs} must be above {what} of {seconds:g} s, such as "
+            f"{seconds + 5:g}: otherwise SIGKILL cuts running jobs",
+            refuses,
+        )
+
+
+def advise_on_drain_timeout(
+    program: ProgramInfo, framework: str, drain_timeout_seconds: float
+) -> Iterator[Advice]:
+    """stopwaitsecs is below drain_timeout, for a framework that drains by stopping."""
+    if program.stopwaitsecs < drain_timeout_seconds:
+        timeout = format_duration(drain_timeout_seconds)
+        yield Advice(
+            f"stopwaitsecs={program.stopwaitsecs} is below drain_timeout={timeout}: {framework} drains by "
+            "stopping, and SIGKILL after stopwaitsecs would cut jobs that need longer; set stopwaitsecs="
+            f"{drain_timeout_seconds:.0f}, or set drain_timeout to the duration of the longest job",
+            refuses=True,
+        )
+
+
+def advise_on_job_limit(
+    seconds: float, setting: str, framework: str, drain_timeout_seconds: float
+) -> Iterator[Advice]:
+    """The framework itself cuts jobs so many seconds after the stop signal, which is below drain_timeout.
+
+    `setting` is the framework's setting as it is in force, such as ``--timeout=8``.
+    """
+    if seconds < drain_timeout_seconds:
+        timeout = format_duration(drain_timeout_seconds)
+        yield Advice(
+            f"{setting} is below drain_timeout={timeout}: {framework} drains by stopping, and cuts jobs that "
+            "need longer than that; raise it, or set drain_timeout to the duration of the longest job",
+            refuses=True,
+        )
+
+
+def advise_on_killasgroup(program: ProgramInfo, framework: str) -> Iterator[Advice]:
+    """killasgroup is false, and the worker processes survive the SIGKILL of their parent."""
+    if not program.killasgroup:
+        yield Advice(
+            f"killasgroup=false should be true: after a SIGKILL {framework}'s worker processes would go on "
+            "without their parent, and keep taking jobs"
+        )
+
+
+def advise_on_wrapper(program: ProgramInfo, framework: str, *, refuses: bool = False) -> Iterator[Advice]:
+    """The command is a shell without exec, or a wrapper that does not pass the stop signal unchanged."""
+    name = blocking_wrapper(program.command)
+    if name in BLOCKING_WRAPPERS:
+        yield Advice(
+            f"command: {name} does not pass the stop signal unchanged: start {framework} without {name}",
+            refuses,
+        )
+    elif is_shell_without_exec(program.command):
+        # bash may or may not replace itself by the last command of its list: the running process shows it.
+        refuses = refuses and name != "bash"
+        orphan = "" if program.killasgroup else "; without killasgroup=true a SIGKILL leaves it running"
+        yield Advice(
+            f"command is a shell without exec: stopsignal reaches the shell and not {framework}{orphan}",
+            refuses,
+        )
