@@ -48,12 +48,13 @@ class Arq(StopThenWait):
         "job_completion_wait": Option(
             parse_positive_duration,
             None,
-            "job_completion_wait of WorkerSettings: how long arq waits for running jobs at a stop",
+            "how long arq waits for running jobs at a stop; the same as in WorkerSettings",
+            shown_default="required",
         ),
         "health_check_key": Option(
             parse_template,
             None,
-            "health_check_key of WorkerSettings: the Redis key that holds the number of running jobs",
+            "Redis key that holds the number of running jobs; the same as in WorkerSettings",
         ),
     }
     stop = GracefulStop(other_signals="at any other signal arq does not finish the running jobs")

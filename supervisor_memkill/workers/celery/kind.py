@@ -127,7 +127,10 @@ class Celery(BaseKind):
     framework = "Celery"
     options: ClassVar[Mapping[str, Option]] = {
         "broker": Option(
-            parse_broker, None, "URL of Celery's broker (amqp:// or redis://); the pool's redis if not set"
+            parse_broker,
+            None,
+            "URL of Celery's broker, amqp:// or redis://",
+            shown_default="the pool's redis",
         ),
     }
     traits = Traits(
