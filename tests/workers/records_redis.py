@@ -1,4 +1,4 @@
-"""The commands that the kinds of RQ and Resque send, on the data of a FakeRedis."""
+"""The Redis commands that the RQ and Resque kinds send, on the data of a FakeRedis."""
 
 from __future__ import annotations
 

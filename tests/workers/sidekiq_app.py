@@ -1,4 +1,4 @@
-"""The other side of tests/programs/sidekiq_app.rb: put jobs into its queue, and read what became of them."""
+"""The client of tests/programs/sidekiq_app.rb: puts jobs into its queue, and reads their results."""
 
 from __future__ import annotations
 

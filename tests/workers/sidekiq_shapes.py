@@ -1,4 +1,4 @@
-"""What each generation of Sidekiq writes of itself, put down by hand from its source: keys, fields, forms.
+"""What each version of Sidekiq writes about itself, copied by hand from its source: keys, fields, forms.
 
 Source, at the tag of each version: `❤` and `to_data` in lib/sidekiq/launcher.rb (the record, its keys and its
 beat), `stats` in lib/sidekiq/processor.rb (the running jobs), `Process#quiet!` in lib/sidekiq/api.rb and the

@@ -1,4 +1,4 @@
-"""A kind for a framework that does not exist: what one more kind that drains by stopping costs."""
+"""A kind for a framework that does not exist: the cost of one more kind that drains by stopping."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Limits and children of frameworks whose stop is their drain: what is refused and what is only said."""
+"""Advice for frameworks that drain by stopping: what is refused, and what is a hint."""
 
 from __future__ import annotations
 
@@ -38,16 +38,14 @@ def test_a_limit_below_drain_timeout_is_refused(seconds: float, is_refused: bool
         assert f"--limit={seconds:g} is below drain_timeout=1m00s" in advice.text
 
 
-def test_children_that_would_survive_are_only_told_of() -> None:
+def test_children_that_would_survive_sigkill_give_a_hint() -> None:
     (advice,) = advise_on_killasgroup(program_info("worker", killasgroup=False), "Framework")
     assert "killasgroup=false should be true" in advice.text and not advice.refuses
     assert list(advise_on_killasgroup(program_info("worker", killasgroup=True), "Framework")) == []
 
 
 @pytest.mark.parametrize(("stop_as_group", "count"), [(True, 1), (False, 0), (None, 0)])
-def test_where_a_group_stop_does_the_framework_no_harm_it_is_only_told_of(
-    stop_as_group: bool | None, count: int
-) -> None:
+def test_a_harmless_stopasgroup_gives_a_hint(stop_as_group: bool | None, count: int) -> None:
     found = list(advise_on_reached_children(replace(program_info("worker"), stopasgroup=stop_as_group)))
     assert len(found) == count
     assert not any(advice.refuses for advice in found)

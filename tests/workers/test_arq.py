@@ -1,4 +1,4 @@
-"""How arq's health records become readings, and what of its settings is refused: on fakes."""
+"""arq: readings from health records, and advice on settings. On fakes."""
 
 from __future__ import annotations
 
@@ -85,19 +85,19 @@ def problems(**values: object) -> list[str]:
     return list(Arq.problems({**VALUES, "redis": "redis://localhost", **values}))
 
 
-def test_the_wait_must_be_repeated_and_the_words_say_why() -> None:
+def test_job_completion_wait_is_required_and_the_problem_says_why() -> None:
     (problem,) = problems(job_completion_wait=None)
     assert "needs job_completion_wait" in problem and "WorkerSettings" in problem
     assert problems() == []
 
 
-def test_a_record_needs_a_redis_to_stand_in() -> None:
+def test_health_check_key_needs_redis() -> None:
     assert problems(redis=None) == ["health_check_key needs redis, and redis is not set"]
     assert problems(redis=None, health_check_key=None) == []
 
 
 @pytest.mark.parametrize("text", ["0", "0s", "-1", "soon", ""])
-def test_a_wait_of_nothing_is_refused(text: str) -> None:
+def test_a_wait_of_zero_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="a duration such as"):
         Arq.options["job_completion_wait"].parse(text)
 
@@ -105,14 +105,14 @@ def test_a_wait_of_nothing_is_refused(text: str) -> None:
 # --- readings
 
 
-def test_a_record_tells_the_jobs_in_hand() -> None:
+def test_a_health_record_gives_the_number_of_running_jobs() -> None:
     reading = read(make(FakeRedis({KEY: RECORD})))
     assert (reading.recognised, reading.in_service, reading.busy) == (True, True, 3)
     assert (reading.idle, reading.quiet, reading.why, reading.remark) == (False, None, "", "")
     assert reading.note == {"kept": 1}
 
 
-def test_jobs_in_hand_of_zero_do_not_make_it_idle() -> None:
+def test_zero_running_jobs_do_not_make_it_idle() -> None:
     """Its stop is its drain: nothing is ever stopped on this number."""
     reading = read(make(FakeRedis({KEY: RECORD.replace("j_ongoing=3", "j_ongoing=0")})))
     assert (reading.busy, reading.idle) == (0, False)
@@ -127,9 +127,7 @@ def test_jobs_in_hand_of_zero_do_not_make_it_idle() -> None:
         ({KEY: RECORD}, None, "the health record has no TTL"),
     ],
 )
-def test_without_a_fresh_record_nothing_is_known(
-    data: dict[str, Any], milliseconds: object, said: str
-) -> None:
+def test_without_a_fresh_record_all_is_unknown(data: dict[str, Any], milliseconds: object, said: str) -> None:
     reading = read(make(FakeRedis(data), milliseconds))
     assert (reading.recognised, reading.in_service, reading.busy, reading.idle) == (None, None, None, False)
     assert reading.why.startswith(KEY) and said in reading.why
@@ -142,7 +140,7 @@ def test_a_record_that_may_be_old_counts_nothing_and_the_interval_is_named() -> 
     assert "health_check_interval" in reading.remark
 
 
-def test_a_record_does_not_make_up_for_another_command_line() -> None:
+def test_a_record_does_not_replace_the_command_line() -> None:
     reading = read(make(FakeRedis({KEY: RECORD})), title="sh -c arq app.WorkerSettings; true")
     assert (reading.recognised, reading.busy) == (False, None)
 
@@ -206,7 +204,7 @@ def test_a_wait_far_too_short_is_refused_for_both_its_reasons() -> None:
     assert "drain_timeout" in found[0][0] and "job_completion_wait" in found[1][0]
 
 
-def test_a_group_stop_is_only_told_of() -> None:
+def test_stopasgroup_gives_a_hint() -> None:
     ((text, refuses),) = advice(replace(GOOD, stopasgroup=True))
     assert "processes that running jobs have started" in text and not refuses
 
@@ -214,6 +212,6 @@ def test_a_group_stop_is_only_told_of() -> None:
 @pytest.mark.parametrize(
     ("title", "counts"), [("/srv/venv/bin/python /srv/venv/bin/arq app.W", False), ("uv run arq app.W", True)]
 )
-def test_behind_a_starter_its_memory_is_below(title: str, counts: bool) -> None:
+def test_behind_a_wrapper_the_memory_of_children_counts(title: str, counts: bool) -> None:
     table = FakeProcesses({100: title}).table
     assert make().memory_in_children(process(), table) is counts

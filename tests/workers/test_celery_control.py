@@ -1,4 +1,4 @@
-"""Celery's control protocol against real brokers' sockets: what waits, what is left, what is an error."""
+"""Celery's remote control on a real Redis: what it waits for, what it leaves behind, and its errors."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_an_answer_comes_and_nothing_is_left_in_redis(
     assert threading.active_count() == threads
 
 
-def test_the_whole_time_is_listened_when_others_may_have_the_name(
+def test_with_whole_the_answers_of_two_nodes_with_one_name_arrive(
     redis_server: RealRedis, start_node: Callable[..., Node]
 ) -> None:
     def late() -> object:
@@ -125,7 +125,7 @@ def test_keys_stand_in_the_namespace(redis_server: RealRedis, start_node: Callab
     assert not broker_of(redis_server.url).ask(["ping"], ["one@here"], 0.2)["ping"]
 
 
-def test_what_is_told_is_done_without_an_answer(
+def test_commands_of_tell_run_without_an_answer(
     redis_server: RealRedis, start_node: Callable[..., Node]
 ) -> None:
     node = start_node()
@@ -133,7 +133,9 @@ def test_what_is_told_is_done_without_an_answer(
     wait_for(lambda: node.told == ["ping", "ping"])
 
 
-def test_a_unix_socket_will_do(redis_server: RealRedis, start_node: Callable[..., Node]) -> None:
+def test_a_broker_behind_a_unix_socket_answers(
+    redis_server: RealRedis, start_node: Callable[..., Node]
+) -> None:
     start_node()
     assert broker_of(redis_server.unix_url).ask(["ping"], ["one@here"], 5.0)["ping"]
 

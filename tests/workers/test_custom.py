@@ -1,4 +1,4 @@
-"""The operator's own quiet and busy count: filled in, run within limits, and doubted."""
+"""custom: the operator's own quiet and busy count."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_signals_are_named_as_supervisord_takes_them(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "STOPIT", "SIG", "0", "9999", "SIG_BLOCK"])
-def test_what_is_no_signal_is_a_problem_of_the_configuration(text: str) -> None:
+def test_an_unknown_signal_is_a_configuration_problem(text: str) -> None:
     with pytest.raises(ValueError, match="name or number of a signal"):
         parse_signal(text)
 
@@ -88,7 +88,7 @@ def test_signal_that_ends_the_worker_is_no_quiet(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["%(pdi)s", "a%(process_num)02d", "%(pid)d", "%(pid", ""])
-def test_what_cannot_be_filled_in_is_a_problem_of_the_configuration(text: str) -> None:
+def test_an_unknown_placeholder_is_a_configuration_problem(text: str) -> None:
     with pytest.raises(ValueError, match="a text"):
         parse_template(text)
 
@@ -144,7 +144,7 @@ def test_an_absent_key_is_0_and_the_key_is_filled_in() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "none", "-1", "1.5", "1_0", "٣"])
-def test_what_is_no_number_is_unknown_and_named(text: str) -> None:
+def test_a_value_that_is_not_a_number_is_unknown_and_named(text: str) -> None:
     reading = drain(custom(FakeRedis({KEY: text}), **BY_KEY), {"told": True})
     assert reading.recognised is None and not reading.idle
     assert KEY in reading.why and "not a number" in reading.why
@@ -200,7 +200,7 @@ def test_two_looks_in_the_same_moment_are_one() -> None:
     assert drain(kind, second.note).idle
 
 
-def test_a_job_or_an_unknown_in_between_starts_the_row_anew() -> None:
+def test_a_job_or_an_unknown_reading_starts_the_row_anew() -> None:
     store = FakeRedis({KEY: "0"})
     kind = custom(store, **BY_KEY)
     once = drain(kind, {"told": True}).note
@@ -275,7 +275,7 @@ def test_a_busy_command_that_fails_is_unknown_and_named(command: tuple[str, ...]
     ("command", "words"),
     [(python("raise SystemExit(3)"), "status 3"), (("/no/such/program",), "No such file")],
 )
-def test_a_quiet_command_that_fails_has_told_nobody(command: tuple[str, ...], words: str) -> None:
+def test_a_quiet_command_that_fails_is_not_sent(command: tuple[str, ...], words: str) -> None:
     with pytest.raises(NotSent, match=words):
         custom(quiet_command=command).quiet(Target(process(), {}), TABLE)
 
@@ -312,9 +312,7 @@ def test_a_busy_command_counts_and_a_mere_check_does_not_fork(tmp_path: Path) ->
         ({"quiet_signal": None, "quiet_command": ("touch", "/srv/quiet")}, False),
     ],
 )
-def test_shell_in_front_of_the_worker_gets_no_signal_meant_for_it(
-    values: dict[str, Any], is_refused: bool
-) -> None:
+def test_a_shell_in_front_of_the_worker_gets_no_signal(values: dict[str, Any], is_refused: bool) -> None:
     """It would die of it, and leave the worker behind; and what is counted by its pid is nobody's."""
     kind = custom(busy_key="jobs", **values)
     wrapper = "sh -c cd /srv; node worker.js; true"
@@ -330,7 +328,9 @@ def test_shell_in_front_of_the_worker_gets_no_signal_meant_for_it(
     [("/nope/tool", True), (str(Path(__file__)), True), (sys.executable, False), ("tool", False)],
     ids=["missing", "not executable", "there", "looked for in PATH"],
 )
-def test_command_that_cannot_be_run_lets_no_drain_begin(option: str, command: str, is_refused: bool) -> None:
+def test_a_command_that_cannot_be_executed_refuses_the_drain(
+    option: str, command: str, is_refused: bool
+) -> None:
     """Noticed in the drain only, it would leave the pool waiting for its end."""
     values: dict[str, Any] = {option: (command,)}
     advice = custom(**values).advice(program_info("worker"), 60.0)

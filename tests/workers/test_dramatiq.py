@@ -1,4 +1,4 @@
-"""What of Dramatiq's settings is refused, and how it is known: on fakes."""
+"""Dramatiq: recognition, and advice on settings. On fakes."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_a_short_wait_is_refused() -> None:
     assert not told[1] and "--worker-shutdown-timeout" in told[0]
 
 
-def test_a_wait_as_long_as_the_longest_job_is_enough_though_its_own_is_longer() -> None:
+def test_stopwaitsecs_below_the_own_limit_gives_a_hint_if_it_covers_drain_timeout() -> None:
     ((text, refuses),) = advice(replace(GOOD, stopwaitsecs=70), drain_timeout=60.0)
     assert "stopwaitsecs=70 must be above --worker-shutdown-timeout of 600 s" in text and not refuses
 
@@ -106,7 +106,7 @@ def test_a_wait_as_long_as_the_longest_job_is_enough_though_its_own_is_longer() 
         ("dramatiq app", 601.0, "=600000 (milliseconds, default) is below drain_timeout=10m01s"),
     ],
 )
-def test_its_own_limit_is_in_milliseconds_and_must_allow_drain_timeout(
+def test_the_own_limit_is_in_milliseconds_and_must_cover_drain_timeout(
     command: str, drain_timeout: float, said: str
 ) -> None:
     ((text, refuses),) = advice(replace(GOOD, command=command), drain_timeout)
@@ -120,13 +120,13 @@ def test_its_own_limit_is_in_milliseconds_and_must_allow_drain_timeout(
         ({"killasgroup": False}, "killasgroup=false should be true"),
     ],
 )
-def test_what_may_go_well_is_only_told(changes: dict[str, Any], said: str) -> None:
+def test_settings_that_may_lose_jobs_give_a_hint(changes: dict[str, Any], said: str) -> None:
     """Worker processes ignore INT: a group's INT stops them once, by their parent."""
     ((text, refuses),) = advice(replace(GOOD, **changes))
     assert said in text and not refuses
 
 
-def test_whether_its_stop_reaches_the_group_must_be_known() -> None:
+def test_an_unknown_stopasgroup_is_refused() -> None:
     """Unknown means hold: at a second TERM every job in hand is dropped."""
     ((text, refuses),) = advice(replace(GOOD, stopasgroup=None))
     assert "stopasgroup is unknown" in text and refuses
@@ -142,7 +142,7 @@ def test_whether_its_stop_reaches_the_group_must_be_known() -> None:
         "/srv/venv/bin/python /srv/venv/bin/dotenv run dramatiq app",
     ],
 )
-def test_what_stays_between_and_passes_no_stop_on_is_refused(command: str) -> None:
+def test_a_wrapper_that_does_not_pass_the_stop_signal_is_refused(command: str) -> None:
     """Tried: su and runuser kill their child 2 s after TERM, timeout signals the whole group."""
     ((text, refuses),) = advice(replace(GOOD, command=command))
     assert "does not pass the stop signal unchanged" in text and refuses

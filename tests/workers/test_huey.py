@@ -1,4 +1,4 @@
-"""What of Huey's settings is refused, and how it is known: on fakes."""
+"""Huey: recognition, and advice on settings. On fakes."""
 
 from __future__ import annotations
 
@@ -109,12 +109,12 @@ def test_the_way_to_take_term_is_named_where_it_is_not_taken() -> None:
         ),
     ],
 )
-def test_what_may_go_well_is_only_told(program: ProgramInfo, said: str) -> None:
+def test_settings_that_may_lose_jobs_give_a_hint(program: ProgramInfo, said: str) -> None:
     ((text, refuses),) = advice(program)
     assert said in text and not refuses
 
 
-def test_uv_may_swallow_the_int_that_its_stop_is() -> None:
+def test_uv_is_refused_with_int_because_it_may_swallow_it() -> None:
     """Tried: 0.5 and 0.6 do, 0.7 and later do not; TERM gets through all."""
     by_uv = replace(GOOD, command=f"uv run {GOOD.command}")
     ((text, refuses),) = advice(by_uv)
@@ -122,7 +122,7 @@ def test_uv_may_swallow_the_int_that_its_stop_is() -> None:
     assert advice(replace(SWAPPED, command=f"uv run {SWAPPED.command}")) == []
 
 
-def test_what_django_says_is_asked_for_because_it_is_not_seen() -> None:
+def test_options_in_django_settings_give_a_hint_because_they_are_not_visible() -> None:
     ((text, refuses),) = advice(replace(GOOD, command="/srv/venv/bin/python manage.py run_huey"))
     assert "settings.HUEY['consumer']" in text and not refuses
     by_term = replace(GOOD, command="/srv/venv/bin/python manage.py run_huey", stopsignal=signal.SIGTERM)
@@ -131,7 +131,7 @@ def test_what_django_says_is_asked_for_because_it_is_not_seen() -> None:
     assert not any("stopsignal" in one and "must be INT" in one for one in told)
 
 
-def test_a_beginning_of_an_options_name_is_the_option() -> None:
+def test_the_beginning_of_an_option_name_is_accepted() -> None:
     """As optparse takes it."""
     ((text, refuses), *_) = advice(replace(GOOD, command=f"{GOOD.command} --shutdown 30"))
     assert "--shutdown-timeout=30 is below drain_timeout" in text and refuses

@@ -1,4 +1,4 @@
-"""A plain worker is stopped and started, and nothing more is claimed of it."""
+"""plain: a worker is stopped and started, and nothing else is known about it."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ def test_a_plain_worker_is_in_service_and_its_jobs_are_unknown() -> None:
     assert not reading.idle
 
 
-def test_its_stop_is_its_only_way_of_draining() -> None:
+def test_it_drains_only_by_stopping() -> None:
     assert not Plain.traits.quiets
 
 
-def test_its_childrens_memory_counts() -> None:
+def test_the_memory_of_children_counts() -> None:
     assert Plain({}, tools()).memory_in_children(process(), FakeProcesses({100: "x"}).table)
 
 

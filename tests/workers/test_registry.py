@@ -1,4 +1,4 @@
-"""Finding kinds: the built-in ones, those of other packages, and words for those that are not there."""
+"""Finding kinds: built-in kinds, kinds of other packages, and errors for missing kinds."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_every_built_in_kind_loads(name: str) -> None:
     assert name in kinds()
 
 
-def test_an_unknown_kind_is_told_with_the_nearest_and_all_that_are_known() -> None:
+def test_the_error_for_an_unknown_kind_names_the_nearest_and_all_known_kinds() -> None:
     with pytest.raises(MemkillError, match=r"unknown kind, did you mean sidekiq\? \(known: plain, custom, "):
         load_kind("Sidekik")
     with pytest.raises(MemkillError, match=r"^unknown kind \(known: "):

@@ -1,4 +1,4 @@
-"""How Resque's records and titles become readings, and whom a signal may reach: on fakes."""
+"""Resque: readings from records and titles, and which processes get a signal. On fakes."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ class TestContract(ContractSuite):
         ("", None),
     ],
 )
-def test_only_a_title_that_the_loop_writes_tells_its_turn(title: str, turn: Turn | None) -> None:
+def test_only_a_title_that_the_loop_writes_shows_the_turn(title: str, turn: Turn | None) -> None:
     assert turn_in(title) is turn
 
 
@@ -146,7 +146,7 @@ def test_only_an_identity_of_this_very_host_has_a_pid(identity: str, pid: int | 
 
 
 @given(st.lists(st.none() | st.text() | st.builds(job, st.text()), min_size=3, max_size=3))
-def test_whatever_stands_there_is_a_record_or_none_or_unknown(values: list[Any]) -> None:
+def test_any_value_becomes_a_record_or_none_or_unknown(values: list[Any]) -> None:
     try:
         record = parse_record(IDENTITY, PID, values)
     except Unknown:
@@ -166,7 +166,7 @@ def test_rubys_times_are_read(started: str) -> None:
 # --- recognising
 
 
-def test_a_registered_worker_that_waits_is_in_service_and_tells_its_queues() -> None:
+def test_a_registered_worker_that_waits_is_in_service_with_its_queues() -> None:
     machine = Machine()
     machine.register()
     reading = machine.read()
@@ -207,7 +207,7 @@ def test_a_heartbeat_that_others_would_prune_is_unknown() -> None:
     ],
     ids=["nothing", "another host", "another pid", "of a dead one with its pid", "it boots", "another title"],
 )
-def test_what_is_not_surely_a_resque_in_its_loop_gets_no_signal(
+def test_a_process_that_may_not_be_resque_in_its_loop_gets_no_signal(
     identity: str, started: float, title: str
 ) -> None:
     """USR2 kills whatever does not handle it."""
@@ -276,7 +276,7 @@ def test_a_process_that_is_gone_and_an_outage_are_unknown_and_keep_the_note() ->
         (json.dumps({"payload": {"class": 1}}), None),
     ],
 )
-def test_the_job_in_hand_is_named_by_its_class(text: str, jobs: tuple[str, ...] | None) -> None:
+def test_the_running_job_has_the_name_of_its_class(text: str, jobs: tuple[str, ...] | None) -> None:
     machine = Machine()
     machine.register()
     machine.work_on(text)
@@ -308,7 +308,7 @@ def test_a_drain_walks_from_work_to_paused_and_idle() -> None:
     assert paused.note == note == {"told": True}
 
 
-def test_one_that_waits_for_jobs_is_not_quiet_whatever_was_sent() -> None:
+def test_a_worker_that_waits_for_jobs_is_not_quiet_whatever_was_sent() -> None:
     machine = Machine()
     machine.register()
     reading = machine.read(machine.quiet())
@@ -322,7 +322,7 @@ def test_a_title_that_says_paused_beside_a_job_is_not_idle() -> None:
     assert not machine.read({"told": True}).idle
 
 
-def test_one_that_an_operator_paused_is_out_of_service_and_said() -> None:
+def test_a_worker_that_an_operator_paused_is_out_of_service_with_a_reason() -> None:
     machine = Machine(PAUSED)
     machine.register()
     reading = machine.read()
@@ -357,7 +357,7 @@ def test_memory_is_the_workers_own_unless_a_shell_is_in_between() -> None:
     assert wrapped.kind.memory_in_children(wrapped.supervised, wrapped.processes.table)
 
 
-def test_settings_that_would_cost_jobs_at_another_stop_are_told_of() -> None:
+def test_settings_that_may_lose_jobs_at_another_stop_give_a_hint() -> None:
     good = replace(program_info("bundle exec rake resque:work", stopsignal=3), stopasgroup=False)
     kind = Machine().kind
     assert list(kind.advice(good, 600.0)) == []

@@ -1,4 +1,4 @@
-"""How RQ's records become readings, and what of a program's settings is refused: on fakes."""
+"""RQ: readings from records, and advice on settings. On fakes."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ class TestContract(ContractSuite):
 # --- recognising
 
 
-def test_a_record_with_its_pid_and_host_is_in_service_and_tells_its_queues() -> None:
+def test_a_worker_with_a_record_is_in_service_with_its_queues() -> None:
     machine = Machine()
     machine.record(state="busy")
     reading = machine.read()
@@ -147,7 +147,7 @@ def test_a_record_of_this_host_that_cannot_be_read_is_unknown() -> None:
     assert machine.read().recognised is True
 
 
-def test_one_that_was_told_to_stop_gets_no_second_stop() -> None:
+def test_a_stopping_worker_gets_no_second_signal() -> None:
     """A second signal, more than a second after the first, kills the job in hand."""
     machine = Machine()
     machine.record(state="busy", shutdown_requested_date=moment(STARTED + 7))
@@ -204,7 +204,7 @@ def test_an_outage_keeps_the_note() -> None:
     ],
     ids=["idle with its scheduler", "at work", "without a scheduler", "from 3.0 on"],
 )
-def test_below_3_0_one_with_a_scheduler_is_drained_only_while_it_works(
+def test_below_3_0_a_worker_with_a_scheduler_is_drained_only_while_a_job_runs(
     version: str, state: str, children: tuple[int, ...], drainable: bool
 ) -> None:
     """While such a one ends its scheduler, it takes jobs and drops them."""
@@ -235,7 +235,7 @@ def test_a_pool_with_one_worker_that_is_stopping_gets_no_stop() -> None:
     assert machine.read().recognised is False
 
 
-def test_memory_is_the_workers_own_but_a_pools_is_its_trees() -> None:
+def test_the_memory_of_children_counts_for_a_pool_alone() -> None:
     for title, counts in (
         (TITLE, False),
         ("rq:worker:ab12: Listening on high", False),
@@ -297,7 +297,7 @@ def test_settings_that_would_cut_jobs_are_refused(changes: dict[str, Any], said:
 @pytest.mark.parametrize(
     ("stop_as_group", "said"), [(True, "remove stopasgroup=true"), (None, "stopasgroup is unknown")]
 )
-def test_a_stop_for_the_group_is_advised_against_where_jobs_are_in_it(
+def test_stopasgroup_gives_a_hint_where_jobs_are_in_the_process_group(
     command: str, stop_as_group: bool | None, said: str
 ) -> None:
     ((text, refuses),) = advice(replace(GOOD, command=command, stopasgroup=stop_as_group))

@@ -1,4 +1,4 @@
-"""RQ's records as text become values, or are refused; and each process gets its own."""
+"""RQ's records: parsed or refused, and matched with processes."""
 
 from __future__ import annotations
 
@@ -56,13 +56,13 @@ def test_a_version_that_is_unknown_counts_as_an_old_one(version: str, is_below_3
 @pytest.mark.parametrize(
     ("state", "executions", "busy"), [("idle", 0, 0), ("started", 0, 0), ("suspended", 0, 0), ("idle", 2, 2)]
 )
-def test_busy_is_the_greater_of_what_state_and_executions_say(state: str, executions: int, busy: int) -> None:
+def test_busy_is_the_greater_of_state_and_executions(state: str, executions: int, busy: int) -> None:
     record = parse({**OF_3_0, "state": state}, executions)
     assert record is not None
     assert (record.busy, record.is_suspended) == (busy, state == "suspended")
 
 
-def test_one_that_was_born_and_did_nothing_yet_has_nothing_in_hand() -> None:
+def test_a_worker_that_just_registered_has_no_running_job() -> None:
     record = parse({key: value for key, value in OF_3_0.items() if key != "state"})
     assert record is not None and record.busy == 0
 
@@ -88,7 +88,7 @@ def test_a_time_without_a_fraction_is_read() -> None:
     "changes",
     [{"pid": "x"}, {"pid": ""}, {"state": "dozing"}, {"last_heartbeat": "now"}, {"last_heartbeat": "0"}],
 )
-def test_what_rq_would_not_have_written_is_unknown(changes: dict[str, str]) -> None:
+def test_a_value_that_rq_does_not_write_is_unknown(changes: dict[str, str]) -> None:
     with pytest.raises(Unknown, match="rq:worker:a"):
         parse({**OF_3_0, **changes})
 
@@ -96,7 +96,7 @@ def test_what_rq_would_not_have_written_is_unknown(changes: dict[str, str]) -> N
 @given(
     st.lists(st.none() | st.text(), min_size=len(FIELDS), max_size=len(FIELDS)), st.none() | st.integers(0, 9)
 )
-def test_whatever_stands_there_is_a_record_or_none_or_unknown(values: list[Any], executions: Any) -> None:
+def test_any_value_becomes_a_record_or_none_or_unknown(values: list[Any], executions: Any) -> None:
     values[0] = "web1"
     try:
         record = parse_record("rq:worker:a", "web1", values, executions)

@@ -1,4 +1,4 @@
-"""How Sidekiq's records become readings, and whom a signal may reach: on fakes."""
+"""Sidekiq: readings from records, and which processes get a signal. On fakes."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ class TestContract(ContractSuite):
 # --- recognising
 
 
-def test_a_fresh_record_is_in_service_and_tells_its_queues_and_jobs() -> None:
+def test_a_worker_with_a_fresh_record_is_in_service_with_its_queues_and_jobs() -> None:
     machine = Machine()
     machine.beat(busy=1)
     reading = machine.read()
@@ -165,7 +165,7 @@ def test_an_embedded_sidekiq_is_never_signalled() -> None:
     assert machine.signals.sent == []
 
 
-def test_a_quiet_one_that_nobody_drains_is_out_of_service_and_said() -> None:
+def test_a_quiet_worker_that_nobody_drains_is_out_of_service_with_a_reason() -> None:
     machine = Machine()
     machine.beat(quiet=True)
     reading = machine.read()
@@ -215,7 +215,7 @@ def test_idle_is_believed_only_in_a_beat_after_the_first_quiet_one() -> None:
     assert machine.read(second.note).idle
 
 
-def test_one_that_was_quiet_before_is_held_to_the_same_rule() -> None:
+def test_a_worker_that_was_quiet_before_follows_the_same_rule() -> None:
     machine = Machine()
     machine.beat(quiet=True)
     adopted = machine.read({})
@@ -328,7 +328,7 @@ def test_repeating_the_quiet_keeps_what_was_noted() -> None:
     assert machine.quiet(note) == note
 
 
-def test_one_that_our_signal_suspended_is_frozen() -> None:
+def test_a_worker_that_our_signal_suspended_is_frozen() -> None:
     machine = Machine()
     machine.beat()
     note = machine.quiet()
@@ -367,13 +367,13 @@ def test_behind_a_wrapper_the_stop_reaches_sidekiq_too() -> None:
     assert machine.waiting_signals() == ["TERM"]
 
 
-def test_behind_a_wrapper_the_drained_one_is_told_though_its_record_is_lost() -> None:
+def test_behind_a_wrapper_a_drained_sidekiq_gets_term_although_its_record_is_lost() -> None:
     machine = Machine(wrapped=True)
     machine.before_stop({"identity": IDENTITY})
     assert machine.waiting_signals() == ["TERM"]
 
 
-def test_a_wrapper_without_anything_known_behind_it_is_said() -> None:
+def test_a_wrapper_without_a_known_sidekiq_behind_it_is_reported() -> None:
     with pytest.raises(MemkillError):
         Machine(wrapped=True).before_stop()
 

@@ -1,4 +1,4 @@
-"""Settings of supervisord that would lose Sidekiq's jobs are named, and good ones are not."""
+"""Sidekiq: advice on settings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The kind against real Sidekiq processes and a real Redis; supervisord's part is played by os.kill."""
+"""Real Sidekiq processes with a real Redis; os.kill stands in for supervisord."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sidekiq's records as text become values, or are refused; and each process gets its own."""
+"""Sidekiq's records: parsed or refused, and matched with processes."""
 
 from __future__ import annotations
 

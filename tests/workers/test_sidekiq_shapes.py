@@ -1,4 +1,4 @@
-"""The kind of Sidekiq understands what every generation writes, from its boot to its end."""
+"""The Sidekiq kind reads the records of every version of Sidekiq, from boot to end."""
 
 from __future__ import annotations
 

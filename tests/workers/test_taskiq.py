@@ -1,4 +1,4 @@
-"""What of taskiq's settings is refused, and how it is known: on fakes."""
+"""taskiq: recognition, and advice on settings. On fakes."""
 
 from __future__ import annotations
 
@@ -101,6 +101,6 @@ def test_settings_that_would_cut_jobs_are_refused(program: ProgramInfo, said: st
         ),
     ],
 )
-def test_what_may_go_well_is_only_told(program: ProgramInfo, said: str) -> None:
+def test_settings_that_may_lose_jobs_give_a_hint(program: ProgramInfo, said: str) -> None:
     ((text, refuses),) = advice(program)
     assert said in text and not refuses

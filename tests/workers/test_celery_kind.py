@@ -1,4 +1,4 @@
-"""How the answers of Celery's nodes become readings, and what is sent to them: on a fake control."""
+"""Celery: readings from the answers of nodes, and the commands sent to them. On a fake control."""
 
 from __future__ import annotations
 
@@ -164,7 +164,7 @@ def test_an_answer_that_is_none_is_unknown(question: str, garbage: object) -> No
 # --- recognising
 
 
-def test_a_node_with_its_pid_and_host_is_in_service_and_tells_its_queues() -> None:
+def test_a_node_with_the_pid_and_the_host_is_in_service_with_its_queues() -> None:
     machine = Machine(node=Node(ONE, PID, "high", "low"))
     reading = machine.read()
     assert (reading.recognised, reading.in_service, reading.quiet) == (True, True, False)
@@ -172,7 +172,7 @@ def test_a_node_with_its_pid_and_host_is_in_service_and_tells_its_queues() -> No
     assert machine.control.asked == [(QUESTIONS, (ONE,), False)], "one question round, by its name"
 
 
-def test_tasks_in_hand_are_the_reserved_and_the_active_ones() -> None:
+def test_running_tasks_are_the_reserved_and_the_active_ones() -> None:
     machine = Machine()
     machine.node.reserved, machine.node.active = [{"name": "app.mail"}], [{"name": "app.bill"}]
     reading = machine.read()
@@ -189,7 +189,7 @@ def test_a_queue_that_is_its_own_needs_no_peer() -> None:
     assert machine.read().queues == {"celery"}
 
 
-def test_one_whose_command_line_says_nothing_is_found_by_its_pid() -> None:
+def test_a_node_that_the_command_line_does_not_name_is_found_by_its_pid() -> None:
     machine = Machine(SCRIPT, Node(f"w7@{HOST}", PID))
     assert machine.read().recognised
     assert machine.read().recognised
@@ -202,7 +202,7 @@ def test_the_same_pid_on_another_host_is_not_recognised() -> None:
     assert reading.recognised is None and "no Celery node of this host" in reading.why
 
 
-def test_a_fixed_name_on_its_command_line_will_do_for_any_host() -> None:
+def test_a_fixed_name_on_the_command_line_is_accepted_on_any_host() -> None:
     machine = Machine("celery -A app worker -n mail", Node("celery@mail", PID))
     assert machine.read().recognised
 
@@ -239,7 +239,7 @@ def test_behind_a_shell_it_is_not_recognised_and_exec_is_named() -> None:
     assert "with exec" in reading.why and str(CHILD) in reading.why
 
 
-def test_behind_another_wrapper_it_is_drained_and_told_to_stop_itself() -> None:
+def test_behind_another_wrapper_celery_itself_gets_a_shutdown() -> None:
     machine = Machine("uv run celery -A app worker -n one@%h", Node(ONE, CHILD))
     reading = machine.read()
     assert reading.recognised and "must pass signals on to it" in reading.remark
@@ -247,7 +247,7 @@ def test_behind_another_wrapper_it_is_drained_and_told_to_stop_itself() -> None:
     assert [command.name for command in machine.node.told] == ["shutdown"]
 
 
-def test_one_without_a_wrapper_gets_the_stop_of_supervisord_alone() -> None:
+def test_without_a_wrapper_only_supervisord_stops_the_worker() -> None:
     machine = Machine()
     note = machine.read().note
     machine.kind.before_stop(Target(process(PID), note), machine.processes.table)
@@ -305,7 +305,7 @@ def test_silence_is_unknown_and_is_not_asked_again_at_once() -> None:
     assert machine.read(note).idle
 
 
-def test_one_that_is_silent_hides_no_other() -> None:
+def test_a_silent_worker_hides_no_other() -> None:
     machine = Machine()
     machine.processes.titles[200] = TITLE.replace("one", "two")
     machine.control.nodes.append(Node(f"two@{HOST}", 200))
@@ -330,7 +330,7 @@ def test_its_queues_are_noted_before_the_quiet_and_cancelled_by_it() -> None:
     assert reading.note == note, "what a resume needs is kept"
 
 
-def test_before_the_quiet_the_whole_time_is_listened_for_another_of_its_name() -> None:
+def test_before_the_quiet_a_second_node_of_the_name_is_searched_for_the_whole_time() -> None:
     machine = Machine()
     machine.drained()
     assert machine.control.asked[-1] == (QUESTIONS, (ONE,), True)
@@ -356,7 +356,7 @@ def test_the_quiet_is_not_sent_when_anything_changed_since_the_reading(change: s
     assert machine.node.told == twin.told == []
 
 
-def test_idle_is_believed_only_when_quiet_and_without_a_task_in_hand() -> None:
+def test_a_worker_is_idle_only_if_it_is_quiet_and_has_no_running_task() -> None:
     machine = Machine()
     assert not machine.read().idle and not machine.read({}).idle
     note = machine.drained()
@@ -375,7 +375,7 @@ def eta(seconds: float, offset_hours: int = 0) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("zone", [0, 5, -8])
-def test_tasks_that_come_due_later_are_not_waited_for(zone: int) -> None:
+def test_the_stop_does_not_wait_for_tasks_that_become_due_later(zone: int) -> None:
     """The stop gives them back."""
     machine = Machine()
     note = machine.drained()
@@ -389,7 +389,7 @@ def test_tasks_that_come_due_later_are_not_waited_for(zone: int) -> None:
     "scheduled",
     [None, {}, "x", [7], [{}], [{"eta": None}], [{"eta": "soon"}], [{"eta": "9999-99-99"}], [eta(0)]],
 )
-def test_the_stop_waits_while_a_task_may_come_due_but_not_for_ever(scheduled: object) -> None:
+def test_the_stop_waits_for_a_limited_time_while_a_task_may_become_due(scheduled: object) -> None:
     """It may be both run and given back: so a better moment is waited for."""
     machine = Machine()
     note = machine.drained()
@@ -403,7 +403,7 @@ def test_the_stop_waits_while_a_task_may_come_due_but_not_for_ever(scheduled: ob
     assert began + DUE_PATIENCE_SECONDS <= machine.now <= began + DUE_PATIENCE_SECONDS + 1
 
 
-def test_a_task_that_came_due_between_two_questions_is_in_hand() -> None:
+def test_a_task_that_became_due_between_two_questions_counts_as_running() -> None:
     machine = Machine()
     note = machine.drained()
 
@@ -420,7 +420,7 @@ def test_a_task_that_came_due_between_two_questions_is_in_hand() -> None:
     assert not machine.read(note).idle
 
 
-def test_one_that_takes_from_no_queue_is_not_in_service() -> None:
+def test_a_worker_without_queues_is_not_in_service() -> None:
     machine = Machine()
     machine.node.queues = []
     reading = machine.read()
