@@ -10,7 +10,7 @@ import difflib
 import os
 import re
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NoReturn
 
 from supervisor_memkill import __version__
@@ -40,10 +40,15 @@ OPTIONS = (CONFIG, dry_run.OPTION, JSON, sample.OPTION, *SERVER_OPTIONS)
 """The options that may stand before the name of a command, in the order of the help."""
 
 
-def main(argv: Sequence[str] | None = None, *, at: listen.At = listen.ignore_place) -> int:
-    """Run the command and return the exit status. `at` is for tests of the listener."""
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command and return the exit status."""
+    return with_errors_as_lines(lambda: _run(sys.argv[1:] if argv is None else argv, os.environ))
+
+
+def with_errors_as_lines(run: Callable[[], int]) -> int:
+    """The exit status; every error becomes one line on stderr."""
     try:
-        return _run(sys.argv[1:] if argv is None else argv, os.environ, at)
+        return run()
     except ConfigError as error:
         for problem in error.problems:
             _complain(problem)
@@ -65,11 +70,10 @@ def _complain(problem: object) -> None:
     print(f"{PROGRAM}: {problem}", file=sys.stderr)  # noqa: T201 - the one line of an error
 
 
-def _run(argv: Sequence[str], environ: Mapping[str, str], at: listen.At) -> int:
+def _run(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     command, arguments = parse(argv, environ)
     if sys.stdout is None:
         raise MemkillError("cannot write the output: standard output is closed")
-    arguments.at = at
     return command.run(arguments, environ)
 
 

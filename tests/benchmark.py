@@ -23,7 +23,7 @@ from supervisor import childutils
 
 from supervisor_memkill.commands.context import build_pools, build_surveyor
 from supervisor_memkill.config.options import Config, PoolConfig
-from supervisor_memkill.listener.journal import Contents
+from supervisor_memkill.listener.journal_format import Contents
 from supervisor_memkill.processes import ProcessState
 from supervisor_memkill.units import format_size, parse_size
 from tests.harness import RealSupervisord, wait_for

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from supervisor_memkill.coordination.contract import Answer, Cause, Report
+from supervisor_memkill.listener.journal_format import STOP_READERS
 from supervisor_memkill.processes import ProcessInfo, ProcessState
-from supervisor_memkill.rules.decision import Plan
-from supervisor_memkill.rules.drain import Drain, State
+from supervisor_memkill.rules.causes import Reason
+from supervisor_memkill.rules.decision import OnTimeout, Plan
+from supervisor_memkill.rules.drain import Drain, State, Stop
 from supervisor_memkill.workers.contract import Reading, Traits
 
 PID, START, EPOCH = 100, 1_000_000, 1_000_600
@@ -39,12 +41,13 @@ def reading(**values: Any) -> Reading:
 
 
 def drain(state: State, **values: Any) -> Drain:
-    """A record that began at 0 and times out at 3600."""
+    """A record that began at 0 and times out at 3600; ``stop_attempts=1`` is a field of its stop."""
+    stop = {name: values.pop(f"stop_{name}") for name in STOP_READERS if f"stop_{name}" in values}
     defaults: dict[str, Any] = {
         "worker": "jobs:one",
         "pool": "jobs",
         "token": "t1",
-        "reason": "max_rss",
+        "reason": Reason.MAX_RSS,
         "pid": PID,
         "start": START,
         "began_at": 0.0,
@@ -53,11 +56,15 @@ def drain(state: State, **values: Any) -> Drain:
         "memory_before_bytes": 300,
         "limit_bytes": 200,
     }
-    return Drain(state=state, **{**defaults, **values})
+    return Drain(state=state, stop=Stop(**stop), **{**defaults, **values})
 
 
 def plan(traits: Traits = SIDEKIQ_LIKE, **values: Any) -> Plan:
-    defaults: dict[str, Any] = {"hard_limit_bytes": None, "on_timeout": "stop", "settle_seconds": 10.0}
+    defaults: dict[str, Any] = {
+        "hard_limit_bytes": None,
+        "on_timeout": OnTimeout.STOP,
+        "settle_seconds": 10.0,
+    }
     return Plan(traits, **{**defaults, **values})
 
 

@@ -18,15 +18,18 @@ from supervisor_memkill.coordination.contract import (
     Rules,
 )
 from supervisor_memkill.coordination.in_process import InProcessCoordinator
-from supervisor_memkill.listener.journal import Contents, Journal
+from supervisor_memkill.listener.journal import Journal
+from supervisor_memkill.listener.journal_format import Contents
 from supervisor_memkill.listener.listener import Listener
 from supervisor_memkill.listener.survey import Pool, Surveyor
-from supervisor_memkill.notices.log import EventLog
+from supervisor_memkill.notices.event import Notifier
+from supervisor_memkill.notices.log import LogSink
 from supervisor_memkill.processes import ProcessInfo, ProgramInfo
 from supervisor_memkill.rules.drain import Drain, State
 from supervisor_memkill.units import Size
 from supervisor_memkill.workers.contract import Advice, Note, Option, Reading, Target, Tools, Traits, unknown
 from supervisor_memkill.world.memory import ProcessTable
+from tests.places import Places
 from tests.small_world import BLOATED, EPOCH, FRESH, LIMIT, World, WorldTable
 
 __all__ = [
@@ -193,6 +196,7 @@ class Life:
         config: PoolConfig | None = None,
         also: Sequence[tuple[PoolConfig, type[QuietKind]]] = (),
         coordinate: Callable[[Contents], Any] | None = None,
+        log_level: str = "info",
         **settings: Any,
     ) -> None:
         self.world = world
@@ -200,7 +204,8 @@ class Life:
         self.stream = Lines()
         self.die_at = die_at
         self.journal = Journal(path, "boot")
-        log = EventLog(self.stream, "info", world.clock)  # type: ignore[arg-type]
+        log = LogSink(self.stream, log_level, world.clock)  # type: ignore[arg-type]
+        self.at: Callable[[str], None] = self._die_there
         tools = Tools(redis=lambda: None, signal=world.signal, clock=world.clock, host="here")
         pools = [(config or pool_config(), kind), *also]
         self.pools = [Pool(of_pool, one({}, tools, world)) for of_pool, one in pools]
@@ -220,13 +225,12 @@ class Life:
             surveyor,
             self.journal,
             coordinate or (lambda contents: InProcessCoordinator(world.clock, contents.drain_ended_at)),
-            log,
+            Notifier([log, Places(lambda place: self.at(place))]),  # noqa: PLW0108 - tests replace `at`
             world.clock,
             tables=lambda: WorldTable(world),
-            at=self._at,
         )
 
-    def _at(self, place: str) -> None:
+    def _die_there(self, place: str) -> None:
         if place == self.die_at:
             raise Killed(place)
 

@@ -21,7 +21,7 @@ from supervisor_memkill.coordination.contract import Coordinator
 from supervisor_memkill.coordination.in_process import InProcessCoordinator
 from supervisor_memkill.errors import ConfigError, MemkillError
 from supervisor_memkill.listener import journal
-from supervisor_memkill.listener.journal import Contents
+from supervisor_memkill.listener.journal_format import Contents
 from supervisor_memkill.listener.survey import Pool, Surveyor
 from supervisor_memkill.workers.contract import Tools
 from supervisor_memkill.workers.registry import load_kind
@@ -124,7 +124,7 @@ class Context:
         url = self.config.redis
         if url is None:
             return InProcessCoordinator(boot_clock, contents.drain_ended_at)
-        from supervisor_memkill.coordination.read_only import ReadOnlyCoordinator
+        from supervisor_memkill.coordination.read_only import LookingCoordinator
         from supervisor_memkill.coordination.redis import RedisCoordinator
 
         listener = f"{self.config.host}/{self.supervisord.identification()}"
@@ -136,7 +136,7 @@ class Context:
             heartbeat_seconds=self.config.heartbeat_seconds,
             slot_ttl_seconds=self.config.slot_ttl_seconds,
         )
-        return ReadOnlyCoordinator(shared, listener, boot_clock) if self.config.dry_run else shared
+        return LookingCoordinator(shared, listener, boot_clock) if self.config.dry_run else shared
 
 
 def build(

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from supervisor_memkill.coordination.contract import CoordinationUnknown, Coordinator
-from supervisor_memkill.listener.journal import Contents
+from supervisor_memkill.listener.journal_format import Contents
 from supervisor_memkill.listener.survey import Finding, PoolSurvey, Surveyor, holdings
 from supervisor_memkill.processes import ProcessState
 from supervisor_memkill.units import format_size
@@ -108,7 +108,7 @@ def _standings(survey: PoolSurvey, coordinator: Coordinator, contents: Contents)
     coordinator.publish(pool.name, pool.rules, survey.reports(can_begin=True), held)
     standings = {}
     for finding in survey.findings:
-        answer = coordinator.consider(pool.name, pool.rules, finding.request(""))
+        answer = coordinator.consider(pool.name, pool.rules, finding.request())
         standings[finding.worker] = _Standing(answer.others_in_service, False, finding.verdict.words)
     for finding in survey.asking():
         answer = coordinator.acquire(pool.name, pool.rules, finding.request(finding.worker))

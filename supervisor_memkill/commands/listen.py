@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from supervisor_memkill import __version__
@@ -16,20 +16,13 @@ from supervisor_memkill.errors import UsageError
 if TYPE_CHECKING:
     from supervisor_memkill.commands.context import Context
     from supervisor_memkill.listener.listener import Listener
-    from supervisor_memkill.notices.log import EventLog
+    from supervisor_memkill.notices.event import Notifier, Sink
     from supervisor_memkill.world.supervisord import Supervisord
 
 BY_HAND = (
     "this is an event listener: supervisord runs it, from an [eventlistener:memkill] section;"
     " by hand use --dry-run, demo or --sample"
 )
-
-At = Callable[[str], None]
-"""Called with each place of a drain where a death of the listener would matter (see Drainer)."""
-
-
-def ignore_place(place: str) -> None:
-    """The `at` of a listener that no test watches."""
 
 
 def is_run_by_supervisord(environ: Mapping[str, str]) -> bool:
@@ -38,7 +31,12 @@ def is_run_by_supervisord(environ: Mapping[str, str]) -> bool:
 
 
 def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
-    """Listen until supervisord or a signal ends it. `arguments.at`: see At. Raises MemkillError."""
+    """Listen until supervisord or a signal ends it. Raises MemkillError."""
+    return listen(arguments, environ)
+
+
+def listen(arguments: argparse.Namespace, environ: Mapping[str, str], sinks: Sequence[Sink] = ()) -> int:
+    """The same; `sinks` take the events beside the log."""
     if not is_run_by_supervisord(environ):
         raise UsageError(BY_HAND)
     from supervisor_memkill.world.event_protocol import private_stdout
@@ -46,30 +44,33 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     protocol_fd = private_stdout()
     from supervisor_memkill.commands.context import build, find_configuration
     from supervisor_memkill.listener.serve import serve
-    from supervisor_memkill.notices.log import EventLog
+    from supervisor_memkill.notices.event import Notifier
+    from supervisor_memkill.notices.events import ListenerEnded
+    from supervisor_memkill.notices.log import LogSink
     from supervisor_memkill.world.supervisord import from_environment
 
     configuration = find_configuration(arguments, environ)
     if not configuration.config.pools:
         where = arguments.config or "the configuration of supervisord"
         raise UsageError(f"no [memkill:NAME] section in {where}")
-    log = EventLog(sys.stderr, configuration.config.log_level)
+    notifier = Notifier([LogSink(sys.stderr, configuration.config.log_level), *sinks])
     supervisord = from_environment(environ)
-    _check_access(supervisord, log)
+    _check_access(supervisord, notifier)
     own_group = environ.get("SUPERVISOR_GROUP_NAME", "")
     context = build(configuration, supervisord, environ, own_group=own_group)
-    listener = _listener(context, log, arguments.at)
-    _log_start(context, log)
+    listener = _listener(context, notifier)
+    _report_start(context, notifier)
     ended_by = serve(listener, stdin_fd=0, stdout_fd=protocol_fd)
     listener.say_left()
-    log.info("listener.ended")
+    notifier.report(ListenerEnded())
     if ended_by is not None:
         _die_of(ended_by)
     return SUCCESS
 
 
-def _check_access(supervisord: Supervisord, log: EventLog) -> None:
+def _check_access(supervisord: Supervisord, notifier: Notifier) -> None:
     """Raises Refused, which the operator has to correct; every other problem may pass by itself."""
+    from supervisor_memkill.notices.events import SupervisordAway
     from supervisor_memkill.world.supervisord import Refused, SupervisordError
 
     try:
@@ -77,10 +78,10 @@ def _check_access(supervisord: Supervisord, log: EventLog) -> None:
     except Refused:
         raise
     except SupervisordError as error:
-        log.warning("supervisord.away", error=error)
+        notifier.report(SupervisordAway(str(error)))
 
 
-def _listener(context: Context, log: EventLog, at: At) -> Listener:
+def _listener(context: Context, notifier: Notifier) -> Listener:
     from supervisor_memkill.clock import boot_clock
     from supervisor_memkill.listener.journal import Journal
     from supervisor_memkill.listener.listener import Listener
@@ -92,22 +93,24 @@ def _listener(context: Context, log: EventLog, at: At) -> Listener:
         context.surveyor,
         Journal(context.journal_path),
         context.coordinator,
-        log,
+        notifier,
         boot_clock,
-        at=at,
     )
 
 
-def _log_start(context: Context, log: EventLog) -> None:
+def _report_start(context: Context, notifier: Notifier) -> None:
+    from supervisor_memkill.notices.events import ListenerStarted
+
     config = context.config
-    log.info(
-        "listener.started",
-        version=__version__,
-        pools=[pool.name for pool in context.pools],
-        host=config.host,
-        journal=context.journal_path,
-        dry_run=config.dry_run,
-        coordination="through Redis" if config.redis else "in process: this supervisord alone",
+    notifier.report(
+        ListenerStarted(
+            version=__version__,
+            pools=tuple(pool.name for pool in context.pools),
+            host=config.host,
+            journal=context.journal_path,
+            dry_run=config.dry_run,
+            coordination="through Redis" if config.redis else "in process: this supervisord alone",
+        )
     )
 
 

@@ -19,6 +19,7 @@ from supervisor_memkill.config.options import (
 )
 from supervisor_memkill.config.sections import SECTION, ParsedFiles
 from supervisor_memkill.errors import ConfigError, MemkillError
+from supervisor_memkill.rules.decision import OnTimeout
 from supervisor_memkill.units import Size
 from supervisor_memkill.workers.contract import Option
 from supervisor_memkill.world import redis_url
@@ -62,7 +63,7 @@ def load(
 
 
 def _load_global(files: ParsedFiles, environ: Mapping[str, str], problems: list[str]) -> dict[str, Any]:
-    """The value of every global key. An invalid value stays as text, and `problems` names it."""
+    """The value of every global key. What was given and is bad stays as text, for `problems` tells of it."""
     section = next((section for section in files.sections if section.name == SECTION), None)
     entries = section.entries if section else ()
     found = [
@@ -139,7 +140,7 @@ def _load_pool(
 def _load_kind(
     section: Section, kinds: Callable[[str], type[Kind]], problems: list[str]
 ) -> type[Kind] | None:
-    """The class of the kind; None, with a problem, if it cannot be loaded."""
+    """The kind's class; None, with a problem, where there is none to be had."""
     entry = next((entry for entry in section.entries if entry.key == "worker"), None)
     try:
         return kinds(entry.value.strip() if entry and entry.value else PoolConfig.worker)
@@ -152,16 +153,16 @@ def _load_kind(
 def _contradictions(
     section: Section, kind: type[Kind], values: Mapping[str, Any], kind_values: Mapping[str, Any]
 ) -> Iterator[str]:
-    """Problems of values that are valid one by one, but not together."""
+    """What is wrong with values that are each right."""
     where = f"{section.place}: [{section.name}]"
     if _is_above(values["max_rss"], values["hard_max_rss"]):
         yield f"{where} hard_max_rss must be above max_rss"
     traits = kind.traits_for(kind_values)
     if values["protect_jobs"] and not traits.names_jobs:
         yield f"{where} protect_jobs: worker = {values['worker']} cannot tell which jobs run"
-    if values["on_timeout"] == "resume" and not traits.can_resume:
+    if values["on_timeout"] is OnTimeout.RESUME and not traits.can_resume:
         yield f"{where} on_timeout = resume: worker = {values['worker']} cannot be resumed; stop or wait"
-    if values["on_timeout"] == "wait" and not traits.quiets:
+    if values["on_timeout"] is OnTimeout.WAIT and not traits.quiets:
         yield (
             f"{where} on_timeout = wait: worker = {values['worker']} drains by its stop, and supervisord"
             " waits no longer than stopwaitsecs"
@@ -176,7 +177,7 @@ def _contradictions(
 
 
 def _is_above(soft: Size, hard: Size | None) -> bool:
-    """Whether the soft limit is not below the hard one. A size and a percentage cannot be compared here."""
+    """Whether the soft limit is not below the hard one, as far as can be told without a machine."""
     if hard is None:
         return False
     if soft.percent is not None and hard.percent is not None:
@@ -189,7 +190,7 @@ def _is_above(soft: Size, hard: Size | None) -> bool:
 def _values(
     section: str, entries: Iterable[Entry], keys: Mapping[str, Option], problems: list[str]
 ) -> dict[str, Any]:
-    """The value of each of `keys`, parsed or by default; an invalid value stays as text."""
+    """The value of each of `keys`, parsed or by default; what does not parse stays as text."""
     values = {key: option.default for key, option in keys.items()}
     for entry in entries:
         if entry.key in keys:
@@ -221,7 +222,7 @@ def _parse(entry: Entry, keys: Mapping[str, Option]) -> Any:
 def _unknown_pool_keys(section: Section, kind: type[Kind] | None) -> Iterator[str]:
     known = {**POOL_KEYS, **(kind.options if kind else {})}
     for entry in section.entries:
-        # the keys of a kind that could not be loaded are unknown: only likely typing errors are reported
+        # of a kind that could not be loaded nobody knows the keys: only plain slips are told
         if entry.key not in known and (kind or difflib.get_close_matches(entry.key, known, cutoff=0.8)):
             text = _unknown_key(entry.key, known, GLOBAL_KEYS, f"[{SECTION}]")
             yield _problem(section.name, entry, text)
@@ -237,7 +238,7 @@ def _unknown_key(key: str, known: Iterable[str], elsewhere: Collection[str], pla
 
 
 def _misspelt_sections(files: ParsedFiles) -> Iterator[str]:
-    """Other sections with names similar to ours: supervisord would ignore them silently."""
+    """Sections that are nobody's and look like ours: supervisord would pass over them in silence."""
     for name, place in files.others:
         head, colon, rest = name.partition(":")
         meant = f"{SECTION}{colon}{rest.strip()}"
@@ -256,5 +257,5 @@ def _where(section: str, entry: Entry) -> str:
 
 
 def _shown(entry: Entry) -> str:
-    """The value with passwords masked."""
+    """The value without whatever may be a password in it."""
     return "***" if _SECRET.search(entry.key) else redis_url.masked(entry.value)

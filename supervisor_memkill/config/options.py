@@ -6,6 +6,7 @@ docs/configuration.rst is made from them. Durations are seconds here, whatever t
 
 from __future__ import annotations
 
+import enum
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from supervisor_memkill.processes import Measure
+from supervisor_memkill.rules.decision import OnTimeout
 from supervisor_memkill.units import (
     Size,
     parse_choice,
@@ -28,9 +30,9 @@ from supervisor_memkill.workers.contract import Option
 from supervisor_memkill.world import redis_url
 
 REDIS_VARIABLE = "MEMKILL_REDIS"
-"""The environment variable that is used if [memkill] has no `redis`."""
+"""The environment variable that stands in for an absent `redis` in [memkill]; the file goes first."""
 SLOT_TTL_HEARTBEATS = 5
-"""The least number of heartbeats in `slot_ttl`: a slot must survive a few lost heartbeats."""
+"""`slot_ttl` spans at least so many heartbeats: a few lost ones must not cost the slot."""
 
 
 @dataclass(frozen=True)
@@ -43,13 +45,13 @@ class PoolConfig:
     worker: str = "plain"
     """The name of its kind."""
     max_rss: Size | None = None
-    """None only in a dry run without a configured limit: `load` requires it."""
+    """None only where no limit is set yet, for a dry run: `load` requires it."""
     hard_max_rss: Size | None = None
     """None: no hard limit."""
     measure: Measure | None = None
-    """``rss``, ``pss`` or ``uss``; None: the kind decides."""
+    """``rss``, ``pss`` or ``uss``; None: the kind knows."""
     children: bool | None = None
-    """Whether the memory of child processes counts; None: the kind decides."""
+    """Whether the children's memory counts; None: the kind knows."""
     strikes: int = 1
     """Checks in a row over the limit before a drain may begin."""
     min_uptime_seconds: float = 60.0
@@ -57,25 +59,25 @@ class PoolConfig:
     """Other workers of the pool that must be in service."""
     max_draining: int = 1
     drain_timeout_seconds: float = 3600.0
-    on_timeout: str = "stop"
+    on_timeout: OnTimeout = OnTimeout.STOP
     """``stop``, ``wait`` or ``resume``."""
     cooldown_seconds: float = 0.0
     """Between the end of one drain of the pool and the beginning of the next."""
     settle_seconds: float = 10.0
     """How long a fresh process must run before it counts as in service."""
     protect_jobs: tuple[str, ...] = ()
-    """Patterns of job classes: while such a job runs, no drain begins or times out."""
+    """Globs over the class names of jobs that no drain may begin on or time out on."""
     redis: str | None = field(default=None, repr=False)
     """URL of the Redis that holds the workers' own records; None: there is none."""
     key_namespace: str = ""
-    """The prefix of the framework's keys; may be empty."""
+    """What the framework puts before its keys; empty for nothing."""
     kind_values: Mapping[str, Any] = field(default_factory=dict)
-    """The values of all keys of the kind, parsed or by default."""
+    """Every key of the kind's own, parsed or by default."""
 
 
 @dataclass(frozen=True)
 class Config:
-    """The ``[memkill]`` section and all pools."""
+    """The ``[memkill]`` section, and all pools."""
 
     host: str
     """The name of this supervisord among the others."""
@@ -86,7 +88,7 @@ class Config:
     slot_ttl_seconds: float = 60.0
     poll_interval_seconds: float = 1.0
     journal: Path | None = None
-    """An absolute path; None: the default of the journal."""
+    """Absolute; None: a file of its own, chosen by the journal."""
     dry_run: bool = False
     log_level: str = "info"
     pools: tuple[PoolConfig, ...] = ()
@@ -131,6 +133,11 @@ def _parse_children(text: str) -> bool | None:
 _DURATION = "a duration such as 90s, 5m or 1h"
 _SIZE = "a size such as 500MB or 1.5GB, or a share of this machine's memory such as 80%"
 _REDIS_URL = "redis://, rediss://, unix://, redis+sentinel:// or redis+cluster://"
+
+
+def _parse_on_timeout(text: str) -> OnTimeout:
+    return OnTimeout(parse_choice(*(one.value for one in OnTimeout))(text))
+
 
 GLOBAL_KEYS: Mapping[str, Option] = {
     "redis": Option(
@@ -260,7 +267,7 @@ POOL_KEYS: Mapping[str, Option] = {
         f"how long a drain waits for the running jobs; then it does what on_timeout says; {_DURATION}",
     ),
     "on_timeout": Option(
-        parse_choice("stop", "wait", "resume"),
+        _parse_on_timeout,
         PoolConfig.on_timeout,
         "what a drain does after drain_timeout: stop (stop the worker, although jobs are running), wait (wait"
         " on) or resume (give up, and let the worker take jobs again, if its kind can)",
@@ -311,6 +318,8 @@ def default_text(option: Option) -> str:
         return option.shown_default
     if isinstance(default, bool):
         return "yes" if default else "no"
+    if isinstance(default, enum.Enum):
+        return str(default.value)
     if isinstance(default, float):
         return write_duration(default)
     if default is None or default in ("", ()):

@@ -1,8 +1,8 @@
 """Coordination through Redis: the same rules for any number of hosts, on Redis's clock.
 
-``lua/common.lua`` describes the data in Redis. Each call is one round trip, and may be repeated with the
-same effect. Every call names the last state that this listener saw, so that lost data, or an older copy,
-is noticed: then no slot is granted until all listeners have had time to report again.
+What is kept there, and why, stands in ``lua/common.lua``. Each call is one round trip, and may be
+repeated with the same effect. What was last seen goes into every call, so that data that was lost, or
+fell back on an older copy, is noticed: nothing is granted then until every listener told anew.
 """
 
 from __future__ import annotations
@@ -31,14 +31,13 @@ from supervisor_memkill.errors import MemkillError, one_line
 from supervisor_memkill.world.redis_client import ask
 
 VERSION = 1
-"""The version of the protocol. It is part of the data, not of the key: listeners of different versions must
-see each other."""
+"""Of the protocol. It stands in the data: listeners of different versions must see each other."""
 EVENTS_KEPT = 1000
-"""The approximate maximum length of a pool's event stream."""
+"""About so many entries of a pool's stream of events."""
 
 
 class RedisCoordinator:
-    """The coordinator of a listener that shares pools with other listeners."""
+    """One listener's side of the pools that it shares with others."""
 
     is_shared = True
 
@@ -55,10 +54,10 @@ class RedisCoordinator:
     ) -> None:
         """`redis` makes the client on first use.
 
-        `listener` is the name of this listener among all, ``host/identifier``; `instance` is random, and
-        kept in the journal, so that a restarted listener is recognised. `settle_seconds`: how long no slot
-        is granted after data was lost; by default `slot_ttl_seconds`, after which all old slots have
-        expired.
+        `listener` is this listener's name among all, ``host/identifier``; `instance` is random, and kept
+        in the journal, so that a restarted listener is known again. `settle_seconds`: how long nothing
+        is granted after data was lost; by default as long as a slot lasts, so that none of before can
+        be held any more.
         """
         self._redis = redis
         self._listener = listener
@@ -102,7 +101,7 @@ class RedisCoordinator:
             **_rules(rules),
             cooldown=_ms(rules.cooldown_seconds),
             id=self._id(request.worker),
-            token=request.token,
+            token=request.token or "",
             queues=_signature(request.queues),
             urgency=request.urgency,
             hard=request.hard,
@@ -135,7 +134,7 @@ class RedisCoordinator:
         return {}
 
     def _run(self, script: str, pool: str, **values: Any) -> dict[str, Any]:
-        """Run one script and return its answer. Raises CoordinationUnknown."""
+        """Run one script; what it answered. Raises CoordinationUnknown."""
         request = {
             "listener": self._listener,
             "instance": self._instance,
@@ -209,7 +208,7 @@ class RedisCoordinator:
 
 @contextlib.contextmanager
 def _understood() -> Iterator[None]:
-    """Raises CoordinationUnknown for an answer that the scripts of this version do not give."""
+    """What is not what the scripts of this version answer is unknown."""
     try:
         yield
     except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
@@ -217,7 +216,7 @@ def _understood() -> Iterator[None]:
 
 
 def _json(value: Any) -> str:
-    """JSON that Lua can read: it refuses half of a surrogate pair, which the name of a queue may contain."""
+    """As JSON that Lua's reader takes: it refuses half of a surrogate pair, which a queue's name may hold."""
     text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
     return text.encode("utf-8", "replace").decode()
 
@@ -231,7 +230,7 @@ def _rules(rules: Rules) -> dict[str, int]:
 
 
 def _signature(queues: frozenset[str]) -> str:
-    """A set of queues as one text; equal sets give equal texts."""
+    """A set of queues as one text, the same for the same set."""
     return "\n".join(sorted(queues))
 
 

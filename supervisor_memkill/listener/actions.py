@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from supervisor_memkill.errors import MemkillError, NotSent
-from supervisor_memkill.notices.log import EventLog
+from supervisor_memkill.notices.drain_events import DrainStopHelpFailed
+from supervisor_memkill.notices.event import Notifier
+from supervisor_memkill.notices.words import action_failed
 from supervisor_memkill.processes import ProcessInfo, ProcessState
 from supervisor_memkill.rules.drain import Action, Drain, Outcome
 from supervisor_memkill.workers.contract import Kind, Note, Target
@@ -28,14 +30,14 @@ class TooLate(NotSent):
 _WITHOUT_EFFECT = (NotSent, Unreachable, Refused, NoSuchProcess)
 
 
-class Hands:
+class Actions:
     """Acts on one supervisord's workers and tells what came of it."""
 
     def __init__(
-        self, supervisord: Supervisord, log: EventLog, tables: Callable[[], ProcessTable] = ProcessTable
+        self, supervisord: Supervisord, notifier: Notifier, tables: Callable[[], ProcessTable] = ProcessTable
     ) -> None:
         self._supervisord = supervisord
-        self._log = log
+        self._notifier = notifier
         self._tables = tables
 
     def do(
@@ -53,7 +55,7 @@ class Hands:
         except AlreadyStarted:
             return Outcome.DONE, None
         except MemkillError as error:
-            self._say(drain, action, error)
+            self._notifier.report(action_failed(drain, action, error))
             if isinstance(error, TooLate):
                 return Outcome.TOO_LATE, None
             if isinstance(error, NotRunning):
@@ -74,7 +76,7 @@ class Hands:
         if action is Action.THAW:
             self._supervisord.signal(worker, "CONT")
         elif action is Action.STOP:
-            self._help_stop(kind, target, table)
+            self._help_stop(drain, kind, target, table)
             self._supervisord.stop(worker)
         elif kind is None:
             raise NotSent("its pool left the configuration")
@@ -97,7 +99,7 @@ class Hands:
             raise NotSent("the process changed")
         return process
 
-    def _help_stop(self, kind: Kind | None, target: Target, table: ProcessTable) -> None:
+    def _help_stop(self, drain: Drain, kind: Kind | None, target: Target, table: ProcessTable) -> None:
         try:
             if kind is not None:
                 kind.before_stop(target, table)
@@ -105,14 +107,4 @@ class Hands:
             raise
         except Exception as error:  # noqa: BLE001 - a kind may be anybody's code
             # supervisord's own stop follows whatever comes of the kind's help.
-            self._log.warning("drain.stop_help_failed", worker=target.process.worker, error=error)
-
-    def _say(self, drain: Drain, action: Action, error: MemkillError) -> None:
-        self._log.changed(
-            f"act:{drain.worker}",
-            f"drain.{action.value}_failed",
-            level="warning",
-            worker=drain.worker,
-            pid=drain.pid,
-            error=str(error) or type(error).__name__,
-        )
+            self._notifier.report(DrainStopHelpFailed(drain.worker, drain.pid, str(error)))

@@ -12,14 +12,25 @@ from supervisor_memkill.clock import Clock
 from supervisor_memkill.config.options import Config
 from supervisor_memkill.coordination.contract import Answer, Cause
 from supervisor_memkill.errors import Unknown
-from supervisor_memkill.listener.actions import Hands
+from supervisor_memkill.listener.actions import Actions
 from supervisor_memkill.listener.ledger import Ledger
 from supervisor_memkill.listener.slots import Slots
 from supervisor_memkill.listener.survey import Finding, Pool, PoolSurvey, Surveyor
-from supervisor_memkill.notices.log import EventLog
-from supervisor_memkill.notices.words import Telling, size
+from supervisor_memkill.notices import words
+from supervisor_memkill.notices.drain_events import (
+    DrainEvent,
+    DrainPoolChanged,
+    DrainTakenUp,
+    KindFailed,
+    LimitBelowBaseline,
+    StepActed,
+    StepEnded,
+    StepSaved,
+)
+from supervisor_memkill.notices.event import Notifier
 from supervisor_memkill.processes import ProcessId, ProcessInfo, ProcessState, ProgramInfo
-from supervisor_memkill.rules.decision import Plan, Seen, decide
+from supervisor_memkill.rules.causes import Reason, StepCause
+from supervisor_memkill.rules.decision import OnTimeout, Plan, Seen, decide
 from supervisor_memkill.rules.drain import (
     OVER,
     TAKES_OUT,
@@ -27,10 +38,12 @@ from supervisor_memkill.rules.drain import (
     Drain,
     Outcome,
     State,
+    Stop,
     StopAnswer,
     acknowledge,
+    change_stop,
 )
-from supervisor_memkill.rules.policy import AFTER_RESUME, NOT_BEGUN, Pause, is_below_baseline, next_pause
+from supervisor_memkill.rules.policy import BackOff, BackOffCause, is_below_baseline, next_back_off
 from supervisor_memkill.workers.contract import Kind, Reading, Target, Traits, unknown
 from supervisor_memkill.world.memory import ProcessTable
 from supervisor_memkill.world.supervisord import Supervisord, SupervisordError
@@ -45,6 +58,10 @@ REAPS_LATE_SECONDS = 2.0
 """What is left of the margin of a stop when it is sent, for supervisord's own lateness."""
 
 
+_CAUSES_OF_THE_END = {Action.QUIET: StepCause.QUIET_NOT_SENT, Action.RESUME: StepCause.RESUMED}
+"""The actions whose outcome alone can end a drain (drain.acknowledge)."""
+
+
 class Drainer:
     """Owns every drain from its beginning to its end."""
 
@@ -56,25 +73,21 @@ class Drainer:
         surveyor: Surveyor,
         slots: Slots,
         ledger: Ledger,
-        log: EventLog,
+        notifier: Notifier,
         clock: Clock,
         *,
         tables: Callable[[], ProcessTable] = ProcessTable,
-        at: Callable[[str], None] = lambda place: None,
     ) -> None:
-        """`at` is told each place where a death would matter: ``quieting.saved``, ``quieting.acted``."""
         self._config = config
         self._pools = pools
         self._supervisord = supervisord
         self._surveyor = surveyor
         self.slots = slots
         self._ledger = ledger
-        self._log = log
+        self._notifier = notifier
         self._clock = clock
         self._tables = tables
-        self._at = at
-        self._hands = Hands(supervisord, log, tables)
-        self._telling = Telling(log, clock)
+        self._actions = Actions(supervisord, notifier, tables)
         self._asked_at: dict[str, float] = {}
         self._unanswered: set[str] = set()
         """Workers whose stop supervisord did not answer, and that were not seen since."""
@@ -85,31 +98,28 @@ class Drainer:
             # Nothing was done to the worker; whether it still asks is for the next check to say.
             self._forget(drain, drained=False)
             return
-        self._log.info("drain.taken_up", worker=drain.worker, pid=drain.pid, state=drain.state)
+        self._notifier.report(DrainTakenUp(drain.worker, drain.pid, drain.state))
         owner = self._surveyor.pool_of(drain.worker)
         if owner != drain.pool:
-            self._log.warning("drain.pool_changed", worker=drain.worker, former=drain.pool, pool=owner)
+            self._notifier.report(DrainPoolChanged(drain.worker, drain.pid, drain.pool, owner))
             self.slots.release(drain, drained=False)
             # Of no pool, nobody can tell any more whether its quiet arrived: it is brought to an end.
             is_quiet = drain.is_quiet or (owner is None and drain.quiet_attempts > 0)
             self._ledger.put(dataclasses.replace(drain, pool=owner or "", is_quiet=is_quiet), must=False)
 
-    def begin(self, survey: PoolSurvey, finding: Finding, reason: str) -> None:
-        """Journal a new drain of this worker and carry it as far as it goes now.
-
-        `reason`: ``max_rss``, ``hard_max_rss`` or ``adopted``.
-        """
+    def begin(self, survey: PoolSurvey, finding: Finding, reason: Reason) -> None:
+        """Journal a new drain of this worker and carry it as far as it goes now."""
         self._surveyor.learn_programs()  # `supervisorctl update` may have changed them
         program = self._surveyor.program(finding.worker)
         if not finding.is_quiet and any(one.refuses for one in survey.pool.advice(program)):
             return  # The next check says so.
         drain = self._new_drain(survey, finding, reason, program)
         if self._ledger.put(drain, must=True):
-            self._at("asking.saved")
+            self._report_saved(drain)
             self.step(drain)
 
     def _new_drain(
-        self, survey: PoolSurvey, finding: Finding, reason: str, program: ProgramInfo | None
+        self, survey: PoolSurvey, finding: Finding, reason: Reason, program: ProgramInfo | None
     ) -> Drain:
         process, now = finding.seen.process, self._clock()
         return Drain(
@@ -125,7 +135,7 @@ class Drainer:
             deadline=now + survey.pool.config.drain_timeout_seconds,
             memory_before_bytes=finding.seen.memory_bytes,
             limit_bytes=survey.terms.limit_bytes or 0,
-            stop_wait_seconds=float(program.stopwaitsecs) if program else 10.0,
+            stop=Stop(wait_seconds=float(program.stopwaitsecs)) if program else Stop(),
             is_quiet=finding.is_quiet,
         )
 
@@ -149,20 +159,22 @@ class Drainer:
         takes_out = step.action in TAKES_OUT
         if not self._ledger.put(step.drain, must=takes_out) and takes_out:
             return
-        self._telling.step(drain, step, seen)
-        self._at(f"{step.drain.state.value}.saved")
+        for event in words.of_step(drain, step, seen, self._clock()):
+            self._notifier.report(event)
+        self._report_saved(step.drain)
         if step.action is not None:
             self._act(drain, step.drain, step.action, seen.looked_at)
         kept = self._ledger.drains.get(drain.worker)
-        is_news = step.drain.state is not drain.state or not drain.touched
-        if is_news and kept is not None and kept.touched:
-            # An act that was never sent leaves nothing to tell.
-            self.slots.record(step.drain, f"drain.{step.drain.state.value}", cause=step.cause)
+        if kept is not None:
+            self._notifier.report(StepEnded(kept.worker, kept.pid, kept.state, kept.touched))
+
+    def _report_saved(self, drain: Drain) -> None:
+        self._notifier.report(StepSaved(drain.worker, drain.pid, drain.state))
 
     def _plan(self, drain: Drain) -> Plan:
         pool = self._pools.get(drain.pool)
         if pool is None:
-            return Plan(ORPHAN_TRAITS, None, "stop", 0.0)
+            return Plan(ORPHAN_TRAITS, None, OnTimeout.STOP, 0.0)
         terms = self._surveyor.terms(pool.config)
         return Plan(
             traits=pool.kind.traits,
@@ -199,7 +211,8 @@ class Drainer:
         except SupervisordError:
             raise
         except Exception as error:  # noqa: BLE001 - a kind may be anybody's code
-            self._telling.kind_failed(worker, error)
+            failed = KindFailed(worker, target.process.pid, f"{type(error).__name__}: {error}")
+            self._notifier.report(failed)
             return unknown("its kind failed", target.note)
         return reading
 
@@ -218,7 +231,7 @@ class Drainer:
             return drain
         self._unanswered.discard(drain.worker)
         if seen.process.state in (ProcessState.STOPPING, ProcessState.STOPPED):
-            return dataclasses.replace(drain, stop_answer=StopAnswer.ACCEPTED)
+            return change_stop(drain, answer=StopAnswer.ACCEPTED)
         return drain
 
     def _ask(self, drain: Drain) -> Answer | None:
@@ -236,7 +249,7 @@ class Drainer:
         if finding is None:
             return _refusal(Cause.NO_MEMBER)
         request = dataclasses.replace(
-            finding.request(drain.token), hard=drain.reason == "hard_max_rss", already_out=drain.is_quiet
+            finding.request(drain.token), hard=drain.reason is Reason.HARD_MAX_RSS, already_out=drain.is_quiet
         )
         return self.slots.acquire(survey, request)
 
@@ -259,15 +272,15 @@ class Drainer:
                 action is Action.STOP and self._fits_no_more(drain, process, asked_at)
             )
 
-        outcome, note = self._hands.do(drain, action, self._kind(drain), is_late)
-        self._at(f"{drain.state.value}.acted")
+        outcome, note = self._actions.do(drain, action, self._kind(drain), is_late)
+        self._notifier.report(StepActed(drain.worker, drain.pid, drain.state, action, outcome))
         if note is not None:
             drain = dataclasses.replace(drain, note=note)
         if action is Action.STOP and outcome is Outcome.UNCERTAIN:
             self._unanswered.add(drain.worker)
         drain = acknowledge(drain, action, outcome, self._clock(), before=before)
         if drain.state in OVER:
-            self._finish(self._ledger.drains[drain.worker], drain, f"{action.value} {outcome.value}")
+            self._finish(self._ledger.drains[drain.worker], drain, _CAUSES_OF_THE_END[action])
         else:
             self._ledger.put(drain, must=False)
 
@@ -290,48 +303,49 @@ class Drainer:
 
         `process` was asked for at `asked_at`.
         """
-        later = process.now - drain.stop_last_asked_epoch + self._clock() - asked_at
-        return not 0 <= later <= drain.stop_margin_seconds - REAPS_LATE_SECONDS
+        later = process.now - drain.stop.last_asked_epoch + self._clock() - asked_at
+        return not 0 <= later <= drain.stop.margin_seconds - REAPS_LATE_SECONDS
 
     # --- end ------------------------------------------------------------------------------------
 
-    def _finish(self, before: Drain, drain: Drain, cause: str) -> None:
-        pauses = dict(self._ledger.contents.pauses)
+    def _finish(self, before: Drain, drain: Drain, cause: StepCause | None) -> None:
+        event = words.of_end(before, drain, cause, self._clock())
+        if event is not None:
+            self._notifier.report(event)
+        back_offs = dict(self._ledger.contents.back_offs)
         if drain.state is State.DONE:
-            pauses = self._done(drain, pauses)
-        elif drain.touched:
-            if before.state is State.RESUMING:
-                # Drained again at once it would be given up again: its jobs are still the same.
-                pauses[drain.worker] = next_pause(pauses.get(drain.worker), self._clock(), AFTER_RESUME)
-            self._log.warning("drain.let_go", worker=drain.worker, state=before.state, cause=cause)
-            self.slots.record(drain, "drain.let_go", state=before.state.value, cause=cause)
-        elif cause != "refused":
-            self._log.info("drain.not_begun", worker=drain.worker, cause=cause)
-            if before.state is State.QUIETING:
-                pauses[drain.worker] = next_pause(pauses.get(drain.worker), self._clock(), NOT_BEGUN)
-        self._forget(drain, drained=drain.touched, pauses=pauses)
+            back_offs = self._done(drain, back_offs)
+        elif drain.touched and before.state is State.RESUMING:
+            # Drained again at once it would be resumed again: its jobs are still the same.
+            back_offs[drain.worker] = self._next_back_off(drain, BackOffCause.AFTER_RESUME)
+        elif not drain.touched and before.state is State.QUIETING:
+            back_offs[drain.worker] = self._next_back_off(drain, BackOffCause.NOT_BEGUN)
+        self._forget(drain, drained=drain.touched, back_offs=back_offs)
 
-    def _forget(self, drain: Drain, *, drained: bool, pauses: Mapping[str, Pause] | None = None) -> None:
+    def _forget(self, drain: Drain, *, drained: bool, back_offs: Mapping[str, BackOff] | None = None) -> None:
         """Give the slot back, then forget the drain: the other way round could leave a slot taken."""
         self.slots.release(drain, drained=drained)
         self._asked_at.pop(drain.worker, None)
         self._unanswered.discard(drain.worker)
-        self._telling.forget(drain.worker)
-        self._ledger.remove(drain.worker, ended_at=self.slots.drain_ended_at(), pauses=pauses)
+        self._notifier.forget(DrainEvent, drain.worker)
+        self._ledger.remove(drain.worker, ended_at=self.slots.drain_ended_at(), back_offs=back_offs)
 
     # --- what the drain gave back -----------------------------------------------------------------
 
-    def _done(self, drain: Drain, pauses: dict[str, Pause]) -> dict[str, Pause]:
-        """The drain gave back what it could; the pauses from now on."""
-        after = drain.memory_after_bytes
-        self._telling.done(drain, after)
-        self.slots.record(drain, "drain.done", before=size(drain.memory_before_bytes), after=size(after))
-        former = pauses.pop(drain.worker, None)
-        if after is not None and drain.limit_bytes and is_below_baseline(after, drain.limit_bytes):
-            pause = next_pause(former, self._clock(), limit_bytes=drain.limit_bytes)
-            pauses[drain.worker] = pause
-            self._telling.below_baseline(drain, after, pause.seconds)
-        return pauses
+    def _done(self, drain: Drain, back_offs: dict[str, BackOff]) -> dict[str, BackOff]:
+        """The drain gave back what it could; the back-offs from now on."""
+        after, limit = drain.memory_after_bytes, drain.limit_bytes
+        back_offs.pop(drain.worker, None)
+        if after is not None and limit and is_below_baseline(after, limit):
+            back_off = self._next_back_off(drain, BackOffCause.BELOW_BASELINE, limit)
+            back_offs[drain.worker] = back_off
+            below = LimitBelowBaseline(drain.worker, drain.pid, after, limit, back_off.seconds)
+            self._notifier.report(below)
+        return back_offs
+
+    def _next_back_off(self, drain: Drain, cause: BackOffCause, limit_bytes: int = 0) -> BackOff:
+        former = self._ledger.contents.back_offs.get(drain.worker)
+        return next_back_off(former, self._clock(), cause, limit_bytes)
 
 
 def _memory(pool: Pool, process: ProcessInfo, table: ProcessTable) -> int | None:

@@ -9,49 +9,24 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
-import json
 import os
 import re
 import stat
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from supervisor_memkill.clock import Clock, boot_clock
 from supervisor_memkill.errors import MemkillError
-from supervisor_memkill.rules.drain import Drain, flag, from_json, seconds, text, to_json
-from supervisor_memkill.rules.policy import Pause, pauses_from_json, pauses_to_json
+from supervisor_memkill.listener.journal_format import Contents, decode, encode
 
-FORMAT = 1
-FAR_SECONDS = 2.0**40
-"""So long ago that nothing waits for it any more."""
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 class JournalError(MemkillError):
     """The journal cannot be written, read or locked: nothing may be taken out of service."""
-
-
-@dataclass(frozen=True)
-class Contents:
-    """All that the journal keeps."""
-
-    drains: Mapping[str, Drain] = field(default_factory=dict)
-    """By worker."""
-    drain_ended_at: Mapping[str, float] = field(default_factory=dict)
-    """When each pool's last drain ended, on the boot clock."""
-    pauses: Mapping[str, Pause] = field(default_factory=dict)
-    """By worker."""
-    instance: str = ""
-    """Random, one for each journal: by it other hosts know a restarted listener again."""
-    listener: str = ""
-    """Its name among all listeners, when it last took part."""
-    listener_since: float = -FAR_SECONDS
-    """Since when it has had that name in place of another one, on the boot clock."""
-    adopts: bool = False
-    """After a damaged journal: what is quiet may be so by us, and is not all looked at yet."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +97,7 @@ class Journal:
 
     def save(self, contents: Contents) -> None:
         """Replace the file, on disk before this returns. Raises JournalError: mostly the old file stays."""
-        text = _encode(contents, self._boot_id, self._clock())
+        text = encode(contents, self._boot_id, self._clock())
         with self._errors("written"):
             make_private_directory(self.path.parent)
             temporary = self._beside(".new")
@@ -162,53 +137,7 @@ def peek(path: Path, boot_id: str | None = None) -> Contents:
 
 def read(path: Path, clock: Clock = boot_clock) -> tuple[Contents, str]:
     """The contents and their boot id. Raises OSError, or ValueError when the file is damaged."""
-    try:
-        envelope = json.loads(path.read_bytes().decode("utf-8"))
-        body = envelope["body"]
-        if envelope["sha256"] != _digest(body):
-            raise ValueError("its checksum is wrong")
-        if body["format"] != FORMAT:
-            raise ValueError(f"its format {body['format']!r} is not known to this version")
-        contents = Contents(
-            drains={drain.worker: drain for drain in map(from_json, body["drains"])},
-            drain_ended_at={pool: seconds(at) for pool, at in body["drain_ended_at"].items()},
-            pauses=pauses_from_json(body["pauses"]),
-            instance=text(body["instance"]),
-            listener=text(body.get("listener", "")),
-            listener_since=seconds(body.get("listener_since", -FAR_SECONDS)),
-            adopts=flag(body.get("adopts", False)),
-        )
-        return contents, _boot(body, clock())
-    except ValueError as error:
-        raise ValueError(f"damaged: {error}") from error
-    except (KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
-        raise ValueError(f"damaged: {type(error).__name__}: {error}") from error
-
-
-def _boot(body: Mapping[str, Any], now: float) -> str:
-    """Which boot it was written in. Where the system tells no id, a clock that had run longer tells."""
-    boot_id, saved_at = text(body["boot_id"]), seconds(body.get("saved_at", 0.0))
-    return "an earlier one" if not boot_id and saved_at > now else boot_id
-
-
-def _encode(contents: Contents, boot_id: str, now: float) -> str:
-    body = {
-        "format": FORMAT,
-        "boot_id": boot_id,
-        "saved_at": now,
-        "drains": [to_json(drain) for drain in contents.drains.values()],
-        "drain_ended_at": dict(contents.drain_ended_at),
-        "pauses": pauses_to_json(contents.pauses),
-        "instance": contents.instance,
-        "listener": contents.listener,
-        "listener_since": contents.listener_since,
-        "adopts": contents.adopts,
-    }
-    return json.dumps({"sha256": _digest(body), "body": body}) + "\n"
-
-
-def _digest(body: Any) -> str:
-    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+    return decode(path.read_bytes(), clock())
 
 
 def _fsync_directory(path: Path) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 
-from supervisor_memkill.listener.journal import Contents, Journal, JournalError
+from supervisor_memkill.listener.journal import Journal, JournalError
+from supervisor_memkill.listener.journal_format import Contents
 from supervisor_memkill.listener.outage import Outage
 from supervisor_memkill.rules.drain import Drain
-from supervisor_memkill.rules.policy import Pause
+from supervisor_memkill.rules.policy import BackOff
 
 
 class Ledger:
@@ -63,12 +64,12 @@ class Ledger:
         return self.save(dataclasses.replace(self.contents, drains=drains), must=must)
 
     def remove(
-        self, worker: str, *, ended_at: Mapping[str, float], pauses: Mapping[str, Pause] | None = None
+        self, worker: str, *, ended_at: Mapping[str, float], back_offs: Mapping[str, BackOff] | None = None
     ) -> None:
         """Forget a drain that is over. `ended_at`: when each pool's last drain ended."""
         drains = {name: drain for name, drain in self.drains.items() if name != worker}
-        kept = self.contents.pauses if pauses is None else dict(pauses)
+        kept = self.contents.back_offs if back_offs is None else dict(back_offs)
         changed = dataclasses.replace(
-            self.contents, drains=drains, drain_ended_at=dict(ended_at), pauses=kept
+            self.contents, drains=drains, drain_ended_at=dict(ended_at), back_offs=kept
         )
         self.save(changed, must=False)

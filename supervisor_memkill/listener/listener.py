@@ -20,16 +20,39 @@ from supervisor_memkill.clock import Clock
 from supervisor_memkill.config.options import Config
 from supervisor_memkill.coordination.contract import Cause, CoordinationUnknown, Coordinator
 from supervisor_memkill.listener.drainer import Drainer
-from supervisor_memkill.listener.journal import Contents, Journal, JournalError
+from supervisor_memkill.listener.journal import Journal, JournalError
+from supervisor_memkill.listener.journal_format import Contents
 from supervisor_memkill.listener.ledger import Ledger
 from supervisor_memkill.listener.outage import Outage
 from supervisor_memkill.listener.slots import Slots
 from supervisor_memkill.listener.survey import Finding, Pool, PoolSurvey, Survey, Surveyor
-from supervisor_memkill.notices.log import EventLog
+from supervisor_memkill.notices.drain_events import DrainLeft
+from supervisor_memkill.notices.event import Notifier
+from supervisor_memkill.notices.events import (
+    CoordinationAway,
+    CoordinationBack,
+    DryRunVerdict,
+    Failed,
+    JournalAway,
+    JournalBack,
+    JournalDamaged,
+    JournalOfAnotherBoot,
+    PoolNote,
+    SupervisordAway,
+    SupervisordBack,
+    SupervisordShuttingDown,
+    UnexpectedEvent,
+    WorkerHeld,
+    WorkerHint,
+    WorkerSeen,
+    WorkerUnsafe,
+)
+from supervisor_memkill.notices.stream import StreamSink
 from supervisor_memkill.processes import ProcessState
+from supervisor_memkill.rules.causes import Reason
 from supervisor_memkill.rules.drain import Drain, State
 from supervisor_memkill.rules.policy import Hold
-from supervisor_memkill.units import format_size
+from supervisor_memkill.workers.contract import Advice
 from supervisor_memkill.world.memory import ProcessTable
 from supervisor_memkill.world.supervisord import ShuttingDown, Supervisord, SupervisordError
 
@@ -49,30 +72,34 @@ class Listener:
         surveyor: Surveyor,
         journal: Journal,
         coordinate: Callable[[Contents], Coordinator],
-        log: EventLog,
+        notifier: Notifier,
         clock: Clock,
         *,
         tables: Callable[[], ProcessTable] = ProcessTable,
-        at: Callable[[str], None] = lambda place: None,
     ) -> None:
-        """`coordinate` makes the coordinator from what the journal keeps for it; for `at` see Drainer."""
+        """`coordinate` makes the coordinator from what the journal keeps for it."""
         self._config = config
         self._pools = {pool.name: pool for pool in pools}
         self._supervisord = supervisord
         self._surveyor = surveyor
         self._journal = journal
         self._coordinate = coordinate
-        self._log = log
+        self._notifier = notifier
         self._clock = clock
         self._tables = tables
-        self._at = at
-        self._away = {name: Outage(name, log, clock) for name in ("supervisord", "journal", "coordination")}
+        self._away = {
+            "supervisord": Outage(SupervisordAway, SupervisordBack, notifier, clock),
+            "journal": Outage(JournalAway, JournalBack, notifier, clock),
+            "coordination": Outage(CoordinationAway, CoordinationBack, notifier, clock),
+        }
         self._ledger = Ledger(journal, self._away["journal"])
         self._coordinator: Coordinator | None = None
         self._drainer: Drainer | None = None
         self._check_due_at: float | None = None
         self._tick_due_at: float | None = None
         self._rests_until = 0.0
+        self._hints: dict[str, list[Advice]] = {}
+        """What the last look found to mend, by worker."""
         self._examined: set[str] = set()
         """Workers that no death left quiet, or that are being drained for it."""
         self.ended = False
@@ -95,7 +122,7 @@ class Listener:
             try:
                 self._turn(ticked=ticked)
             except ShuttingDown:
-                self._log.changed("shutdown", "supervisord.shutting_down")
+                self._notifier.report(SupervisordShuttingDown())
             except SupervisordError as error:
                 self._away["supervisord"].away(error)
             except JournalError as error:
@@ -142,13 +169,9 @@ class Listener:
             loaded = self._journal.load()
             self._away["journal"].back()
             if loaded.damaged:
-                self._log.error(
-                    "journal.damaged",
-                    error=loaded.damaged,
-                    hint="quiet workers are adopted; look for stopped ones that nobody stopped",
-                )
+                self._notifier.report(JournalDamaged(loaded.damaged))
             if loaded.other_boot:
-                self._log.info("journal.of_another_boot", path=self._journal.path)
+                self._notifier.report(JournalOfAnotherBoot(self._journal.path))
             self._ledger.contents = loaded.contents
             if not loaded.contents.instance:
                 fresh = dataclasses.replace(
@@ -164,7 +187,7 @@ class Listener:
             self._coordinator,
             self._ledger,
             self._away["coordination"],
-            self._log,
+            self._notifier,
             self._clock,
         )
         drainer = Drainer(
@@ -174,11 +197,11 @@ class Listener:
             self._surveyor,
             slots,
             self._ledger,
-            self._log,
+            self._notifier,
             self._clock,
             tables=self._tables,
-            at=self._at,
         )
+        self._notifier.attach(StreamSink(slots.record))
         for drain in drains_left:
             drainer.take_up(drain)
         if self._coordinator.is_shared:
@@ -262,14 +285,7 @@ class Listener:
         except (SupervisordError, JournalError, CoordinationUnknown):
             raise
         except Exception as error:  # noqa: BLE001 - a listener that dies leaves workers quiet
-            self._log.changed(
-                f"failed:{name}",
-                "failed",
-                level="error",
-                at=name,
-                error=f"{type(error).__name__}: {error}",
-                where=_where(error),
-            )
+            self._notifier.report(Failed(name, f"{type(error).__name__}: {error}", _where(error)))
 
     # --- checks ---------------------------------------------------------------------------------
 
@@ -299,16 +315,15 @@ class Listener:
         if survey.failure is not None:
             drainer.slots.renew_unseen(survey.pool)
             raise survey.failure
+        self._say_seen(survey)
         self._say_hints(survey)
         drainer.slots.publish(survey)
         self._begin_what_may(drainer, survey, counts=counts)
 
     def _begin_what_may(self, drainer: Drainer, survey: PoolSurvey, *, counts: bool) -> None:
-        pool, coordinator = survey.pool, self._coordinator
-        assert coordinator is not None, "made before the first check"
         for finding in survey.findings:
             if self._is_to_adopt(survey.pool, finding) and not self.ended:
-                self._begin(drainer, survey, finding, "adopted")
+                self._begin(drainer, survey, finding, Reason.ADOPTED)
             elif finding.verdict.hold is Hold.STRIKES and not counts:
                 continue  # It may get its strike at the next TICK: that it has none yet is no news.
             elif not finding.verdict.asks:
@@ -316,20 +331,18 @@ class Listener:
         for finding in survey.asking():
             if self.ended or finding.worker in self._ledger.drains:
                 continue
-            answer = coordinator.consider(pool.name, pool.rules, finding.request(""))
-            if answer.granted and drainer.slots.has_new_name:
-                answer = dataclasses.replace(answer, refused=Cause.NAME_IS_NEW)
+            answer = drainer.slots.consider(survey, finding.request())
             if not answer.granted:
                 self._say_held(finding, answer.refused, f"over its limit, but {answer.words}")
                 self._check_soon()
             elif self._config.dry_run:
-                self._say_held(finding, "granted", "over its limit: would be drained now")
+                self._say_held(finding, None, "over its limit: would be drained now")
             else:
-                reason = "hard_max_rss" if finding.verdict.hard else "max_rss"
+                reason = Reason.HARD_MAX_RSS if finding.verdict.hard else Reason.MAX_RSS
                 self._begin(drainer, survey, finding, reason)
 
-    def _begin(self, drainer: Drainer, survey: PoolSurvey, finding: Finding, reason: str) -> None:
-        self._log.forget(f"held:{finding.worker}")
+    def _begin(self, drainer: Drainer, survey: PoolSurvey, finding: Finding, reason: Reason) -> None:
+        self._notifier.forget(WorkerHeld, finding.worker)
         with self._guarded(f"worker {finding.worker}"):
             drainer.begin(survey, finding, reason)
         if finding.worker not in self._ledger.drains:
@@ -358,59 +371,55 @@ class Listener:
 
     # --- what is said ---------------------------------------------------------------------------
 
-    def _say_held(self, finding: Finding, cause: object, words: str) -> None:
+    def _say_held(self, finding: Finding, cause: Hold | Cause | None, words: str) -> None:
         """Why a worker over its limit is not drained, once per change of the cause."""
-        seen, key = finding.seen, f"held:{finding.worker}"
         if not (finding.verdict.is_over or finding.verdict.hold is Hold.MEMORY_UNKNOWN):
-            self._log.forget(key)
+            self._notifier.forget(WorkerHeld, finding.worker)
             return
-        self._log.changed(
-            key,
-            "dry_run.verdict" if self._config.dry_run else "worker.held",
-            by=cause,
-            worker=finding.worker,
-            pid=seen.process.pid,
-            rss=None if seen.memory_bytes is None else format_size(seen.memory_bytes),
-            why=words,
-        )
+        made = DryRunVerdict if self._config.dry_run else WorkerHeld
+        seen = finding.seen
+        self._notifier.report(made(finding.worker, seen.process.pid, seen.memory_bytes, cause, words))
 
     def say_left(self, drains: Iterable[Drain] | None = None) -> None:
         """Name what stays half done: by the journal where this listener is to touch nothing, else its own."""
         for drain in self._ledger.drains.values() if drains is None else drains:
             if drain.state is not State.ASKING:
-                self._log.warning(
-                    "drain.left",
-                    worker=drain.worker,
-                    pid=drain.pid,
-                    state=drain.state,
-                    hint="out of service by a drain, until a listener with this journal goes on with it",
-                )
+                self._notifier.report(DrainLeft(drain.worker, drain.pid, drain.state))
 
     def say_unasked(self, event: str) -> None:
         """An event came that is no TICK: perhaps none of those comes."""
-        self._log.changed(
-            "event",
-            "event.unasked",
-            level="warning",
-            by=True,
-            name=event,
-            hint="only a TICK is a check: events = TICK_60 in the event listener's section",
-        )
+        self._notifier.report(UnexpectedEvent(event))
 
     def _say_hints(self, survey: PoolSurvey) -> None:
+        """Each hint about a worker once, as long as the next look still finds it."""
+        found: dict[str, list[Advice]] = {finding.worker: [] for finding in survey.findings}
         for worker, advice in survey.hints():
-            self._log.changed(
-                f"{worker}: {advice.text}",
-                "worker.hint",
-                level="error" if advice.refuses else "warning",
-                worker=worker,
-                hint=advice.text,
-                drains="none while this is so" if advice.refuses else None,
-            )
+            found[worker].append(advice)
+        for worker, hints in found.items():
+            for advice in hints:
+                if advice not in self._hints.get(worker, ()):
+                    made = WorkerUnsafe if advice.refuses else WorkerHint
+                    self._notifier.report(made(worker, advice.text))
+            self._hints[worker] = hints
 
     def _say_notes(self, survey: Survey) -> None:
         for note in survey.notes:
-            self._log.changed(note, "pool.note", level="warning", note=note)
+            self._notifier.report(PoolNote(note))
+
+    def _say_seen(self, survey: PoolSurvey) -> None:
+        for finding in survey.findings:
+            seen, reading = finding.seen, finding.seen.reading
+            self._notifier.report(
+                WorkerSeen(
+                    worker=finding.worker,
+                    pool=survey.pool.name,
+                    pid=seen.process.pid or None,
+                    rss_bytes=seen.memory_bytes,
+                    busy=reading.busy if reading else None,
+                    quiet=reading.quiet if reading else None,
+                    verdict=finding.verdict.words,
+                )
+            )
 
 
 def _where(error: BaseException) -> str:

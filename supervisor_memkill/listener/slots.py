@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -10,6 +11,7 @@ from supervisor_memkill.config.options import Config
 from supervisor_memkill.coordination.contract import (
     FRESH_HEARTBEATS,
     Answer,
+    Cause,
     CoordinationUnknown,
     Coordinator,
     Report,
@@ -18,7 +20,8 @@ from supervisor_memkill.coordination.contract import (
 from supervisor_memkill.listener.ledger import Ledger
 from supervisor_memkill.listener.outage import Outage
 from supervisor_memkill.listener.survey import Pool, PoolSurvey, holdings
-from supervisor_memkill.notices.log import EventLog
+from supervisor_memkill.notices.event import Notifier
+from supervisor_memkill.notices.events import CoordinationAnswered, ListenerNameTaken, SlotNotReleased
 from supervisor_memkill.rules.drain import Drain
 
 
@@ -42,7 +45,7 @@ class Slots:
         coordinator: Coordinator,
         ledger: Ledger,
         outage: Outage,
-        log: EventLog,
+        notifier: Notifier,
         clock: Clock,
     ) -> None:
         """`outage` is the coordinator's."""
@@ -50,7 +53,7 @@ class Slots:
         self._coordinator = coordinator
         self._ledger = ledger
         self._outage = outage
-        self._log = log
+        self._notifier = notifier
         self._clock = clock
         self._unreleased: list[_Unreleased] = []
         """In memory alone: after our own death such a slot expires, and its drain starts no cooldown."""
@@ -81,25 +84,44 @@ class Slots:
         published = self._coordinator.publish(pool.name, pool.rules, reports, held)
         self._outage.back(pool.name)
         if published.name_is_taken:
-            self._log.changed(
-                "name",
-                "listener.name_is_taken",
-                level="error",
-                host=self._config.host,
-                hint="another live listener has the same name, and this one drains nothing: set host",
-            )
+            self._notifier.report(ListenerNameTaken(self._config.host))
         else:
-            self._log.forget("name")
+            self._notifier.forget(ListenerNameTaken)
 
     def acquire(self, survey: PoolSurvey, request: Request) -> Answer | None:
         """Tell what was seen, and ask for the slot; None when coordination does not answer."""
         pool = survey.pool
         try:
             self.publish(survey)
-            return self._coordinator.acquire(pool.name, pool.rules, request)
+            answer = self._coordinator.acquire(pool.name, pool.rules, request)
         except CoordinationUnknown as error:
             self._outage.away(error, pool.name)
             return None
+        self._report(pool.name, request, "acquire", answer)
+        return answer
+
+    def consider(self, survey: PoolSurvey, request: Request) -> Answer:
+        """What `acquire` would answer now; takes nothing. Raises CoordinationUnknown."""
+        pool = survey.pool
+        answer = self._coordinator.consider(pool.name, pool.rules, request)
+        self._report(pool.name, request, "consider", answer)
+        if answer.granted and self.has_new_name:
+            return dataclasses.replace(answer, refused=Cause.NAME_IS_NEW)
+        return answer
+
+    def _report(self, pool: str, request: Request, asked: str, answer: Answer) -> None:
+        self._notifier.report(
+            CoordinationAnswered(
+                pool,
+                request.worker,
+                asked,
+                answer.refused,
+                answer.others_in_service,
+                answer.min_available,
+                answer.draining,
+                answer.detail or None,
+            )
+        )
 
     def release(self, drain: Drain, *, drained: bool) -> None:
         """Give the drain's slot back; `drained`: it took its worker out of service."""
@@ -109,7 +131,7 @@ class Slots:
         try:
             self._give_back(slot)
         except CoordinationUnknown as error:
-            self._log.warning("slot.not_released", worker=drain.worker, pool=drain.pool, error=error)
+            self._notifier.report(SlotNotReleased(drain.worker, drain.pool, str(error)))
             self._unreleased.append(slot)
 
     def _give_back(self, slot: _Unreleased) -> None:
@@ -118,16 +140,14 @@ class Slots:
             slot.pool, slot.worker, slot.token, drained=slot.drained, seconds_ago=seconds_ago
         )
 
-    def record(self, drain: Drain, event: str, **fields: str | None) -> None:
-        """Leave word for the other hosts; not while they cannot be reached anyway."""
-        if self._outage.has_lost(drain.pool) or not drain.pool:
+    def record(self, pool: str, event: str, fields: Mapping[str, str]) -> None:
+        """Leave an event in the pool's stream; not while the pool cannot be reached anyway."""
+        if not pool or self._outage.has_lost(pool):
             return
-        said = {"worker": drain.worker, "pid": str(drain.pid), "reason": drain.reason}
-        said.update({name: value for name, value in fields.items() if value})
         try:
-            self._coordinator.record(drain.pool, event, said)
+            self._coordinator.record(pool, event, fields)
         except CoordinationUnknown as error:
-            self._outage.away(error, drain.pool)
+            self._outage.away(error, pool)
 
     def drain_ended_at(self) -> Mapping[str, float]:
         """When each pool's last drain ended, for the journal; see Coordinator."""

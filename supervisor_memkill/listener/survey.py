@@ -10,7 +10,7 @@ from supervisor_memkill.clock import Clock
 from supervisor_memkill.config.options import PoolConfig
 from supervisor_memkill.coordination.contract import Holding, Report, Request, Rules
 from supervisor_memkill.errors import Unknown
-from supervisor_memkill.listener.journal import Contents
+from supervisor_memkill.listener.journal_format import Contents
 from supervisor_memkill.processes import Measure, ProcessInfo, ProcessState, ProgramInfo
 from supervisor_memkill.rules.drain import Drain, State
 from supervisor_memkill.rules.policy import Sighting, Strikes, Terms, Verdict, is_in_service, judge
@@ -81,7 +81,8 @@ class Finding:
         """Out of service already, and not by a drain of ours."""
         return self.seen.reading is not None and self.seen.reading.quiet is True
 
-    def request(self, token: str) -> Request:
+    def request(self, token: str | None = None) -> Request:
+        """`token` None: it is only considered."""
         verdict = self.verdict
         return Request(
             self.worker,
@@ -312,7 +313,7 @@ class Surveyor:
                 reading=readings.get(process.worker),
                 draining=drain.state if drain and drain.state is not State.ASKING else None,
                 strikes=self._strikes.of(process),
-                pause=contents.pauses.get(process.worker),
+                back_off=contents.back_offs.get(process.worker),
                 memory_why=why,
                 refusals=refusals,
             )

@@ -1,4 +1,4 @@
-"""The log: one line per event, an event name and its fields, on a stream that may fail."""
+"""The log: one line per event, with its name and fields, on a stream that may fail."""
 
 from __future__ import annotations
 
@@ -6,13 +6,17 @@ import contextlib
 import enum
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TextIO
 
-LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+from supervisor_memkill.notices.event import Event, Level
+from supervisor_memkill.units import format_duration, format_size
+
+LEVELS = tuple(level.name.lower() for level in Level)
+"""What `log_level` may be."""
 
 
-class EventLog:
+class LogSink:
     """Writes events at or above its level. Nothing that the stream does reaches the caller."""
 
     def __init__(self, stream: TextIO, level: str = "info", clock: Callable[[], float] = time.time) -> None:
@@ -20,48 +24,32 @@ class EventLog:
         if level not in LEVELS:
             raise ValueError(f"not a log level: {level!r}; one of {', '.join(LEVELS)}")
         self._stream = stream
-        self._threshold = LEVELS[level]
+        self._threshold = Level[level.upper()]
         self._clock = clock
-        self._last: dict[str, tuple[str, object]] = {}
 
-    def debug(self, event: str, /, **fields: object) -> None:
-        self._write("debug", event, fields)
-
-    def info(self, event: str, /, **fields: object) -> None:
-        self._write("info", event, fields)
-
-    def warning(self, event: str, /, **fields: object) -> None:
-        self._write("warning", event, fields)
-
-    def error(self, event: str, /, **fields: object) -> None:
-        self._write("error", event, fields)
-
-    def changed(
-        self, key: str, event: str, /, *, level: str = "info", by: object = None, **fields: object
-    ) -> None:
-        """Log the event unless it is, field for field, what was last logged under this key.
-
-        With `by`, that alone is compared: the fields may hold figures that are never twice the same.
-        """
-        content = (event, fields if by is None else by)
-        if self._last.get(key) == content:
+    def take(self, event: Event) -> None:
+        if event.level < self._threshold:
             return
-        self._last[key] = content
-        self._write(level, event, fields)
-
-    def forget(self, key: str) -> None:
-        """Whatever comes next under this key is a change."""
-        self._last.pop(key, None)
-
-    def _write(self, level: str, event: str, fields: Mapping[str, object]) -> None:
-        if LEVELS[level] < self._threshold:
-            return
-        words = [_timestamp(self._clock()), level.upper(), event]
-        words += [f"{name}={_text(value)}" for name, value in fields.items() if value is not None]
         # A worker that is already quiet must be seen through, log or no log. ValueError: closed.
         with contextlib.suppress(OSError, ValueError):
-            self._stream.write(" ".join(words) + "\n")
+            self._stream.write(f"{_timestamp(self._clock())} {line_of(event)}\n")
             self._stream.flush()
+
+
+def line_of(event: Event) -> str:
+    """The event as one line without its time: level, name, fields, and its hint where it has one."""
+    words = [event.level.name, event.name, *(_field(*field) for field in event.fields().items())]
+    if event.hint:
+        words.append(f"hint={_word(event.hint)}")
+    return " ".join(words)
+
+
+def _field(name: str, value: object) -> str:
+    """``rss_bytes=2469606195`` reads ``rss=2.3GB``, and ``took_seconds=65.0`` reads ``took=1m05s``."""
+    for ending, form in (("_bytes", format_size), ("_seconds", format_duration)):
+        if name.endswith(ending) and isinstance(value, (int, float)):
+            return f"{name.removesuffix(ending)}={form(value)}"
+    return f"{name}={_word(_plain(value))}"
 
 
 def _timestamp(epoch_seconds: float) -> str:
@@ -71,9 +59,8 @@ def _timestamp(epoch_seconds: float) -> str:
     return f"{time.strftime('%Y-%m-%d %H:%M:%S', local)},{milliseconds % 1000:03d}"
 
 
-def _text(value: object) -> str:
-    """The value as one word, quoted where it would not be one."""
-    text = _plain(value)
+def _word(text: str) -> str:
+    """The text as one word, quoted where it would not be one."""
     if text and text.isprintable() and not set(text) & set(' "=\\'):
         return text
     escaped = "".join(c if c.isprintable() and c != "\\" else _escape(c) for c in text)

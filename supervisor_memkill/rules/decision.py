@@ -8,19 +8,28 @@ came of the action.
 from __future__ import annotations
 
 import dataclasses
+import enum
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from supervisor_memkill.coordination.contract import Answer
 from supervisor_memkill.processes import ProcessInfo, ProcessState
-from supervisor_memkill.rules.drain import Action, Drain, State, StopAnswer, move
+from supervisor_memkill.rules.causes import Reason, StepCause
+from supervisor_memkill.rules.drain import Action, Drain, State, StopAnswer, change_stop, move
 from supervisor_memkill.workers.contract import Reading, Traits
 
-BACK_AT_WORK = "somebody put it back to work"
-"""It was quiet before its drain: its slot was given without waiting for one, and holds no more."""
-START_PAUSE_SECONDS = 1.0
-START_PAUSE_MOST_SECONDS = 60.0
+START_PAUSE_SECONDS, MAX_START_PAUSE_SECONDS = 1.0, 60.0
 """A start that fails is tried again after this pause, doubled each time up to the most."""
+
+
+class OnTimeout(enum.Enum):
+    """What follows when `drain_timeout` is over."""
+
+    STOP = "stop"
+    """The worker is stopped: what happens to its running jobs is up to its own graceful stop."""
+    WAIT = "wait"
+    RESUME = "resume"
+    """The quiet is undone where the kind can; the worker goes on."""
 
 
 @dataclass(frozen=True)
@@ -29,8 +38,7 @@ class Plan:
 
     traits: Traits
     hard_limit_bytes: int | None
-    on_timeout: str
-    """``stop``, ``wait`` or ``resume``."""
+    on_timeout: OnTimeout
     settle_seconds: float
     protect_jobs: tuple[str, ...] = ()
 
@@ -59,8 +67,8 @@ class Step:
 
     drain: Drain
     action: Action | None = None
-    cause: str = ""
-    """Why the state changed, for the log."""
+    cause: StepCause | None = None
+    """Why the state changed or the drain ended; None: the state itself says it."""
     wants_answer: bool = False
     """Ask coordination, then decide again: the act would take a worker out of service."""
 
@@ -68,7 +76,7 @@ class Step:
 def decide(drain: Drain, seen: Seen, plan: Plan, now: float) -> Step:
     """The next step of one drain."""
     if seen.process is None:
-        return _end(drain, now, "gone from supervisord's configuration")
+        return _end(drain, now, StepCause.GONE)
     return _DECIDERS[drain.state](drain, seen, plan, now)
 
 
@@ -82,26 +90,26 @@ def _asking(drain: Drain, seen: Seen, plan: Plan, now: float) -> Step:
     if seen.answer is None:
         return Step(drain)
     if not seen.answer.granted:
-        return _end(drain, now, "refused")
+        return _end(drain, now, StepCause.REFUSED)
     if not drain.is_process(process) or process.state is not ProcessState.RUNNING:
-        return _end(drain, now, "the process changed")
+        return _end(drain, now, StepCause.PROCESS_CHANGED)
     drain = _with_all_its_time(drain, now)  # It may have asked for long.
     if drain.is_quiet:
-        return Step(move(drain, State.DRAINING, now), cause="it is quiet already")
+        return Step(move(drain, State.DRAINING, now), cause=StepCause.ALREADY_QUIET)
     if seen.reading is None or seen.reading.recognised is not True or seen.reading.hold:
-        return _end(drain, now, "read again, it is not to be drained now")
+        return _end(drain, now, StepCause.NOT_DRAINABLE_NOW)
     if not seen.answer.peers_suffice:
-        return _end(drain, now, "too few others are in service")
+        return _end(drain, now, StepCause.TOO_FEW_PEERS)
     hard = _is_over_hard_limit(seen, plan)
     if not hard and is_protected(seen.reading, plan.protect_jobs):
-        return _end(drain, now, "a protected job runs now")
+        return _end(drain, now, StepCause.PROTECTED_JOB)
     if seen.memory_bytes is None or seen.memory_bytes <= drain.limit_bytes:
-        return _end(drain, now, "read again, it is not over its limit")
-    if drain.reason == "hard_max_rss" and not hard:
+        return _end(drain, now, StepCause.NOT_OVER_LIMIT)
+    if drain.reason is Reason.HARD_MAX_RSS and not hard:
         # Its slot was taken without waiting for one, which only the hard limit allows.
-        return _end(drain, now, "read again, it is not over its hard limit")
+        return _end(drain, now, StepCause.NOT_OVER_HARD_LIMIT)
     if hard or not plan.traits.quiets:
-        return _stop(drain, seen, now, "over hard_max_rss" if hard else "its stop is its drain")
+        return _stop(drain, seen, now, StepCause.OVER_HARD_LIMIT if hard else StepCause.DRAINS_BY_STOPPING)
     return _quiet(drain, now)
 
 
@@ -114,17 +122,18 @@ def _quieting(drain: Drain, seen: Seen, plan: Plan, now: float) -> Step:
         return Step(drain, Action.THAW)
     if not plan.traits.confirms_quiet:
         return Step(
-            move(drain, State.DRAINING, now, is_quiet=drain.quiet_acknowledged), cause="nothing can confirm"
+            move(drain, State.DRAINING, now, is_quiet=drain.quiet_acknowledged),
+            cause=StepCause.CANNOT_CONFIRM,
         )
     if reading is not None and reading.quiet is True:
-        return Step(move(drain, State.DRAINING, now, is_quiet=True), cause="confirmed")
+        return Step(move(drain, State.DRAINING, now, is_quiet=True), cause=StepCause.CONFIRMED)
     is_lost = _is_quiet_lost(drain, reading, plan, now)
     if is_lost and seen.answer is not None and not seen.answer.allows:
         # In service as it is, it would only keep the slot from another.
-        return _end(drain, now, "its quiet got lost, and it may not go any more")
+        return _end(drain, now, StepCause.QUIET_LOST)
     if _is_over_hard_limit(seen, plan):
-        return _stop_if_peers_suffice(drain, seen, now, "over hard_max_rss")
-    if _is_timed_out(drain, reading, plan, now) and plan.on_timeout != "wait":
+        return _stop_if_peers_suffice(drain, seen, now, StepCause.OVER_HARD_LIMIT)
+    if _is_timed_out(drain, reading, plan, now) and plan.on_timeout is not OnTimeout.WAIT:
         return _on_timeout(drain, seen, plan, now)
     if is_lost:
         return _quiet_again(drain, seen, now)
@@ -139,14 +148,15 @@ def _draining(drain: Drain, seen: Seen, plan: Plan, now: float) -> Step:
     if _takes_jobs(seen, plan):
         # In service again, whoever made it so: from here on it is stopped only while peers suffice.
         if drain.quiet_attempts == 0:
-            return _end(drain, now, BACK_AT_WORK)
+            # Quiet before its drain, it got its slot without waiting for one: it may not keep it.
+            return _end(drain, now, StepCause.BACK_AT_WORK)
         return Step(
-            move(drain, State.QUIETING, now, is_quiet=False, quiet_sent_at=now), cause="it takes jobs again"
+            move(drain, State.QUIETING, now, is_quiet=False, quiet_sent_at=now), cause=StepCause.TAKES_JOBS
         )
     if _is_over_hard_limit(seen, plan):
-        return _stop_if_peers_suffice(drain, seen, now, "over hard_max_rss")
+        return _stop_if_peers_suffice(drain, seen, now, StepCause.OVER_HARD_LIMIT)
     if reading is not None and reading.idle:
-        return _stop_if_peers_suffice(drain, seen, now, "idle")
+        return _stop_if_peers_suffice(drain, seen, now, StepCause.IDLE)
     if _is_timed_out(drain, reading, plan, now):
         return _on_timeout(drain, seen, plan, now)
     return Step(drain)
@@ -160,23 +170,23 @@ def _resuming(drain: Drain, seen: Seen, plan: Plan, now: float) -> Step:
     if plan.traits.can_resume and now - drain.since < drain.deadline - drain.began_at:
         return Step(drain, Action.RESUME)
     if reading is not None and reading.quiet is False:
-        return _end(drain, now, "it takes jobs again")
+        return _end(drain, now, StepCause.RESUMED)
     if reading is not None and reading.quiet is True:
         drain = dataclasses.replace(drain, is_quiet=True)
-    return _stop_if_peers_suffice(drain, seen, now, "it cannot be resumed")
+    return _stop_if_peers_suffice(drain, seen, now, StepCause.CANNOT_RESUME)
 
 
 def _changed_by_others(drain: Drain, seen: Seen, now: float) -> Step | None:
     """What to do when the process is no longer the one, running, that we quieted; None: it is."""
     process = _process(seen)
     if process.state is ProcessState.STOPPED:
-        return _end(drain, now, "stopped by somebody else")
+        return _end(drain, now, StepCause.STOPPED_BY_OTHERS)
     if process.state in (ProcessState.EXITED, ProcessState.FATAL):
         if not _may_be_quiet_by_us(drain):
-            return _end(drain, now, "it ended by itself, and nothing of ours had reached it")
-        return _start(drain, process, now, "it ended by itself after our quiet")
+            return _end(drain, now, StepCause.ENDED_UNTOUCHED)
+        return _start(drain, process, now, StepCause.ENDED_AFTER_QUIET)
     if process.pid and not drain.is_process(process):
-        return _settle(drain, process, now, "restarted by somebody else")
+        return _settle(drain, process, now, StepCause.RESTARTED_BY_OTHERS)
     if process.state is not ProcessState.RUNNING:
         return Step(drain)
     return None
@@ -184,7 +194,7 @@ def _changed_by_others(drain: Drain, seen: Seen, now: float) -> Step | None:
 
 def _may_be_quiet_by_us(drain: Drain) -> bool:
     """A quiet of ours may have reached it, this drain's or that of one whose journal was damaged."""
-    return drain.quiet_attempts > 0 or drain.reason == "adopted"
+    return drain.quiet_attempts > 0 or drain.reason is Reason.ADOPTED
 
 
 def _takes_jobs(seen: Seen, plan: Plan) -> bool:
@@ -237,18 +247,18 @@ def _is_timed_out(drain: Drain, reading: Reading | None, plan: Plan, now: float)
 
 
 def _on_timeout(drain: Drain, seen: Seen, plan: Plan, now: float) -> Step:
-    if plan.on_timeout == "wait":
+    if plan.on_timeout is OnTimeout.WAIT:
         return Step(drain)
-    if plan.on_timeout == "resume" and plan.traits.can_resume:
+    if plan.on_timeout is OnTimeout.RESUME and plan.traits.can_resume:
         resuming = move(drain, State.RESUMING, now, is_quiet=False)  # From now on it may take jobs.
-        return Step(resuming, Action.RESUME, cause="drain_timeout")
+        return Step(resuming, Action.RESUME, cause=StepCause.DRAIN_TIMEOUT)
     if drain.state is State.DRAINING:
         # Whether an unconfirmed quiet arrived cannot be learnt any more: it counts as quiet.
-        return _stop(dataclasses.replace(drain, is_quiet=True), seen, now, "drain_timeout")
-    return _stop_if_peers_suffice(drain, seen, now, "drain_timeout")
+        return _stop(dataclasses.replace(drain, is_quiet=True), seen, now, StepCause.DRAIN_TIMEOUT)
+    return _stop_if_peers_suffice(drain, seen, now, StepCause.DRAIN_TIMEOUT)
 
 
-def _stop_if_peers_suffice(drain: Drain, seen: Seen, now: float, cause: str) -> Step:
+def _stop_if_peers_suffice(drain: Drain, seen: Seen, now: float, cause: StepCause) -> Step:
     """Stop; a worker that may still take jobs only while enough others are in service."""
     if drain.is_quiet:
         return _stop(drain, seen, now, cause)
@@ -262,17 +272,16 @@ def _stop_if_peers_suffice(drain: Drain, seen: Seen, now: float, cause: str) -> 
 # --- from our stop on ---------------------------------------------------------------------------
 
 
-def _stop(drain: Drain, seen: Seen, now: float, cause: str) -> Step:
+def _stop(drain: Drain, seen: Seen, now: float, cause: StepCause) -> Step:
     process = _process(seen)
     quiet_seconds = now - drain.quiet_sent_at if drain.quiet_sent_at is not None else None
     drain = move(
         drain,
         State.STOPPING,
         now,
-        stop_attempts=1,
-        stop_asked_epoch=process.now,
-        stop_last_asked_epoch=process.now,
-        stop_sent_at=now,
+        stop=dataclasses.replace(
+            drain.stop, attempts=1, asked_epoch=process.now, last_asked_epoch=process.now, sent_at=now
+        ),
         quiet_seconds=quiet_seconds,
     )
     return Step(drain, Action.STOP, cause)
@@ -283,13 +292,13 @@ def _stopping(drain: Drain, seen: Seen, plan: Plan, now: float) -> Step:
     if process.state is ProcessState.STOPPED:
         return _stopped(drain, seen, process, now)
     if process.state in (ProcessState.EXITED, ProcessState.FATAL):
-        is_before_our_stop = drain.stop_answer is StopAnswer.REFUSED or not drain.stop_attempts
+        is_before_our_stop = drain.stop.answer is StopAnswer.REFUSED or not drain.stop.attempts
         if is_before_our_stop and not _may_be_quiet_by_us(drain):
-            return _end(drain, now, "it had ended by itself before our stop")
-        return _start_when_gone(drain, seen, process, now, "it ended by itself")
+            return _end(drain, now, StepCause.ENDED_BEFORE_STOP)
+        return _start_when_gone(drain, seen, process, now, StepCause.ENDED_BY_ITSELF)
     if process.pid and not drain.is_process(process):
-        return _settle(drain, process, now, "restarted by somebody else")
-    if process.state is ProcessState.RUNNING and drain.stop_answer is not StopAnswer.ACCEPTED:
+        return _settle(drain, process, now, StepCause.RESTARTED_BY_OTHERS)
+    if process.state is ProcessState.RUNNING and drain.stop.answer is not StopAnswer.ACCEPTED:
         return _stop_again(drain, seen, plan, now)
     return Step(drain)
 
@@ -299,7 +308,7 @@ def _stop_again(drain: Drain, seen: Seen, plan: Plan, now: float) -> Step:
     process = _process(seen)
     if drain.is_quiet and _takes_jobs(seen, plan):
         if drain.quiet_attempts == 0:
-            return _end(drain, now, BACK_AT_WORK)
+            return _end(drain, now, StepCause.BACK_AT_WORK)
         drain = dataclasses.replace(drain, is_quiet=False)
     if not drain.is_quiet:
         if not seen.asked:
@@ -308,73 +317,75 @@ def _stop_again(drain: Drain, seen: Seen, plan: Plan, now: float) -> Step:
             return Step(drain)
         if not seen.answer.allows:
             untouched = drain.quiet_attempts == 0
-            return _end(drain, now, "it may not go any more") if untouched else Step(drain)
-    drain = dataclasses.replace(
+            return _end(drain, now, StepCause.STOP_REFUSED) if untouched else Step(drain)
+    drain = change_stop(
         drain,
-        stop_attempts=drain.stop_attempts + 1,
-        stop_answer=StopAnswer.NONE,
-        stop_asked_epoch=drain.stop_asked_epoch if drain.stop_attempts else process.now,
-        stop_last_asked_epoch=process.now,
+        attempts=drain.stop.attempts + 1,
+        answer=StopAnswer.NONE,
+        asked_epoch=drain.stop.asked_epoch if drain.stop.attempts else process.now,
+        last_asked_epoch=process.now,
     )
     return Step(drain, Action.STOP)
 
 
 def _stopped(drain: Drain, seen: Seen, process: ProcessInfo, now: float) -> Step:
     if not _is_stopped_by_us(drain, process):
-        return _end(drain, now, "stopped by somebody else")
-    return _start_when_gone(drain, seen, process, now, "")
+        return _end(drain, now, StepCause.STOPPED_BY_OTHERS)
+    return _start_when_gone(drain, seen, process, now, None)
 
 
 def _is_stopped_by_us(drain: Drain, process: ProcessInfo) -> bool:
     if process.start != drain.start:
         return False  # Somebody started it since, and stopped it again.
-    if drain.stop_answer is not StopAnswer.NONE:
-        return drain.stop_answer is StopAnswer.ACCEPTED
-    if drain.stop_attempts < 1:
+    if drain.stop.answer is not StopAnswer.NONE:
+        return drain.stop.answer is StopAnswer.ACCEPTED
+    if drain.stop.attempts < 1:
         return False
-    earliest = drain.stop_asked_epoch - drain.stop_margin_seconds
-    last = max(drain.stop_asked_epoch, drain.stop_last_asked_epoch)
-    latest = last + drain.stop_wait_seconds + drain.stop_margin_seconds
+    earliest = drain.stop.asked_epoch - drain.stop.margin_seconds
+    last = max(drain.stop.asked_epoch, drain.stop.last_asked_epoch)
+    latest = last + drain.stop.wait_seconds + drain.stop.margin_seconds
     return earliest <= process.stop <= latest
 
 
-def _start_when_gone(drain: Drain, seen: Seen, process: ProcessInfo, now: float, cause: str) -> Step:
+def _start_when_gone(
+    drain: Drain, seen: Seen, process: ProcessInfo, now: float, cause: StepCause | None
+) -> Step:
     """Start once the old tree is gone; survivors are waited for no longer than stopwaitsecs."""
     seen_at = now if drain.stopped_seen_at is None else drain.stopped_seen_at
     drain = dataclasses.replace(drain, stopped_seen_at=seen_at)
-    if seen.survivors and now - seen_at < drain.stop_wait_seconds:
+    if seen.survivors and now - seen_at < drain.stop.wait_seconds:
         return Step(drain)
     if seen.survivors:
-        cause = "old processes survive: " + " ".join(str(pid) for pid in seen.survivors)
+        cause = StepCause.SURVIVORS
     return _start(drain, process, now, cause)
 
 
-def _start(drain: Drain, process: ProcessInfo, now: float, cause: str) -> Step:
+def _start(drain: Drain, process: ProcessInfo, now: float, cause: StepCause | None) -> Step:
     seen_at = now if drain.stopped_seen_at is None else drain.stopped_seen_at
     drain = move(drain, State.STARTING, now, stopped_start=process.start, stopped_seen_at=seen_at)
     return Step(_count_start(drain, now), Action.START, cause)
 
 
 def _count_start(drain: Drain, now: float) -> Drain:
-    pause = min(START_PAUSE_SECONDS * 2.0**drain.start_attempts, START_PAUSE_MOST_SECONDS)
+    pause = min(START_PAUSE_SECONDS * 2.0**drain.start_attempts, MAX_START_PAUSE_SECONDS)
     return dataclasses.replace(drain, start_attempts=drain.start_attempts + 1, next_start_at=now + pause)
 
 
 def _starting(drain: Drain, seen: Seen, plan: Plan, now: float) -> Step:
     process = _process(seen)
     if process.state is ProcessState.STOPPED and process.start != drain.stopped_start:
-        return _end(drain, now, "started, then stopped by somebody else")
+        return _end(drain, now, StepCause.STARTED_AND_STOPPED_BY_OTHERS)
     if process.state in (ProcessState.STOPPED, ProcessState.EXITED, ProcessState.FATAL):
         if now < drain.next_start_at:
             return Step(drain)
         return Step(_count_start(dataclasses.replace(drain, stopped_start=process.start), now), Action.START)
     if process.state in (ProcessState.STARTING, ProcessState.RUNNING):
-        return _settle(drain, process, now, "")
+        return _settle(drain, process, now, None)
     return Step(drain)
 
 
-def _settle(drain: Drain, process: ProcessInfo, now: float, cause: str) -> Step:
-    stopped_at = drain.stop_sent_at if drain.stop_sent_at is not None else drain.stopped_seen_at
+def _settle(drain: Drain, process: ProcessInfo, now: float, cause: StepCause | None) -> Step:
+    stopped_at = drain.stop.sent_at if drain.stop.sent_at is not None else drain.stopped_seen_at
     drain = move(
         drain,
         State.SETTLING,
@@ -391,7 +402,7 @@ def _settle(drain: Drain, process: ProcessInfo, now: float, cause: str) -> Step:
 def _settling(drain: Drain, seen: Seen, plan: Plan, now: float) -> Step:
     process = _process(seen)
     if process.state is ProcessState.STOPPED:
-        return _end(drain, now, "stopped by somebody else")
+        return _end(drain, now, StepCause.STOPPED_BY_OTHERS)
     if process.state in (ProcessState.EXITED, ProcessState.FATAL):
         return _start_after_pause(drain, process, now)
     if process.pid and not drain.is_process(process):
@@ -421,7 +432,7 @@ def _settling(drain: Drain, seen: Seen, plan: Plan, now: float) -> Step:
 def _start_after_pause(drain: Drain, process: ProcessInfo, now: float) -> Step:
     """The fresh process ended by itself: a failed start, tried again when the pause is over."""
     drain = move(drain, State.STARTING, now, stopped_start=process.start, running_since=None)
-    return Step(drain, cause="the fresh process ended by itself")
+    return Step(drain, cause=StepCause.FRESH_ENDED)
 
 
 def _drain_again(drain: Drain, plan: Plan, now: float) -> Step:
@@ -431,16 +442,15 @@ def _drain_again(drain: Drain, plan: Plan, now: float) -> Step:
         State.DRAINING,
         now,
         is_quiet=True,
-        stop_attempts=0,
-        stop_answer=StopAnswer.NONE,
+        stop=dataclasses.replace(drain.stop, attempts=0, answer=StopAnswer.NONE),
         stopped_seen_at=None,
         start_attempts=0,
         running_since=None,
     )
-    return Step(drain, cause="the fresh process is quiet: ours reached it late")
+    return Step(drain, cause=StepCause.FRESH_IS_QUIET)
 
 
-def _end(drain: Drain, now: float, cause: str) -> Step:
+def _end(drain: Drain, now: float, cause: StepCause) -> Step:
     return Step(move(drain, State.LET_GO, now), cause=cause)
 
 

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from supervisor_memkill.processes import ProcessId, ProcessInfo
+from supervisor_memkill.rules.causes import Reason
 
 
 class State(enum.Enum):
@@ -80,10 +81,10 @@ class Outcome(enum.Enum):
     UNCERTAIN = "uncertain"
 
 
-STOP_MARGIN_SECONDS, STOP_MARGIN_MOST_SECONDS = 5.0, 60.0
+STOP_MARGIN_SECONDS, MAX_STOP_MARGIN_SECONDS = 5.0, 60.0
 """Both times are whole seconds, and supervisord sends its SIGKILL, and reaps, up to a turn late. A stop must
-be sent within the margin after the journal told of it; where that cannot be done, because the disk or the
-machine is slow, the margin is doubled each time, up to the most."""
+be sent within the margin after the journal recorded it. Where a slow disk or machine makes that impossible,
+the margin is doubled each time, up to the maximum."""
 
 
 class StopAnswer(enum.Enum):
@@ -98,6 +99,23 @@ class StopAnswer(enum.Enum):
 
 
 @dataclass(frozen=True)
+class Stop:
+    """Our stop: what was asked of supervisord, when, and what it answered."""
+
+    wait_seconds: float = 10.0
+    """supervisord's stopwaitsecs for this program."""
+    attempts: int = 0
+    asked_epoch: int = 0
+    """supervisord's time when the first stop was about to be sent."""
+    last_asked_epoch: int = 0
+    """The same for the last stop: whichever arrived, the process ended because of us."""
+    margin_seconds: float = STOP_MARGIN_SECONDS
+    """How far supervisord's stop time may lie outside those and still be ours."""
+    answer: StopAnswer = StopAnswer.NONE
+    sent_at: float | None = None
+
+
+@dataclass(frozen=True)
 class Drain:
     """The record of one drain: all that must survive the listener."""
 
@@ -105,8 +123,8 @@ class Drain:
     """``group:name``."""
     pool: str
     token: str
-    reason: str
-    """Why it began: ``max_rss``, ``hard_max_rss`` or ``adopted``."""
+    reason: Reason
+    """Why it began."""
     pid: int
     """The process that is drained; from SETTLING on, the fresh one."""
     start: int
@@ -119,8 +137,6 @@ class Drain:
     """When the wait for idle times out."""
     memory_before_bytes: int | None = None
     limit_bytes: int = 0
-    stop_wait_seconds: float = 10.0
-    """supervisord's stopwaitsecs for this program."""
     note: Mapping[str, Any] = field(default_factory=dict)
     """The kind's own."""
     quiet_attempts: int = 0
@@ -128,15 +144,7 @@ class Drain:
     quiet_acknowledged: bool = False
     is_quiet: bool = False
     """Out of service already, as far as can be known: stopping it takes nothing away."""
-    stop_attempts: int = 0
-    stop_asked_epoch: int = 0
-    """supervisord's time when the first stop was about to be sent."""
-    stop_last_asked_epoch: int = 0
-    """The same of the last one: whichever came through, the process ended because of us."""
-    stop_margin_seconds: float = STOP_MARGIN_SECONDS
-    """How far supervisord's stop time may lie outside those and still be ours."""
-    stop_answer: StopAnswer = StopAnswer.NONE
-    stop_sent_at: float | None = None
+    stop: Stop = Stop()
     tree: tuple[ProcessId, ...] = ()
     """The processes that must be gone before the start; whoever acts reads it just before the stop."""
     stopped_seen_at: float | None = None
@@ -164,13 +172,13 @@ class Drain:
         A DRAINING that nothing confirmed is not: its quiet may never have been sent.
         """
         if self.state is State.STOPPING:
-            return self.is_quiet or self.stop_answer is StopAnswer.ACCEPTED
+            return self.is_quiet or self.stop.answer is StopAnswer.ACCEPTED
         return self.is_quiet or self.state not in (State.ASKING, State.QUIETING, State.DRAINING)
 
     @property
     def touched(self) -> bool:
         """Something may have been done to the worker because of this drain."""
-        return self.quiet_attempts > 0 or self.stop_attempts > 0 or self.is_quiet
+        return self.quiet_attempts > 0 or self.stop.attempts > 0 or self.is_quiet
 
 
 class IllegalTransitionError(AssertionError):
@@ -207,92 +215,24 @@ def _acknowledge_quiet(drain: Drain, outcome: Outcome, now: float) -> Drain:
 
 def _acknowledge_stop(drain: Drain, outcome: Outcome, before: Drain) -> Drain:
     if outcome is Outcome.DONE:
-        return dataclasses.replace(drain, stop_answer=StopAnswer.ACCEPTED)
-    if outcome in (Outcome.NOT_SENT, Outcome.TOO_LATE):
-        margin = before.stop_margin_seconds
-        if outcome is Outcome.TOO_LATE:
-            margin = min(margin * 2, STOP_MARGIN_MOST_SECONDS)
-        return dataclasses.replace(
-            drain,
-            stop_margin_seconds=margin,
-            stop_attempts=before.stop_attempts,
-            stop_answer=before.stop_answer,
-            stop_asked_epoch=before.stop_asked_epoch,
-            stop_last_asked_epoch=before.stop_last_asked_epoch,
-        )
-    if outcome is Outcome.REFUSED and drain.stop_attempts == 1:
+        return change_stop(drain, answer=StopAnswer.ACCEPTED)
+    if outcome is Outcome.NOT_SENT:
+        return _without_attempt(drain, before, before.stop.margin_seconds)
+    if outcome is Outcome.TOO_LATE:
+        margin = min(before.stop.margin_seconds * 2, MAX_STOP_MARGIN_SECONDS)
+        return _without_attempt(drain, before, margin)
+    if outcome is Outcome.REFUSED and drain.stop.attempts == 1:
         # Only the first attempt tells: a later one may be refused because an earlier one worked.
-        return dataclasses.replace(drain, stop_answer=StopAnswer.REFUSED)
+        return change_stop(drain, answer=StopAnswer.REFUSED)
     return drain
 
 
-def to_json(drain: Drain) -> dict[str, Any]:
-    """The record as JSON values."""
-    values = dataclasses.asdict(drain)
-    values["state"] = drain.state.value
-    values["stop_answer"] = drain.stop_answer.value
-    values["tree"] = [[one.pid, one.created] for one in drain.tree]
-    return values
+def _without_attempt(drain: Drain, before: Drain, margin_seconds: float) -> Drain:
+    """The last attempt was certainly not sent: the record as if it had not been made."""
+    stop = dataclasses.replace(before.stop, margin_seconds=margin_seconds, sent_at=drain.stop.sent_at)
+    return dataclasses.replace(drain, stop=stop)
 
 
-def from_json(values: Mapping[str, Any]) -> Drain:
-    """The record again. Raises ValueError, TypeError, KeyError or OverflowError when it is none."""
-    known = {one.name for one in dataclasses.fields(Drain)}
-    kept = {name: value for name, value in values.items() if name in known}
-    kept["state"] = State(values["state"])
-    kept["stop_answer"] = StopAnswer(values["stop_answer"])
-    kept["tree"] = tuple(ProcessId(count(pid), seconds(created)) for pid, created in values["tree"])
-    for one in dataclasses.fields(Drain):
-        if one.name in kept and str(one.type) in _READERS:
-            kept[one.name] = _READERS[str(one.type)](kept[one.name])
-    return Drain(**kept)
-
-
-def seconds(value: Any) -> float:
-    """A number of seconds out of JSON, which takes NaN and whatever else too. Raises ValueError."""
-    if type(value) not in (int, float) or not -(2**63) < value < 2**63:
-        raise ValueError(f"{value!r:.40} is no number of seconds")
-    return float(value)
-
-
-def text(value: Any) -> str:
-    """A text out of JSON. Raises ValueError."""
-    if not isinstance(value, str):
-        raise ValueError(f"{value!r:.40} is no text")
-    return value
-
-
-def count(value: Any) -> int:
-    """A number of 0 or more out of JSON. Raises ValueError."""
-    if type(value) is not int or not 0 <= value < 2**63:
-        raise ValueError(f"{value!r:.40} is no number of 0 or more")
-    return value
-
-
-def flag(value: Any) -> bool:
-    """A truth value out of JSON. Raises ValueError."""
-    if not isinstance(value, bool):
-        raise ValueError(f"{value!r:.40} is neither true nor false")
-    return value
-
-
-def _note(value: Any) -> Mapping[str, Any]:
-    if not isinstance(value, dict):
-        raise ValueError(f"{value!r:.40} is no note")
-    return value
-
-
-def _or_none(read: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    return lambda value: None if value is None else read(value)
-
-
-_READERS: Mapping[str, Callable[[Any], Any]] = {
-    "str": text,
-    "int": count,
-    "int | None": _or_none(count),
-    "float": seconds,
-    "float | None": _or_none(seconds),
-    "bool": flag,
-    "Mapping[str, Any]": _note,
-}
-"""By the annotation of the field."""
+def change_stop(drain: Drain, **changes: Any) -> Drain:
+    """The record with these fields of its stop changed."""
+    return dataclasses.replace(drain, stop=dataclasses.replace(drain.stop, **changes))

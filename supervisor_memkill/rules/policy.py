@@ -2,64 +2,63 @@
 
 from __future__ import annotations
 
-import enum
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 from supervisor_memkill.processes import ProcessInfo, ProcessState
 from supervisor_memkill.rules.decision import is_protected
-from supervisor_memkill.rules.drain import State, count, text
-from supervisor_memkill.rules.drain import seconds as read_seconds
+from supervisor_memkill.rules.drain import State
 from supervisor_memkill.units import format_duration
+from supervisor_memkill.worded import Worded
 from supervisor_memkill.workers.contract import Reading
 
 NEAR_LIMIT = 0.9
 """A fresh worker above this share of its limit says that the limit is below its baseline."""
-PAUSE_SECONDS = 600.0
-PAUSE_MOST_SECONDS = 86400.0
-"""How long the drains of such a worker pause: doubled at each time in a row, up to the most."""
+BACK_OFF_SECONDS, MAX_BACK_OFF_SECONDS = 600.0, 86400.0
+"""How long such a worker is not drained again: doubled each time in a row, up to the maximum."""
+NOT_BEGUN_SECONDS, MAX_NOT_BEGUN_SECONDS = 15.0, 600.0
+"""The same for a worker that asks and cannot begin: it would keep all others waiting."""
 
 
-class Hold(enum.Enum):
-    """Why a worker does not ask for a slot. The text is what an operator reads."""
+class Hold(Worded):
+    """Why a worker does not ask for a slot."""
 
-    NO_LIMIT = "no limit is set"
-    NOT_RUNNING = "not running"
-    UNDER_WAY = "its drain is under way"
-    MEMORY_UNKNOWN = "memory unknown"
-    UNDER_LIMIT = "under its limit"
-    STRIKES = "over its limit, but not at enough checks in a row"
-    MIN_UPTIME = "over its limit, but up for less than min_uptime"
-    PAUSED = "over its limit, but its drains pause"
-    UNSAFE_SETTINGS = "over its limit, but its settings in supervisord would lose jobs"
-    NOT_RECOGNISED = "over its limit, but not recognised"
-    NOT_NOW = "over its limit, but not to be drained now"
-    PROTECTED_JOB = "over its limit, but a protected job runs"
-    JOBS_UNKNOWN = "over its limit, but its running jobs are unknown and some are protected"
+    NO_LIMIT = "no_limit", "no limit is set"
+    NOT_RUNNING = "not_running", "not running"
+    UNDER_WAY = "under_way", "its drain is under way"
+    MEMORY_UNKNOWN = "memory_unknown", "memory unknown"
+    UNDER_LIMIT = "under_limit", "under its limit"
+    STRIKES = "strikes", "over its limit, but not at enough checks in a row"
+    MIN_UPTIME = "min_uptime", "over its limit, but up for less than min_uptime"
+    BACKS_OFF = "backs_off", "over its limit, but it backs off"
+    UNSAFE_SETTINGS = "unsafe_settings", "over its limit, but its settings in supervisord would lose jobs"
+    NOT_RECOGNISED = "not_recognised", "over its limit, but not recognised"
+    NOT_NOW = "not_now", "over its limit, but not to be drained now"
+    PROTECTED_JOB = "protected_job", "over its limit, but a protected job is running"
+    JOBS_UNKNOWN = "jobs_unknown", "over its limit, but its running jobs are unknown and some are protected"
 
 
-BELOW_BASELINE = "its limit is below its baseline"
-AFTER_RESUME = "its last drain was given up"
-NOT_BEGUN = "it could not be told to take no more jobs"
+class BackOffCause(Worded):
+    """Why a worker is not drained again at once."""
+
+    BELOW_BASELINE = "below_baseline", "a new process needs about as much as the limit"
+    AFTER_RESUME = "after_resume", "its last drain ended by on_timeout = resume"
+    NOT_BEGUN = "not_begun", "the quiet could not be sent"
 
 
 @dataclass(frozen=True)
-class Pause:
-    """A worker's drains wait until a time on the boot clock."""
+class BackOff:
+    """A worker is not drained before a time on the boot clock."""
 
     until: float
     seconds: float
-    why: str = BELOW_BASELINE
+    """How long it is in all: the next one in a row is twice as long."""
+    cause: BackOffCause
     limit_bytes: int = 0
-    """It holds for this limit only; 0: for any."""
+    """It applies while this is the limit; 0: whatever the limit is."""
 
-    def holds(self, limit_bytes: int | None, now: float) -> bool:
+    def applies(self, limit_bytes: int | None, now: float) -> bool:
         return now < self.until and self.limit_bytes in (0, limit_bytes)
-
-
-NOT_BEGUN_PAUSE_SECONDS, NOT_BEGUN_PAUSE_MOST_SECONDS = 15.0, PAUSE_SECONDS
-"""One that asks and cannot begin would keep all others waiting."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +86,7 @@ class Sighting:
     draining: State | None = None
     strikes: int = 0
     """Checks in a row at which it was over its limit, this one included."""
-    pause: Pause | None = None
+    back_off: BackOff | None = None
     memory_why: str = ""
     """Why the memory is unknown."""
     refusals: tuple[str, ...] = ()
@@ -117,7 +116,7 @@ class Verdict:
     @property
     def words(self) -> str:
         """The cause, for an operator."""
-        text = self.hold.value if self.hold else "over its limit"
+        text = self.hold.words if self.hold else "over its limit"
         return f"{text} ({self.detail})" if self.detail else text
 
 
@@ -153,8 +152,9 @@ def _held(seen: Sighting, terms: Terms, now: float, hard: bool) -> tuple[Hold | 
     uptime = seen.process.uptime_seconds
     if uptime < terms.min_uptime_seconds:
         return Hold.MIN_UPTIME, f"{format_duration(uptime)} of {format_duration(terms.min_uptime_seconds)}"
-    if seen.pause is not None and seen.pause.holds(terms.limit_bytes, now):
-        return Hold.PAUSED, f"{seen.pause.why}; another {format_duration(seen.pause.until - now)}"
+    back_off = seen.back_off
+    if back_off is not None and back_off.applies(terms.limit_bytes, now):
+        return Hold.BACKS_OFF, f"{back_off.cause.words}; another {format_duration(back_off.until - now)}"
     if reading is None or reading.recognised is not True:
         return Hold.NOT_RECOGNISED, reading.why if reading else ""
     if reading.hold:
@@ -207,27 +207,11 @@ def is_below_baseline(memory_bytes: int, limit_bytes: int) -> bool:
     return memory_bytes >= limit_bytes * NEAR_LIMIT
 
 
-def next_pause(before: Pause | None, now: float, why: str = Pause.why, limit_bytes: int = 0) -> Pause:
-    """The pause after a drain that gave nothing back."""
-    first, most = PAUSE_SECONDS, PAUSE_MOST_SECONDS
-    if why == NOT_BEGUN:
-        first, most = NOT_BEGUN_PAUSE_SECONDS, NOT_BEGUN_PAUSE_MOST_SECONDS
-    seconds = first
-    if before is not None and (before.why, before.limit_bytes) == (why, limit_bytes):
-        seconds = min(before.seconds * 2, most)
-    return Pause(now + seconds, seconds, why, limit_bytes)
-
-
-def pauses_to_json(pauses: Mapping[str, Pause]) -> dict[str, list[Any]]:
-    return {
-        worker: [pause.until, pause.seconds, pause.why, pause.limit_bytes] for worker, pause in pauses.items()
-    }
-
-
-def pauses_from_json(values: Mapping[str, list[Any]]) -> dict[str, Pause]:
-    """Raises ValueError or TypeError for what is none."""
-    return {worker: _pause(*fields) for worker, fields in values.items()}
-
-
-def _pause(until: Any, seconds: Any, why: Any = Pause.why, limit_bytes: Any = 0) -> Pause:
-    return Pause(read_seconds(until), read_seconds(seconds), text(why), count(limit_bytes))
+def next_back_off(before: BackOff | None, now: float, cause: BackOffCause, limit_bytes: int = 0) -> BackOff:
+    """The back-off after a drain that gave nothing back; `before` is the worker's last one."""
+    seconds, longest = BACK_OFF_SECONDS, MAX_BACK_OFF_SECONDS
+    if cause is BackOffCause.NOT_BEGUN:
+        seconds, longest = NOT_BEGUN_SECONDS, MAX_NOT_BEGUN_SECONDS
+    if before is not None and (before.cause, before.limit_bytes) == (cause, limit_bytes):
+        seconds = min(before.seconds * 2, longest)
+    return BackOff(now + seconds, seconds, cause, limit_bytes)

@@ -71,7 +71,7 @@ HOLDS = {
     Sort.STOP: (2.0, 12.0),
 }
 """How long it lasts before the hand undoes it, in seconds."""
-PAUSE_SECONDS = (0.3, 3.0)
+BACK_OFF_SECONDS = (0.3, 3.0)
 """Between two rounds. What lasts longer overlaps with the rounds that follow."""
 
 
@@ -129,7 +129,7 @@ def _round(chance: random.Random, number: int, places: Iterator[str]) -> Round:
         sort,
         _target(chance, sort),
         hold_seconds=round(chance.uniform(shortest, longest), 1),
-        pause_seconds=round(chance.uniform(*PAUSE_SECONDS), 1),
+        pause_seconds=round(chance.uniform(*BACK_OFF_SECONDS), 1),
         place=next(places) if sort in (Sort.KILL_LISTENER_AT, Sort.FREEZE_LISTENER_AT) else "",
         how=_how(chance, sort),
     )

@@ -18,6 +18,7 @@ import redis
 
 from supervisor_memkill.clock import boot_clock
 from supervisor_memkill.listener import journal
+from supervisor_memkill.listener.journal_format import Contents
 from supervisor_memkill.processes import ProcessInfo, ProcessState
 from supervisor_memkill.rules.drain import Drain, State
 from supervisor_memkill.world.supervisord import Supervisord, SupervisordError
@@ -166,12 +167,12 @@ class Host:
         found = self.process(name)
         return found.pid if found is not None and found.state is ProcessState.RUNNING else 0
 
-    def kept(self) -> journal.Contents | None:
+    def kept(self) -> Contents | None:
         """What the journal holds; None when it cannot be read."""
         try:
             return journal.read(self.journal)[0]
         except FileNotFoundError:
-            return journal.Contents()
+            return Contents()
         except (OSError, ValueError):
             return None
 
@@ -313,9 +314,9 @@ class Stage:
         """The pools in which a quiet may have got lost, or a worker is left alone for a while."""
         found, now = set(), boot_clock()
         for host in self.hosts.values():
-            kept = host.kept() or journal.Contents()
+            kept = host.kept() or Contents()
             found |= {drain.pool for drain in kept.drains.values() if drain.state is State.QUIETING}
-            found |= {worker.partition("_")[0] for worker, one in kept.pauses.items() if now < one.until}
+            found |= {worker.partition("_")[0] for worker, one in kept.back_offs.items() if now < one.until}
         return found
 
     def wait_for_host(self, name: str, restarted: int) -> None:

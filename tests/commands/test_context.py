@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from supervisor_memkill.commands.context import build, find_configuration
-from supervisor_memkill.listener.journal import Contents
+from supervisor_memkill.listener.journal_format import Contents
 from supervisor_memkill.world.supervisord import Supervisord
 from tests.command_line import CONFIG, UNDER_SUPERVISORD, assert_one_line, run
 from tests.conftest import StartSupervisord

@@ -15,7 +15,7 @@ import pytest
 from supervisor_memkill.commands.dry_run_report import NO_LIMIT, Report, Row, as_json, as_table, check
 from supervisor_memkill.config.options import PoolConfig
 from supervisor_memkill.coordination.in_process import InProcessCoordinator
-from supervisor_memkill.listener.journal import Contents
+from supervisor_memkill.listener.journal_format import Contents
 from supervisor_memkill.listener.survey import Pool, Surveyor
 from supervisor_memkill.processes import ProcessState
 from supervisor_memkill.rules.drain import State
@@ -79,7 +79,7 @@ def test_settings_that_would_lose_jobs_are_noted_and_hold(world: World) -> None:
     world.advice = (Advice("stopsignal=TERM must be INT", refuses=True), Advice("exec is missing"))
     report = report_on(world)
     assert not any(one.would_drain for one in report.rows)
-    assert row(report, "one").verdict == f"{Hold.UNSAFE_SETTINGS.value} (stopsignal=TERM must be INT)"
+    assert row(report, "one").verdict == f"{Hold.UNSAFE_SETTINGS.words} (stopsignal=TERM must be INT)"
     assert report.notes == (
         "jobs:one and 2 more: stopsignal=TERM must be INT (not drained until this is changed)",
         "jobs:one and 2 more: exec is missing",

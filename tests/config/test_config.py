@@ -15,6 +15,7 @@ from supervisor_memkill.config.load import load
 from supervisor_memkill.config.options import GLOBAL_KEYS, POOL_KEYS, REQUIRED, Config, PoolConfig
 from supervisor_memkill.config.sections import ParsedFiles, read_file
 from supervisor_memkill.errors import ConfigError, MemkillError
+from supervisor_memkill.rules.decision import OnTimeout
 from supervisor_memkill.units import Size, parse_whole
 from supervisor_memkill.workers.contract import Option, Traits
 from supervisor_memkill.workers.registry import load_kind
@@ -108,7 +109,7 @@ def test_the_defaults_are_those_of_the_documentation(written: Written) -> None:
         min_available=1,
         max_draining=1,
         drain_timeout_seconds=3600,
-        on_timeout="stop",
+        on_timeout=OnTimeout.STOP,
         cooldown_seconds=0,
         settle_seconds=10,
         protect_jobs=(),
@@ -188,7 +189,7 @@ threads = 10
                 min_available=0,
                 max_draining=2,
                 drain_timeout_seconds=86400,
-                on_timeout="wait",
+                on_timeout=OnTimeout.WAIT,
                 cooldown_seconds=60,
                 settle_seconds=0,
                 protect_jobs=("Billing::*", "Report"),

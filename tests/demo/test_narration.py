@@ -8,13 +8,15 @@ import pytest
 
 from supervisor_memkill.coordination.contract import Answer, Cause
 from supervisor_memkill.demo.narration import narrate, parse
-from supervisor_memkill.notices.log import EventLog
+from supervisor_memkill.notices.event import Level
+from supervisor_memkill.notices.log import LogSink
+from tests.notices.made import made
 
 
-def narrated(event: str, /, level: str = "info", **fields: object) -> str:
+def narrated(event: str, /, level: Level = Level.INFO, **fields: object) -> str:
     """The sentence for an event that went through the log."""
     stream = io.StringIO()
-    getattr(EventLog(stream), level)(event, **fields)
+    LogSink(stream).take(made(event, level, **fields))
     parsed = parse(stream.getvalue().rstrip("\n"))
     assert parsed is not None
     return narrate(parsed)
@@ -47,7 +49,7 @@ def test_the_end_of_a_drain_shows_how_much_memory_it_gave_back() -> None:
 
 
 def test_warnings_are_always_shown() -> None:
-    assert narrated("drain.let_go", "warning", worker="jobs:b", cause="it changed") == (
+    assert narrated("drain.let_go", Level.WARNING, worker="jobs:b", cause="it changed") == (
         "WARNING: drain.let_go worker=jobs:b cause=it changed"
     )
 

@@ -7,7 +7,7 @@ import re
 from xml.etree import ElementTree
 
 from supervisor_memkill.rules.drain import OVER, TRANSITIONS, State
-from supervisor_memkill.rules.policy import NEAR_LIMIT, PAUSE_MOST_SECONDS, PAUSE_SECONDS
+from supervisor_memkill.rules.policy import BACK_OFF_SECONDS, MAX_BACK_OFF_SECONDS, NEAR_LIMIT
 from supervisor_memkill.units import format_duration
 from tests.docs.pages import DOCS, README, ROOT, blocks, script, table
 
@@ -51,8 +51,8 @@ def test_promises_are_those_of_the_simulation() -> None:
 
 def test_delays_are_those_of_the_code() -> None:
     text = " ".join(DRAIN_PAGE.read_text().split())
-    assert format_duration(PAUSE_SECONDS) == "10m00s"
-    assert format_duration(PAUSE_MOST_SECONDS) == "1d00h"
+    assert format_duration(BACK_OFF_SECONDS) == "10m00s"
+    assert format_duration(MAX_BACK_OFF_SECONDS) == "1d00h"
     assert (
         text.count("is not drained again for 10 minutes, and the delay doubles each time, up to a day") == 2
     )

@@ -21,6 +21,7 @@ from supervisor_memkill.config.options import REDIS_VARIABLE, Config, PoolConfig
 from supervisor_memkill.config.sections import read_file
 from supervisor_memkill.coordination.redis import RedisCoordinator
 from supervisor_memkill.errors import ConfigError, MemkillError
+from supervisor_memkill.rules.decision import OnTimeout
 from supervisor_memkill.rules.policy import is_below_baseline
 from supervisor_memkill.units import Size, format_duration
 from supervisor_memkill.workers.registry import load_kind
@@ -84,7 +85,7 @@ def assert_pool_is_right(pool: PoolConfig) -> None:
     assert is_whole(pool.strikes, 1) and is_whole(pool.max_draining, 1) and is_whole(pool.min_available, 0)
     times = (pool.min_uptime_seconds, pool.drain_timeout_seconds, pool.cooldown_seconds, pool.settle_seconds)
     assert all(math.isfinite(value) and value >= 0 for value in times)
-    assert pool.on_timeout in ("stop", "wait", "resume")
+    assert isinstance(pool.on_timeout, OnTimeout)
     assert pool.programs and all(pool.programs)
     assert set(pool.kind_values) == set(load_kind(pool.worker).options)
 

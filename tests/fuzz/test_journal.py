@@ -13,11 +13,13 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from supervisor_memkill.listener import journal
-from supervisor_memkill.listener.journal import Contents, Journal, JournalError
+from supervisor_memkill.listener import journal, journal_format
+from supervisor_memkill.listener.journal import Journal, JournalError
+from supervisor_memkill.listener.journal_format import Contents
 from supervisor_memkill.processes import ProcessId
-from supervisor_memkill.rules.drain import Drain, State, StopAnswer
-from supervisor_memkill.rules.policy import Pause
+from supervisor_memkill.rules.causes import Reason
+from supervisor_memkill.rules.drain import Drain, State, Stop, StopAnswer
+from supervisor_memkill.rules.policy import BackOff, BackOffCause
 from tests.fuzz.effort import tries
 from tests.fuzz.values import DEEP, JSON, assert_one_line, is_number, is_whole, near, near_json, to_text
 from tests.harness import short_directory
@@ -27,7 +29,7 @@ DRAIN = Drain(
     worker="jobs:one",
     pool="jobs",
     token="t1",
-    reason="max_rss",
+    reason=Reason.MAX_RSS,
     pid=812,
     start=1_700_000_000,
     state=State.STOPPING,
@@ -41,17 +43,17 @@ DRAIN = Drain(
     quiet_sent_at=101.0,
     quiet_acknowledged=True,
     is_quiet=True,
-    stop_attempts=1,
-    stop_asked_epoch=1_700_000_100,
-    stop_answer=StopAnswer.ACCEPTED,
-    stop_sent_at=130.0,
+    stop=Stop(attempts=1, asked_epoch=1_700_000_100, answer=StopAnswer.ACCEPTED, sent_at=130.0),
     tree=(ProcessId(812, 5.25), ProcessId(813, 6.5)),
     quiet_seconds=29.0,
 )
 CONTENTS = Contents(
-    {"jobs:one": DRAIN}, {"jobs": 90.5}, {"jobs:two": Pause(700.0, 600.0)}, instance="0123456789abcdef"
+    {"jobs:one": DRAIN},
+    {"jobs": 90.5},
+    {"jobs:two": BackOff(700.0, 600.0, BackOffCause.BELOW_BASELINE)},
+    instance="0123456789abcdef",
 )
-BODY: Mapping[str, Any] = json.loads(journal._encode(CONTENTS, BOOT, 5.0))["body"]
+BODY: Mapping[str, Any] = json.loads(journal_format.encode(CONTENTS, BOOT, 5.0))["body"]
 
 
 @pytest.fixture(scope="module")
@@ -90,20 +92,27 @@ CHECKS: Mapping[str, Callable[[object], bool]] = {
     "float | None": or_none(is_number),
     "State": lambda value: isinstance(value, State),
     "StopAnswer": lambda value: isinstance(value, StopAnswer),
+    "Reason": lambda value: isinstance(value, Reason),
+    "Stop": lambda value: isinstance(value, Stop) and fields_are_right(value),
     "Mapping[str, Any]": lambda value: isinstance(value, dict),
     "tuple[ProcessId, ...]": is_tree,
 }
 
 
+def fields_are_right(value: Drain | Stop) -> bool:
+    for one in dataclasses.fields(value):
+        field = getattr(value, one.name)
+        assert CHECKS[str(one.type)](field), f"{one.name}: {field!r}"
+    return True
+
+
 def assert_are_right(contents: Contents) -> None:
     for worker, drain in contents.drains.items():
         assert worker == drain.worker
-        for one in dataclasses.fields(Drain):
-            value = getattr(drain, one.name)
-            assert CHECKS[str(one.type)](value), f"{one.name}: {value!r}"
+        assert fields_are_right(drain)
     for pool, at in contents.drain_ended_at.items():
         assert is_id(pool) and is_number(at)
-    for worker, pause in contents.pauses.items():
+    for worker, pause in contents.back_offs.items():
         assert is_id(worker) and is_number(pause.until) and is_number(pause.seconds)
     assert is_id(contents.instance)
 
@@ -163,7 +172,7 @@ def with_drain(**values: Any) -> dict[str, Any]:
 @example(with_drain(since=10**400))
 @example({**BODY, "drain_ended_at": {"jobs": 10**400}})
 @example({**BODY, "drain_ended_at": {"jobs": "nan"}})
-@example({**BODY, "pauses": {"jobs:one": [10**400, 1]}})
+@example({**BODY, "back_offs": {"jobs:one": {"until": 10**400, "seconds": 1}}})
 @example({**BODY, "instance": {}})
 @example({**BODY, "format": 2})
 @given(near_json(dict(BODY)))

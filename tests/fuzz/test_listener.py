@@ -25,7 +25,8 @@ from supervisor_memkill.errors import Unknown
 from supervisor_memkill.listener.journal import Journal
 from supervisor_memkill.listener.listener import Listener
 from supervisor_memkill.listener.survey import Pool, Surveyor
-from supervisor_memkill.notices.log import EventLog
+from supervisor_memkill.notices.event import Notifier
+from supervisor_memkill.notices.log import LogSink
 from supervisor_memkill.processes import ProcessState
 from supervisor_memkill.workers.contract import Kind, Tools
 from supervisor_memkill.workers.sidekiq.kind import Sidekiq
@@ -101,7 +102,7 @@ class Run:
             surveyor,
             self.journal,
             coordinate or (lambda contents: InProcessCoordinator(world.clock, contents.drain_ended_at)),
-            EventLog(self.stream, "info", world.clock),  # type: ignore[arg-type]
+            Notifier([LogSink(self.stream, "info", world.clock)]),  # type: ignore[arg-type]
             world.clock,
             tables=tables,
         )

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from supervisor_memkill.errors import NotSent, Unknown
-from supervisor_memkill.listener.actions import Hands
-from supervisor_memkill.notices.log import EventLog
+from supervisor_memkill.listener.actions import Actions
+from supervisor_memkill.notices.event import Notifier
+from supervisor_memkill.notices.log import LogSink
 from supervisor_memkill.processes import ProcessInfo, ProcessState
 from supervisor_memkill.rules.drain import Action, Drain, Outcome, State
 from supervisor_memkill.world.memory import ProcessTable
@@ -82,8 +83,8 @@ def do(
     log: io.StringIO | None = None,
 ) -> tuple[Outcome, Any]:
     record: Drain = drain(State.DRAINING)
-    hands = Hands(both, EventLog(log or io.StringIO()), ProcessTable)
-    return hands.do(record, action, None if without_kind else both, lambda process: late)
+    actions = Actions(both, Notifier([LogSink(log or io.StringIO())]), ProcessTable)
+    return actions.do(record, action, None if without_kind else both, lambda process: late)
 
 
 @pytest.mark.parametrize("action", list(Action))

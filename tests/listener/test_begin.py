@@ -88,7 +88,7 @@ def test_peers_that_stopped_after_the_last_heartbeat_do_not_count_as_in_service(
     """S2: the last report on them is older than the request for the slot."""
     only_one_is_bloated(world)
     life = Life(world, path)
-    life.listener._at = lambda place: peers_stop(world) if place == "asking.saved" else None
+    life.at = lambda place: peers_stop(world) if place == "asking.saved" else None
     life.tick()
     assert world.workers["jobs:two"].stopped_by_operator, "it asked"
     assert world.happened == [] and not world.broken_promises
@@ -124,6 +124,6 @@ def test_action_is_not_sent_when_its_observation_or_slot_is_too_old(
             saved.append(place)
             world.advance(seconds)
 
-    life.listener._at = at
+    life.at = at
     life.tick()
     assert saved and world.happened == []

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from supervisor_memkill.rules.decision import OnTimeout
 from supervisor_memkill.rules.drain import State
 from supervisor_memkill.units import Size
 from tests.listener.situations import (
@@ -120,7 +121,7 @@ def test_worker_that_left_its_pool_keeps_no_slot_for_ever(
 def test_quiet_worker_of_a_removed_pool_whose_resume_was_under_way_is_brought_back(
     world: World, path: Path
 ) -> None:
-    config = pool_config(on_timeout="resume", drain_timeout_seconds=20.0)
+    config = pool_config(on_timeout=OnTimeout.RESUME, drain_timeout_seconds=20.0)
     name = Life(world, path, kind=ResumeKind, config=config, die_at="resuming.saved").run_to_death()
     assert world.workers[name].quiet
     Life(world, path, kind=ResumeKind, config=pool_config(name="other", programs=("nothing",))).run(300)

@@ -27,7 +27,7 @@ from tests.listener_world import (
 def test_lost_redis_is_logged_at_once_while_a_worker_asks(world: World, path: Path) -> None:
     coordinator = SharedCoordinator(world)
     life = Life(world, path, coordinate=lambda contents: coordinator)
-    life.listener._at = lambda place: setattr(coordinator, "is_away", True)
+    life.at = lambda place: setattr(coordinator, "is_away", True)
     assert life.run_to(State.ASKING)
     assert life.stream.having("coordination.away")
 
@@ -35,7 +35,7 @@ def test_lost_redis_is_logged_at_once_while_a_worker_asks(world: World, path: Pa
 def test_lost_redis_is_logged_at_once_after_an_action(world: World, path: Path) -> None:
     coordinator = SharedCoordinator(world)
     life = Life(world, path, coordinate=lambda contents: coordinator)
-    life.listener._at = lambda place: setattr(coordinator, "is_away", place == "quieting.acted")
+    life.at = lambda place: setattr(coordinator, "is_away", place == "quieting.acted")
     assert life.run_to(State.QUIETING)
     assert life.stream.having("coordination.away")
 
@@ -100,13 +100,12 @@ def test_protected_job_that_began_during_an_outage_is_not_interrupted(world: Wor
     redis = SharedCoordinator(world)
     config = pool_config(protect_jobs=("Job",), drain_timeout_seconds=60.0)
     life = Life(world, path, config=config, coordinate=lambda contents: redis)
-    life._at = lambda place: setattr(redis, "is_away", place == "asking.saved" or redis.is_away)  # type: ignore[method-assign]
-    life.listener._at = life._at
+    life.at = lambda place: setattr(redis, "is_away", place == "asking.saved" or redis.is_away)
     life.run(30)
     assert life.only_drain() == ("jobs:one", State.ASKING)
     world.workers["jobs:one"].jobs = 1
     redis.is_away = False
-    life.listener._drainer._at = life.listener._at = lambda place: None  # type: ignore[union-attr]
+    life.at = lambda place: None
     life.run(600)
     assert world.happened == []
     work(life, world, 60)

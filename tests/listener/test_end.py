@@ -31,7 +31,7 @@ def test_end_during_one_drains_step_holds_the_next_drain(world: World, path: Pat
     def end_after_a_stop(place: str) -> None:
         life.listener.ended = life.listener.ended or place == "stopping.acted"
 
-    life.listener._at = end_after_a_stop
+    life.at = end_after_a_stop
     life.run(10)
     assert [one.state for one in life.drains().values()] == [State.DRAINING] * 2
     world.finish_jobs()

@@ -14,22 +14,22 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from supervisor_memkill.listener.journal import (
-    Contents,
     Journal,
     JournalError,
     default_path,
     make_private_directory,
     peek_problem,
 )
+from supervisor_memkill.listener.journal_format import Contents
 from supervisor_memkill.rules.drain import State
-from supervisor_memkill.rules.policy import Pause
+from supervisor_memkill.rules.policy import BackOff, BackOffCause
 from tests.builders import drain
 
 FULL = Contents(
     drains={"jobs:one": drain(State.DRAINING, note={"b1": 1.5}), "jobs:two": drain(State.ASKING)},
     drain_ended_at={"jobs": 12.5},
     instance="i1",
-    pauses={"jobs:one": Pause(10.0, 600.0)},
+    back_offs={"jobs:one": BackOff(10.0, 600.0, BackOffCause.AFTER_RESUME)},
 )
 CONTENTS = dataclasses.replace(FULL, drains={"jobs:one": FULL.drains["jobs:one"]})
 
@@ -103,7 +103,7 @@ def test_listener_starts_whatever_the_journal_holds(path: Path, garbage: bytes) 
 
 def test_unknown_format_is_set_aside(path: Path) -> None:
     Journal(path, "boot").save(CONTENTS)
-    path.write_text(path.read_text().replace('"format": 1', '"format": 2'))
+    path.write_text(path.read_text().replace('"format": 2', '"format": 3'))
     assert Journal(path, "boot").load().damaged
 
 

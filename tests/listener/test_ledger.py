@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import io
 from typing import Any
 
 import pytest
 
-from supervisor_memkill.listener.journal import Contents, JournalError
+from supervisor_memkill.listener.journal import JournalError
+from supervisor_memkill.listener.journal_format import Contents
 from supervisor_memkill.listener.ledger import Ledger
 from supervisor_memkill.listener.outage import Outage
-from supervisor_memkill.notices.log import EventLog
+from supervisor_memkill.notices.event import Notifier
+from supervisor_memkill.notices.events import JournalAway, JournalBack
 from supervisor_memkill.rules.drain import State
 from tests.builders import drain
 
@@ -41,7 +42,7 @@ def disk() -> Disk:
 
 @pytest.fixture
 def ledger(disk: Any) -> Ledger:
-    return Ledger(disk, Outage("journal", EventLog(io.StringIO()), lambda: 0.0))
+    return Ledger(disk, Outage(JournalAway, JournalBack, Notifier([]), lambda: 0.0))
 
 
 QUIETING, STOPPING = drain(State.QUIETING), drain(State.STOPPING)

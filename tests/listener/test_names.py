@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from supervisor_memkill.coordination.contract import Answer, Published
-from supervisor_memkill.listener.journal import Contents
+from supervisor_memkill.listener.journal_format import Contents
 from tests.listener.situations import (
     others_stop,
 )

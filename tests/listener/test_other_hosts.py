@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from supervisor_memkill.errors import NotSent
-from supervisor_memkill.listener.journal import Contents
+from supervisor_memkill.listener.journal_format import Contents
+from supervisor_memkill.rules.causes import StepCause
 from supervisor_memkill.rules.drain import State
 from tests.listener.situations import (
     only_one_is_bloated,
@@ -66,7 +67,7 @@ def test_late_stop_is_reported_to_the_other_hosts_only_when_it_is_sent(world: Wo
 
     life.journal.save = slowly  # type: ignore[method-assign]
     name = life.run_to(State.STOPPING)
-    assert life.drains()[name].stop_attempts == 0, "it came too late"
+    assert life.drains()[name].stop.attempts == 0, "it came too late"
     assert coordinator.events == []
     life.run(20)
     assert [event for event, fields in coordinator.events].count("drain.stopping") == 1
@@ -78,4 +79,4 @@ def test_drain_that_is_let_go_is_reported_to_the_other_hosts(world: World, path:
     world.operator_stops(life.run_to(State.DRAINING))
     life.run(10)
     (let_go,) = [fields for event, fields in coordinator.events if event == "drain.let_go"]
-    assert let_go["state"] == "draining" and let_go["cause"] == "stopped by somebody else"
+    assert let_go["state"] == "draining" and let_go["cause"] == StepCause.STOPPED_BY_OTHERS.value

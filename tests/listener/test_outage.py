@@ -5,14 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 from supervisor_memkill.listener.outage import Outage
-from supervisor_memkill.notices.log import EventLog
+from supervisor_memkill.notices.event import Notifier
+from supervisor_memkill.notices.events import CoordinationAway, CoordinationBack
+from supervisor_memkill.notices.log import LogSink
 from tests.listener_world import Lines
+
+AWAY = f'coordination.away error={{}} hint="{CoordinationAway.hint}"'
 
 
 def test_outage_is_logged_when_it_begins_and_when_it_ends() -> None:
     stream: Any = Lines()
     now = [100.0]
-    outage = Outage("redis", EventLog(stream), lambda: now[0])
+    outage = Outage(CoordinationAway, CoordinationBack, Notifier([LogSink(stream)]), lambda: now[0])
     outage.back()
     for error in ("refused", "refused", "timeout", "refused", "timeout"):
         outage.away(error)
@@ -22,20 +26,20 @@ def test_outage_is_logged_when_it_begins_and_when_it_ends() -> None:
     outage.back()
     outage.away("refused")
     assert stream.lines == [
-        "redis.away error=refused",
-        "redis.away error=timeout",
-        "redis.back after=1m05s",
-        "redis.away error=refused",
+        AWAY.format("refused"),
+        AWAY.format("timeout"),
+        "coordination.back after=1m05s",
+        AWAY.format("refused"),
     ]
 
 
 def test_outage_ends_when_every_part_is_back() -> None:
     stream: Any = Lines()
-    outage = Outage("redis", EventLog(stream), lambda: 100.0)
+    outage = Outage(CoordinationAway, CoordinationBack, Notifier([LogSink(stream)]), lambda: 100.0)
     outage.away("refused", "a")
     outage.away("refused", "b")
     outage.back("a")
     assert (outage.has_lost("a"), outage.has_lost("b"), outage.is_away) == (False, True, True)
-    assert stream.lines == ["redis.away error=refused"]
+    assert stream.lines == [AWAY.format("refused")]
     outage.back("b")
-    assert stream.lines[1:] == ["redis.back after=0s"]
+    assert stream.lines[1:] == ["coordination.back after=0s"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from supervisor_memkill.listener.journal import Contents
+from supervisor_memkill.listener.journal_format import Contents
 from supervisor_memkill.processes import ProcessState
 from supervisor_memkill.rules.drain import State
 from tests.listener.situations import (

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
-from supervisor_memkill.listener.journal import Contents
+from supervisor_memkill.listener.journal_format import Contents
 from supervisor_memkill.processes import ProgramInfo
 from supervisor_memkill.workers.contract import Advice
 from tests.listener.situations import (
@@ -32,9 +32,9 @@ def test_worker_is_not_drained_until_settings_that_would_lose_jobs_are_fixed(
     life = Life(world, path)
     life.run(60)
     assert world.happened == []
-    refused, other = life.stream.having("worker.hint")[:2]
-    assert "stopsignal=TERM" in refused and "none while this is so" in refused
-    assert "exec is missing" in other and "drains=" not in other
+    refused, other = life.stream.having("worker.unsafe_settings"), life.stream.having("worker.hint")
+    assert "stopsignal=TERM" in refused[0] and len(refused) == 3, "reported once for each worker"
+    assert "exec is missing" in other[0] and len(other) == 3
     assert len(life.stream.having("worker.held")) == 3, "said once for each"
     world.advice = ()
     run_until_replaced(life, world)

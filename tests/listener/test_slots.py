@@ -113,7 +113,7 @@ def test_two_workers_that_outgrow_each_other_do_not_wait_for_each_other(world: W
 
     one.memory += 1024
     life = Life(world, path)
-    life.listener._at = grow
+    life.at = grow
     life.run(20, until=lambda: bool(world.happened))
     assert len(asked) == 3 and world.now - asked[0] <= 5.0, "poll_interval is 1 s, heartbeat 10 s"
     assert life.stream.having("drain.not_begun") == [], "a refusal is told as worker.held"

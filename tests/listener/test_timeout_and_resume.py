@@ -10,8 +10,9 @@ import pytest
 
 from supervisor_memkill.errors import NotSent
 from supervisor_memkill.processes import ProcessState
+from supervisor_memkill.rules.decision import OnTimeout
 from supervisor_memkill.rules.drain import State
-from supervisor_memkill.rules.policy import PAUSE_SECONDS
+from supervisor_memkill.rules.policy import BACK_OFF_SECONDS, BackOffCause
 from tests.listener.situations import (
     ResumeKind,
     is_replaced,
@@ -60,21 +61,21 @@ def test_worker_whose_drain_was_given_up_is_left_alone_for_a_while(world: World,
     class Resumable(QuietKind):
         traits = dataclasses.replace(QuietKind.traits, can_resume=True)
 
-    config = pool_config(on_timeout="resume", drain_timeout_seconds=5.0)
+    config = pool_config(on_timeout=OnTimeout.RESUME, drain_timeout_seconds=5.0)
     life = Life(world, path, kind=Resumable, config=config)
     life.run(100)
     assert sorted(act for act in world.happened if act.startswith("resume")) == [
         f"resume jobs:{name}" for name in ("one", "three", "two")
     ], "each once, though all are over their limit and none ever gets idle"
-    assert "its last drain was given up" in life.stream.having("worker.held")[-1]
+    assert BackOffCause.AFTER_RESUME.words in life.stream.having("worker.held")[-1]
     world.finish_jobs()
-    life.run(PAUSE_SECONDS + 60)
+    life.run(BACK_OFF_SECONDS + 60)
     assert is_replaced(world) and is_whole(world)
 
 
 @pytest.mark.parametrize("change", ["pool renamed", "no resume any more"])
 def test_resuming_comes_to_an_end(world: World, path: Path, change: str) -> None:
-    config = pool_config(on_timeout="resume", drain_timeout_seconds=20.0)
+    config = pool_config(on_timeout=OnTimeout.RESUME, drain_timeout_seconds=20.0)
     name = Life(world, path, kind=ResumeKind, config=config, die_at="resuming.saved").run_to_death()
     assert world.workers[name].quiet
 

@@ -1,3 +1,5 @@
+"""The log: one line per event, whatever its fields hold and whatever its stream does."""
+
 from __future__ import annotations
 
 import errno
@@ -8,29 +10,32 @@ from pathlib import Path
 import pytest
 
 from supervisor_memkill.coordination.contract import Cause
-from supervisor_memkill.notices.log import EventLog
+from supervisor_memkill.notices.event import Event, Level
+from supervisor_memkill.notices.log import LogSink
 from supervisor_memkill.processes import ProcessState
+from tests.notices.made import made
 
 
-def written(level: str = "info") -> tuple[EventLog, io.StringIO]:
+def written(*events: Event, level: str = "info") -> list[str]:
     stream = io.StringIO()
-    return EventLog(stream, level, clock=lambda: 1_700_000_000.25), stream
+    log = LogSink(stream, level, clock=lambda: 1_700_000_000.25)
+    for event in events:
+        log.take(event)
+    return stream.getvalue().splitlines()
 
 
-def field(value: object) -> str:
-    """What the log makes of one value."""
-    log, stream = written()
-    log.info("event", value=value)
-    return stream.getvalue().rstrip("\n").partition("event")[2]
+def fields_of(**fields: object) -> str:
+    (line,) = written(made("event", **fields))
+    return line.partition(" event")[2]
 
 
 def test_a_line_is_a_time_a_level_an_event_and_its_fields_in_order() -> None:
-    log, stream = written()
-    log.info("drain.stopping", worker="sidekiq:sidekiq_0", pid=812, rss="2.3GB")
-    date, time_of_day, rest = stream.getvalue().split(" ", 2)
+    event = made("drain.stopping", worker="sidekiq:sidekiq_0", pid=812, rss_bytes=2469606195)
+    (line,) = written(event)
+    date, time_of_day, rest = line.split(" ", 2)
     assert re.fullmatch(r"\d{4}-\d\d-\d\d", date)
     assert re.fullmatch(r"\d\d:\d\d:\d\d,250", time_of_day)
-    assert rest == "INFO drain.stopping worker=sidekiq:sidekiq_0 pid=812 rss=2.3GB\n"
+    assert rest == "INFO drain.stopping worker=sidekiq:sidekiq_0 pid=812 rss=2.3GB"
 
 
 @pytest.mark.parametrize(
@@ -58,54 +63,31 @@ def test_a_line_is_a_time_a_level_an_event_and_its_fields_in_order() -> None:
     ],
 )
 def test_every_value_is_one_word_on_one_line(value: object, text: str) -> None:
-    assert field(value) == text
+    assert fields_of(value=value) == text
+
+
+def test_sizes_and_durations_have_their_units_in_the_value() -> None:
+    assert fields_of(before_bytes=200 * 1024 * 1024, took_seconds=65.0) == " before=200MB took=1m05s"
+    assert fields_of(before_bytes=None, took_seconds=None) == ""
+
+
+def test_a_hint_ends_the_line() -> None:
+    (line,) = written(made("event", Level.INFO, "raise max_rss", pid=1))
+    assert line.endswith(' event pid=1 hint="raise max_rss"')
 
 
 def test_what_is_below_the_level_is_not_written() -> None:
-    log, stream = written("warning")
-    log.debug("a")
-    log.info("b")
-    log.warning("c")
-    log.error("d")
-    assert [line.split()[2:] for line in stream.getvalue().splitlines()] == [["WARNING", "c"], ["ERROR", "d"]]
+    events = [made(level.name.lower(), level) for level in Level]
+    assert [line.split()[2:] for line in written(*events, level="warning")] == [
+        ["WARNING", "warning"],
+        ["ERROR", "error"],
+    ]
+    assert len(written(*events, level="debug")) == len(Level)
 
 
 def test_an_unknown_level_names_those_that_there_are() -> None:
     with pytest.raises(ValueError, match="debug, info, warning, error"):
-        EventLog(io.StringIO(), "loud")
-
-
-def test_a_refusal_is_logged_once_until_its_cause_changes() -> None:
-    log, stream = written()
-    for cause in ("slots_taken", "slots_taken", "cooldown", "slots_taken"):
-        log.changed("w:0", "drain.refused", cause=cause)
-    log.changed("w:1", "drain.refused", level="warning", cause="slots_taken")
-    words = [line.split()[2:] for line in stream.getvalue().splitlines()]
-    assert words == [
-        ["INFO", "drain.refused", "cause=slots_taken"],
-        ["INFO", "drain.refused", "cause=cooldown"],
-        ["INFO", "drain.refused", "cause=slots_taken"],
-        ["WARNING", "drain.refused", "cause=slots_taken"],
-    ]
-
-
-def test_figures_that_differ_each_time_are_no_change_where_the_caller_says_what_is() -> None:
-    log, stream = written()
-    for rss, cause in [(1, "a"), (2, "a"), (3, "b")]:
-        log.changed("w:0", "drain.refused", by=cause, rss=rss, cause=cause)
-    assert [line.split()[4:] for line in stream.getvalue().splitlines()] == [
-        ["rss=1", "cause=a"],
-        ["rss=3", "cause=b"],
-    ]
-
-
-def test_what_was_forgotten_is_logged_again() -> None:
-    log, stream = written()
-    log.changed("w:0", "over")
-    log.forget("w:0")
-    log.forget("never seen")
-    log.changed("w:0", "over")
-    assert len(stream.getvalue().splitlines()) == 2
+        LogSink(io.StringIO(), "loud")
 
 
 class FullDisk(io.StringIO):
@@ -114,9 +96,10 @@ class FullDisk(io.StringIO):
 
 
 def test_a_stream_that_fails_stops_nobody(tmp_path: Path) -> None:
-    EventLog(FullDisk()).error("event")
+    event = made("event", who="Müller")
+    LogSink(FullDisk()).take(event)
     closed = io.StringIO()
     closed.close()
-    EventLog(closed).error("event")
+    LogSink(closed).take(event)
     with (tmp_path / "log").open("w", encoding="ascii", errors="strict") as ascii_only:
-        EventLog(ascii_only).error("event", name="Müller")
+        LogSink(ascii_only).take(event)

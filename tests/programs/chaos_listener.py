@@ -11,7 +11,7 @@ import signal
 import sys
 from pathlib import Path
 
-from supervisor_memkill.cli import main
+from watched import run
 
 
 def spring(place: str) -> None:
@@ -27,4 +27,4 @@ def spring(place: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:], at=spring))
+    sys.exit(run(spring))

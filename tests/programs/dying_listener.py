@@ -11,7 +11,7 @@ import signal
 import sys
 from pathlib import Path
 
-from supervisor_memkill.cli import main
+from watched import run
 
 
 def die_once(place: str) -> None:
@@ -24,4 +24,4 @@ def die_once(place: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:], at=die_once))
+    sys.exit(run(die_once))

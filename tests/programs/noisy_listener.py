@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from supervisor_memkill.cli import main
+from watched import run
 
 
 def print_much(place: str) -> None:
@@ -14,4 +14,4 @@ def print_much(place: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:], at=print_much))
+    sys.exit(run(print_much))

@@ -8,6 +8,7 @@ import pytest
 
 from supervisor_memkill.coordination.contract import Cause
 from supervisor_memkill.processes import ProcessState
+from supervisor_memkill.rules.causes import Reason, StepCause
 from supervisor_memkill.rules.decision import Seen
 from supervisor_memkill.rules.drain import (
     OVER,
@@ -72,7 +73,7 @@ def test_nothing_begins_on_a_process_that_is_not_to_be_drained_at_this_moment(
     now_read: Reading | None, traits: Traits
 ) -> None:
     """What the check saw is a moment old when the slot is granted."""
-    record = drain(S.ASKING, reason="hard_max_rss")
+    record = drain(S.ASKING, reason=Reason.HARD_MAX_RSS)
     observed = seen(reading=now_read, asked=True, answer=answer())
     taken = step(record, observed, traits=traits, hard_limit_bytes=250)
     assert outcome(taken) == (S.LET_GO, None)
@@ -129,15 +130,15 @@ def test_kind_without_a_quiet_goes_straight_to_its_stop() -> None:
 def test_over_the_hard_limit_nothing_is_waited_for() -> None:
     observed = seen(reading=reading(), asked=True, answer=answer(), memory_bytes=500)
     taken = step(drain(S.ASKING), observed, hard_limit_bytes=400)
-    assert (outcome(taken), taken.cause) == ((S.STOPPING, A.STOP), "over hard_max_rss")
+    assert (outcome(taken), taken.cause) == ((S.STOPPING, A.STOP), StepCause.OVER_HARD_LIMIT)
     soft = step(drain(S.ASKING), observed, traits=PLAIN_LIKE)
-    assert (outcome(soft), soft.cause) == ((S.STOPPING, A.STOP), "its stop is its drain")
+    assert (outcome(soft), soft.cause) == ((S.STOPPING, A.STOP), StepCause.DRAINS_BY_STOPPING)
 
 
 def test_slot_taken_for_the_hard_limit_serves_nothing_less() -> None:
     """Read again, it is over max_rss only: it has to wait for a slot like any other."""
     observed = seen(reading=reading(), asked=True, answer=answer(), memory_bytes=300)
-    record = drain(S.ASKING, reason="hard_max_rss")
+    record = drain(S.ASKING, reason=Reason.HARD_MAX_RSS)
     assert outcome(step(record, observed, hard_limit_bytes=400)) == (S.LET_GO, None)
     over = seen(reading=reading(), asked=True, answer=answer(), memory_bytes=401)
     assert outcome(step(record, over, hard_limit_bytes=400)) == (S.STOPPING, A.STOP)

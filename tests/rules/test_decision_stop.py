@@ -8,6 +8,7 @@ import pytest
 
 from supervisor_memkill.coordination.contract import Cause
 from supervisor_memkill.processes import ProcessId
+from supervisor_memkill.rules.causes import Reason, StepCause
 from supervisor_memkill.rules.drain import (
     Action,
     State,
@@ -57,8 +58,8 @@ def test_stopped_worker_is_started_only_when_the_stop_was_ours(
 
 def test_time_of_the_first_stop_that_may_have_arrived_is_kept() -> None:
     later = seen(P.RUNNING, now=EPOCH + 50)
-    assert step(stopping(stop_attempts=1), later).drain.stop_asked_epoch == EPOCH
-    assert step(stopping(stop_attempts=0), later).drain.stop_asked_epoch == EPOCH + 50
+    assert step(stopping(stop_attempts=1), later).drain.stop.asked_epoch == EPOCH
+    assert step(stopping(stop_attempts=0), later).drain.stop.asked_epoch == EPOCH + 50
 
 
 def test_worker_that_somebody_started_and_stopped_again_stays_stopped() -> None:
@@ -120,9 +121,9 @@ def test_start_waits_for_old_processes_at_most_stopwaitsecs() -> None:
     assert outcome(step(waiting.drain, alive, now=NOW + 9.9)) == (S.STOPPING, None)
     late = step(waiting.drain, alive, now=NOW + 10.0)
     assert outcome(late) == (S.STARTING, A.START)
-    assert "101" in late.cause
+    assert late.cause is StepCause.SURVIVORS
     gone = step(waiting.drain, seen(P.STOPPED, stop=EPOCH), now=NOW + 1.0)
-    assert (outcome(gone), gone.cause) == ((S.STARTING, A.START), "")
+    assert (outcome(gone), gone.cause) == ((S.STARTING, A.START), None)
 
 
 @pytest.mark.parametrize(
@@ -139,7 +140,7 @@ def test_start_waits_for_old_processes_at_most_stopwaitsecs() -> None:
                 "stop_answer": StopAnswer.REFUSED,
                 "is_quiet": True,
                 "quiet_attempts": 0,
-                "reason": "adopted",
+                "reason": Reason.ADOPTED,
             },
             True,
         ),

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from supervisor_memkill.rules.decision import OnTimeout
 from supervisor_memkill.rules.drain import (
     Action,
     Outcome,
@@ -59,14 +60,14 @@ def test_hard_limit_cuts_the_wait_short() -> None:
 @pytest.mark.parametrize(
     ("on_timeout", "traits", "expected"),
     [
-        ("stop", CUSTOM_LIKE, (S.STOPPING, A.STOP)),
-        ("wait", CUSTOM_LIKE, (S.DRAINING, None)),
-        ("resume", CUSTOM_LIKE, (S.RESUMING, A.RESUME)),
-        ("resume", PLAIN_LIKE, (S.STOPPING, A.STOP)),
+        (OnTimeout.STOP, CUSTOM_LIKE, (S.STOPPING, A.STOP)),
+        (OnTimeout.WAIT, CUSTOM_LIKE, (S.DRAINING, None)),
+        (OnTimeout.RESUME, CUSTOM_LIKE, (S.RESUMING, A.RESUME)),
+        (OnTimeout.RESUME, PLAIN_LIKE, (S.STOPPING, A.STOP)),
     ],
 )
 def test_drain_timeout_does_what_the_pool_says(
-    on_timeout: str, traits: Any, expected: tuple[State, Action | None]
+    on_timeout: OnTimeout, traits: Any, expected: tuple[State, Action | None]
 ) -> None:
     observed = seen(reading=reading(quiet=None, busy=1))
     early = step(draining(), observed, now=3599.0, traits=traits, on_timeout=on_timeout)
@@ -140,7 +141,11 @@ def test_what_cannot_be_resumed_goes_through_to_the_restart() -> None:
 def test_worker_that_is_being_resumed_counts_as_quiet_no_more() -> None:
     """The resume may have arrived, and nobody may know."""
     timed_out = step(
-        draining(), seen(reading=reading(quiet=None)), now=9999.0, traits=CUSTOM_LIKE, on_timeout="resume"
+        draining(),
+        seen(reading=reading(quiet=None)),
+        now=9999.0,
+        traits=CUSTOM_LIKE,
+        on_timeout=OnTimeout.RESUME,
     )
     assert outcome(timed_out) == (S.RESUMING, A.RESUME) and not timed_out.drain.is_quiet
     assert timed_out.drain.is_out

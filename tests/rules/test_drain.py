@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
-
 import pytest
 
-from supervisor_memkill.processes import ProcessId
 from supervisor_memkill.rules.drain import (
     OVER,
     TRANSITIONS,
@@ -16,9 +12,7 @@ from supervisor_memkill.rules.drain import (
     IllegalTransitionError,
     Outcome,
     StopAnswer,
-    from_json,
     move,
-    to_json,
 )
 from tests.builders import (
     EPOCH,
@@ -86,9 +80,9 @@ def test_nothing_done_when_the_quiet_did_not_go_out() -> None:
 
 def test_refusal_counts_as_somebody_elses_stop_only_at_the_first_attempt() -> None:
     first = acknowledged(stopping(), A.STOP, Outcome.REFUSED)
-    assert first.stop_answer is StopAnswer.REFUSED
+    assert first.stop.answer is StopAnswer.REFUSED
     later = acknowledged(stopping(stop_attempts=2), A.STOP, Outcome.REFUSED)
-    assert later.stop_answer is StopAnswer.NONE
+    assert later.stop.answer is StopAnswer.NONE
 
 
 def test_stop_whose_answer_got_lost_may_be_ours_or_not() -> None:
@@ -102,8 +96,8 @@ def test_stop_that_was_not_sent_leaves_the_record_of_those_that_were() -> None:
     assert again.action is A.STOP and again.drain != before
     assert acknowledged(again.drain, A.STOP, Outcome.NOT_SENT, before) == before
     first = step(draining(), seen(reading=reading(quiet=True, busy=0, idle=True))).drain
-    assert (first.state, first.stop_attempts) == (S.STOPPING, 1)
-    assert acknowledged(first, A.STOP, Outcome.NOT_SENT, draining()).stop_attempts == 0
+    assert (first.state, first.stop.attempts) == (S.STOPPING, 1)
+    assert acknowledged(first, A.STOP, Outcome.NOT_SENT, draining()).stop.attempts == 0
 
 
 @pytest.mark.parametrize("action", [A.START, A.THAW])
@@ -111,34 +105,3 @@ def test_stop_that_was_not_sent_leaves_the_record_of_those_that_were() -> None:
 def test_what_came_of_a_start_or_a_thaw_says_nothing_of_the_stop(action: Action, came: Outcome) -> None:
     record = drain(S.STARTING, stop_attempts=1, stop_answer=StopAnswer.NONE)
     assert acknowledged(record, action, came) == record
-
-
-def test_record_survives_json() -> None:
-    record = stopping(
-        stop_answer=StopAnswer.ACCEPTED, tree=(ProcessId(5, 1.25),), note={"b1": 1.5, "identity": "h:5:x"}
-    )
-    assert from_json(json.loads(json.dumps(to_json(record)))) == record
-
-
-def test_record_of_an_earlier_version_lacks_what_came_later() -> None:
-    values = to_json(stopping())
-    for name in ("stop_margin_seconds", "memory_after_bytes", "stop_last_asked_epoch"):
-        del values[name]
-    read = from_json(values)
-    assert (read.stop_margin_seconds, read.memory_after_bytes, read.stop_last_asked_epoch) == (5.0, None, 0)
-
-
-@pytest.mark.parametrize(
-    ("name", "values"),
-    [
-        ("since", [True, "5", float("nan"), 2**63, -(2**63)]),
-        ("pid", [True, 1.0, -1, 2**63]),
-        ("worker", [None, 7]),
-        ("is_quiet", [None, 1]),
-        ("note", [None, []]),
-    ],
-)
-def test_record_with_a_value_of_another_sort_is_none(name: str, values: Sequence[object]) -> None:
-    for wrong in values:
-        with pytest.raises(ValueError, match=r"is no|is neither"):
-            from_json({**to_json(stopping()), name: wrong})

@@ -9,22 +9,19 @@ import pytest
 from supervisor_memkill.processes import ProcessState
 from supervisor_memkill.rules.drain import State
 from supervisor_memkill.rules.policy import (
-    AFTER_RESUME,
-    NOT_BEGUN,
-    NOT_BEGUN_PAUSE_SECONDS,
-    PAUSE_MOST_SECONDS,
-    PAUSE_SECONDS,
+    BACK_OFF_SECONDS,
+    MAX_BACK_OFF_SECONDS,
+    NOT_BEGUN_SECONDS,
+    BackOff,
+    BackOffCause,
     Hold,
-    Pause,
     Sighting,
     Strikes,
     Terms,
     is_below_baseline,
     is_in_service,
     judge,
-    next_pause,
-    pauses_from_json,
-    pauses_to_json,
+    next_back_off,
 )
 from tests.builders import EPOCH, PID, START, info, reading
 
@@ -48,7 +45,8 @@ def sighting(**values: Any) -> Sighting:
     return Sighting(**{**defaults, **values})
 
 
-PAUSED = Pause(until=NOW + 1, seconds=600.0)
+BASELINE = BackOffCause.BELOW_BASELINE
+BACKS_OFF = BackOff(until=NOW + 1, seconds=600.0, cause=BASELINE)
 
 
 @pytest.mark.parametrize(
@@ -65,8 +63,8 @@ PAUSED = Pause(until=NOW + 1, seconds=600.0)
         (None, {"strikes": 3}, {"strikes": 3}),
         (Hold.MIN_UPTIME, {"process": info(start=EPOCH - 59)}, {}),
         (None, {"process": info(start=EPOCH - 60)}, {}),
-        (Hold.PAUSED, {"pause": PAUSED}, {}),
-        (None, {"pause": Pause(until=NOW, seconds=600.0)}, {}),
+        (Hold.BACKS_OFF, {"back_off": BACKS_OFF}, {}),
+        (None, {"back_off": BackOff(until=NOW, seconds=600.0, cause=BASELINE)}, {}),
         (Hold.UNSAFE_SETTINGS, {"refusals": ("stopsignal=TERM must be INT",)}, {}),
         (Hold.NOT_RECOGNISED, {"reading": reading(recognised=False)}, {}),
         (Hold.NOT_RECOGNISED, {"reading": reading(recognised=None)}, {}),
@@ -91,7 +89,7 @@ def test_worker_asks_only_when_nothing_holds_it(
         (None, {"strikes": 1}),
         (None, {"reading": reading(jobs=("Import",))}),
         (Hold.MIN_UPTIME, {"process": info(start=EPOCH - 59)}),
-        (Hold.PAUSED, {"pause": PAUSED}),
+        (Hold.BACKS_OFF, {"back_off": BACKS_OFF}),
         (Hold.UNSAFE_SETTINGS, {"refusals": ("stopsignal=TERM must be INT",)}),
         (Hold.NOT_RECOGNISED, {"reading": reading(recognised=None)}),
     ],
@@ -161,32 +159,26 @@ def test_strikes_count_checks_in_a_row_of_one_process() -> None:
     assert strikes.of(fresh) == 0
 
 
-def test_pauses_of_an_older_journal_are_read_too() -> None:
-    assert pauses_from_json({"jobs:one": [10.0, 600.0]}) == {"jobs:one": Pause(10.0, 600.0)}
-    paused = {"jobs:one": Pause(10.0, 600.0, AFTER_RESUME)}
-    assert pauses_from_json(pauses_to_json(paused)) == paused
-
-
-def test_pause_grows_only_while_its_cause_is_the_same() -> None:
-    short, long = NOT_BEGUN_PAUSE_SECONDS, PAUSE_SECONDS
-    pause = next_pause(None, NOW, NOT_BEGUN)
-    assert (pause.seconds, pause.until, pause.why) == (short, NOW + short, NOT_BEGUN)
-    assert next_pause(pause, NOW, NOT_BEGUN).seconds == 2 * short
-    assert next_pause(pause, NOW, AFTER_RESUME).seconds == long
-    limited = next_pause(None, NOW, limit_bytes=200)
-    assert next_pause(limited, NOW, limit_bytes=200).seconds == 2 * long
-    assert next_pause(limited, NOW, limit_bytes=201).seconds == long
+def test_back_off_grows_only_while_its_cause_is_the_same() -> None:
+    short, long = NOT_BEGUN_SECONDS, BACK_OFF_SECONDS
+    back_off = next_back_off(None, NOW, BackOffCause.NOT_BEGUN)
+    assert (back_off.seconds, back_off.until, back_off.cause) == (short, NOW + short, BackOffCause.NOT_BEGUN)
+    assert next_back_off(back_off, NOW, BackOffCause.NOT_BEGUN).seconds == 2 * short
+    assert next_back_off(back_off, NOW, BackOffCause.AFTER_RESUME).seconds == long
+    limited = next_back_off(None, NOW, BASELINE, limit_bytes=200)
+    assert next_back_off(limited, NOW, BASELINE, limit_bytes=200).seconds == 2 * long
+    assert next_back_off(limited, NOW, BASELINE, limit_bytes=201).seconds == long
     for _ in range(20):
-        pause = next_pause(pause, NOW, NOT_BEGUN)
-    assert pause.seconds == long
+        back_off = next_back_off(back_off, NOW, BackOffCause.NOT_BEGUN)
+    assert back_off.seconds == long
 
 
-def test_limit_below_the_baseline_pauses_longer_each_time() -> None:
+def test_limit_below_the_baseline_backs_off_longer_each_time() -> None:
     assert is_below_baseline(180, 200)
     assert not is_below_baseline(179, 200)
-    pause = next_pause(None, NOW)
-    assert pause == Pause(NOW + PAUSE_SECONDS, PAUSE_SECONDS)
-    assert next_pause(pause, NOW).seconds == 2 * PAUSE_SECONDS
+    back_off = next_back_off(None, NOW, BASELINE)
+    assert back_off == BackOff(NOW + BACK_OFF_SECONDS, BACK_OFF_SECONDS, BASELINE)
+    assert next_back_off(back_off, NOW, BASELINE).seconds == 2 * BACK_OFF_SECONDS
     for _ in range(20):
-        pause = next_pause(pause, NOW)
-    assert pause.seconds == PAUSE_MOST_SECONDS
+        back_off = next_back_off(back_off, NOW, BASELINE)
+    assert back_off.seconds == MAX_BACK_OFF_SECONDS

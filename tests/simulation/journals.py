@@ -7,8 +7,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from supervisor_memkill.listener.journal import Contents, Journal, JournalError, Loaded
-from supervisor_memkill.rules.drain import from_json, to_json
+from supervisor_memkill.listener.journal import Journal, JournalError, Loaded
+from supervisor_memkill.listener.journal_format import Contents, drain_from_json, drain_to_json
 
 if TYPE_CHECKING:
     from tests.simulation.machine import Machine
@@ -30,8 +30,8 @@ class MemoryJournal:
 
     def load(self) -> Loaded:
         contents = self._machine.disk
-        drains = json.loads(json.dumps([to_json(drain) for drain in contents.drains.values()]))
-        read = {drain.worker: drain for drain in map(from_json, drains)}
+        drains = json.loads(json.dumps([drain_to_json(drain) for drain in contents.drains.values()]))
+        read = {drain.worker: drain for drain in map(drain_from_json, drains)}
         return Loaded(dataclasses.replace(contents, drains=read))
 
     def save(self, contents: Contents) -> None:

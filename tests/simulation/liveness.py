@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from supervisor_memkill.processes import STOPPED_STATES
+from supervisor_memkill.rules.decision import OnTimeout
 from supervisor_memkill.rules.drain import Drain, State
 from tests.simulation.machine import Machine
-from tests.simulation.promises import BrokenPromise, is_paused
+from tests.simulation.promises import BrokenPromise, backs_off
 from tests.simulation.shape import LIMIT, PoolShape
 from tests.simulation.supervisord import Worker
 
@@ -112,7 +113,7 @@ def waits_for_ever(machine: Machine, drain: Drain) -> bool:
     """`on_timeout = wait` waits without end, also for a lost quiet that nothing can confirm."""
     config = machine.pools[drain.pool]
     lost = drain.state is State.DRAINING and not drain.quiet_acknowledged and config.worker == "custom"
-    return lost and config.on_timeout == "wait"
+    return lost and config.on_timeout is OnTimeout.WAIT
 
 
 def must_go(world: World, machine: Machine, worker: Worker) -> bool:
@@ -120,9 +121,9 @@ def must_go(world: World, machine: Machine, worker: Worker) -> bool:
     process, config = worker.process, machine.pools[worker.pool]
     if process is None or process.memory <= LIMIT or not world.standings.takes_jobs(worker):
         return False
-    if is_paused(machine, worker):
+    if backs_off(machine, worker):
         return False  # A restart gave nothing back: it grew again before it had settled.
-    if config.on_timeout == "resume" and process.habits.job[1] > config.drain_timeout_seconds:
+    if config.on_timeout is OnTimeout.RESUME and process.habits.job[1] > config.drain_timeout_seconds:
         return False  # It is given up again and again.
     if not _looks_settled(machine, worker):
         return False

@@ -13,16 +13,18 @@ from supervisor_memkill.config.options import Config
 from supervisor_memkill.coordination.contract import Coordinator
 from supervisor_memkill.coordination.in_process import InProcessCoordinator
 from supervisor_memkill.coordination.redis import RedisCoordinator
-from supervisor_memkill.listener.journal import Contents
+from supervisor_memkill.listener.journal_format import Contents
 from supervisor_memkill.listener.listener import Listener
 from supervisor_memkill.listener.serve import run_turns
 from supervisor_memkill.listener.survey import Pool, Surveyor
-from supervisor_memkill.notices.log import EventLog
+from supervisor_memkill.notices.event import Notifier
+from supervisor_memkill.notices.log import LogSink
 from supervisor_memkill.processes import ProcessState
 from supervisor_memkill.workers.contract import Tools
 from supervisor_memkill.world.event_protocol import Ticks
 from supervisor_memkill.world.memory import ProcessTable
 from supervisor_memkill.world.supervisord import NoAnswer, Unreachable
+from tests.places import Places
 from tests.simulation.engine import Actor, Engine
 from tests.simulation.gateway import Gateway
 from tests.simulation.inbox import Inbox
@@ -67,7 +69,7 @@ class Machine:
         self.disk_is_full = False
         self.is_unsaved = False
         """The last save failed, and the listener has had nothing to save since."""
-        self.is_paused = False
+        self.backs_off = False
         self.looked_at = 0.0
         """When supervisord last told of all its workers."""
         self.served: dict[str, float] = {}
@@ -204,9 +206,9 @@ class Machine:
 
     def _pause(self, seconds: float) -> None:
         self.world.trace.say(self.name, "the listener is paused")
-        self.is_paused = True
+        self.backs_off = True
         self.breathe(seconds)
-        self.is_paused = False
+        self.backs_off = False
         self.world.trace.say(self.name, "the listener goes on")
 
     @contextlib.contextmanager
@@ -315,7 +317,7 @@ class Machine:
 
     def _live_once(self) -> None:
         self.lives += 1
-        self._pausable, self.is_paused = True, False
+        self._pausable, self.backs_off = True, False
         self.answers.clear()
         self.unanswered.clear()
         self.world.trace.say(self.name, f"the listener starts, life {self.lives}")
@@ -334,7 +336,7 @@ class Machine:
     def _listener(self, journal: Any) -> Listener:
         gateway: Any = Gateway(self)
         stream: Any = LogLines(self.world.trace, self.name, f"{journal.path.parent}/")
-        log = EventLog(stream, "info", lambda: 0.0)
+        notifier = Notifier([LogSink(stream, "info", lambda: 0.0), Places(self.point)])
         kinds = {pool.config.name: pool.habits.kind for pool in self.shape.pools}
         pools = [
             Pool(config, make_kind(kinds[name], self, self._tools(name, gateway)))
@@ -357,10 +359,9 @@ class Machine:
             surveyor,
             journal,
             lambda contents: self._coordinator(config, gateway, contents),
-            log,
+            notifier,
             self.clock,
             tables=tables,
-            at=self.point,
         )
 
     def _tools(self, pool: str, gateway: Any) -> Tools:

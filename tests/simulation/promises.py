@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from supervisor_memkill.config.options import PoolConfig
-from supervisor_memkill.listener.journal import Contents
+from supervisor_memkill.listener.journal_format import Contents
+from supervisor_memkill.rules.decision import OnTimeout
 from supervisor_memkill.rules.drain import Drain, State, StopAnswer
-from supervisor_memkill.rules.policy import AFTER_RESUME, BELOW_BASELINE, NOT_BEGUN, Pause
+from supervisor_memkill.rules.policy import BackOff, BackOffCause
 from tests.simulation.leases import Grant, local_name
 from tests.simulation.process import RECORD_LIVES_SECONDS, Process
 from tests.simulation.shape import HARD_LIMIT, LIMIT
@@ -65,7 +66,7 @@ class Act:
     @property
     def attempts(self) -> int:
         """How often the journal says that this worker was told to leave."""
-        return self.drain.quiet_attempts + self.drain.stop_attempts
+        return self.drain.quiet_attempts + self.drain.stop.attempts
 
     @property
     def is_hard(self) -> bool:
@@ -94,9 +95,9 @@ class Promises:
 
     def journalled(self, machine: Machine, contents: Contents, *, is_next: bool) -> None:
         """A journal is on disk. `is_next`: what the disk held until now is what it follows upon."""
-        for name, pause in contents.pauses.items() if is_next else ():
-            if pause != machine.disk.pauses.get(name):
-                self.l1_pause(machine, name, pause)
+        for name, pause in contents.back_offs.items() if is_next else ():
+            if pause != machine.disk.back_offs.get(name):
+                self.l1_back_off(machine, name, pause)
         for drain in contents.drains.values():
             self.began.setdefault(drain.token, self.world.engine.now)
             if drain.state in (State.ASKING, State.SETTLING):
@@ -241,17 +242,17 @@ class Promises:
         age = grant.at - grant.heard[peer.host].at
         return age <= HEARTBEATS_FRESH * self.world.shape.heartbeat + 1
 
-    def l1_pause(self, machine: Machine, name: str, pause: Pause) -> None:
+    def l1_back_off(self, machine: Machine, name: str, pause: BackOff) -> None:
         """A worker's drains are made to wait for the cause that is given, and for no other."""
         before = machine.disk.drains.get(name)
         measured = machine.measured.get(before.pid, (0, 0))[1] if before is not None else 0
         is_true = {
-            AFTER_RESUME: before is not None and before.state is State.RESUMING,
-            NOT_BEGUN: before is not None and before.state is State.QUIETING,
-            BELOW_BASELINE: measured > LIMIT / 2,
+            BackOffCause.AFTER_RESUME: before is not None and before.state is State.RESUMING,
+            BackOffCause.NOT_BEGUN: before is not None and before.state is State.QUIETING,
+            BackOffCause.BELOW_BASELINE: measured > LIMIT / 2,
         }
-        if not is_true[pause.why]:
-            self.broken("L1", machine, f"{name} is paused, for {pause.why}")
+        if not is_true[pause.cause]:
+            self.broken("L1", machine, f"{name} backs off, for {pause.cause.words}")
 
     def s4_process(self, act: Act) -> None:
         """No signal to a pid that is not the recorded process, nor to one that cannot take it."""
@@ -276,9 +277,9 @@ class Promises:
             return
         if worker.stopped_at >= machine.unanswered.get(worker.name, float("inf")):
             return  # Ours was on its way then, for all that anybody can know.
-        if drain is not None and drain.stop_answer is StopAnswer.NONE and drain.stop_attempts:
-            earliest = drain.stop_asked_epoch - STOP_MARGIN_SECONDS
-            last = max(drain.stop_asked_epoch, drain.stop_last_asked_epoch)
+        if drain is not None and drain.stop.answer is StopAnswer.NONE and drain.stop.attempts:
+            earliest = drain.stop.asked_epoch - STOP_MARGIN_SECONDS
+            last = max(drain.stop.asked_epoch, drain.stop.last_asked_epoch)
             latest = last + worker.stop_wait + STOP_MARGIN_SECONDS
             if earliest <= worker.stop <= latest:
                 return
@@ -321,7 +322,7 @@ class Promises:
         config, standings = machine.pools[peer.pool], self.world.standings
         if own is None or own.memory <= process.memory or machine.is_gone:
             return False
-        if peer.name in machine.disk.drains or is_paused(machine, peer):
+        if peer.name in machine.disk.drains or backs_off(machine, peer):
             return False
         known_after = config.min_uptime_seconds + (config.strikes + 1) * world.shape.tick
         known_after += 3 * world.shape.heartbeat + config.settle_seconds + 10
@@ -332,7 +333,7 @@ class Promises:
     def no_job_is_lost(self, act: Act) -> None:
         """A worker that can be quieted is stopped idle, or after its time is over."""
         worker, machine = act.worker, act.machine
-        may_cut = act.config.on_timeout != "wait" and self._is_timed_out(act)
+        may_cut = act.config.on_timeout is not OnTimeout.WAIT and self._is_timed_out(act)
         if worker.habits.kind == "stops" or act.is_hard or may_cut:
             return
         if not self.was_read[act.drain.token]:
@@ -356,7 +357,7 @@ class Promises:
             self.broken("no job twice", machine, text)
 
 
-def is_paused(machine: Machine, worker: Worker) -> bool:
+def backs_off(machine: Machine, worker: Worker) -> bool:
     """Its drains wait: a restart gave nothing back, or it could not be told."""
-    pause = machine.disk.pauses.get(worker.name)
-    return pause is not None and pause.holds(LIMIT, machine.clock())
+    pause = machine.disk.back_offs.get(worker.name)
+    return pause is not None and pause.applies(LIMIT, machine.clock())

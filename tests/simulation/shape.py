@@ -7,6 +7,7 @@ import random
 from dataclasses import dataclass
 
 from supervisor_memkill.config.options import PoolConfig
+from supervisor_memkill.rules.decision import OnTimeout
 from supervisor_memkill.units import Size
 from tests.simulation.process import Habits
 
@@ -97,7 +98,7 @@ def _pool(rng: random.Random, name: str, machines: int) -> PoolShape:
         min_available=rng.choice((0, 1, 1, 1, 2)),
         max_draining=rng.choice((1, 1, 1, 2)),
         drain_timeout_seconds=rng.choice((12.0, 30.0, 60.0)),
-        on_timeout=rng.choice(("stop", "stop", "wait", "resume")),
+        on_timeout=rng.choice((OnTimeout.STOP, OnTimeout.STOP, OnTimeout.WAIT, OnTimeout.RESUME)),
         cooldown_seconds=rng.choice((0.0, 0.0, 8.0)),
         settle_seconds=rng.choice((2.0, 5.0)),
     )

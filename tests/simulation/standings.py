@@ -125,8 +125,8 @@ class Standings:
         """A stop without an answer cannot be recognised by its time any more (see docs/promises.rst)."""
         for name, drain in machine.disk.drains.items():
             worker = machine.supervisord.workers.get(name)
-            is_unanswered = drain.state is State.STOPPING and drain.stop_answer is StopAnswer.NONE
-            if worker is not None and is_unanswered and drain.stop_attempts:
+            is_unanswered = drain.state is State.STOPPING and drain.stop.answer is StopAnswer.NONE
+            if worker is not None and is_unanswered and drain.stop.attempts:
                 self.of(worker).owed = False
 
     def supervisord_took(self, machine: Machine) -> None:

@@ -141,7 +141,7 @@ class Weather:
         for machine in self._world.machines:
             machine.disk_is_full = False
             machine.server.go_on()
-            if machine.is_paused:
+            if machine.backs_off:
                 self._world.engine.wake(machine.actor)
 
     # --- standing ---------------------------------------------------------------------------------

@@ -301,6 +301,7 @@ class TestRealSupervisord:
             command=SLEEP,
             stopsignal=signal.SIGINT,
             stopwaitsecs=7,
+            startsecs=1,
             killasgroup=True,
             group_priority=999,
         )

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from supervisor_memkill.processes import ProcessState
+from supervisor_memkill.rules.decision import OnTimeout
 from supervisor_memkill.rules.drain import State
 from tests.simulation.scenarios.scene import CUSTOM, SIDEKIQ, TTL, scene
 
 
 def test_quiet_that_got_lost_and_that_nothing_can_confirm_is_waited_for_by_wait() -> None:
     """Repeating it may do harm; it ends when the job does, or when a person ends either."""
-    with scene(CUSTOM, on_timeout="wait", drain_timeout_seconds=12.0) as s:
+    with scene(CUSTOM, on_timeout=OnTimeout.WAIT, drain_timeout_seconds=12.0) as s:
         s.settles()
         s.bloat(s.east, endless=True)
         s.world.weather.when_at(s.east, "quiet before", lambda: s.east.loses_next("lost"))

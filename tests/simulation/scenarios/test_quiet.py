@@ -6,13 +6,14 @@ import dataclasses
 
 import pytest
 
+from supervisor_memkill.rules.decision import OnTimeout
 from supervisor_memkill.rules.drain import State
 from tests.simulation.scenarios.scene import CELERY, SIDEKIQ, scene
 
 
 def test_quiet_that_got_lost_is_sent_again_though_the_time_is_over() -> None:
     """`on_timeout = wait`: otherwise it takes jobs for ever, counts as draining, and comes to no end."""
-    with scene(CELERY, on_timeout="wait", drain_timeout_seconds=12.0) as s:
+    with scene(CELERY, on_timeout=OnTimeout.WAIT, drain_timeout_seconds=12.0) as s:
         s.settles()
         s.bloat(s.east)
         s.world.weather.when_at(s.east, "quiet before", lambda: s.east.loses_next("lost"))
@@ -42,7 +43,7 @@ def test_late_quiet_that_hits_the_fresh_process_leaves_nothing_behind(hang: floa
 
 def test_quiet_not_confirmed_in_time_is_undone_where_the_kind_can() -> None:
     """QUIETING to RESUMING: nobody knows whether it arrived."""
-    with scene(CELERY, on_timeout="resume", drain_timeout_seconds=15.0) as s:
+    with scene(CELERY, on_timeout=OnTimeout.RESUME, drain_timeout_seconds=15.0) as s:
         s.settles()
         s.bloat(s.east)
         s.until(lambda: s.acts(s.east, "quiet"))

@@ -20,7 +20,7 @@ def test_stop_that_was_acknowledged_is_not_taken_for_the_operators() -> None:
 
         def is_accepted() -> bool:
             drain = s.east.disk.drains.get("pool0:0")
-            return drain is not None and drain.stop_answer is StopAnswer.ACCEPTED
+            return drain is not None and drain.stop.answer is StopAnswer.ACCEPTED
 
         s.until(is_accepted)
         s.world.weather.rests(s.east, 60.0)
@@ -139,7 +139,7 @@ def test_fresh_process_with_the_old_pid_is_no_survivor() -> None:
         s.until(lambda: s.state(s.east) is State.DRAINING)
         pid = s.process(s.east).pid
         s.world.weather.when_at(s.east, "supervisord before", lambda: s.world.weather.pause(s.east, 10.0))
-        s.until(lambda: s.east.is_paused)
+        s.until(lambda: s.east.backs_off)
         s.passes(6.0)  # Its record has said by now that it is idle.
         s.world.operator(s.east, s.worker(s.east), "stop")
         s.until(lambda: s.worker(s.east).state is ProcessState.STOPPED)

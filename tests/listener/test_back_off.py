@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from supervisor_memkill.listener.journal import Contents, Journal
-from supervisor_memkill.rules.policy import Pause
+from supervisor_memkill.listener.journal import Journal
+from supervisor_memkill.listener.journal_format import Contents
+from supervisor_memkill.rules.policy import BackOff, BackOffCause
 from supervisor_memkill.units import Size
 from tests.listener.situations import (
     only_one_is_bloated,
@@ -25,12 +26,12 @@ from tests.listener_world import (
 )
 
 
-def pauses(life: Life) -> dict[str, Pause]:
-    return dict(life.journal.load().contents.pauses)
+def back_offs(life: Life) -> dict[str, BackOff]:
+    return dict(life.journal.load().contents.back_offs)
 
 
 @pytest.mark.parametrize("happens", [peers_stop, shrinks])
-def test_drain_that_did_not_begin_causes_no_pause(
+def test_drain_that_did_not_begin_does_not_back_off(
     world: World, path: Path, happens: Callable[[World], None]
 ) -> None:
     """The cause is not the worker's, and may be over at the next check."""
@@ -41,23 +42,25 @@ def test_drain_that_did_not_begin_causes_no_pause(
         asked.append(place)
         happens(world)
 
-    life.listener._at = at
+    life.at = at
     life.tick()
     assert asked == ["asking.saved"] and world.happened == []
-    assert not life.drains() and not pauses(life)
+    assert not life.drains() and not back_offs(life)
 
 
-def test_finished_drain_ends_the_workers_pause(world: World, path: Path) -> None:
-    """The next pause has the first length again, not twice that."""
+def test_drain_that_is_done_ends_the_workers_back_off(world: World, path: Path) -> None:
+    """The next back-off is to have the first one's length, not twice that."""
     only_one_is_bloated(world)
     world.finish_jobs()
-    Journal(path, "boot").save(Contents(pauses={"jobs:one": Pause(world.now, 600.0)}, instance="x"))
+    Journal(path, "boot").save(
+        Contents(back_offs={"jobs:one": BackOff(world.now, 600.0, BackOffCause.BELOW_BASELINE)}, instance="x")
+    )
     life = Life(world, path)
     life.run(60, until=lambda: bool(life.stream.having("drain.done")))
-    assert life.stream.having("drain.done") and not pauses(life)
+    assert life.stream.having("drain.done") and not back_offs(life)
 
 
-def test_pause_survives_a_restart_of_the_listener(world: World, path: Path) -> None:
+def test_back_off_outlives_the_listener(world: World, path: Path) -> None:
     world.finish_jobs()
     config = pool_config(max_rss=Size(exact_bytes=FRESH - 1))
     life = Life(world, path, config=config)
@@ -67,10 +70,10 @@ def test_pause_survives_a_restart_of_the_listener(world: World, path: Path) -> N
     life = Life(world, path, config=config)
     life.run(300)
     assert world.happened == before
-    assert "its limit is below its baseline" in life.stream.having("worker.held")[0]
+    assert BackOffCause.BELOW_BASELINE.words in life.stream.having("worker.held")[0]
 
 
-def test_pause_ends_when_its_limit_is_raised(world: World, path: Path) -> None:
+def test_back_off_ends_with_the_limit_it_was_for(world: World, path: Path) -> None:
     life = Life(world, path, config=pool_config(max_rss=Size(exact_bytes=FRESH)))
     work(life, world, 120)
     assert life.stream.having("limit.below_baseline")

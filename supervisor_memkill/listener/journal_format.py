@@ -1,0 +1,243 @@
+"""The journal's format: its contents as JSON, and back.
+
+Each field has its reader here by name, so that a value of the wrong type never gets into a drain. Format 1,
+which no release wrote, is still read: there the fields of a stop stand in the drain itself, and a back-off
+names its cause by a sentence.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from supervisor_memkill.checked import count, flag, seconds, text
+from supervisor_memkill.processes import ProcessId
+from supervisor_memkill.rules.causes import Reason
+from supervisor_memkill.rules.drain import Drain, State, Stop, StopAnswer
+from supervisor_memkill.rules.policy import BackOff, BackOffCause
+
+FORMAT = 2
+LONG_AGO_SECONDS = 2.0**40
+"""Before any boot: nothing waits for something that happened so long ago."""
+
+Reader = Callable[[Any], Any]
+"""Takes a value out of JSON; raises ValueError, TypeError or KeyError for one that it cannot be."""
+
+
+@dataclass(frozen=True)
+class Contents:
+    """All that the journal keeps."""
+
+    drains: Mapping[str, Drain] = field(default_factory=dict)
+    """By worker."""
+    drain_ended_at: Mapping[str, float] = field(default_factory=dict)
+    """When each pool's last drain ended, on the boot clock."""
+    back_offs: Mapping[str, BackOff] = field(default_factory=dict)
+    """By worker."""
+    instance: str = ""
+    """Random, one for each journal: it tells other hosts that a restarted listener is the same one."""
+    listener: str = ""
+    """The name under which the listener took part in coordination last."""
+    listener_since: float = -LONG_AGO_SECONDS
+    """When that name replaced another one, on the boot clock."""
+    adopts: bool = False
+    """The journal was damaged: quiet workers may be quiet because of us, and not all were looked at yet."""
+
+
+def encode(contents: Contents, boot_id: str, now: float) -> str:
+    """The journal's text; `now` is on the boot clock."""
+    body = {
+        "format": FORMAT,
+        "boot_id": boot_id,
+        "saved_at": now,
+        "drains": [drain_to_json(drain) for drain in contents.drains.values()],
+        "drain_ended_at": dict(contents.drain_ended_at),
+        "back_offs": {worker: _back_off_to_json(one) for worker, one in contents.back_offs.items()},
+        "instance": contents.instance,
+        "listener": contents.listener,
+        "listener_since": contents.listener_since,
+        "adopts": contents.adopts,
+    }
+    return json.dumps({"sha256": _digest(body), "body": body}) + "\n"
+
+
+def decode(data: bytes, now: float) -> tuple[Contents, str]:
+    """The contents, and the id of the boot in which they were saved; `now` is on the boot clock.
+
+    Raises ValueError when the journal is damaged or its format is unknown.
+    """
+    try:
+        envelope = json.loads(data.decode("utf-8"))
+        body = envelope["body"]
+        if envelope["sha256"] != _digest(body):
+            raise ValueError("its checksum is wrong")
+        return _contents(_as_format_2(body)), _boot(body, now)
+    except ValueError as error:
+        raise ValueError(f"damaged: {error}") from error
+    except (KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+        raise ValueError(f"damaged: {type(error).__name__}: {error}") from error
+
+
+def _contents(body: Mapping[str, Any]) -> Contents:
+    return Contents(
+        drains={drain.worker: drain for drain in map(drain_from_json, body["drains"])},
+        drain_ended_at={pool: seconds(at) for pool, at in body["drain_ended_at"].items()},
+        back_offs={
+            worker: _read(BackOff, BACK_OFF_READERS, one) for worker, one in body["back_offs"].items()
+        },
+        instance=text(body["instance"]),
+        listener=text(body.get("listener", "")),
+        listener_since=seconds(body.get("listener_since", -LONG_AGO_SECONDS)),
+        adopts=flag(body.get("adopts", False)),
+    )
+
+
+def _boot(body: Mapping[str, Any], now: float) -> str:
+    """The boot in which it was saved. Where the system has no boot id, a clock that ran longer shows it."""
+    boot_id, saved_at = text(body["boot_id"]), seconds(body.get("saved_at", 0.0))
+    return "an earlier one" if not boot_id and saved_at > now else boot_id
+
+
+def _digest(body: Any) -> str:
+    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+
+
+# --- drains and back-offs ----------------------------------------------------------------------
+
+
+def drain_to_json(drain: Drain) -> dict[str, Any]:
+    """The record as JSON values."""
+    return {
+        **dataclasses.asdict(drain),
+        "reason": drain.reason.value,
+        "state": drain.state.value,
+        "stop": {**dataclasses.asdict(drain.stop), "answer": drain.stop.answer.value},
+        "tree": [[one.pid, one.created] for one in drain.tree],
+    }
+
+
+def drain_from_json(values: Any) -> Drain:
+    """The record again. Raises ValueError, TypeError, KeyError or OverflowError when it is none."""
+    drain: Drain = _read(Drain, DRAIN_READERS, values)
+    return drain
+
+
+def _back_off(values: Any) -> BackOff:
+    back_off: BackOff = _read(BackOff, BACK_OFF_READERS, values)
+    return back_off
+
+
+def _back_off_to_json(back_off: BackOff) -> dict[str, Any]:
+    return {**dataclasses.asdict(back_off), "cause": back_off.cause.value}
+
+
+def _read(made: type, readers: Mapping[str, Reader], values: Any) -> Any:
+    """The value of that dataclass. A field that is absent has its default; an unknown key is passed over."""
+    if not isinstance(values, dict):
+        raise ValueError(f"{values!r:.40} is no object")
+    return made(**{name: read(values[name]) for name, read in readers.items() if name in values})
+
+
+def _or_none(read: Reader) -> Reader:
+    return lambda value: None if value is None else read(value)
+
+
+def _object(value: Any) -> Mapping[str, Any]:
+    if not isinstance(value, dict):
+        raise ValueError(f"{value!r:.40} is no object")
+    return value
+
+
+def _member(values: type[enum.Enum]) -> Reader:
+    look_up: Any = values  # mypy takes it for the constructor of a new member
+    reader: Reader = look_up
+    return reader
+
+
+def _tree(value: Any) -> tuple[ProcessId, ...]:
+    return tuple(ProcessId(count(pid), seconds(created)) for pid, created in value)
+
+
+STOP_READERS: Mapping[str, Reader] = {
+    "wait_seconds": seconds,
+    "attempts": count,
+    "asked_epoch": count,
+    "last_asked_epoch": count,
+    "margin_seconds": seconds,
+    "answer": _member(StopAnswer),
+    "sent_at": _or_none(seconds),
+}
+DRAIN_READERS: Mapping[str, Reader] = {
+    "worker": text,
+    "pool": text,
+    "token": text,
+    "reason": _member(Reason),
+    "pid": count,
+    "start": count,
+    "state": _member(State),
+    "began_at": seconds,
+    "since": seconds,
+    "deadline": seconds,
+    "memory_before_bytes": _or_none(count),
+    "limit_bytes": count,
+    "note": _object,
+    "quiet_attempts": count,
+    "quiet_sent_at": _or_none(seconds),
+    "quiet_acknowledged": flag,
+    "is_quiet": flag,
+    "stop": lambda value: _read(Stop, STOP_READERS, value),
+    "tree": _tree,
+    "stopped_seen_at": _or_none(seconds),
+    "stopped_start": count,
+    "start_attempts": count,
+    "next_start_at": seconds,
+    "quiet_seconds": _or_none(seconds),
+    "stopped_seconds": _or_none(seconds),
+    "running_since": _or_none(seconds),
+    "memory_after_bytes": _or_none(count),
+}
+BACK_OFF_READERS: Mapping[str, Reader] = {
+    "until": seconds,
+    "seconds": seconds,
+    "cause": _member(BackOffCause),
+    "limit_bytes": count,
+}
+
+
+# --- format 1 ----------------------------------------------------------------------------------
+
+_CAUSES_IN_FORMAT_1 = {
+    "its limit is below its baseline": BackOffCause.BELOW_BASELINE.value,
+    "its last drain was given up": BackOffCause.AFTER_RESUME.value,
+    "it could not be told to take no more jobs": BackOffCause.NOT_BEGUN.value,
+}
+
+
+def _as_format_2(body: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The body in the present format. Raises ValueError for one that this version does not know."""
+    if body["format"] == FORMAT:
+        return body
+    if body["format"] != 1:
+        raise ValueError(f"its format {body['format']!r} is not known to this version")
+    return {
+        **body,
+        "drains": [_drain_of_format_1(values) for values in body["drains"]],
+        "back_offs": {worker: _back_off_of_format_1(*one) for worker, one in body["pauses"].items()},
+    }
+
+
+def _drain_of_format_1(values: Mapping[str, Any]) -> dict[str, Any]:
+    stop = {name: values[f"stop_{name}"] for name in STOP_READERS if f"stop_{name}" in values}
+    return {**values, "stop": stop}
+
+
+def _back_off_of_format_1(
+    until: Any, seconds: Any, why: Any = "its limit is below its baseline", limit_bytes: Any = 0
+) -> dict[str, Any]:
+    cause = _CAUSES_IN_FORMAT_1[text(why)]
+    return {"until": until, "seconds": seconds, "cause": cause, "limit_bytes": limit_bytes}

@@ -1,0 +1,21 @@
+"""The catalogue of events. The documentation's list is made from it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from types import ModuleType
+
+from supervisor_memkill.notices import drain_events, events
+from supervisor_memkill.notices.event import Event
+
+
+def _named(module: ModuleType) -> Iterator[type[Event]]:
+    for kind in vars(module).values():
+        if isinstance(kind, type) and issubclass(kind, Event) and hasattr(kind, "name"):
+            yield kind
+
+
+CATALOGUE: Mapping[str, type[Event]] = {
+    kind.name: kind for module in (events, drain_events) for kind in _named(module)
+}
+"""Every event, by name."""

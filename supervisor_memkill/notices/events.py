@@ -1,0 +1,250 @@
+"""The events of the listener and of workers that are not drained."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from supervisor_memkill.coordination.contract import Cause as RefusalCause
+from supervisor_memkill.notices.event import Event, Level
+from supervisor_memkill.rules.policy import Hold
+
+# --- the listener ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class ListenerStarted(Event):
+    """The listener started, with these pools and this journal."""
+
+    name = "listener.started"
+    version: str
+    pools: tuple[str, ...]
+    host: str
+    journal: Path
+    dry_run: bool
+    coordination: str
+
+
+@dataclass(frozen=True)
+class ListenerEnded(Event):
+    """The listener ended because supervisord ended it or is gone, or because of a signal."""
+
+    name = "listener.ended"
+
+
+@dataclass(frozen=True)
+class ListenerNameTaken(Event):
+    """Another live listener has the same name. This one drains nothing."""
+
+    name = "listener.name_is_taken"
+    level = Level.ERROR
+    hint = "set host in [memkill] to another name on one of the two hosts"
+    once_per = ()
+    host: str
+
+
+@dataclass(frozen=True)
+class Failed(Event):
+    """A fault of this program. It affects one worker or one pool, or one turn; the listener goes on."""
+
+    name = "failed"
+    level = Level.ERROR
+    hint = "please report this fault with this line"
+    once_per = ("at",)
+    at: str
+    error: str
+    where: str
+
+
+@dataclass(frozen=True)
+class UnexpectedEvent(Event):
+    """supervisord sent an event that is no TICK. Without TICKs no worker is checked."""
+
+    name = "event.unasked"
+    level = Level.WARNING
+    hint = "set events = TICK_60 in the event listener's section"
+    once_per = ()
+    compared = ()
+    event: str
+
+
+@dataclass(frozen=True)
+class Away(Event):
+    """Something that the listener needs does not answer."""
+
+    level = Level.ERROR
+    error: str
+
+
+@dataclass(frozen=True)
+class Back(Event):
+    """Something that the listener needs answers again."""
+
+    after_seconds: float
+
+
+@dataclass(frozen=True)
+class SupervisordAway(Away):
+    """supervisord does not answer. Every drain waits; none begins."""
+
+    name = "supervisord.away"
+    hint = "check that supervisord runs, and the server section of its configuration"
+
+
+@dataclass(frozen=True)
+class SupervisordBack(Back):
+    """supervisord answers again, after this time."""
+
+    name = "supervisord.back"
+
+
+@dataclass(frozen=True)
+class JournalAway(Away):
+    """The journal cannot be written, read or locked. No drain begins."""
+
+    name = "journal.away"
+    hint = "check the disk, and the owner and mode of the journal's directory"
+
+
+@dataclass(frozen=True)
+class JournalBack(Back):
+    """The journal can be written again, after this time."""
+
+    name = "journal.back"
+
+
+@dataclass(frozen=True)
+class CoordinationAway(Away):
+    """Redis does not answer. No drain begins; a drain of a quiet worker goes on to its end."""
+
+    name = "coordination.away"
+    hint = "check the Redis of [memkill] redis"
+
+
+@dataclass(frozen=True)
+class CoordinationBack(Back):
+    """Redis answers again, after this time."""
+
+    name = "coordination.back"
+
+
+@dataclass(frozen=True)
+class SupervisordShuttingDown(Event):
+    """supervisord is shutting down. The listener does nothing more; the journal keeps what is under way."""
+
+    name = "supervisord.shutting_down"
+    once_per = ()
+
+
+@dataclass(frozen=True)
+class JournalDamaged(Event):
+    """The journal was damaged and set aside. The listener adopts workers that it finds quiet."""
+
+    name = "journal.damaged"
+    level = Level.ERROR
+    hint = "look for workers that are STOPPED though nobody stopped them, and start them"
+    error: str
+
+
+@dataclass(frozen=True)
+class JournalOfAnotherBoot(Event):
+    """The journal was written before the machine restarted. Its drains are over."""
+
+    name = "journal.of_another_boot"
+    path: Path
+
+
+@dataclass(frozen=True)
+class SlotNotReleased(Event):
+    """A drain is over, and Redis does not know it yet. The listener sends it later, or the slot expires."""
+
+    name = "slot.not_released"
+    level = Level.WARNING
+    worker: str
+    pool: str
+    error: str
+
+
+@dataclass(frozen=True)
+class CoordinationAnswered(Event):
+    """Coordination answered a request for a slot."""
+
+    name = "coordination.answered"
+    level = Level.DEBUG
+    pool: str
+    worker: str
+    asked: str
+    """``consider``: nothing was taken; ``acquire``: the slot is taken when it is granted."""
+    refused: RefusalCause | None
+    others_in_service: int
+    min_available: int
+    draining: int
+    detail: str | None = None
+
+
+# --- workers that are not drained --------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class WorkerSeen(Event):
+    """One look at one worker."""
+
+    name = "worker.seen"
+    level = Level.DEBUG
+    worker: str
+    pool: str
+    pid: int | None
+    rss_bytes: int | None
+    busy: int | None
+    quiet: bool | None
+    verdict: str
+
+
+@dataclass(frozen=True)
+class WorkerHeld(Event):
+    """A worker over its limit is not drained, for this cause. Reported again when the cause changes."""
+
+    name = "worker.held"
+    once_per = ("worker",)
+    compared = ("cause",)
+    worker: str
+    pid: int
+    rss_bytes: int | None
+    cause: Hold | RefusalCause | None
+    why: str
+
+
+@dataclass(frozen=True)
+class DryRunVerdict(WorkerHeld):
+    """A dry run under supervisord: what would be done with a worker over its limit."""
+
+    name = "dry_run.verdict"
+
+
+@dataclass(frozen=True)
+class WorkerHint(Event):
+    """A setting in supervisord, or the way in which the worker is started, could lose jobs."""
+
+    name = "worker.hint"
+    level = Level.WARNING
+    worker: str
+    advice: str
+
+
+@dataclass(frozen=True)
+class WorkerUnsafe(WorkerHint):
+    """A setting in supervisord would lose jobs. The worker is not drained while this is so."""
+
+    name = "worker.unsafe_settings"
+    level = Level.ERROR
+    hint = "change the setting, then run supervisorctl update while the worker is idle"
+
+
+@dataclass(frozen=True)
+class PoolNote(Event):
+    """A pool matches no worker, or two pools match the same worker."""
+
+    name = "pool.note"
+    level = Level.WARNING
+    once_per = ("note",)
+    note: str
