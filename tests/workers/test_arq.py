@@ -119,7 +119,7 @@ def test_zero_running_jobs_do_not_make_it_idle() -> None:
 
 
 @pytest.mark.parametrize(
-    ("data", "milliseconds", "said"),
+    ("data", "milliseconds", "expected"),
     [
         ({}, 5000, "no health record: arq is still booting"),
         ({KEY: "j_complete=8"}, 5000, "not a health record of arq: 'j_complete=8'"),
@@ -127,10 +127,12 @@ def test_zero_running_jobs_do_not_make_it_idle() -> None:
         ({KEY: RECORD}, None, "the health record has no TTL"),
     ],
 )
-def test_without_a_fresh_record_all_is_unknown(data: dict[str, Any], milliseconds: object, said: str) -> None:
+def test_without_a_fresh_record_all_is_unknown(
+    data: dict[str, Any], milliseconds: object, expected: str
+) -> None:
     reading = read(make(FakeRedis(data), milliseconds))
     assert (reading.recognised, reading.in_service, reading.busy, reading.idle) == (None, None, None, False)
-    assert reading.why.startswith(KEY) and said in reading.why
+    assert reading.why.startswith(KEY) and expected in reading.why
     assert reading.note == {"kept": 1}
 
 
@@ -185,7 +187,7 @@ def test_good_settings_need_no_advice(changes: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "wait", "said"),
+    ("changes", "wait", "expected"),
     [
         ({"stopsignal": signal.SIGQUIT}, 600.0, "stopsignal=QUIT must be INT or TERM"),
         ({"stopwaitsecs": 600}, 600.0, "stopwaitsecs=600 must be above job_completion_wait of 600 s"),
@@ -193,9 +195,11 @@ def test_good_settings_need_no_advice(changes: dict[str, Any]) -> None:
         ({"command": "sh -c 'arq app; true'"}, 600.0, "a shell without exec"),
     ],
 )
-def test_settings_that_would_cut_jobs_are_refused(changes: dict[str, Any], wait: float, said: str) -> None:
+def test_settings_that_would_cut_jobs_are_refused(
+    changes: dict[str, Any], wait: float, expected: str
+) -> None:
     ((text, refuses),) = advice(replace(GOOD, **changes), wait=wait)
-    assert said in text and refuses
+    assert expected in text and refuses
 
 
 def test_a_wait_far_too_short_is_refused_for_both_its_reasons() -> None:

@@ -26,7 +26,7 @@ def test_good_settings_need_no_advice() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "said", "is_refused"),
+    ("changes", "expected", "is_refused"),
     [
         ({"stopsignal": 3}, "stopsignal=QUIT must be INT or TERM", True),
         ({"stopasgroup": True}, "remove stopasgroup=true", True),
@@ -36,7 +36,7 @@ def test_good_settings_need_no_advice() -> None:
     ],
 )
 def test_settings_that_cut_tasks_are_refused_and_others_give_a_hint(
-    changes: dict[str, Any], said: str, is_refused: bool
+    changes: dict[str, Any], expected: str, is_refused: bool
 ) -> None:
     ((text, refuses),) = advice(replace(GOOD, **changes))
-    assert said in text and refuses is is_refused
+    assert expected in text and refuses is is_refused

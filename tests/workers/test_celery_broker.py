@@ -67,9 +67,9 @@ def test_by_default_the_broker_is_the_pools_redis(url: str) -> None:
     client = redis.Redis.from_url(url)
     connection = connection_maker(None, tools(lambda: client))()
     options = client.connection_pool.connection_kwargs
-    told = (connection.password, connection.port, str(connection.virtual_host))
+    found = (connection.password, connection.port, str(connection.virtual_host))
     if "path" not in options:
-        assert told == (options.get("password"), options["port"], str(options.get("db", 0)))
+        assert found == (options.get("password"), options["port"], str(options.get("db", 0)))
         assert connection.hostname == options["host"]
     else:
         assert url_of_client(client) == "redis+socket://:pw@/run/r.sock?virtual_host=3"
@@ -101,16 +101,16 @@ def test_without_celery_one_line_says_what_to_install() -> None:
 
 
 @pytest.mark.parametrize(
-    ("values", "said"),
+    ("values", "expected"),
     [
         ({"broker": None, "redis": None}, "needs broker"),
         ({"broker": None, "redis": "redis+sentinel://:secret@h/m"}, "cannot be Celery's broker"),
         ({"broker": None, "redis": "redis+cluster://h"}, "cannot be Celery's broker"),
     ],
 )
-def test_a_missing_or_unfit_broker_is_a_problem(values: dict[str, Any], said: str) -> None:
+def test_a_missing_or_unfit_broker_is_a_problem(values: dict[str, Any], expected: str) -> None:
     (problem,) = problems_of(values, installed)
-    assert said in problem and "secret" not in problem
+    assert expected in problem and "secret" not in problem
 
 
 def test_a_broker_of_its_own_needs_no_redis() -> None:

@@ -28,14 +28,14 @@ class Node:
     """
 
     def __init__(self, url: str, name: str, answer: Callable[[], object], **options: Any) -> None:
-        self.told: list[str] = []
+        self.received: list[str] = []
         self._ended = threading.Event()
         self._connection = KOMBU.Connection(url, transport_options=options.pop("transport_options", {}))
         mailbox = KOMBU.pidbox.Mailbox("celery", type="fanout", **options)(self._connection)
         self._node = mailbox.Node(name, state={}, channel=self._connection.channel())
 
         def ping(_state: object, **arguments: object) -> object:
-            self.told.append("ping")
+            self.received.append("ping")
             return answer()
 
         self._node.handler(ping)
@@ -116,7 +116,7 @@ def test_an_answer_that_is_pickled_is_never_read(
     """Whoever can write to the broker could run code here."""
     node = start_node(serializer="pickle")
     assert broker_of(redis_server.url).ask(["ping"], ["one@here"], 0.5) == {"ping": []}
-    assert node.told == ["ping"]
+    assert node.received == ["ping"]
 
 
 def test_keys_stand_in_the_namespace(redis_server: RealRedis, start_node: Callable[..., Node]) -> None:
@@ -130,7 +130,7 @@ def test_commands_of_tell_run_without_an_answer(
 ) -> None:
     node = start_node()
     broker_of(redis_server.url).tell("one@here", [Command("ping"), Command("ping")])
-    wait_for(lambda: node.told == ["ping", "ping"])
+    wait_for(lambda: node.received == ["ping", "ping"])
 
 
 def test_a_broker_behind_a_unix_socket_answers(

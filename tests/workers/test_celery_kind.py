@@ -53,15 +53,15 @@ class Node:
         self.scheduled: Any = []
         self.deaf = False
         self.is_late = False
-        """What it is told, it does after the next question."""
-        self.told: list[Command] = []
+        """The node runs a command after the next question."""
+        self.received: list[Command] = []
 
     def answer(self, question: str) -> object:
         stats = {"pid": self.pid, "pool": {}}
         return {"stats": stats, "active_queues": self.queues}.get(question, getattr(self, question, None))
 
     def do(self, command: Command) -> None:
-        self.told.append(command)
+        self.received.append(command)
         if self.is_late:
             return
         name = command.arguments.get("queue")
@@ -209,7 +209,7 @@ def test_a_fixed_name_on_the_command_line_is_accepted_on_any_host() -> None:
 
 @pytest.mark.parametrize("pids", [(PID, 555), (555, PID), (PID, PID)])
 def test_two_answers_under_one_name_are_not_recognised(pids: tuple[int, int]) -> None:
-    """What one is told, both do."""
+    """Both run what one of them receives."""
     machine = Machine(node=Node(ONE, pids[0]))
     machine.control.nodes.append(Node(ONE, pids[1]))
     reading = machine.read()
@@ -244,14 +244,14 @@ def test_behind_another_wrapper_celery_itself_gets_a_shutdown() -> None:
     reading = machine.read()
     assert reading.recognised and "must pass signals on to it" in reading.remark
     machine.kind.before_stop(Target(process(PID), reading.note), machine.processes.table)
-    assert [command.name for command in machine.node.told] == ["shutdown"]
+    assert [command.name for command in machine.node.received] == ["shutdown"]
 
 
 def test_without_a_wrapper_only_supervisord_stops_the_worker() -> None:
     machine = Machine()
     note = machine.read().note
     machine.kind.before_stop(Target(process(PID), note), machine.processes.table)
-    assert machine.node.told == []
+    assert machine.node.received == []
 
 
 def test_a_process_that_is_gone_is_unknown() -> None:
@@ -270,7 +270,7 @@ def test_a_fresh_process_is_not_taken_for_the_one_before_it() -> None:
 
 
 def test_a_namesake_that_answers_only_some_questions_leaves_all_unknown() -> None:
-    """Which of the two has tasks in hand cannot be told."""
+    """It is unknown which of the two has running tasks."""
     machine = Machine()
     note = machine.drained()
 
@@ -323,8 +323,8 @@ def test_its_queues_are_noted_before_the_quiet_and_cancelled_by_it() -> None:
     note = machine.read().note
     assert [one["queue"] for one in note["queues"]] == ["high", "low"]
     assert machine.quiet(note) == note
-    told = [(command.name, command.arguments) for command in machine.node.told]
-    assert told == [("cancel_consumer", {"queue": "high"}), ("cancel_consumer", {"queue": "low"})]
+    sent = [(command.name, command.arguments) for command in machine.node.received]
+    assert sent == [("cancel_consumer", {"queue": "high"}), ("cancel_consumer", {"queue": "low"})]
     reading = machine.read(note)
     assert (reading.quiet, reading.in_service, reading.queues) == (True, False, frozenset({"high", "low"}))
     assert reading.note == note, "what a resume needs is kept"
@@ -353,7 +353,7 @@ def test_the_quiet_is_not_sent_when_anything_changed_since_the_reading(change: s
         machine.control.error = Unknown("broker: away")
     with pytest.raises(NotSent, match="more than one worker" if change == "twin" else None):
         machine.quiet(note)
-    assert machine.node.told == twin.told == []
+    assert machine.node.received == twin.received == []
 
 
 def test_a_worker_is_idle_only_if_it_is_quiet_and_has_no_running_task() -> None:
@@ -431,10 +431,10 @@ def test_a_worker_without_queues_is_not_in_service() -> None:
 def test_a_resume_adds_what_the_note_holds_and_is_sure_of_it() -> None:
     machine = Machine(node=Node(ONE, PID, "high", "low"))
     note = machine.drained()
-    machine.node.told.clear()
+    machine.node.received.clear()
     machine.resume(note)
-    assert [command.name for command in machine.node.told] == ["add_consumer"] * 2
-    assert machine.node.told[0].arguments == {
+    assert [command.name for command in machine.node.received] == ["add_consumer"] * 2
+    assert machine.node.received[0].arguments == {
         "queue": "high",
         "exchange": "high",
         "exchange_type": "direct",
@@ -442,7 +442,7 @@ def test_a_resume_adds_what_the_note_holds_and_is_sure_of_it() -> None:
     }
     assert machine.read().in_service
     machine.resume(note)
-    assert len(machine.node.told) == 2, "nothing was missing"
+    assert len(machine.node.received) == 2, "nothing was missing"
 
 
 @pytest.mark.parametrize("trouble", ["late", "deaf", "away", "pid"])

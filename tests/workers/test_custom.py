@@ -220,9 +220,9 @@ def test_a_worker_that_its_quiet_suspended_is_frozen_and_not_idle() -> None:
     processes = FakeProcesses({100: "worker"})
     processes.suspended.add(100)
     kind = custom(FakeRedis(), quiet_signal="TSTP", busy_key=KEY)
-    told = Target(process(), {"told": True, "zero_at": 0.0})
-    assert read_one(kind, told, processes.table).frozen
-    assert not read_one(kind, told, processes.table).idle
+    quieted = Target(process(), {"told": True, "zero_at": 0.0})
+    assert read_one(kind, quieted, processes.table).frozen
+    assert not read_one(kind, quieted, processes.table).idle
     assert not read_one(kind, Target(process()), processes.table).frozen, "that was not us"
 
 

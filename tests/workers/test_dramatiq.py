@@ -48,12 +48,12 @@ def test_it_is_known_however_it_is_started(title: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("title", "said"), [("sh -c dramatiq app; true", "exec"), ("celery -A app", "dramatiq")]
+    ("title", "expected"), [("sh -c dramatiq app; true", "exec"), ("celery -A app", "dramatiq")]
 )
-def test_another_process_is_not(title: str, said: str) -> None:
+def test_another_process_is_not(title: str, expected: str) -> None:
     reading = read_one(make(), Target(process()), FakeProcesses({100: title}).table)
     assert (reading.recognised, reading.in_service) == (False, False)
-    assert said in reading.why
+    assert expected in reading.why
 
 
 def test_its_memory_is_that_of_its_processes_with_shared_pages_once() -> None:
@@ -75,7 +75,7 @@ def test_good_settings_need_no_advice(changes: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "expected"),
     [
         ({"stopsignal": signal.SIGHUP}, "stopsignal=HUP must be INT or TERM"),
         ({"stopsignal": signal.SIGQUIT}, "stopsignal=QUIT must be INT or TERM"),
@@ -83,15 +83,15 @@ def test_good_settings_need_no_advice(changes: dict[str, Any]) -> None:
         ({"command": "sh -c 'dramatiq app; true'"}, "a shell without exec"),
     ],
 )
-def test_settings_that_would_cut_jobs_are_refused(changes: dict[str, Any], said: str) -> None:
+def test_settings_that_would_cut_jobs_are_refused(changes: dict[str, Any], expected: str) -> None:
     ((text, refuses),) = advice(replace(GOOD, **changes))
-    assert said in text and refuses
+    assert expected in text and refuses
 
 
 def test_a_short_wait_is_refused() -> None:
-    (refused, told) = advice(replace(GOOD, stopwaitsecs=10))
+    (refused, hint) = advice(replace(GOOD, stopwaitsecs=10))
     assert refused[1] and "stopwaitsecs=10 is below drain_timeout=10m00s" in refused[0]
-    assert not told[1] and "--worker-shutdown-timeout" in told[0]
+    assert not hint[1] and "--worker-shutdown-timeout" in hint[0]
 
 
 def test_stopwaitsecs_below_the_own_limit_gives_a_hint_if_it_covers_drain_timeout() -> None:
@@ -100,30 +100,30 @@ def test_stopwaitsecs_below_the_own_limit_gives_a_hint_if_it_covers_drain_timeou
 
 
 @pytest.mark.parametrize(
-    ("command", "drain_timeout", "said"),
+    ("command", "drain_timeout", "expected"),
     [
         ("dramatiq app --worker-shutdown-timeout 599999", 600.0, "=599999 (milliseconds) is below"),
         ("dramatiq app", 601.0, "=600000 (milliseconds, default) is below drain_timeout=10m01s"),
     ],
 )
 def test_the_own_limit_is_in_milliseconds_and_must_cover_drain_timeout(
-    command: str, drain_timeout: float, said: str
+    command: str, drain_timeout: float, expected: str
 ) -> None:
     ((text, refuses),) = advice(replace(GOOD, command=command), drain_timeout)
-    assert f"--worker-shutdown-timeout{said}" in text and refuses
+    assert f"--worker-shutdown-timeout{expected}" in text and refuses
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "expected"),
     [
         ({"stopasgroup": True, "stopsignal": signal.SIGINT}, "processes that running jobs have started"),
         ({"killasgroup": False}, "killasgroup=false should be true"),
     ],
 )
-def test_settings_that_may_lose_jobs_give_a_hint(changes: dict[str, Any], said: str) -> None:
+def test_settings_that_may_lose_jobs_give_a_hint(changes: dict[str, Any], expected: str) -> None:
     """Worker processes ignore INT: a group's INT stops them once, by their parent."""
     ((text, refuses),) = advice(replace(GOOD, **changes))
-    assert said in text and not refuses
+    assert expected in text and not refuses
 
 
 def test_an_unknown_stopasgroup_is_refused() -> None:

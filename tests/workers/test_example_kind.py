@@ -115,6 +115,6 @@ def test_a_worker_of_the_installed_kind_is_drained(
         lambda: "drain.done" in supervisord.log("memkill.log"), 90, lambda: supervisord.log("memkill.log")
     )
     assert supervisord.process("jobs:jobs").pid != before
-    told = list(lines())
-    assert told.index("finished") < told.index("terminated"), told
-    assert told.index("quiet") < told.index("finished"), told
+    lines_written = list(lines())
+    assert lines_written.index("finished") < lines_written.index("terminated"), lines_written
+    assert lines_written.index("quiet") < lines_written.index("finished"), lines_written

@@ -75,7 +75,7 @@ def test_good_settings_need_no_advice(program: ProgramInfo) -> None:
 
 
 @pytest.mark.parametrize(
-    ("program", "said"),
+    ("program", "expected"),
     [
         (
             replace(GOOD, stopsignal=signal.SIGTERM),
@@ -88,9 +88,9 @@ def test_good_settings_need_no_advice(program: ProgramInfo) -> None:
         (replace(GOOD, command="sh -c 'huey_consumer app; true'"), "a shell without exec"),
     ],
 )
-def test_settings_that_would_lose_jobs_are_refused(program: ProgramInfo, said: str) -> None:
+def test_settings_that_would_lose_jobs_are_refused(program: ProgramInfo, expected: str) -> None:
     ((text, refuses),) = advice(program)
-    assert said in text and refuses
+    assert expected in text and refuses
 
 
 def test_the_way_to_take_term_is_named_where_it_is_not_taken() -> None:
@@ -99,7 +99,7 @@ def test_the_way_to_take_term_is_named_where_it_is_not_taken() -> None:
 
 
 @pytest.mark.parametrize(
-    ("program", "said"),
+    ("program", "expected"),
     [
         (replace(GOOD, stopasgroup=True), "processes that running jobs have started"),
         (replace(GOOD, command="huey_consumer app -k process", killasgroup=False), "killasgroup=false"),
@@ -109,9 +109,9 @@ def test_the_way_to_take_term_is_named_where_it_is_not_taken() -> None:
         ),
     ],
 )
-def test_settings_that_may_lose_jobs_give_a_hint(program: ProgramInfo, said: str) -> None:
+def test_settings_that_may_lose_jobs_give_a_hint(program: ProgramInfo, expected: str) -> None:
     ((text, refuses),) = advice(program)
-    assert said in text and not refuses
+    assert expected in text and not refuses
 
 
 def test_uv_is_refused_with_int_because_it_may_swallow_it() -> None:
@@ -127,8 +127,8 @@ def test_options_in_django_settings_give_a_hint_because_they_are_not_visible() -
     assert "settings.HUEY['consumer']" in text and not refuses
     by_term = replace(GOOD, command="/srv/venv/bin/python manage.py run_huey", stopsignal=signal.SIGTERM)
     assert any("stopsignal=TERM must be INT" in text for text, _ in advice(by_term))
-    told = [one.text for one in make(graceful_signal="TERM").advice(by_term, 600.0)]
-    assert not any("stopsignal" in one and "must be INT" in one for one in told)
+    texts = [one.text for one in make(graceful_signal="TERM").advice(by_term, 600.0)]
+    assert not any("stopsignal" in one and "must be INT" in one for one in texts)
 
 
 def test_the_beginning_of_an_option_name_is_accepted() -> None:

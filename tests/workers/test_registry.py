@@ -73,7 +73,7 @@ def test_no_other_package_replaces_a_built_in_kind(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("target", "told"),
+    ("target", "expected"),
     [
         ("broken:Kind", "kind x (broken:Kind) cannot be loaded: RuntimeError('two\\nlines')"),
         ("missing:Kind", "kind x (missing:Kind) cannot be loaded: ModuleNotFoundError("),
@@ -81,11 +81,11 @@ def test_no_other_package_replaces_a_built_in_kind(tmp_path: Path) -> None:
         ("other:Bare", "kind x (other:Bare) is not a kind: it has no options, needs_redis"),
     ],
 )
-def test_a_kind_that_does_not_load_is_one_line(tmp_path: Path, target: str, told: str) -> None:
+def test_a_kind_that_does_not_load_is_one_line(tmp_path: Path, target: str, expected: str) -> None:
     _install(tmp_path, f"x = {target}")
     code = "try: load_kind('x')\nexcept MemkillError as error: print(error)"
     printed = _run(tmp_path, code)
-    assert printed.startswith(told)
+    assert printed.startswith(expected)
     assert printed.count("\n") == 1
 
 

@@ -361,10 +361,10 @@ def test_settings_that_may_lose_jobs_at_another_stop_give_a_hint() -> None:
     good = replace(program_info("bundle exec rake resque:work", stopsignal=3), stopasgroup=False)
     kind = Machine().kind
     assert list(kind.advice(good, 600.0)) == []
-    for changes, said in (
+    for changes, expected in (
         ({"stopsignal": 15}, "stopsignal=TERM must be QUIT"),
         ({"stopasgroup": True}, "remove stopasgroup=true"),
         ({"command": "sh -c 'rake resque:work; true'"}, "a shell without exec"),
     ):
         (advice,) = kind.advice(replace(good, **changes), 600.0)
-        assert said in advice.text and not advice.refuses
+        assert expected in advice.text and not advice.refuses

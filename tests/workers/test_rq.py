@@ -276,7 +276,7 @@ def test_good_settings_need_no_advice() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "expected"),
     [
         ({"stopsignal": 3}, "stopsignal=QUIT must be INT or TERM"),
         ({"stopwaitsecs": 10}, "stopwaitsecs=10 is below drain_timeout=10m00s"),
@@ -288,20 +288,20 @@ def test_good_settings_need_no_advice() -> None:
         ({"command": "rq worker --worker-class=rq.worker.HerokuWorker"}, "use rq.worker.Worker"),
     ],
 )
-def test_settings_that_would_cut_jobs_are_refused(changes: dict[str, Any], said: str) -> None:
+def test_settings_that_would_cut_jobs_are_refused(changes: dict[str, Any], expected: str) -> None:
     ((text, refuses),) = advice(replace(GOOD, **changes))
-    assert said in text and refuses
+    assert expected in text and refuses
 
 
 @pytest.mark.parametrize("command", ["rq worker-pool -n 4 high", "rq worker -w rq.worker.SimpleWorker high"])
 @pytest.mark.parametrize(
-    ("stop_as_group", "said"), [(True, "remove stopasgroup=true"), (None, "stopasgroup is unknown")]
+    ("stop_as_group", "expected"), [(True, "remove stopasgroup=true"), (None, "stopasgroup is unknown")]
 )
 def test_stopasgroup_gives_a_hint_where_jobs_are_in_the_process_group(
-    command: str, stop_as_group: bool | None, said: str
+    command: str, stop_as_group: bool | None, expected: str
 ) -> None:
     ((text, refuses),) = advice(replace(GOOD, command=command, stopasgroup=stop_as_group))
-    assert said in text and not refuses
+    assert expected in text and not refuses
 
 
 @pytest.mark.parametrize(

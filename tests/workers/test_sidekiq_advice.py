@@ -17,7 +17,7 @@ def advice_on(program: ProgramInfo) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("command", "stopwaitsecs", "said"),
+    ("command", "stopwaitsecs", "expected"),
     [
         ("sidekiq", 10, "stopwaitsecs=10 must be above Sidekiq's default timeout"),
         ("sidekiq", 25, "such as 30"),
@@ -29,11 +29,11 @@ def advice_on(program: ProgramInfo) -> list[str]:
     ],
 )
 def test_a_stop_shorter_than_sidekiqs_own_timeout_is_advised_against(
-    command: str, stopwaitsecs: int, said: str | None
+    command: str, stopwaitsecs: int, expected: str | None
 ) -> None:
     advice = advice_on(program_info(command, stopwaitsecs))
-    assert [said in sentence for sentence in advice if said] == ([True] if said else [])
-    assert len(advice) == (1 if said else 0)
+    assert [expected in sentence for sentence in advice if expected] == ([True] if expected else [])
+    assert len(advice) == (1 if expected else 0)
 
 
 @pytest.mark.parametrize(

@@ -183,11 +183,11 @@ def test_beat_of_the_second_in_which_the_process_started_may_be_of_the_one_befor
 
 
 @pytest.mark.parametrize(
-    ("told", "started_at"),
+    ("reported", "started_at"),
     [(5.5, 5.5), (7, 7.0), (None, 0.0), ("x", 0.0), (True, 0.0), (1e300, 0.0), (-1, 0.0)],
 )
-def test_when_a_process_began_is_a_number_or_nothing(told: object, started_at: float) -> None:
-    info = json.dumps({"queues": [], "started_at": told})
+def test_when_a_process_began_is_a_number_or_nothing(reported: object, started_at: float) -> None:
+    info = json.dumps({"queues": [], "started_at": reported})
     record = parse_record("web1:100:a", 100, [info, "0", "1000.5", "false"], [])
     assert record is not None and record.started_at == started_at
 

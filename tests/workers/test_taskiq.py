@@ -74,7 +74,7 @@ def test_good_settings_need_no_advice(program: ProgramInfo) -> None:
 
 
 @pytest.mark.parametrize(
-    ("program", "said"),
+    ("program", "expected"),
     [
         (replace(GOOD, stopsignal=signal.SIGHUP), "stopsignal=HUP must be INT or TERM"),
         (replace(GOOD, stopwaitsecs=10), "stopwaitsecs=10 is below drain_timeout=10m00s"),
@@ -83,13 +83,13 @@ def test_good_settings_need_no_advice(program: ProgramInfo) -> None:
         (replace(GOOD, command="sh -c 'taskiq worker app; true'"), "a shell without exec"),
     ],
 )
-def test_settings_that_would_cut_jobs_are_refused(program: ProgramInfo, said: str) -> None:
+def test_settings_that_would_cut_jobs_are_refused(program: ProgramInfo, expected: str) -> None:
     ((text, refuses),) = advice(program)
-    assert said in text and refuses
+    assert expected in text and refuses
 
 
 @pytest.mark.parametrize(
-    ("program", "said"),
+    ("program", "expected"),
     [
         (replace(GOOD, stopasgroup=True), "processes that running jobs have started"),
         (with_words("--hardkill-count 1", stopasgroup=True), "processes that running jobs have started"),
@@ -101,6 +101,6 @@ def test_settings_that_would_cut_jobs_are_refused(program: ProgramInfo, said: st
         ),
     ],
 )
-def test_settings_that_may_lose_jobs_give_a_hint(program: ProgramInfo, said: str) -> None:
+def test_settings_that_may_lose_jobs_give_a_hint(program: ProgramInfo, expected: str) -> None:
     ((text, refuses),) = advice(program)
-    assert said in text and not refuses
+    assert expected in text and not refuses
