@@ -30,7 +30,7 @@ from tests.listener_world import (
 RENAMED = pool_config(name="work")
 
 
-def test_renamed_pool_takes_no_second_one_out(world: World, path: Path) -> None:
+def test_renamed_pool_drains_no_second_worker(world: World, path: Path) -> None:
     life = Life(world, path)
     life.run_to(State.DRAINING)
     life.die()
@@ -41,7 +41,7 @@ def test_renamed_pool_takes_no_second_one_out(world: World, path: Path) -> None:
 @pytest.mark.parametrize(
     ("kind", "place", "seconds"), [(StopKind, "stopping.saved", 60), (QuietKind, "quieting.saved", 2 * 3600)]
 )
-def test_drain_of_a_renamed_pool_does_not_take_the_last_one(
+def test_drain_of_a_renamed_pool_does_not_stop_the_last_worker_in_service(
     world: World, path: Path, kind: type[QuietKind], place: str, seconds: int
 ) -> None:
     name = Life(world, path, kind=kind, die_at=place).run_to_death()
@@ -51,7 +51,7 @@ def test_drain_of_a_renamed_pool_does_not_take_the_last_one(
     assert not world.broken_promises, world.broken_promises
 
 
-def test_renamed_pool_keeps_its_protected_jobs(world: World, path: Path) -> None:
+def test_renamed_pool_still_waits_for_protected_jobs(world: World, path: Path) -> None:
     config = pool_config(protect_jobs=("Job",), drain_timeout_seconds=20.0)
     world.finish_jobs()
     name = Life(world, path, config=config, die_at="quieting.acted").run_to_death()
@@ -64,7 +64,7 @@ def test_renamed_pool_keeps_its_protected_jobs(world: World, path: Path) -> None
     assert f"stop {name}" not in world.happened, world.happened
 
 
-def test_slot_of_a_drain_whose_pool_was_renamed_is_given_back(world: World, path: Path) -> None:
+def test_slot_under_the_former_name_of_a_pool_is_released(world: World, path: Path) -> None:
     coordinator = SharedCoordinator(world)
     life = Life(world, path, coordinate=lambda contents: coordinator)
     name = life.run_to(State.DRAINING)
@@ -77,9 +77,7 @@ def test_slot_of_a_drain_whose_pool_was_renamed_is_given_back(world: World, path
     assert "former=jobs" in line and "pool=work" in line
 
 
-def test_quiet_worker_of_a_renamed_pool_is_brought_back_whatever_its_peers_do(
-    world: World, path: Path
-) -> None:
+def test_quiet_worker_of_a_renamed_pool_is_brought_back_even_without_peers(world: World, path: Path) -> None:
     name = Life(world, path, die_at="draining.saved").run_to_death()
     others_stop(world, name)
     world.finish_jobs()
@@ -90,10 +88,10 @@ def test_quiet_worker_of_a_renamed_pool_is_brought_back_whatever_its_peers_do(
 
 @pytest.mark.parametrize(("kind", "place"), [(QuietKind, "quieting.saved"), (StopKind, "stopping.saved")])
 @pytest.mark.parametrize("name_of_pool", ["work", "other"])
-def test_worker_in_service_is_not_taken_for_quiet_because_its_pool_changed(
+def test_worker_in_service_does_not_count_as_quiet_after_its_pool_changed(
     world: World, path: Path, kind: type[QuietKind], place: str, name_of_pool: str
 ) -> None:
-    """S2: its act was never sent, it is the last one, and over the hard limit."""
+    """S2: the quiet or stop was never sent, and the last worker in service is over its hard limit."""
     hard = Size(exact_bytes=2 * BLOATED)
     programs = ("jobs",) if name_of_pool == "work" else ("nothing",)
     name = Life(world, path, kind=kind, die_at=place).run_to_death()
@@ -101,12 +99,12 @@ def test_worker_in_service_is_not_taken_for_quiet_because_its_pool_changed(
     world.workers[name].memory = 3 * BLOATED
     config = pool_config(name=name_of_pool, programs=programs, hard_max_rss=hard)
     Life(world, path, kind=kind, config=config).run(60)
-    if (kind, name_of_pool) != (QuietKind, "other"):  # There nobody can tell whether its quiet arrived.
+    if (kind, name_of_pool) != (QuietKind, "other"):  # There, nothing shows whether the quiet arrived.
         assert not world.broken_promises, world.broken_promises
 
 
 @pytest.mark.parametrize(("kind", "place"), [(QuietKind, "quieting.saved"), (StopKind, "stopping.saved")])
-def test_worker_that_left_its_pool_keeps_no_slot_for_ever(
+def test_worker_that_left_its_pool_releases_its_slot(
     world: World, path: Path, kind: type[QuietKind], place: str
 ) -> None:
     name = Life(world, path, kind=kind, die_at=place).run_to_death()
@@ -118,9 +116,7 @@ def test_worker_that_left_its_pool_keeps_no_slot_for_ever(
     assert all(world.workers[other].memory == FRESH for other in rest)
 
 
-def test_quiet_worker_of_a_removed_pool_whose_resume_was_under_way_is_brought_back(
-    world: World, path: Path
-) -> None:
+def test_interrupted_resume_is_finished_after_the_pool_was_removed(world: World, path: Path) -> None:
     config = pool_config(on_timeout=OnTimeout.RESUME, drain_timeout_seconds=20.0)
     name = Life(world, path, kind=ResumeKind, config=config, die_at="resuming.saved").run_to_death()
     assert world.workers[name].quiet
@@ -129,7 +125,7 @@ def test_quiet_worker_of_a_removed_pool_whose_resume_was_under_way_is_brought_ba
     assert not world.broken_promises, world.broken_promises
 
 
-def test_drain_of_a_pool_that_left_the_configuration_is_finished(world: World, path: Path) -> None:
+def test_drain_is_finished_after_its_pool_was_removed(world: World, path: Path) -> None:
     world.finish_jobs()
     life = Life(world, path)
     name = life.run_to(State.STOPPING)

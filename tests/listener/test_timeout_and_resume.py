@@ -1,4 +1,4 @@
-"""The deadline of a drain, and the resume of a worker whose drain was given up."""
+"""The deadline of a drain, and the resume of a worker that did not become idle in time."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tests.listener_world import (
 
 
 def test_restarts_of_the_listener_do_not_move_the_deadline(world: World, path: Path) -> None:
-    """Its job never ends, and no listener lives as long as drain_timeout."""
+    """Its job never ends, and every listener is killed before drain_timeout is over."""
     only_one_is_bloated(world)
     config = pool_config(drain_timeout_seconds=60.0)
     life = Life(world, path, config=config)
@@ -44,8 +44,8 @@ def test_restarts_of_the_listener_do_not_move_the_deadline(world: World, path: P
     assert 60 <= world.now - quieted_at <= 65
 
 
-def test_late_quiet_on_a_fresh_process_leaves_it_its_time(world: World, path: Path) -> None:
-    """The drain is older than drain_timeout by then, and the fresh process has its first job in hand."""
+def test_fresh_process_hit_by_a_late_quiet_gets_a_new_deadline(world: World, path: Path) -> None:
+    """The drain is older than drain_timeout by then, and the fresh process runs its first job."""
     life = Life(world, path, config=pool_config(drain_timeout_seconds=30.0))
     name = life.run_to(State.DRAINING)
     life.run(120, until=lambda: life.drains()[name].state is State.SETTLING)
@@ -55,8 +55,8 @@ def test_late_quiet_on_a_fresh_process_leaves_it_its_time(world: World, path: Pa
     assert world.now - since >= 30.0
 
 
-def test_worker_whose_drain_was_given_up_is_left_alone_for_a_while(world: World, path: Path) -> None:
-    """Drained again at once it would be given up again, and be out of service most of the time."""
+def test_resumed_worker_is_not_drained_again_during_its_pause(world: World, path: Path) -> None:
+    """Drained again at once, it would time out again and be out of service most of the time."""
 
     class Resumable(QuietKind):
         traits = dataclasses.replace(QuietKind.traits, can_resume=True)
@@ -74,7 +74,9 @@ def test_worker_whose_drain_was_given_up_is_left_alone_for_a_while(world: World,
 
 
 @pytest.mark.parametrize("change", ["pool renamed", "no resume any more"])
-def test_resuming_comes_to_an_end(world: World, path: Path, change: str) -> None:
+def test_interrupted_resume_is_finished_after_a_change_of_configuration(
+    world: World, path: Path, change: str
+) -> None:
     config = pool_config(on_timeout=OnTimeout.RESUME, drain_timeout_seconds=20.0)
     name = Life(world, path, kind=ResumeKind, config=config, die_at="resuming.saved").run_to_death()
     assert world.workers[name].quiet

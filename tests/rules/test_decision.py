@@ -40,19 +40,19 @@ UNDER_WAY = tuple(state for state in S if state not in OVER)
 
 
 @pytest.mark.parametrize("state", UNDER_WAY)
-def test_worker_gone_from_the_configuration_is_let_go(state: State) -> None:
+def test_worker_that_was_removed_from_the_configuration_is_let_go(state: State) -> None:
     assert outcome(step(drain(state), Seen(None))) == (S.LET_GO, None)
 
 
 @pytest.mark.parametrize("state", [state for state in UNDER_WAY if state is not S.ASKING])
 @pytest.mark.parametrize("process_state", [P.UNKNOWN, P.BACKOFF, P.STOPPING])
-def test_nothing_is_done_while_supervisord_is_in_between(state: State, process_state: ProcessState) -> None:
+def test_drain_waits_while_the_process_changes_its_state(state: State, process_state: ProcessState) -> None:
     record = drain(state, quiet_attempts=1, stop_attempts=1)
     taken = step(record, seen(process_state, stop=EPOCH))
     assert outcome(taken) == (state, None)
 
 
-def test_nothing_begins_before_coordination_was_asked() -> None:
+def test_drain_does_not_begin_before_coordination_was_asked() -> None:
     taken = step(drain(S.ASKING), seen(reading=reading()))
     assert taken.wants_answer
     assert outcome(taken) == (S.ASKING, None)
@@ -69,17 +69,15 @@ def test_nothing_begins_before_coordination_was_asked() -> None:
     ids=["nothing", "unknown", "another process", "not now"],
 )
 @pytest.mark.parametrize("traits", [SIDEKIQ_LIKE, PLAIN_LIKE])
-def test_nothing_begins_on_a_process_that_is_not_to_be_drained_at_this_moment(
-    now_read: Reading | None, traits: Traits
-) -> None:
-    """What the check saw is a moment old when the slot is granted."""
+def test_drain_does_not_begin_unless_the_reading_allows_it(now_read: Reading | None, traits: Traits) -> None:
+    """The check is a moment old when the slot is granted."""
     record = drain(S.ASKING, reason=Reason.HARD_MAX_RSS)
     observed = seen(reading=now_read, asked=True, answer=answer())
     taken = step(record, observed, traits=traits, hard_limit_bytes=250)
     assert outcome(taken) == (S.LET_GO, None)
 
 
-def test_nothing_begins_while_coordination_does_not_answer() -> None:
+def test_drain_does_not_begin_while_coordination_does_not_answer() -> None:
     taken = step(drain(S.ASKING), seen(reading=reading(), asked=True))
     assert outcome(taken) == (S.ASKING, None)
     assert not taken.wants_answer
@@ -97,7 +95,7 @@ def test_nothing_begins_while_coordination_does_not_answer() -> None:
         ("another start", {"start": START + 1}, (S.LET_GO, None)),
     ],
 )
-def test_drain_begins_only_when_all_is_still_so(
+def test_drain_begins_only_if_nothing_changed_since_the_check(
     what: str, given: dict[str, Any], expected: tuple[State, Action | None]
 ) -> None:
     observed = seen(**{"reading": reading(), "asked": True, "answer": answer(), **given})
@@ -105,7 +103,7 @@ def test_drain_begins_only_when_all_is_still_so(
 
 
 @pytest.mark.parametrize("state", [P.STARTING, P.STOPPING, P.STOPPED, P.EXITED, P.BACKOFF, P.FATAL])
-def test_only_a_running_process_is_taken(state: ProcessState) -> None:
+def test_only_a_running_process_is_drained(state: ProcessState) -> None:
     """Somebody may have stopped or started it while the slot was asked for."""
     observed = seen(state, reading=reading(), asked=True, answer=answer())
     assert outcome(step(drain(S.ASKING), observed)) == (S.LET_GO, None)
@@ -114,7 +112,7 @@ def test_only_a_running_process_is_taken(state: ProcessState) -> None:
 @pytest.mark.parametrize(
     ("memory_bytes", "expected"), [(300, (S.LET_GO, None)), (500, (S.STOPPING, A.STOP))], ids=["soft", "hard"]
 )
-def test_protected_job_that_runs_by_now_is_drained_above_the_hard_limit_only(
+def test_worker_with_a_protected_job_is_drained_only_over_the_hard_limit(
     memory_bytes: int, expected: tuple[State, Action | None]
 ) -> None:
     observed = seen(reading=reading(jobs=("Import",)), asked=True, answer=answer(), memory_bytes=memory_bytes)
@@ -122,12 +120,12 @@ def test_protected_job_that_runs_by_now_is_drained_above_the_hard_limit_only(
     assert outcome(taken) == expected
 
 
-def test_kind_without_a_quiet_goes_straight_to_its_stop() -> None:
+def test_kind_without_a_quiet_drains_by_stopping() -> None:
     observed = seen(reading=reading(), asked=True, answer=answer())
     assert outcome(step(drain(S.ASKING), observed, traits=PLAIN_LIKE)) == (S.STOPPING, A.STOP)
 
 
-def test_over_the_hard_limit_nothing_is_waited_for() -> None:
+def test_worker_over_the_hard_limit_is_stopped_without_a_quiet() -> None:
     observed = seen(reading=reading(), asked=True, answer=answer(), memory_bytes=500)
     taken = step(drain(S.ASKING), observed, hard_limit_bytes=400)
     assert (outcome(taken), taken.cause) == ((S.STOPPING, A.STOP), StepCause.OVER_HARD_LIMIT)
@@ -135,8 +133,8 @@ def test_over_the_hard_limit_nothing_is_waited_for() -> None:
     assert (outcome(soft), soft.cause) == ((S.STOPPING, A.STOP), StepCause.DRAINS_BY_STOPPING)
 
 
-def test_slot_taken_for_the_hard_limit_serves_nothing_less() -> None:
-    """Read again, it is over max_rss only: it has to wait for a slot like any other."""
+def test_slot_for_the_hard_limit_is_not_used_below_it() -> None:
+    """The second look finds it over max_rss only: it has to wait for a slot like any other."""
     observed = seen(reading=reading(), asked=True, answer=answer(), memory_bytes=300)
     record = drain(S.ASKING, reason=Reason.HARD_MAX_RSS)
     assert outcome(step(record, observed, hard_limit_bytes=400)) == (S.LET_GO, None)
@@ -144,27 +142,27 @@ def test_slot_taken_for_the_hard_limit_serves_nothing_less() -> None:
     assert outcome(step(record, over, hard_limit_bytes=400)) == (S.STOPPING, A.STOP)
 
 
-def test_worker_that_is_quiet_already_is_not_signalled_again() -> None:
+def test_worker_that_is_already_quiet_gets_no_second_quiet() -> None:
     observed = seen(reading=reading(quiet=True), asked=True, answer=answer(others=0))
     assert outcome(step(drain(S.ASKING, is_quiet=True), observed)) == (S.DRAINING, None)
 
 
 @pytest.mark.parametrize("state", BEFORE_STOP)
-def test_stopped_by_somebody_before_our_stop_stays_stopped(state: State) -> None:
+def test_worker_that_somebody_stopped_before_our_stop_stays_stopped(state: State) -> None:
     record = drain(state, quiet_attempts=1)
     assert outcome(step(record, seen(P.STOPPED, stop=EPOCH))) == (S.LET_GO, None)
 
 
 @pytest.mark.parametrize("state", BEFORE_STOP)
 @pytest.mark.parametrize("ended", [P.EXITED, P.FATAL])
-def test_worker_that_ends_by_itself_after_our_quiet_is_started(state: State, ended: ProcessState) -> None:
+def test_worker_that_ends_after_our_quiet_is_started(state: State, ended: ProcessState) -> None:
     record = drain(state, quiet_attempts=1)
     assert outcome(step(record, seen(ended, stop=EPOCH))) == (S.STARTING, A.START)
 
 
 @pytest.mark.parametrize("state", [*BEFORE_STOP, S.STOPPING])
 @pytest.mark.parametrize("new", [{"pid": PID + 1}, {"start": START + 60}])
-def test_restarted_by_somebody_is_only_watched_back_into_service(state: State, new: dict[str, Any]) -> None:
+def test_worker_that_somebody_restarted_is_only_watched(state: State, new: dict[str, Any]) -> None:
     taken = step(drain(state, quiet_attempts=1), seen(reading=reading(idle=True, quiet=True), **new))
     assert outcome(taken) == (S.SETTLING, None)
     assert (taken.drain.pid, taken.drain.start) == (new.get("pid", PID), new.get("start", START))
@@ -172,8 +170,6 @@ def test_restarted_by_somebody_is_only_watched_back_into_service(state: State, n
 
 @pytest.mark.parametrize("state", [S.QUIETING, S.DRAINING, S.RESUMING])
 @pytest.mark.parametrize("process", [P.STOPPING, P.STARTING, P.BACKOFF])
-def test_process_that_is_on_its_way_is_waited_for_though_the_time_is_over(
-    state: State, process: ProcessState
-) -> None:
+def test_drain_waits_for_a_state_change_even_after_its_deadline(state: State, process: ProcessState) -> None:
     record = drain(state, is_quiet=True, quiet_attempts=1)
     assert outcome(step(record, seen(process), now=9999.0)) == (state, None)

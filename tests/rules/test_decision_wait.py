@@ -1,4 +1,4 @@
-"""A quiet worker whose jobs are waited for: idle, the time, the hard limit, the resume."""
+"""A quiet worker with running jobs: idle, the deadline, the hard limit, the resume."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ from tests.rules.steps import (
         ("takes jobs again", reading(quiet=False), (S.QUIETING, None)),
     ],
 )
-def test_stop_follows_only_a_trustworthy_idle(
+def test_stop_is_sent_only_after_a_trustworthy_idle(
     what: str, observed: Any, expected: tuple[State, Action | None]
 ) -> None:
     assert outcome(step(draining(), seen(reading=observed))) == expected, what
 
 
-def test_hard_limit_cuts_the_wait_short() -> None:
+def test_worker_over_the_hard_limit_is_stopped_while_jobs_run() -> None:
     observed = seen(reading=reading(quiet=True, busy=1), memory_bytes=500)
     assert outcome(step(draining(), observed, hard_limit_bytes=400)) == (S.STOPPING, A.STOP)
     at_it = seen(reading=reading(quiet=True, busy=1), memory_bytes=400)
@@ -66,7 +66,7 @@ def test_hard_limit_cuts_the_wait_short() -> None:
         (OnTimeout.RESUME, PLAIN_LIKE, (S.STOPPING, A.STOP)),
     ],
 )
-def test_drain_timeout_does_what_the_pool_says(
+def test_deadline_is_handled_as_on_timeout_says(
     on_timeout: OnTimeout, traits: Any, expected: tuple[State, Action | None]
 ) -> None:
     observed = seen(reading=reading(quiet=None, busy=1))
@@ -77,35 +77,35 @@ def test_drain_timeout_does_what_the_pool_says(
 
 
 @pytest.mark.parametrize("jobs", [("Import", "Mail"), None])
-def test_drain_does_not_time_out_while_a_protected_job_runs_or_may_run(jobs: Any) -> None:
+def test_drain_does_not_time_out_while_a_protected_job_may_run(jobs: Any) -> None:
     observed = seen(reading=reading(quiet=True, jobs=jobs))
     assert outcome(step(draining(), observed, now=9999.0, protect_jobs=("Imp*",))) == (S.DRAINING, None)
     free = seen(reading=reading(quiet=True, jobs=("Mail",)))
     assert outcome(step(draining(), free, now=9999.0, protect_jobs=("Imp*",))) == (S.STOPPING, A.STOP)
 
 
-def test_no_reading_at_all_counts_as_a_protected_job() -> None:
+def test_missing_reading_counts_as_a_protected_job() -> None:
     assert outcome(step(draining(), seen(reading=None), now=9999.0, protect_jobs=("Imp*",))) == (
         S.DRAINING,
         None,
     )
 
 
-def test_stop_tells_how_long_the_worker_took_no_new_jobs() -> None:
+def test_stop_records_how_long_the_worker_was_quiet() -> None:
     idle = seen(reading=reading(quiet=True, busy=0, idle=True))
     assert step(draining(quiet_sent_at=NOW - 48.0), idle).drain.quiet_seconds == 48.0
     assert step(draining(quiet_sent_at=None), idle).drain.quiet_seconds is None
 
 
-def test_drain_of_an_unconfirmed_quiet_that_times_out_counts_as_quiet() -> None:
-    """Whether the quiet arrived cannot be learnt any more, and waiting for peers would have no end."""
+def test_unconfirmed_quiet_counts_as_quiet_at_the_deadline() -> None:
+    """Nothing will ever show whether the quiet arrived, and a wait for peers might never end."""
     taken = step(draining(is_quiet=False), seen(reading=reading(quiet=None)), now=9999.0, traits=CUSTOM_LIKE)
     assert outcome(taken) == (S.STOPPING, A.STOP)
     assert taken.drain.is_quiet and not taken.wants_answer
 
 
-def test_quiet_that_nothing_confirms_and_nobody_acknowledged_needs_peers_to_stop() -> None:
-    """Killed between save and act, the listener does not know whether the worker still takes jobs."""
+def test_worker_whose_quiet_may_not_have_arrived_is_stopped_only_while_peers_suffice() -> None:
+    """After a kill between save and quiet, the listener does not know whether the worker still takes jobs."""
     record = draining(is_quiet=False)
     idle = reading(quiet=None, busy=0, idle=True)
     assert step(record, seen(reading=idle), traits=CUSTOM_LIKE).wants_answer
@@ -118,15 +118,15 @@ def test_kind_that_cannot_confirm_a_quiet_cannot_deny_it_either() -> None:
     assert outcome(step(record, seen(reading=reading(quiet=False)), traits=CUSTOM_LIKE)) == (S.DRAINING, None)
 
 
-def test_resume_is_repeated_until_it_went_out() -> None:
+def test_resume_is_repeated_until_it_was_sent() -> None:
     record = drain(S.RESUMING, quiet_attempts=1)
     assert outcome(step(record, seen(reading=reading()), traits=CUSTOM_LIKE)) == (S.RESUMING, A.RESUME)
     assert acknowledged(record, A.RESUME, Outcome.UNCERTAIN).state is S.RESUMING
     assert acknowledged(record, A.RESUME, Outcome.DONE).state is S.LET_GO
 
 
-def test_what_cannot_be_resumed_goes_through_to_the_restart() -> None:
-    """Tried for as long as the drain had; what may take jobs again is stopped only where peers suffice."""
+def test_worker_that_cannot_be_resumed_is_restarted() -> None:
+    """The resume is repeated until the deadline; a worker that may take jobs needs peers to be stopped."""
     record = drain(S.RESUMING, quiet_attempts=1, since=0.0, began_at=0.0, deadline=60.0)
     at: dict[str, Any] = {"now": 60.0, "traits": CUSTOM_LIKE}
     assert step(record, seen(reading=reading()), now=59.0, traits=CUSTOM_LIKE).action is A.RESUME
@@ -138,8 +138,8 @@ def test_what_cannot_be_resumed_goes_through_to_the_restart() -> None:
     assert outcome(step(record, alone, **at)) == (S.RESUMING, None)
 
 
-def test_worker_that_is_being_resumed_counts_as_quiet_no_more() -> None:
-    """The resume may have arrived, and nobody may know."""
+def test_worker_does_not_count_as_quiet_once_a_resume_was_sent() -> None:
+    """The resume may have arrived unnoticed."""
     timed_out = step(
         draining(),
         seen(reading=reading(quiet=None)),
@@ -151,8 +151,8 @@ def test_worker_that_is_being_resumed_counts_as_quiet_no_more() -> None:
     assert timed_out.drain.is_out
 
 
-def test_kind_that_cannot_resume_is_told_nothing_of_the_sort() -> None:
-    """on_timeout was another kind's, or an option of this one went."""
+def test_kind_that_cannot_resume_is_never_asked_to() -> None:
+    """The pool may have got another kind, or the kind may have lost its option to resume."""
     quiet = step(drain(S.RESUMING, quiet_attempts=1), seen(reading=reading(quiet=True)))
     assert outcome(quiet) == (S.STOPPING, A.STOP)
     unknown = step(drain(S.RESUMING, quiet_attempts=1), seen(reading=None))

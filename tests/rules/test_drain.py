@@ -1,4 +1,4 @@
-"""The record of a drain: its moves, what came of an act, its JSON."""
+"""The record of a drain: its transitions, the outcome of an action, its JSON."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ from tests.rules.steps import (
 )
 
 
-def test_pair_that_the_table_does_not_list_raises() -> None:
+def test_unlisted_transition_raises() -> None:
     with pytest.raises(IllegalTransitionError):
         move(drain(S.DONE), S.QUIETING, NOW)
 
 
 def test_every_state_leads_to_an_end() -> None:
-    """From each state there is a way to DONE or LET_GO, so that no drain can be stuck by the table."""
+    """Each state has a way to DONE or LET_GO, so the table can leave no drain stuck."""
     ends = {state for state in S if not TRANSITIONS[state]}
     assert ends == OVER
     leading = set(ends)
@@ -65,32 +65,32 @@ def test_every_state_leads_to_an_end() -> None:
         (settling(), True, True),
     ],
 )
-def test_record_tells_whether_the_worker_was_touched_and_is_out(
+def test_record_knows_whether_the_worker_was_touched_and_is_out_of_service(
     record: Drain, touched: bool, is_out: bool
 ) -> None:
     assert (record.touched, record.is_out) == (touched, is_out)
 
 
-def test_nothing_done_when_the_quiet_did_not_go_out() -> None:
-    """A first quiet that certainly reached nobody ends the drain; nothing is owed."""
+def test_drain_ends_when_its_first_quiet_was_not_sent() -> None:
+    """A first quiet that certainly reached no process ends the drain."""
     assert acknowledged(quieting(), A.QUIET, Outcome.NOT_SENT).state is S.LET_GO
     assert acknowledged(quieting(), A.QUIET, Outcome.UNCERTAIN).state is S.QUIETING
     assert acknowledged(quieting(quiet_attempts=2), A.QUIET, Outcome.NOT_SENT).state is S.QUIETING
 
 
-def test_refusal_counts_as_somebody_elses_stop_only_at_the_first_attempt() -> None:
+def test_refused_stop_counts_as_somebody_elses_only_at_the_first_attempt() -> None:
     first = acknowledged(stopping(), A.STOP, Outcome.REFUSED)
     assert first.stop.answer is StopAnswer.REFUSED
     later = acknowledged(stopping(stop_attempts=2), A.STOP, Outcome.REFUSED)
     assert later.stop.answer is StopAnswer.NONE
 
 
-def test_stop_whose_answer_got_lost_may_be_ours_or_not() -> None:
+def test_lost_answer_to_a_stop_leaves_the_record_unchanged() -> None:
     assert acknowledged(stopping(), A.STOP, Outcome.UNCERTAIN) == stopping()
 
 
-def test_stop_that_was_not_sent_leaves_the_record_of_those_that_were() -> None:
-    """Its time must not make an operator's stop look like ours."""
+def test_unsent_stop_leaves_the_record_of_earlier_stops_unchanged() -> None:
+    """The time of an unsent stop must not make the operator's stop look like ours."""
     before = stopping(stop_answer=StopAnswer.REFUSED, stop_asked_epoch=EPOCH, stop_last_asked_epoch=EPOCH + 9)
     again = step(before, seen(P.RUNNING))
     assert again.action is A.STOP and again.drain != before
@@ -102,6 +102,8 @@ def test_stop_that_was_not_sent_leaves_the_record_of_those_that_were() -> None:
 
 @pytest.mark.parametrize("action", [A.START, A.THAW])
 @pytest.mark.parametrize("came", list(Outcome))
-def test_what_came_of_a_start_or_a_thaw_says_nothing_of_the_stop(action: Action, came: Outcome) -> None:
+def test_outcome_of_a_start_or_a_thaw_does_not_change_the_record_of_the_stop(
+    action: Action, came: Outcome
+) -> None:
     record = drain(S.STARTING, stop_attempts=1, stop_answer=StopAnswer.NONE)
     assert acknowledged(record, action, came) == record

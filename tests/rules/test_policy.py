@@ -40,7 +40,7 @@ def terms(**values: Any) -> Terms:
 
 
 def sighting(**values: Any) -> Sighting:
-    """A worker over its limit that nothing holds, unless told otherwise."""
+    """A worker over its limit that nothing holds, unless `values` differ."""
     defaults: dict[str, Any] = {"process": info(), "memory_bytes": 300, "reading": reading(), "strikes": 1}
     return Sighting(**{**defaults, **values})
 
@@ -94,7 +94,7 @@ def test_worker_asks_only_when_nothing_holds_it(
         (Hold.NOT_RECOGNISED, {"reading": reading(recognised=None)}),
     ],
 )
-def test_hard_limit_waits_for_no_strikes_and_no_job_but_makes_no_restart_loop(
+def test_hard_limit_skips_strikes_and_protected_jobs_but_never_makes_a_restart_loop(
     hold: Hold | None, seen: dict[str, Any]
 ) -> None:
     settings = terms(strikes=3, protect_jobs=("Imp*",))
@@ -107,12 +107,12 @@ def test_urgency_is_memory_over_limit() -> None:
     assert judge(sighting(memory_bytes=300), terms(), NOW).urgency == 1.5
 
 
-def test_at_a_limit_is_not_over_it() -> None:
+def test_memory_at_the_limit_is_not_over_it() -> None:
     assert not judge(sighting(memory_bytes=200), terms(), NOW).is_over
     assert not judge(sighting(memory_bytes=400), terms(), NOW).hard
 
 
-def test_held_worker_says_why_in_words() -> None:
+def test_verdict_says_in_words_why_a_worker_is_held() -> None:
     verdict = judge(sighting(process=info(start=EPOCH - 30)), terms(), NOW)
     assert verdict.words == "over its limit, but up for less than min_uptime (30s of 1m00s)"
 
@@ -132,7 +132,9 @@ def test_held_worker_says_why_in_words() -> None:
         ("memory unknown", {"memory_bytes": None}, True),
     ],
 )
-def test_in_service_needs_every_sign(what: str, seen: dict[str, Any], expected: bool) -> None:
+def test_worker_counts_as_in_service_only_if_every_sign_agrees(
+    what: str, seen: dict[str, Any], expected: bool
+) -> None:
     assert is_in_service(sighting(**seen), settle_seconds=10.0) is expected, what
 
 

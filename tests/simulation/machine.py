@@ -49,7 +49,7 @@ class Killed(BaseException):
 
 
 class Machine:
-    """Everything on one host."""
+    """One host: its clocks, its supervisord, its workers and its listener."""
 
     def __init__(self, world: World, name: str, shape: Shape) -> None:
         self.world = world
@@ -61,31 +61,31 @@ class Machine:
         self.shape = shape
         self.pools = {pool.config.name: pool.config for pool in shape.pools}
         self.disk = Contents()
-        """What the journal says, on disk."""
+        """The contents of the journal on disk."""
         self.boot = 0
         self.lives = 0
         self.is_gone = False
-        """For good."""
+        """It never comes back."""
         self.disk_is_full = False
         self.is_unsaved = False
-        """The last save failed, and the listener has had nothing to save since."""
+        """The last save failed, and the listener has saved nothing since."""
         self.backs_off = False
         self.looked_at = 0.0
-        """When supervisord last told of all its workers."""
+        """When supervisord last reported all its workers."""
         self.served: dict[str, float] = {}
-        """When supervisord last told of each worker."""
+        """When supervisord last reported each worker."""
         self.unanswered: dict[str, float] = {}
-        """When the listener sent each stop that nobody answered; until it sees that worker running."""
+        """When the listener sent each stop without an answer; until it sees that worker running."""
         self.measured: dict[int, tuple[float, int]] = {}
-        """When each pid's memory was last told, and how much."""
+        """When the memory of each pid was last measured, and its bytes."""
         self.readable: dict[str, bool] = {}
-        """Whether the last reading of each worker's own state came about."""
+        """Whether the last reading of each worker succeeded."""
         self.read_at: dict[str, float] = {}
-        """When each worker that answers for itself last did."""
+        """When each worker that answers for itself last answered."""
         self.seen_back_at: dict[str, float] = {}
-        """When each was first seen to be put back to work."""
+        """When each worker was first seen to be resumed."""
         self.answers: dict[str, bool | None] = {}
-        """What the listener was told of each token; None: it waits, or will never know."""
+        """The answer that the listener got for each token; None: it waits, or will never know."""
         self._booted_at = -500.0
         self._ahead = [(-1e9, 0.0)]
         self._pids = 100 * (1 + shape.machines.index(name))
@@ -104,7 +104,7 @@ class Machine:
         return self.wall_at(self.engine.now)
 
     def wall_at(self, when: float) -> float:
-        """What the wall clock said then."""
+        """The time of the wall clock at that moment."""
         return EPOCH + when + next(ahead for since, ahead in reversed(self._ahead) if since <= when)
 
     def set_wall(self, seconds: float) -> None:

@@ -1,4 +1,4 @@
-"""The promises, judged by what is: never by what a listener believes, but for its journal on disk.
+"""The promises, judged by the true state of the world; of a listener's beliefs, only its journal counts.
 
 Each act is judged at the moment when it is sent. What the documentation leaves open is left open here:
 a slot that Redis lost, or that ran out with its machine silent, counts for nothing (`Leases`); a peer that
@@ -27,30 +27,30 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 STOP_MARGIN_SECONDS = 5
-"""On both sides: a stop so near to ours may be taken for ours, while ours has no answer."""
+"""On both sides: a stop this close to ours may count as ours while ours has no answer."""
 NOTICED_SECONDS = 40.0
-"""A worker that hangs, or was quieted, is noticed so late at most: three of Sidekiq's longest beats."""
+"""A worker that hangs or was quieted is noticed this late at most: three of Sidekiq's longest beats."""
 LOOK_LASTS_SECONDS = 30.0
-"""From a look to the act that rests on it, or to the word on it: as drainer.py bounds it."""
+"""From a look to the action or report that is based on it, as drainer.py bounds it."""
 TURN_SECONDS = 60.0
-"""From a look to the step that makes something of it, though supervisord may hang between them."""
+"""From a look to the step that uses it; supervisord may hang in between."""
 JOURNALLED = {
     "quiet": (State.QUIETING,),
     "stop": (State.STOPPING,),
-    "start": tuple(one for one in State if one is not State.ASKING),  # It needs no disk that has room.
-    "resume": (State.RESUMING, State.QUIETING, State.DRAINING),  # Nor does this.
+    "start": tuple(one for one in State if one is not State.ASKING),  # A start needs no room on the disk.
+    "resume": (State.RESUMING, State.QUIETING, State.DRAINING),  # A resume neither.
     "thaw": (State.QUIETING, State.SETTLING),
 }
 HEARTBEATS_FRESH = 3
 
 
 class BrokenPromise(BaseException):
-    """No code that ships may catch it."""
+    """The listener's code must not catch it."""
 
 
 @dataclass(frozen=True)
 class Act:
-    """One act on a process, with what stands in the journal on disk."""
+    """One action on a process, with the drain that the journal on disk holds."""
 
     what: str
     """``quiet``, ``stop``, ``resume`` or ``thaw``."""
@@ -65,7 +65,7 @@ class Act:
 
     @property
     def attempts(self) -> int:
-        """How often the journal says that this worker was told to leave."""
+        """How many quiets and stops of this worker are in the journal."""
         return self.drain.quiet_attempts + self.drain.stop.attempts
 
     @property
@@ -75,26 +75,26 @@ class Act:
 
 @dataclass
 class Promises:
-    """Judges every act of every listener of one world."""
+    """Judges every action of every listener of one world."""
 
     world: World
     began: dict[str, float] = field(default_factory=dict)
     """When each drain's token was first journalled."""
     quieted: dict[str, float] = field(default_factory=dict)
-    """When the wait for idle of each token began at the earliest."""
+    """When the wait for running jobs of each token began at the earliest."""
     stopping: dict[str, float] = field(default_factory=dict)
     """When the stop of each token was first journalled."""
     was_read: dict[str, bool] = field(default_factory=dict)
-    """Whether the last reading of the worker had come about when its stop was first journalled."""
+    """Whether the last reading of the worker had succeeded when its stop was first journalled."""
     orderly_from: float = float("inf")
-    """No fault is left from then on that could excuse a less urgent one for going first."""
+    """From then on, no fault is left that could excuse a drain of a less urgent worker."""
 
     def broken(self, promise: str, machine: Machine, text: str) -> NoReturn:
         self.world.trace.say(machine.name, f"BROKEN {promise}: {text}")
         raise BrokenPromise(f"{promise}: {machine.name}: {text}")
 
     def journalled(self, machine: Machine, contents: Contents, *, is_next: bool) -> None:
-        """A journal is on disk. `is_next`: what the disk held until now is what it follows upon."""
+        """A journal was saved. `is_next`: it follows directly on the journal that the disk held until now."""
         for name, pause in contents.back_offs.items() if is_next else ():
             if pause != machine.disk.back_offs.get(name):
                 self.l1_back_off(machine, name, pause)
@@ -110,7 +110,7 @@ class Promises:
                 self.was_read.setdefault(drain.token, machine.readable.get(drain.worker, True))
 
     def acts(self, machine: Machine, what: str, name: str) -> None:
-        """A listener sends an act."""
+        """A listener sends an action."""
         worker, drain = machine.supervisord.workers.get(name), machine.disk.drains.get(name)
         if worker is None or worker.removed or machine.supervisord.is_shutting_down:
             return
@@ -127,9 +127,9 @@ class Promises:
     def _judge(self, act: Act) -> None:
         self.s4_process(act)
         if act.process.created > self._looked_at(act.machine, act.worker):
-            return  # It began between the last look and the act.
+            return  # The process began between the last look and the action.
         if act.process.resumed_at >= act.machine.read_at.get(act.worker.name, 1e12):
-            return  # So was it put back to work.
+            return  # It was resumed between the last reading and the action.
         if act.what == "stop":
             self.no_job_is_lost(act)
         takes_out = act.what in ("quiet", "stop") and self.world.standings.takes_jobs(act.worker)
@@ -144,7 +144,7 @@ class Promises:
         return machine.served.get(worker.name, -1e9)
 
     def _counts_as_quiet(self, act: Act) -> bool:
-        """Its quiet may have got lost, nothing can ever tell, and its time is over (decision.py)."""
+        """Its quiet may have been lost, nothing will ever show it, and its deadline is over (decision.py)."""
         is_custom = act.worker.habits.kind.startswith("custom")
         is_unknown = act.drain.quiet_attempts > 0 and not act.drain.quiet_acknowledged
         return is_custom and is_unknown and self._is_timed_out(act)
@@ -154,7 +154,7 @@ class Promises:
         return now - self.quieted.get(act.drain.token, now) >= act.config.drain_timeout_seconds
 
     def tells(self, machine: Machine, pool: str, request: Mapping[str, Any]) -> None:
-        """A listener is about to tell of its workers, and of the slots that it holds."""
+        """A listener is about to report its workers and the slots that it holds."""
         for name, _, is_up, *_ in request["workers"]:
             if is_up and not machine.readable.get(local_name(name), True):
                 self.broken("S6", machine, f"{name} is said to be in service, and its reading failed")
@@ -169,7 +169,7 @@ class Promises:
                 self.broken("S1", machine, f"{name} is said to be out of service, and takes jobs")
 
     def _is_in_service_for_sure(self, machine: Machine, worker: Worker, drain: Drain) -> bool:
-        """It takes jobs, and its listener could have seen it."""
+        """Whether it takes jobs and its listener could have seen it."""
         if drain.state not in (State.QUIETING, State.DRAINING, State.STOPPING) or worker.process is None:
             return False
         is_recorded = (worker.process.pid, worker.start) == (drain.pid, drain.start)
@@ -184,7 +184,7 @@ class Promises:
     # --- each promise -----------------------------------------------------------------------------
 
     def s1_slots(self, act: Act) -> None:
-        """Never more than max_draining out of service at once; hard limits and lost slots aside."""
+        """Never more than max_draining are out of service at once, except for hard limits and lost slots."""
         if act.is_hard:
             return
         out = [
@@ -207,7 +207,7 @@ class Promises:
         return had_run_out or not leases.are_in_conflict(peer.id, act.worker.id)
 
     def s2_peers(self, act: Act, grant: Grant | None) -> None:
-        """None is taken out unless min_available others are in service at that moment."""
+        """No worker is taken out unless min_available others are in service at that moment."""
         standings, least = self.world.standings, act.config.min_available
         there = [
             peer
@@ -220,7 +220,7 @@ class Promises:
             self.broken("S2", act.machine, text)
 
     def is_excused(self, act: Act, peer: Worker, grant: Grant | None) -> bool:
-        """Out of service, and its listener could not have told so; or by a drain whose slot was lost."""
+        """Whether it is out of service unknown to its listener, or by a drain whose slot was lost."""
         standings = self.world.standings
         if standings.is_taken(peer):
             return self._is_slot_lost(act, peer)
@@ -236,14 +236,14 @@ class Promises:
         return standing.served_until >= looked_at - (NOTICED_SECONDS if is_noticed_late else 0.0)
 
     def _is_fresh(self, grant: Grant, peer: Worker) -> bool:
-        """The last word of the peer's listener counted still, by a clock that did not jump."""
+        """Whether the last report of the peer's listener still counted, by a clock that did not jump."""
         if "redis clock" in self.world.weather.sorts:
             return True
         age = grant.at - grant.heard[peer.host].at
         return age <= HEARTBEATS_FRESH * self.world.shape.heartbeat + 1
 
     def l1_back_off(self, machine: Machine, name: str, pause: BackOff) -> None:
-        """A worker's drains are made to wait for the cause that is given, and for no other."""
+        """The pause of a worker has the cause that it states."""
         before = machine.disk.drains.get(name)
         measured = machine.measured.get(before.pid, (0, 0))[1] if before is not None else 0
         is_true = {
@@ -255,7 +255,7 @@ class Promises:
             self.broken("L1", machine, f"{name} backs off, for {pause.cause.words}")
 
     def s4_process(self, act: Act) -> None:
-        """No signal to a pid that is not the recorded process, nor to one that cannot take it."""
+        """No signal reaches a process that is not the recorded one, or that cannot handle it."""
         worker, process, drain = act.worker, act.process, act.drain
         looked_at = self._looked_at(act.machine, worker)
         changed_at = max(worker.spawned_at, act.machine.wall_set_at)
@@ -272,11 +272,11 @@ class Promises:
             self.broken("S4", act.machine, f"a signal reaches {worker.name}, whose stop is its only way")
 
     def s5_operator(self, machine: Machine, worker: Worker, drain: Drain | None) -> None:
-        """What an operator stopped is not started."""
+        """A worker that the operator stopped is not started."""
         if worker.stopped_by != "operator" or worker.stopped_at >= self._looked_at(machine, worker):
             return
         if worker.stopped_at >= machine.unanswered.get(worker.name, float("inf")):
-            return  # Ours was on its way then, for all that anybody can know.
+            return  # Our stop was under way then, as far as anybody can know.
         if drain is not None and drain.stop.answer is StopAnswer.NONE and drain.stop.attempts:
             earliest = drain.stop.asked_epoch - STOP_MARGIN_SECONDS
             last = max(drain.stop.asked_epoch, drain.stop.last_asked_epoch)
@@ -286,7 +286,7 @@ class Promises:
         self.broken("S5", machine, f"start of {worker.name}, which the operator stopped")
 
     def s6_memory(self, act: Act) -> None:
-        """No reading that failed counts as over: what is taken out was measured, in this drain."""
+        """A failed reading never counts as over the limit: a drained worker was measured in this drain."""
         if act.attempts > 1:
             return
         at, measured = act.machine.measured.get(act.process.pid, (-1e9, 0))
@@ -295,7 +295,7 @@ class Promises:
             self.broken("S6", act.machine, text)
 
     def s6_answer(self, act: Act) -> Grant | None:
-        """No answer that did not come counts as allowed; no slot is used that may have run out."""
+        """A missing answer never counts as a grant, and no slot is used that may have run out."""
         if not self.world.shape.shares:
             return None
         if not act.machine.answers.get(act.drain.token):
@@ -308,7 +308,7 @@ class Promises:
         return grant
 
     def l4_order(self, act: Act) -> None:
-        """The most urgent goes first."""
+        """The most urgent worker is drained first."""
         if self.world.engine.now < self.orderly_from or act.is_hard or act.attempts > 1:
             return
         for peer in self.world.peers(act.worker):
@@ -317,7 +317,7 @@ class Promises:
                 self.broken("L4", act.machine, text)
 
     def _is_more_urgent(self, peer: Worker, process: Process) -> bool:
-        """Further over its limit, for long enough that all know it, and nothing else holds it."""
+        """Further over its limit, for long enough that all listeners know it, and nothing else holds it."""
         world, machine, own = self.world, self.world.machine(peer.host), peer.process
         config, standings = machine.pools[peer.pool], self.world.standings
         if own is None or own.memory <= process.memory or machine.is_gone:
@@ -331,7 +331,7 @@ class Promises:
         return sum(map(standings.in_service, standings.stand_ins(peer))) >= config.min_available
 
     def no_job_is_lost(self, act: Act) -> None:
-        """A worker that can be quieted is stopped idle, or after its time is over."""
+        """A worker that can be quieted is stopped when it is idle or after its deadline."""
         worker, machine = act.worker, act.machine
         may_cut = act.config.on_timeout is not OnTimeout.WAIT and self._is_timed_out(act)
         if worker.habits.kind == "stops" or act.is_hard or may_cut:
@@ -340,15 +340,15 @@ class Promises:
             self.broken("S6", machine, f"stop of {worker.name}, whose last reading failed")
         never_quiet = self.world.standings.takes_jobs(worker)
         if never_quiet and worker.habits.kind.startswith("custom"):
-            return  # Nothing tells that its quiet got lost; it was seen idle, and its own stop is graceful.
+            return  # Nothing shows that its quiet was lost; it was seen idle, and its own stop is graceful.
         if act.process.resumed_at >= self.stopping[act.drain.token]:
-            return  # Put back to work after a stop that may have been sent: its own stop is graceful.
+            return  # It was resumed after a stop that may have been sent: its own stop is graceful.
         busy = act.process.busy(self.world.engine.now)
         if busy or never_quiet:
             self.broken("no job lost", machine, f"stop of {worker.name} with {busy} jobs in hand")
 
     def old_tree_is_gone(self, machine: Machine, worker: Worker) -> None:
-        """No job runs twice: nothing of the old process lives, or stopwaitsecs went by."""
+        """No job runs twice: no process of the old tree lives, or stopwaitsecs is over."""
         now, old = self.world.engine.now, worker.last
         if old is None or worker.stopped_by != "us" or now - (old.ended_at or now) >= worker.stop_wait - 1:
             return
@@ -358,6 +358,6 @@ class Promises:
 
 
 def backs_off(machine: Machine, worker: Worker) -> bool:
-    """Its drains wait: a restart gave nothing back, or it could not be told."""
+    """Whether its drains wait: a restart freed no memory, or the worker could not be reached."""
     pause = machine.disk.back_offs.get(worker.name)
     return pause is not None and pause.applies(LIMIT, machine.clock())

@@ -1,4 +1,4 @@
-"""What one world is made of, drawn from its seed: machines, pools, workers, settings."""
+"""The parts of one world, drawn from its seed: machines, pools, workers, settings."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from tests.simulation.process import Habits
 
 LIMIT, HARD_LIMIT = 200, 400
 FRESH, BLOATED, HUGE = 50, 300, 450
-"""Bytes; what a worker has after its start, over its limit, and over its hard limit."""
+"""Bytes: the memory of a worker after its start, over its limit, and over its hard limit."""
 
 
 @dataclass(frozen=True)
 class PoolShape:
-    """One pool, the same on every machine unless a test wants otherwise."""
+    """One pool, the same on every machine unless a test changes that."""
 
     config: PoolConfig
     habits: Habits
     workers: int
-    """On each machine."""
+    """The number of workers on each machine."""
     stop_wait: int = 10
     start_secs: int = 1
     restarts: str = "unexpected"
     are_uneven: bool = False
-    """Some of its workers work on some of its queues only."""
+    """Some of its workers serve only some of its queues."""
 
 
 @dataclass(frozen=True)
@@ -38,22 +38,22 @@ class Shape:
     machines: tuple[str, ...]
     pools: tuple[PoolShape, ...]
     shares: bool = True
-    """Through Redis; otherwise each machine is alone."""
+    """Whether the machines coordinate through Redis."""
     heartbeat: float = 4.0
     slot_ttl: float = 20.0
     tick: float = 5.0
     latency: float = 0.01
     bloated: float = 0.6
-    """The share of the workers that are over their limit at the start."""
+    """The share of workers that are over their limit at the start."""
     on_disk: bool = False
-    """With the journal that ships, in a directory."""
+    """Whether the real journal is used, in a directory."""
 
 
 NAMES = ("east", "north", "south", "west")
 
 
 def draw(rng: random.Random, seed: int) -> Shape:
-    """Small worlds, most of them with two or three machines."""
+    """Small worlds, mostly with two or three machines."""
     machines = NAMES[: rng.choice((1, 2, 2, 2, 3, 3, 4))]
     heartbeat = rng.choice((2.0, 4.0, 4.0, 6.0))
     pools = tuple(_pool(rng, f"pool{number}", len(machines)) for number in range(rng.choice((1, 1, 1, 2))))

@@ -1,4 +1,4 @@
-"""What is not promised (docs/promises.rst says so), and what happens instead."""
+"""What is not promised (see docs/promises.rst), and what happens instead."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from supervisor_memkill.rules.drain import State
 from tests.simulation.scenarios.scene import CUSTOM, SIDEKIQ, TTL, scene
 
 
-def test_quiet_that_got_lost_and_that_nothing_can_confirm_is_waited_for_by_wait() -> None:
-    """Repeating it may do harm; it ends when the job does, or when a person ends either."""
+def test_lost_quiet_that_cannot_be_confirmed_is_waited_for_with_on_timeout_wait() -> None:
+    """A second quiet may do harm; the drain ends with the job, or when the operator ends the worker."""
     with scene(CUSTOM, on_timeout=OnTimeout.WAIT, drain_timeout_seconds=12.0) as s:
         s.settles()
         s.bloat(s.east, endless=True)
@@ -22,8 +22,8 @@ def test_quiet_that_got_lost_and_that_nothing_can_confirm_is_waited_for_by_wait(
         assert s.worker(s.east).state is ProcessState.STOPPED
 
 
-def test_fresh_worker_that_a_person_quiets_keeps_the_slot_until_he_restarts_it() -> None:
-    """It has not come back, and nobody knows why: the pool is not to lose another one."""
+def test_fresh_worker_that_the_operator_quiets_keeps_its_slot_until_its_restart() -> None:
+    """It has not come back, and nobody knows why: the pool must not lose another worker."""
     with scene(SIDEKIQ, settle_seconds=12.0) as s:
         (north,) = s.others
         s.settles()

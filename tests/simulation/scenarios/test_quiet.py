@@ -11,8 +11,8 @@ from supervisor_memkill.rules.drain import State
 from tests.simulation.scenarios.scene import CELERY, SIDEKIQ, scene
 
 
-def test_quiet_that_got_lost_is_sent_again_though_the_time_is_over() -> None:
-    """`on_timeout = wait`: otherwise it takes jobs for ever, counts as draining, and comes to no end."""
+def test_lost_quiet_is_sent_again_even_after_the_deadline() -> None:
+    """With `on_timeout = wait`, the worker would otherwise take jobs and its drain would never end."""
     with scene(CELERY, on_timeout=OnTimeout.WAIT, drain_timeout_seconds=12.0) as s:
         s.settles()
         s.bloat(s.east)
@@ -23,8 +23,8 @@ def test_quiet_that_got_lost_is_sent_again_though_the_time_is_over() -> None:
 
 
 @pytest.mark.parametrize(("hang", "what"), [(4.0, "frozen"), (9.0, "quiet")])
-def test_late_quiet_that_hits_the_fresh_process_leaves_nothing_behind(hang: float, what: str) -> None:
-    """supervisord hung, the worker died meanwhile, and the quiet arrived at its successor."""
+def test_fresh_process_hit_by_a_late_quiet_comes_back(hang: float, what: str) -> None:
+    """supervisord hangs, the worker dies meanwhile, and the quiet reaches its successor."""
     with scene(dataclasses.replace(SIDEKIQ, boots=6.0), restarts="true") as s:
         s.settles()
 
@@ -41,8 +41,8 @@ def test_late_quiet_that_hits_the_fresh_process_leaves_nothing_behind(hang: floa
         s.until(lambda: s.is_back(s.east))
 
 
-def test_quiet_not_confirmed_in_time_is_undone_where_the_kind_can() -> None:
-    """QUIETING to RESUMING: nobody knows whether it arrived."""
+def test_unconfirmed_quiet_is_resumed_at_the_deadline_if_the_kind_can() -> None:
+    """QUIETING to RESUMING: nothing shows whether the quiet arrived."""
     with scene(CELERY, on_timeout=OnTimeout.RESUME, drain_timeout_seconds=15.0) as s:
         s.settles()
         s.bloat(s.east)
@@ -54,8 +54,8 @@ def test_quiet_not_confirmed_in_time_is_undone_where_the_kind_can() -> None:
         assert s.world.standings.takes_jobs(s.worker(s.east))
 
 
-def test_torn_first_record_is_not_believed() -> None:
-    """Busy is read before the rest of the record: the first quiet one says 0 with a job in hand."""
+def test_first_record_written_in_parts_is_not_trusted() -> None:
+    """`busy` is written before the rest of the record: the first quiet record says 0 while a job runs."""
     with scene(dataclasses.replace(SIDEKIQ, torn=4.5, job=(8.0, 9.0), gap=(0.3, 0.4))) as s:
         s.settles()
         s.bloat(s.east)

@@ -1,4 +1,4 @@
-"""Whose stop it is, and the wait for the end of the process."""
+"""Whether a stop was ours, and the wait for the end of the process."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from tests.simulation.process import NEVER
 from tests.simulation.scenarios.scene import SIDEKIQ, STOPS, TTL, scene
 
 
-def test_stop_that_was_acknowledged_is_not_taken_for_the_operators() -> None:
-    """The listener died after the answer, and the clock was set meanwhile: the times do not fit."""
+def test_acknowledged_stop_does_not_count_as_the_operators() -> None:
+    """The listener died after the answer, and the clock was set meanwhile: the times do not match."""
     with scene(SIDEKIQ) as s:
         s.settles()
         s.bloat(s.east)
@@ -31,7 +31,7 @@ def test_stop_that_was_acknowledged_is_not_taken_for_the_operators() -> None:
 
 
 @pytest.mark.parametrize("place", ["stopping.saved", "stopping.acted"])
-def test_listener_killed_at_its_stop_brings_the_worker_back(place: str) -> None:
+def test_worker_comes_back_after_the_listener_was_killed_at_its_stop(place: str) -> None:
     with scene(SIDEKIQ) as s:
         s.settles()
         s.world.weather.dies_at(s.east, place, away=60.0)
@@ -39,8 +39,8 @@ def test_listener_killed_at_its_stop_brings_the_worker_back(place: str) -> None:
         s.until(lambda: s.is_back(s.east), within=240)
 
 
-def test_second_stop_that_was_not_acknowledged_is_ours() -> None:
-    """The first one got lost; the second came through, and the listener died before it was told."""
+def test_unacknowledged_second_stop_counts_as_ours() -> None:
+    """The first stop was lost; the second arrived, and the listener died before its answer."""
     with scene(SIDEKIQ, stop_wait=4) as s:
         s.settles()
         s.bloat(s.east)
@@ -51,7 +51,7 @@ def test_second_stop_that_was_not_acknowledged_is_ours() -> None:
         s.until(lambda: s.is_back(s.east), within=240)
 
 
-def test_stop_that_a_hanging_supervisord_carries_out_late_is_ours() -> None:
+def test_stop_that_a_hanging_supervisord_carries_out_late_counts_as_ours() -> None:
     with scene(SIDEKIQ, stop_wait=4) as s:
         s.settles()
         s.bloat(s.east)
@@ -59,7 +59,7 @@ def test_stop_that_a_hanging_supervisord_carries_out_late_is_ours() -> None:
         s.until(lambda: s.is_back(s.east), within=240)
 
 
-def test_stop_that_a_paused_listener_sent_late_and_died_of_is_ours() -> None:
+def test_late_stop_of_a_paused_listener_that_then_died_counts_as_ours() -> None:
     with scene(SIDEKIQ, stop_wait=4) as s:
         s.settles()
         s.bloat(s.east)
@@ -73,8 +73,8 @@ def test_stop_that_a_paused_listener_sent_late_and_died_of_is_ours() -> None:
         s.until(lambda: s.is_back(s.east), within=240)
 
 
-def test_stop_that_rests_on_a_look_of_long_ago_is_not_sent() -> None:
-    """Paused between its look and its stop, the listener would journal a time that its stop does not fit."""
+def test_stop_is_not_sent_when_its_observation_is_too_old() -> None:
+    """Paused between its look and its stop, the listener would save a time that does not match the stop."""
     with scene(SIDEKIQ, stop_wait=4) as s:
         s.settles()
         s.bloat(s.east)
@@ -85,8 +85,8 @@ def test_stop_that_rests_on_a_look_of_long_ago_is_not_sent() -> None:
         s.until(lambda: s.is_back(s.east), within=240)
 
 
-def test_stop_that_was_not_sent_for_want_of_a_look_is_not_one_whose_answer_got_lost() -> None:
-    """S5: the operator stops the worker after a look got no answer, which was to come before our stop."""
+def test_unsent_stop_does_not_count_as_a_stop_whose_answer_was_lost() -> None:
+    """S5: the look before our stop got no answer, and the operator stops the worker."""
     with scene(SIDEKIQ) as s:
         s.settles()
         s.bloat(s.east)
@@ -98,8 +98,8 @@ def test_stop_that_was_not_sent_for_want_of_a_look_is_not_one_whose_answer_got_l
         assert s.worker(s.east).state is ProcessState.STOPPED
 
 
-def test_operator_who_stops_while_the_listener_is_away_keeps_his_stop() -> None:
-    """S5, though the journal says that a stop was about to be sent."""
+def test_stop_by_the_operator_while_the_listener_is_away_is_kept() -> None:
+    """S5, although the journal says that a stop was about to be sent."""
     with scene(SIDEKIQ) as s:
         s.settles()
         s.world.weather.dies_at(s.east, "stopping.saved", away=90.0)
@@ -112,8 +112,8 @@ def test_operator_who_stops_while_the_listener_is_away_keeps_his_stop() -> None:
         assert s.state(s.east) is None
 
 
-def test_job_that_never_ends_is_cut_by_supervisord_alone() -> None:
-    """A kind without a quiet: one stop, no other signal, and the start once it is gone."""
+def test_job_that_never_ends_is_killed_by_supervisord_alone() -> None:
+    """A kind without a quiet: one stop, no other signal, and the start once the process is gone."""
     with scene(dataclasses.replace(STOPS, patience=NEVER)) as s:
         s.settles()
         s.bloat(s.east, endless=True)
@@ -122,7 +122,7 @@ def test_job_that_never_ends_is_cut_by_supervisord_alone() -> None:
         assert s.acts(s.east, "start")[0] - s.acts(s.east, "stop")[0] >= 10
 
 
-def test_child_that_outlives_its_parent_holds_the_start_for_stopwaitsecs() -> None:
+def test_child_that_outlives_its_parent_delays_the_start_for_stopwaitsecs() -> None:
     with scene(dataclasses.replace(STOPS, orphan_seconds=1000.0)) as s:
         s.settles()
         s.bloat(s.east)
@@ -131,8 +131,8 @@ def test_child_that_outlives_its_parent_holds_the_start_for_stopwaitsecs() -> No
         assert s.acts(s.east, "start")[0] >= stopped_at + 10
 
 
-def test_fresh_process_with_the_old_pid_is_no_survivor() -> None:
-    """The worker was restarted between the look at it and the look at its tree, and got its pid again."""
+def test_fresh_process_with_the_old_pid_does_not_count_as_old() -> None:
+    """The worker was restarted between the look at it and the look at its tree, with the same pid."""
     with scene(dataclasses.replace(SIDEKIQ, boots=6.0)) as s:
         s.settles()
         s.bloat(s.east)
@@ -140,7 +140,7 @@ def test_fresh_process_with_the_old_pid_is_no_survivor() -> None:
         pid = s.process(s.east).pid
         s.world.weather.when_at(s.east, "supervisord before", lambda: s.world.weather.pause(s.east, 10.0))
         s.until(lambda: s.east.backs_off)
-        s.passes(6.0)  # Its record has said by now that it is idle.
+        s.passes(6.0)  # Its record says by now that it is idle.
         s.world.operator(s.east, s.worker(s.east), "stop")
         s.until(lambda: s.worker(s.east).state is ProcessState.STOPPED)
         s.world.operator(s.east, s.worker(s.east), "start")
@@ -148,7 +148,7 @@ def test_fresh_process_with_the_old_pid_is_no_survivor() -> None:
         s.until(lambda: s.is_back(s.east))
 
 
-def test_journal_holds_no_drain_that_is_over_once_the_disk_has_room() -> None:
+def test_finished_drain_leaves_the_journal_once_the_disk_has_room() -> None:
     with scene(SIDEKIQ) as s:
         s.settles()
         s.bloat(s.east)
