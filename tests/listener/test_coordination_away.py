@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from supervisor_memkill.coordination.contract import CoordinationUnknown, Published
 from supervisor_memkill.rules.drain import State
 from tests.listener.situations import (
@@ -24,19 +26,14 @@ from tests.listener_world import (
 )
 
 
-def test_lost_redis_is_logged_at_once_while_a_worker_asks(world: World, path: Path) -> None:
+@pytest.mark.parametrize(
+    ("lost_at", "state"), [("asking.saved", State.ASKING), ("quieting.acted", State.QUIETING)]
+)
+def test_lost_redis_is_logged_at_once(world: World, path: Path, lost_at: str, state: State) -> None:
     coordinator = SharedCoordinator(world)
     life = Life(world, path, coordinate=lambda contents: coordinator)
-    life.at = lambda place: setattr(coordinator, "is_away", True)
-    assert life.run_to(State.ASKING)
-    assert life.stream.having("coordination.away")
-
-
-def test_lost_redis_is_logged_at_once_after_an_action(world: World, path: Path) -> None:
-    coordinator = SharedCoordinator(world)
-    life = Life(world, path, coordinate=lambda contents: coordinator)
-    life.at = lambda place: setattr(coordinator, "is_away", place == "quieting.acted")
-    assert life.run_to(State.QUIETING)
+    life.at = lambda place: setattr(coordinator, "is_away", coordinator.is_away or place == lost_at)
+    assert life.run_to(state)
     assert life.stream.having("coordination.away")
 
 
