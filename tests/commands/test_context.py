@@ -186,11 +186,12 @@ def test_working_directory_that_was_removed_is_no_fault(tmp_path: Path, parent: 
     gone = tmp_path / "gone"
     gone.mkdir()
     code = "import os, sys; os.rmdir(os.getcwd()); from supervisor_memkill.cli import main; sys.exit(main())"
+    script = tmp_path / "script.py"  # not -c, with which Python 3.13.0 looks into the directory that is gone
+    script.write_text(code)
     done = subprocess.run(
         [
             sys.executable,
-            "-c",
-            code,
+            str(script),
             "--config",
             parent.format(tmp_path=tmp_path) + "/memkill.conf",
             "--dry-run",

@@ -15,6 +15,7 @@ from tests.harness import PATIENCE_SECONDS, LeakyWorkers, RealRedis, program
 from tests.real.redis_gate import RedisGate
 from tests.real.sidekiq_fleet import (
     BLOAT_MEGABYTES,
+    LISTENER,
     Fleet,
     Sidekiq,
     bloated,
@@ -60,32 +61,29 @@ def test_jobs_that_come_at_the_moment_of_the_quiet_are_run_once(redis_server: Re
 def test_a_record_that_counted_its_jobs_before_the_quiet_is_not_believed(redis_server: RealRedis) -> None:
     """It says quiet and busy 0 while a job runs; a stop on it would run that job twice."""
     with RedisGate(redis_server) as gate:
-        sidekiqs = [bloated("torn", redis_url=gate.url), Sidekiq("peer", autostart=False)]
+        sidekiqs = [bloated("torn", redis_url=gate.url), Sidekiq("peer")]
         with running_fleet(redis_server, *sidekiqs) as fleet:
-            fleet.wait_until_in_service("torn")
-            fleet.listen()
-            jid = quiet_in_the_middle_of_a_beat(fleet, gate, "torn", "peer", job_seconds=25)
+            fleet.wait_until_in_service()
+            jid = quiet_in_the_middle_of_a_beat(fleet, gate, "torn", job_seconds=25)
             quiet = fleet.wait_for_beat("torn", lambda beat: beat.quiet)
             assert quiet.busy == 0 and jid in fleet.jobs.running(), "the record is a lie, as it was meant"
             fleet.wait_for_event("drain.done", "torn")
+            fleet.wait_until_finished()
             fleet.assert_each_job_once()
 
 
-def quiet_in_the_middle_of_a_beat(
-    fleet: Fleet, gate: RedisGate, worker: str, peer: str, job_seconds: float
-) -> str:
+def quiet_in_the_middle_of_a_beat(fleet: Fleet, gate: RedisGate, worker: str, job_seconds: float) -> str:
     """Give the worker a job and then its quiet between the two halves of one beat; the job's id.
 
     A beat counts the jobs, asks Redis for a PING, and only then writes, with the quiet as it is by
-    then (Sidekiq's lib/sidekiq/launcher.rb). The gate holds the PING back. The peer starts when
-    all is ready, because the worker is not drained without it.
+    then (Sidekiq's lib/sidekiq/launcher.rb). The gate holds the PING back. The listener starts when all is
+    ready, and finds a record that is a few seconds old: a much older one it would not believe.
     """
-    fleet.wait_for_event("worker.held", "min_available")
+    fleet.wait_for_beat(worker, lambda beat: beat.busy == 0)
     gate.hold(b"ping")
     assert gate.held.wait(PATIENCE_SECONDS), "a beat every 5 s"
-    jid = fleet.push(job_seconds)
-    fleet.wait_for(lambda: jid in fleet.jobs.running())
-    fleet.supervisord.proxy.start(f"{peer}:{peer}")
+    jid = fleet.give_each(job_seconds)[worker]
+    fleet.listen()
     fleet.wait_for(lambda: "Received TSTP" in fleet.supervisord.log(f"{worker}.log"))
     gate.open()
     return jid
@@ -94,21 +92,23 @@ def quiet_in_the_middle_of_a_beat(
 def test_a_protected_job_is_not_drained_around_and_not_timed_out(redis_server: RealRedis) -> None:
     """Its first job is waited for before the drain; its second one was taken too late for that."""
     with RedisGate(redis_server) as gate:
-        sidekiqs = [bloated("late", redis_url=gate.url), Sidekiq("peer", autostart=False)]
+        sidekiqs = [bloated("late", redis_url=gate.url), Sidekiq("peer")]
         pool = {"protect_jobs": "Sleep*", "drain_timeout": "12s"}
         with running_fleet(redis_server, *sidekiqs, pool=pool) as fleet:
-            fleet.wait_until_in_service("late")
-            early = fleet.push(20)
+            fleet.wait_until_in_service()
+            fleet.give_each(20)
             fleet.wait_for_beat("late", lambda beat: beat.busy == 1)
             fleet.listen()
             fleet.wait_for_event("worker.held", "a protected job runs (SleepJob)")
-            fleet.wait_until_finished(early)
+            fleet.supervisord.stop_by_hand(LISTENER)
             assert not fleet.events("drain.quieting")
+            fleet.wait_until_finished()
 
-            late = quiet_in_the_middle_of_a_beat(fleet, gate, "late", "peer", job_seconds=25)
+            late = quiet_in_the_middle_of_a_beat(fleet, gate, "late", job_seconds=25)
             fleet.wait_for_event("drain.done", "late")
             assert "cause=idle" in fleet.wait_for_event("drain.stopping"), "it outlasted its timeout"
             assert late in fleet.jobs.finished()
+            fleet.wait_until_finished()
             fleet.assert_each_job_once()
 
 
