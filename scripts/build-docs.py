@@ -6,6 +6,8 @@ generated, too. With ``--check`` nothing is written, and the exit status is 1 wh
 
 from __future__ import annotations
 
+import dataclasses
+import inspect
 import re
 import sys
 import textwrap
@@ -16,6 +18,11 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from supervisor_memkill.config.options import GLOBAL_KEYS, POOL_KEYS, REQUIRED, default_text  # noqa: E402
+from supervisor_memkill.notices.catalogue import CATALOGUE  # noqa: E402
+from supervisor_memkill.notices.event import Event, Level  # noqa: E402
+from supervisor_memkill.rules.causes import Reason, StepCause  # noqa: E402
+from supervisor_memkill.rules.policy import Hold  # noqa: E402
+from supervisor_memkill.worded import Worded  # noqa: E402
 from supervisor_memkill.workers.contract import Option  # noqa: E402
 from supervisor_memkill.workers.registry import BUILT_IN, load_kind  # noqa: E402
 
@@ -85,7 +92,7 @@ def table(title: str, heads: Iterable[str], rows: Iterable[Iterable[str]]) -> It
 def as_rst(text: str) -> str:
     """A plain text of the code as a sentence, with the names in it marked."""
     whole = _marked(text)
-    return whole[0].upper() + whole[1:]
+    return whole if whole.startswith("supervisord ") else whole[0].upper() + whole[1:]
 
 
 def _marked(text: str) -> str:
@@ -101,6 +108,40 @@ def _marked(text: str) -> str:
 
 def _escape(text: str) -> str:
     return re.sub(r"([\\*`|])", r"\\\1", text)
+
+
+# --- tables of events ----------------------------------------------------------------------------
+
+
+def _events(title: str, *levels: Level) -> Iterator[str]:
+    """The events of these levels, in the order of the catalogue."""
+    heads = ("Event", "Level", "Fields", "Meaning, and what to do")
+    rows = [
+        (f"``{kind.name}``", kind.level.name, _fields(kind), f"{_meaning(kind)}{_advice(kind)}")
+        for kind in CATALOGUE.values()
+        if kind.level in levels
+    ]
+    yield from table(title, heads, rows)
+
+
+def _fields(kind: type[Event]) -> str:
+    """The names as the log shows them."""
+    names = [re.sub("_(bytes|seconds)$", "", field.name) for field in dataclasses.fields(kind)]
+    return ", ".join(f"``{name}``" for name in names) or "none"
+
+
+def _meaning(kind: type[Event]) -> str:
+    text = " ".join(inspect.cleandoc(kind.__doc__ or "").partition("\n\n")[0].split())
+    return as_rst(re.sub("`+", "", text))
+
+
+def _advice(kind: type[Event]) -> str:
+    return f" **What to do:** {_marked(kind.hint)}." if kind.hint else ""
+
+
+def _words(title: str, head: str, causes: Iterable[Worded]) -> Iterator[str]:
+    """What each value of an enumeration means."""
+    yield from table(title, (head, "Meaning"), [(f"``{one.value}``", _marked(one.words)) for one in causes])
 
 
 # --- conf.d/reference.conf -----------------------------------------------------------------------
@@ -163,6 +204,14 @@ def is_value(option: Option, text: str) -> bool:
 
 
 PARTS: Mapping[str, Callable[[], Iterable[str]]] = {
+    "events that need a person": lambda: _events(
+        "Events that need a person, or a thought", Level.ERROR, Level.WARNING
+    ),
+    "other events": lambda: _events("Other events", Level.INFO),
+    "events for debugging": lambda: _events("Events of ``log_level = debug``", Level.DEBUG),
+    "reasons": lambda: _words("Why a drain begins", "``reason``", Reason),
+    "causes of steps": lambda: _words("Why a drain changed its state, or ended", "``cause``", StepCause),
+    "verdicts": lambda: _words("Verdicts on a worker", "``cause``", Hold),
     "options of [memkill]": lambda: _options("``[memkill]``, all optional", GLOBAL_KEYS),
     "options of [memkill:NAME]": lambda: _options("``[memkill:NAME]``", POOL_KEYS),
     **{

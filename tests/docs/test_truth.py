@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import re
 from xml.etree import ElementTree
 
+from supervisor_memkill.coordination.contract import Cause
+from supervisor_memkill.notices.catalogue import CATALOGUE
 from supervisor_memkill.rules.drain import OVER, TRANSITIONS, State
 from supervisor_memkill.rules.policy import BACK_OFF_SECONDS, MAX_BACK_OFF_SECONDS, NEAR_LIMIT
 from supervisor_memkill.units import format_duration
-from tests.docs.pages import DOCS, README, ROOT, blocks, script, table
+from tests.docs.pages import DOCS, PAGES, README, ROOT, blocks, script, table
 
 DRAIN_PAGE = DOCS / "how-a-drain-proceeds.rst"
-SOURCES = "".join(path.read_text() for path in (ROOT / "supervisor_memkill").rglob("*.py"))
 
 
 def test_states_and_transitions_are_those_of_the_code() -> None:
@@ -79,11 +81,14 @@ def first_drain() -> list[str]:
     return lines[: last + 1]
 
 
-def test_events_of_the_recorded_drain_are_those_of_the_code() -> None:
-    states = {f"drain.{state.value}" for state in State}
-    events = {line.split()[3] for line in (DOCS / "drain.log").read_text().splitlines()}
-    assert events <= states | {"drain.busy"}
-    assert '"drain.busy"' in SOURCES
+def test_lines_of_the_recorded_drain_are_those_of_the_code() -> None:
+    """Each has the name and the fields of an event of the catalogue, at its level."""
+    for line in (DOCS / "drain.log").read_text().splitlines():
+        _, _, level, name, *fields = line.split()
+        event = CATALOGUE[name]
+        known = [re.sub("_(bytes|seconds)$", "", one.name) for one in dataclasses.fields(event)]
+        assert level == event.level.name
+        assert {field.partition("=")[0] for field in fields} <= set(known), line
 
 
 def test_picture_is_drawn_from_the_record() -> None:
@@ -108,12 +113,23 @@ def test_never_are_two_workers_out_in_the_recorded_run() -> None:
     assert {len(out) for out in since_all_were_up} == {0, 1}
 
 
-def test_log_events_are_those_of_the_code() -> None:
-    states = {f"drain.{state.value}" for state in State}
-    needed = ("supervisord", "journal", "coordination")
-    outages = {f"{name}.{word}" for name in needed for word in ("away", "back")}
-    known = set(re.findall(r'"([a-z_]+(?:\.[a-z_]+)?)"', SOURCES)) | states | outages
-    known |= {"drain.quiet_failed", "drain.stop_failed"}  # made of the action's name
-    rows = table(DOCS / "log-and-events.rst", "Events that need a person, or a thought")
-    named = {event for row in rows for event in row[0].split(", ")}
-    assert named <= known
+EVENT_TABLES = ("Events that need a person, or a thought", "Other events", "Events of log_level = debug")
+
+
+def test_events_of_the_page_are_those_of_the_catalogue() -> None:
+    """Every event once, and no other."""
+    page = DOCS / "log-and-events.rst"
+    named = [row[0] for title in EVENT_TABLES for row in table(page, title)]
+    assert sorted(named) == sorted(CATALOGUE)
+
+
+def test_events_that_other_pages_name_exist() -> None:
+    prefixes = "|".join(sorted({name.partition(".")[0] for name in CATALOGUE if "." in name}))
+    for path in PAGES:
+        for name in re.findall(rf"``((?:{prefixes})\.(?!py`)[a-z_]+)``", path.read_text()):
+            assert name in CATALOGUE, (path, name)
+
+
+def test_causes_of_a_refusal_are_those_of_the_code() -> None:
+    rows = table(DOCS / "log-and-events.rst", "Why a slot is refused")
+    assert [row[0] for row in rows] == [cause.value for cause in Cause]
