@@ -2,14 +2,87 @@
 
 from __future__ import annotations
 
+import ast
+import graphlib
 import subprocess
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+import supervisor_memkill
 from supervisor_memkill.processes import ProcessState
 
 CORE = ("rules.drain", "rules.decision", "rules.policy", "coordination.rules", "coordination.in_process")
+
+
+PACKAGE = Path(supervisor_memkill.__file__).parent
+GROUND = "ground"
+"""The modules at the root of the package that have no folder: errors, clock, units and the like."""
+MAY_IMPORT: dict[str, set[str]] = {
+    GROUND: set(),
+    "world": {GROUND},
+    "workers": {GROUND, "world"},
+    "coordination": {GROUND, "world"},
+    "rules": {GROUND, "workers", "coordination"},
+    "config": {GROUND, "world", "workers", "rules"},
+    "notices": {GROUND, "coordination", "rules"},
+    "listener": {GROUND, "world", "workers", "coordination", "rules", "config", "notices"},
+    "testing": {GROUND, "world", "workers"},
+    "demo": {GROUND, "world", "config"},
+    "commands": {GROUND, "world", "workers", "coordination", "config", "notices", "listener", "demo"},
+    "cli": {GROUND, "commands"},
+    "__main__": {"cli"},
+}
+"""Each folder, and cli.py, with the folders that it may import."""
+CONTRACTS = {"supervisor_memkill.workers.contract", "supervisor_memkill.coordination.contract"}
+MAX_FLOORS = 10
+
+
+def imports() -> Iterator[tuple[str, str, str]]:
+    """Each import of ours: the folder that imports, the folder and the module that it imports."""
+    for path in PACKAGE.rglob("*.py"):
+        importer = folder(path.relative_to(PACKAGE).with_suffix("").parts)
+        for module in imported(ast.parse(path.read_text())):
+            parts = module.split(".")[1:]
+            if parts and folder(tuple(parts)) != importer:
+                yield importer, folder(tuple(parts)), module
+
+
+def folder(parts: tuple[str, ...]) -> str:
+    return parts[0] if (PACKAGE / parts[0]).is_dir() or parts[0] in ("cli", "__main__") else GROUND
+
+
+def imported(tree: ast.Module) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module == "supervisor_memkill":
+            yield from (f"{node.module}.{name.name}" for name in node.names)
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("supervisor_memkill."):
+            yield node.module or ""
+
+
+def test_each_folder_imports_the_folders_of_the_table_and_no_other() -> None:
+    found: dict[str, set[str]] = {name: set() for name in MAY_IMPORT}
+    for importer, used, _ in imports():
+        found[importer].add(used)
+    assert found == MAY_IMPORT
+
+
+def test_rules_know_the_other_folders_by_their_contracts_alone() -> None:
+    others = {module for importer, used, module in imports() if importer == "rules" and used != GROUND}
+    assert others <= CONTRACTS
+
+
+def test_folders_stand_on_floors_without_a_circle() -> None:
+    """Raises CycleError where two folders need each other."""
+    sorter = graphlib.TopologicalSorter(MAY_IMPORT)
+    sorter.prepare()
+    floors = 0
+    while sorter.is_active():
+        floors += 1
+        sorter.done(*sorter.get_ready())
+    assert floors <= MAX_FLOORS
 
 
 @pytest.mark.parametrize("module", CORE)

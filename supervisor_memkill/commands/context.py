@@ -21,8 +21,9 @@ from supervisor_memkill.coordination.contract import Coordinator
 from supervisor_memkill.coordination.in_process import InProcessCoordinator
 from supervisor_memkill.errors import ConfigError, MemkillError
 from supervisor_memkill.listener import journal
+from supervisor_memkill.listener.findings import Pool
 from supervisor_memkill.listener.journal_format import Contents
-from supervisor_memkill.listener.survey import Pool, Surveyor
+from supervisor_memkill.listener.survey import Surveyor
 from supervisor_memkill.workers.contract import Tools
 from supervisor_memkill.workers.registry import load_kind
 from supervisor_memkill.world.machine import memory_limit_bytes

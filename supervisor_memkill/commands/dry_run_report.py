@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from supervisor_memkill.coordination.contract import CoordinationUnknown, Coordinator
+from supervisor_memkill.listener.findings import Finding, PoolSurvey, holdings
 from supervisor_memkill.listener.journal_format import Contents
-from supervisor_memkill.listener.survey import Finding, PoolSurvey, Surveyor, holdings
+from supervisor_memkill.listener.survey import Surveyor
 from supervisor_memkill.processes import ProcessState
 from supervisor_memkill.units import format_size
 from supervisor_memkill.workers.contract import Advice

@@ -12,10 +12,12 @@ from supervisor_memkill.clock import Clock
 from supervisor_memkill.config.options import Config
 from supervisor_memkill.coordination.contract import Answer, Cause
 from supervisor_memkill.errors import Unknown
+from supervisor_memkill.listener import observer
 from supervisor_memkill.listener.actions import Actions
+from supervisor_memkill.listener.findings import Finding, Pool, PoolSurvey
 from supervisor_memkill.listener.ledger import Ledger
 from supervisor_memkill.listener.slots import Slots
-from supervisor_memkill.listener.survey import Finding, Pool, PoolSurvey, Surveyor
+from supervisor_memkill.listener.survey import Surveyor
 from supervisor_memkill.notices import words
 from supervisor_memkill.notices.drain_events import (
     DrainEvent,
@@ -46,7 +48,7 @@ from supervisor_memkill.rules.drain import (
 from supervisor_memkill.rules.policy import BackOff, BackOffCause, is_below_baseline, next_back_off
 from supervisor_memkill.workers.contract import Kind, Reading, Target, Traits, unknown
 from supervisor_memkill.world.memory import ProcessTable
-from supervisor_memkill.world.supervisord import Supervisord, SupervisordError
+from supervisor_memkill.world.supervisord import Supervisord
 
 ORPHAN_TRAITS = Traits(quiets=True, confirms_quiet=True)
 ORPHAN_READING = Reading(recognised=True, in_service=True, quiet=None, busy=None)
@@ -197,24 +199,17 @@ class Drainer:
         if pool is None:
             return dataclasses.replace(seen, reading=ORPHAN_READING)
         note = None if drain.state is State.ASKING else drain.note
-        reading = self._read(pool, Target(process, note), table)
-        memory = None
+        readings, memory = observer.read(pool, [Target(process, note)], table), observer.Memory()
         if drain.state in (State.ASKING, State.SETTLING) or pool.config.hard_max_rss is not None:
-            memory = _memory(pool, process, table)
-        return dataclasses.replace(seen, memory_bytes=memory, reading=reading)
-
-    def _read(self, pool: Pool, target: Target, table: ProcessTable) -> Reading | None:
-        """The kind's reading. One whose kind fails is unknown: it must not keep the drain from its end."""
-        worker = target.process.worker
-        try:
-            reading = pool.kind.read([target], table).get(worker)
-        except SupervisordError:
-            raise
-        except Exception as error:  # noqa: BLE001 - a kind may be anybody's code
-            failed = KindFailed(worker, target.process.pid, f"{type(error).__name__}: {error}")
-            self._notifier.report(failed)
-            return unknown("its kind failed", target.note)
-        return reading
+            memory = observer.measure(pool, process, table)
+        fault = readings.fault or memory.fault
+        if fault is not None:
+            self._notifier.report(KindFailed(drain.worker, process.pid, f"{type(fault).__name__}: {fault}"))
+        reading = readings.by_worker.get(drain.worker)
+        if readings.fault is not None:
+            # A kind that fails must not keep the drain from its end.
+            reading = unknown("its kind failed", note)
+        return dataclasses.replace(seen, memory_bytes=memory.size_bytes, reading=reading)
 
     def _survivors(self, drain: Drain, process: ProcessInfo | None, table: ProcessTable) -> tuple[int, ...]:
         """Pids of the old tree that live on. One that the fresh process has by now is not of them."""
@@ -346,12 +341,6 @@ class Drainer:
     def _next_back_off(self, drain: Drain, cause: BackOffCause, limit_bytes: int = 0) -> BackOff:
         former = self._ledger.contents.back_offs.get(drain.worker)
         return next_back_off(former, self._clock(), cause, limit_bytes)
-
-
-def _memory(pool: Pool, process: ProcessInfo, table: ProcessTable) -> int | None:
-    with contextlib.suppress(Exception):  # Unknown, or whatever a kind raises: it may be anybody's code.
-        return pool.memory(process, table)
-    return None
 
 
 def _refusal(cause: Cause) -> Answer:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import secrets
 import traceback
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -20,12 +19,15 @@ from supervisor_memkill.clock import Clock
 from supervisor_memkill.config.options import Config
 from supervisor_memkill.coordination.contract import Cause, CoordinationUnknown, Coordinator
 from supervisor_memkill.listener.drainer import Drainer
+from supervisor_memkill.listener.findings import Finding, Pool, PoolSurvey, Survey
 from supervisor_memkill.listener.journal import Journal, JournalError
 from supervisor_memkill.listener.journal_format import Contents
 from supervisor_memkill.listener.ledger import Ledger
 from supervisor_memkill.listener.outage import Outage
+from supervisor_memkill.listener.schedule import Schedule
 from supervisor_memkill.listener.slots import Slots
-from supervisor_memkill.listener.survey import Finding, Pool, PoolSurvey, Survey, Surveyor
+from supervisor_memkill.listener.survey import Surveyor
+from supervisor_memkill.listener.take_over import note_name, take_over
 from supervisor_memkill.notices.drain_events import DrainLeft
 from supervisor_memkill.notices.event import Notifier
 from supervisor_memkill.notices.events import (
@@ -35,8 +37,6 @@ from supervisor_memkill.notices.events import (
     Failed,
     JournalAway,
     JournalBack,
-    JournalDamaged,
-    JournalOfAnotherBoot,
     PoolNote,
     SupervisordAway,
     SupervisordBack,
@@ -95,9 +95,7 @@ class Listener:
         self._ledger = Ledger(journal, self._away["journal"])
         self._coordinator: Coordinator | None = None
         self._drainer: Drainer | None = None
-        self._check_due_at: float | None = None
-        self._tick_due_at: float | None = None
-        self._rests_until = 0.0
+        self._schedule = Schedule(clock)
         self._hints: dict[str, list[Advice]] = {}
         """What the last look found to mend, by worker."""
         self._examined: set[str] = set()
@@ -109,11 +107,8 @@ class Listener:
         """How long until there is something to do without an event; None: nothing is due."""
         if self._drainer is None:
             return self._config.heartbeat_seconds
-        dues = (self._check_due_at, self._tick_due_at)
-        waits = [max(0.0, due - self._clock()) for due in dues if due is not None]
-        if self._ledger.drains and not self._config.dry_run:
-            waits.append(self._config.poll_interval_seconds)
-        return max(min(waits), self._rests_until - self._clock()) if waits else None
+        polls = bool(self._ledger.drains) and not self._config.dry_run
+        return self._schedule.wait_seconds([self._config.poll_interval_seconds] if polls else [])
 
     def turn(self, *, ticked: bool) -> None:
         """One turn. Whatever happens in it is logged and does not end the listener."""
@@ -134,23 +129,20 @@ class Listener:
                 is_whole = True
         if not is_whole:
             # What is due is still due: tried again at once it would fail again, a thousand times a second.
-            self._rests_until = self._clock() + self._config.poll_interval_seconds
+            self._schedule.rest(self._config.poll_interval_seconds)
 
     def _turn(self, *, ticked: bool) -> None:
         drainer = self._drainer or self._take_over()
         if not self._config.dry_run:
-            if self._ledger.drains and self._is_due(self._check_due_at):
+            if self._ledger.drains and self._schedule.is_check_due:
                 self._renew(drainer.slots)
             self._step_all(drainer)
             self._ledger.catch_up()
-        if ticked and self._tick_due_at is None:
-            self._tick_due_at = self._clock() + self._tick_delay_seconds()
-        counts = self._is_due(self._tick_due_at)
-        if (counts or self._is_due(self._check_due_at)) and not self.ended:
+        if ticked:
+            self._schedule.ticked(self._tick_delay_seconds())
+        counts = self._schedule.is_tick_due
+        if (counts or self._schedule.is_check_due) and not self.ended:
             self._check(drainer, counts=counts)
-
-    def _is_due(self, at: float | None) -> bool:
-        return at is not None and self._clock() >= at
 
     def _tick_delay_seconds(self) -> float:
         """All hosts tick in the same second: each shares what it sees at a moment of its own."""
@@ -161,27 +153,14 @@ class Listener:
 
     def _take_over(self) -> Drainer:
         """Lock the journal and take up what the last listener left. Raises JournalError."""
-        drains_left = []
+        drains_left: Sequence[Drain] = ()
         if self._config.dry_run:
             self.say_left(self._journal.peek().drains.values())
         else:
-            self._journal.lock()
-            loaded = self._journal.load()
-            self._away["journal"].back()
-            if loaded.damaged:
-                self._notifier.report(JournalDamaged(loaded.damaged))
-            if loaded.other_boot:
-                self._notifier.report(JournalOfAnotherBoot(self._journal.path))
-            self._ledger.contents = loaded.contents
-            if not loaded.contents.instance:
-                fresh = dataclasses.replace(
-                    loaded.contents, instance=secrets.token_hex(8), adopts=bool(loaded.damaged)
-                )
-                self._ledger.save(fresh, must=False)
-            drains_left = list(loaded.contents.drains.values())
+            drains_left = take_over(self._journal, self._ledger, self._away["journal"], self._notifier)
         self._coordinator = self._coordinate(self._ledger.contents)
         if not self._config.dry_run:
-            self._note_name(self._coordinator.name)
+            note_name(self._ledger, self._coordinator.name, self._clock)
         slots = Slots(
             self._config,
             self._coordinator,
@@ -205,17 +184,9 @@ class Listener:
         for drain in drains_left:
             drainer.take_up(drain)
         if self._coordinator.is_shared:
-            self._check_due_at = self._clock()  # Slots must be renewed before they expire.
+            self._schedule.check_within(0.0)  # Slots must be renewed before they expire.
         self._drainer = drainer
         return drainer
-
-    def _note_name(self, name: str) -> None:
-        """Keep the name under which this listener takes part, and since when it is another one."""
-        contents = self._ledger.contents
-        if name and name != contents.listener:
-            since = self._clock() if contents.listener else contents.listener_since
-            noted = dataclasses.replace(contents, listener=name, listener_since=since)
-            self._ledger.save(noted, must=False)
 
     def _renew(self, slots: Slots) -> None:
         """The heartbeat of the pools that drain, before anything that may take time: slots would expire.
@@ -272,7 +243,7 @@ class Listener:
             with self._guarded(f"worker {drain.worker}"):
                 drainer.step(drain)
         if len(self._ledger.drains) < before:
-            self._check_due_at = self._clock()  # A slot is free: who waited for it need not wait longer.
+            self._schedule.check_within(0.0)  # A slot is free: another worker may take it now.
 
     @contextlib.contextmanager
     def _guarded(self, name: str) -> Iterator[None]:
@@ -290,9 +261,7 @@ class Listener:
     # --- checks ---------------------------------------------------------------------------------
 
     def _check(self, drainer: Drainer, *, counts: bool) -> None:
-        self._check_due_at = None
-        if counts:
-            self._tick_due_at = None
+        self._schedule.check_begins(counts=counts)
         if self._coordinator is not None and self._coordinator.is_shared:
             self._check_soon()  # the heartbeat
         contents = self._ledger.contents
@@ -347,7 +316,7 @@ class Listener:
             drainer.begin(survey, finding, reason)
         if finding.worker not in self._ledger.drains:
             # Another may have become the more urgent one while it asked: it need not wait for the heartbeat.
-            self._check_within(self._config.poll_interval_seconds)
+            self._schedule.check_within(self._config.poll_interval_seconds)
 
     def _is_to_adopt(self, pool: Pool, finding: Finding) -> bool:
         """After a damaged journal: quiet, and perhaps by us. Only a restart brings it back."""
@@ -363,11 +332,7 @@ class Listener:
         return quiet is True
 
     def _check_soon(self) -> None:
-        self._check_within(self._config.heartbeat_seconds)
-
-    def _check_within(self, seconds: float) -> None:
-        due = self._clock() + seconds
-        self._check_due_at = due if self._check_due_at is None else min(due, self._check_due_at)
+        self._schedule.check_within(self._config.heartbeat_seconds)
 
     # --- what is said ---------------------------------------------------------------------------
 

@@ -17,9 +17,9 @@ from supervisor_memkill.coordination.contract import (
     Report,
     Request,
 )
+from supervisor_memkill.listener.findings import Pool, PoolSurvey, holdings
 from supervisor_memkill.listener.ledger import Ledger
 from supervisor_memkill.listener.outage import Outage
-from supervisor_memkill.listener.survey import Pool, PoolSurvey, holdings
 from supervisor_memkill.notices.event import Notifier
 from supervisor_memkill.notices.events import CoordinationAnswered, ListenerNameTaken, SlotNotReleased
 from supervisor_memkill.rules.drain import Drain

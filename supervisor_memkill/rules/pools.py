@@ -7,18 +7,28 @@ import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import translate
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from supervisor_memkill.processes import ProcessInfo
-
-if TYPE_CHECKING:
-    from supervisor_memkill.config.options import PoolConfig
 
 _WILDCARD = re.compile(r"\[[^\]]+\]|[*?]")
 
 Exactness = tuple[int, int]
 """How exactly a pattern names a worker: its literal characters, then how few its wildcards are (counted
 below 0). The greater, the more exactly; the full name itself has all characters and no wildcard."""
+
+
+class NamedPool(Protocol):
+    """What is asked of a pool here."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def programs(self) -> tuple[str, ...]:
+        """Patterns for ``group:name`` and ``group``."""
+        ...
+
 
 _Matcher = Callable[[ProcessInfo], Exactness | None]
 
@@ -45,7 +55,7 @@ class Assignment:
 
 
 def assign(
-    processes: Sequence[ProcessInfo], pools: Sequence[PoolConfig], excluded_groups: Collection[str]
+    processes: Sequence[ProcessInfo], pools: Sequence[NamedPool], excluded_groups: Collection[str]
 ) -> Assignment:
     """Give every worker to the pool that names it most exactly; a tie goes to the earlier section.
 
@@ -72,7 +82,7 @@ def assign(
 
 
 def notes(
-    assignment: Assignment, pools: Sequence[PoolConfig], processes: Sequence[ProcessInfo]
+    assignment: Assignment, pools: Sequence[NamedPool], processes: Sequence[ProcessInfo]
 ) -> Iterator[str]:
     """What is odd about an assignment, a sentence each."""
     shared: dict[tuple[str, str], list[str]] = {}
@@ -91,7 +101,7 @@ def notes(
             yield f"[memkill:{pool.name}] programs = {' '.join(pool.programs)} names no worker{hint}"
 
 
-def near_names(pool: PoolConfig, processes: Iterable[ProcessInfo]) -> tuple[str, ...]:
+def near_names(pool: NamedPool, processes: Iterable[ProcessInfo]) -> tuple[str, ...]:
     """Groups and workers that the patterns of a pool without any may have meant, the nearest first."""
     shown: dict[str, str] = {}
     for process in processes:

@@ -15,8 +15,9 @@ import pytest
 from supervisor_memkill.commands.dry_run_report import NO_LIMIT, Report, Row, as_json, as_table, check
 from supervisor_memkill.config.options import PoolConfig
 from supervisor_memkill.coordination.in_process import InProcessCoordinator
+from supervisor_memkill.listener.findings import Pool
 from supervisor_memkill.listener.journal_format import Contents
-from supervisor_memkill.listener.survey import Pool, Surveyor
+from supervisor_memkill.listener.survey import Surveyor
 from supervisor_memkill.processes import ProcessState
 from supervisor_memkill.rules.drain import State
 from supervisor_memkill.rules.policy import Hold

@@ -22,9 +22,10 @@ from supervisor_memkill.config.options import Config, PoolConfig
 from supervisor_memkill.coordination.in_process import InProcessCoordinator
 from supervisor_memkill.coordination.redis import RedisCoordinator
 from supervisor_memkill.errors import Unknown
+from supervisor_memkill.listener.findings import Pool
 from supervisor_memkill.listener.journal import Journal
 from supervisor_memkill.listener.listener import Listener
-from supervisor_memkill.listener.survey import Pool, Surveyor
+from supervisor_memkill.listener.survey import Surveyor
 from supervisor_memkill.notices.event import Notifier
 from supervisor_memkill.notices.log import LogSink
 from supervisor_memkill.processes import ProcessState

@@ -96,3 +96,21 @@ def test_drain_ends_after_supervisord_restarted_all_workers(world: World, path: 
     for worker in world.workers.values():
         world.spawn(worker)
     run_until_replaced(Life(world, path), world)
+
+
+@pytest.mark.parametrize("state", [State.DRAINING, State.STOPPING])
+def test_drain_of_a_journal_of_format_1_goes_on_where_it_stood(
+    world: World, path: Path, state: State
+) -> None:
+    """The journal was written by the version before format 2, in this very world."""
+    if state is State.STOPPING:
+        world.finish_jobs()
+    moment = "saved" if state is State.DRAINING else "acted"
+    name = Life(world, path, die_at=f"{state.value}.{moment}").run_to_death()
+    former = Path(__file__).parent / "journals" / f"format-1-{state.value}.journal"
+    path.write_bytes(former.read_bytes())
+    world.finish_jobs()
+    life = Life(world, path)
+    assert life.drains()[name].state is state
+    run_until_replaced(life, world)
+    assert life.stream.having("drain.taken_up")[0].endswith(f"state={state.value}")

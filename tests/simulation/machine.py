@@ -13,10 +13,11 @@ from supervisor_memkill.config.options import Config
 from supervisor_memkill.coordination.contract import Coordinator
 from supervisor_memkill.coordination.in_process import InProcessCoordinator
 from supervisor_memkill.coordination.redis import RedisCoordinator
+from supervisor_memkill.listener.findings import Pool
 from supervisor_memkill.listener.journal_format import Contents
 from supervisor_memkill.listener.listener import Listener
 from supervisor_memkill.listener.serve import run_turns
-from supervisor_memkill.listener.survey import Pool, Surveyor
+from supervisor_memkill.listener.survey import Surveyor
 from supervisor_memkill.notices.event import Notifier
 from supervisor_memkill.notices.log import LogSink
 from supervisor_memkill.processes import ProcessState

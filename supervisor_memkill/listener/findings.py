@@ -1,0 +1,152 @@
+"""What one look at the workers found, as values."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+
+from supervisor_memkill.config.options import PoolConfig
+from supervisor_memkill.coordination.contract import Holding, Report, Request, Rules
+from supervisor_memkill.processes import Measure, ProcessInfo, ProgramInfo
+from supervisor_memkill.rules.drain import Drain, State
+from supervisor_memkill.rules.policy import Sighting, Terms, Verdict, is_in_service
+from supervisor_memkill.workers.contract import Advice, Kind
+from supervisor_memkill.world.memory import ProcessTable, can_measure
+
+SETTINGS_UNKNOWN = Advice("supervisord does not tell its settings, such as stopsignal", refuses=True)
+
+
+@dataclass(frozen=True)
+class Pool:
+    """A pool ready to work with."""
+
+    config: PoolConfig
+    kind: Kind
+
+    @property
+    def name(self) -> str:
+        return self.config.name
+
+    @property
+    def rules(self) -> Rules:
+        return Rules(self.config.min_available, self.config.max_draining, self.config.cooldown_seconds)
+
+    def memory(self, process: ProcessInfo, table: ProcessTable) -> int:
+        """Bytes, by the pool's `measure` and `children`. Raises Unknown."""
+        children = self.config.children
+        if children is None:
+            children = self.kind.memory_in_children(process, table)
+        return table.memory(process.pid, self.measure, children)
+
+    @property
+    def measure(self) -> Measure:
+        """The pool's, else the kind's where this system has it."""
+        if self.config.measure is not None:
+            return self.config.measure
+        return self.kind.traits.measure if can_measure(self.kind.traits.measure) else "rss"
+
+    def advice(self, program: ProgramInfo | None) -> tuple[Advice, ...]:
+        """What is wrong with a program's settings; None: supervisord did not tell them."""
+        if program is None:
+            return (SETTINGS_UNKNOWN,)
+        return tuple(self.kind.advice(program, self.config.drain_timeout_seconds))
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One worker with the verdict on it."""
+
+    seen: Sighting
+    verdict: Verdict
+    advice: tuple[Advice, ...] = ()
+    """What the operator should mend in its settings."""
+
+    @property
+    def worker(self) -> str:
+        return self.seen.process.worker
+
+    @property
+    def queues(self) -> frozenset[str]:
+        return self.seen.reading.queues if self.seen.reading else frozenset()
+
+    @property
+    def is_quiet(self) -> bool:
+        """Out of service already, and not by a drain of ours."""
+        return self.seen.reading is not None and self.seen.reading.quiet is True
+
+    def request(self, token: str | None = None) -> Request:
+        """`token` None: it is only considered."""
+        verdict = self.verdict
+        return Request(
+            self.worker,
+            token,
+            verdict.urgency,
+            self.queues,
+            hard=verdict.hard,
+            already_out=self.is_quiet,
+        )
+
+
+@dataclass(frozen=True)
+class PoolSurvey:
+    """One pool at one moment."""
+
+    pool: Pool
+    terms: Terms
+    findings: tuple[Finding, ...]
+    """None of them where the look failed."""
+    failure: Exception | None = None
+    """What went wrong: a fault of one kind must not hide the other pools."""
+
+    def finding(self, worker: str) -> Finding | None:
+        return next((one for one in self.findings if one.worker == worker), None)
+
+    def hints(self) -> Iterator[tuple[str, Advice]]:
+        """Each worker with what the operator should mend about it, though it may do no harm yet."""
+        for finding in self.findings:
+            for advice in finding.advice:
+                yield finding.worker, advice
+            if finding.seen.reading is not None and finding.seen.reading.remark:
+                yield finding.worker, Advice(finding.seen.reading.remark)
+
+    def asking(self) -> list[Finding]:
+        """Those that ask, the most urgent first."""
+        asking = [one for one in self.findings if one.verdict.asks]
+        return sorted(asking, key=lambda one: (not one.verdict.hard, -one.verdict.urgency, one.worker))
+
+    def reports(self, *, can_begin: bool) -> list[Report]:
+        """What coordination is told. One that could not begin a drain keeps nobody waiting who could."""
+        return [self._report(one, asks=can_begin and one.verdict.asks) for one in self.findings]
+
+    def _report(self, finding: Finding, *, asks: bool) -> Report:
+        seen = finding.seen
+        return Report(
+            worker=finding.worker,
+            pid=seen.process.pid,
+            start=seen.process.start,
+            memory_bytes=seen.memory_bytes,
+            limit_bytes=self.terms.limit_bytes or 0,
+            in_service=is_in_service(seen, self.terms.settle_seconds),
+            state=seen.draining.value if seen.draining else seen.process.state.name,
+            busy=seen.reading.busy if seen.reading else None,
+            urgency=finding.verdict.urgency if asks else None,
+            queues=finding.queues,
+        )
+
+
+@dataclass(frozen=True)
+class Survey:
+    """Every pool at one moment."""
+
+    pools: tuple[PoolSurvey, ...]
+    notes: tuple[str, ...]
+    """What is odd about which worker belongs to which pool; told by checks only."""
+
+
+def holdings(drains: Collection[Drain], pool: str) -> list[Holding]:
+    """The slots that these drains hold in a pool."""
+    return [
+        Holding(drain.worker, drain.token, drain.is_out)
+        for drain in drains
+        if drain.pool == pool and drain.state is not State.ASKING
+    ]

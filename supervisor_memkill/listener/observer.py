@@ -1,0 +1,59 @@
+"""One look at workers: what their kind and the system say of each. What a kind raises becomes a value."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from supervisor_memkill.errors import Unknown
+from supervisor_memkill.listener.findings import Pool
+from supervisor_memkill.processes import ProcessInfo, ProcessState
+from supervisor_memkill.workers.contract import Reading, Target
+from supervisor_memkill.world.memory import ProcessTable
+from supervisor_memkill.world.supervisord import SupervisordError
+
+
+@dataclass(frozen=True)
+class Memory:
+    """A worker's memory, or why it is unknown."""
+
+    size_bytes: int | None = None
+    """None: it does not run, or its memory is unknown."""
+    why: str = ""
+    fault: Exception | None = None
+    """What the kind raised; it may be anybody's code."""
+
+
+@dataclass(frozen=True)
+class Readings:
+    """The readings of a pool's workers."""
+
+    by_worker: Mapping[str, Reading] = field(default_factory=dict)
+    fault: Exception | None = None
+    """What the kind raised in place of an answer."""
+
+
+def read(pool: Pool, targets: Sequence[Target], table: ProcessTable) -> Readings:
+    """What the pool's kind says of these RUNNING workers. Raises SupervisordError."""
+    if not targets:
+        return Readings()
+    try:
+        return Readings(pool.kind.read(targets, table))
+    except SupervisordError:
+        raise
+    except Exception as error:  # noqa: BLE001 - a kind may be anybody's code
+        return Readings(fault=error)
+
+
+def measure(pool: Pool, process: ProcessInfo, table: ProcessTable) -> Memory:
+    """The worker's memory by the pool's `measure` and `children`. Raises SupervisordError."""
+    if process.state is not ProcessState.RUNNING:
+        return Memory()
+    try:
+        return Memory(pool.memory(process, table))
+    except Unknown as error:
+        return Memory(why=str(error))
+    except SupervisordError:
+        raise
+    except Exception as error:  # noqa: BLE001 - a kind may be anybody's code
+        return Memory(why="its kind failed", fault=error)

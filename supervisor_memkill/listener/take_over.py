@@ -1,0 +1,41 @@
+"""What a listener does first: it takes up what the last one left in the journal."""
+
+from __future__ import annotations
+
+import dataclasses
+import secrets
+from collections.abc import Sequence
+
+from supervisor_memkill.clock import Clock
+from supervisor_memkill.listener.journal import Journal
+from supervisor_memkill.listener.ledger import Ledger
+from supervisor_memkill.listener.outage import Outage
+from supervisor_memkill.notices.event import Notifier
+from supervisor_memkill.notices.events import JournalDamaged, JournalOfAnotherBoot
+from supervisor_memkill.rules.drain import Drain
+
+
+def take_over(journal: Journal, ledger: Ledger, outage: Outage, notifier: Notifier) -> Sequence[Drain]:
+    """Lock the journal and load it into the ledger; the drains in it. Raises JournalError."""
+    journal.lock()
+    loaded = journal.load()
+    outage.back()
+    if loaded.damaged:
+        notifier.report(JournalDamaged(loaded.damaged))
+    if loaded.other_boot:
+        notifier.report(JournalOfAnotherBoot(journal.path))
+    ledger.contents = loaded.contents
+    if not loaded.contents.instance:
+        fresh = dataclasses.replace(
+            loaded.contents, instance=secrets.token_hex(8), adopts=bool(loaded.damaged)
+        )
+        ledger.save(fresh, must=False)
+    return tuple(loaded.contents.drains.values())
+
+
+def note_name(ledger: Ledger, name: str, clock: Clock) -> None:
+    """Keep the name under which this listener takes part, and since when it has had a new one."""
+    contents = ledger.contents
+    if name and name != contents.listener:
+        since = clock() if contents.listener else contents.listener_since
+        ledger.save(dataclasses.replace(contents, listener=name, listener_since=since), must=False)
