@@ -7,13 +7,13 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """Seconds on a clock that nobody can set and that goes on while the machine sleeps."""
+    """Seconds on a clock that nobody can set, and that includes the time in which the machine sleeps."""
 
     def __call__(self) -> float: ...
 
 
 def boot_clock() -> float:
-    """Seconds since boot, suspension included where the system can tell (CLOCK_BOOTTIME).
+    """Seconds since boot, including suspension if the system supports that (CLOCK_BOOTTIME).
 
     The value is comparable between processes of one boot, so it may stand in the journal.
     """

@@ -1,4 +1,4 @@
-"""Every error that this program raises on purpose; ``main`` turns what reaches it into one line."""
+"""The errors that this program raises itself; ``main`` prints one line for an error that reaches it."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ from collections.abc import Sequence
 
 
 def one_line(text: str) -> str:
-    """The text with what would break its line, or rule a terminal, written as escapes."""
+    """The text with line breaks and control characters written as escapes."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 class MemkillError(Exception):
-    """Something went wrong that the operator can be told in one line."""
+    """A failure that one line explains to the operator."""
 
     def __init__(self, text: object = "") -> None:
         super().__init__(one_line(str(text)))
 
 
 class UsageError(MemkillError):
-    """The program was called wrongly, or where it cannot work (exit status 2)."""
+    """Wrong usage, or a place where the program cannot work (exit status 2)."""
 
 
 class ConfigError(MemkillError):
-    """One or more problems of the configuration, all found in one reading (exit status 2)."""
+    """All problems of the configuration (exit status 2)."""
 
     def __init__(self, problems: Sequence[str]) -> None:
         super().__init__()
@@ -33,8 +33,8 @@ class ConfigError(MemkillError):
 
 
 class Unknown(MemkillError):
-    """A reading failed. Nothing may be concluded from it: whoever meets it holds."""
+    """A reading failed. It allows no conclusion, so no drain may begin because of it."""
 
 
 class NotSent(MemkillError):
-    """An act on a worker was given up before anything reached it."""
+    """An action was given up before anything reached the worker."""

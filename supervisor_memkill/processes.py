@@ -1,4 +1,4 @@
-"""What supervisord says of one of its processes, as values."""
+"""Processes and programs as supervisord reports them."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 Measure = Literal["rss", "pss", "uss"]
-"""What counts as a process's memory."""
+"""How the memory of a process is measured."""
 
 
 class ProcessState(enum.IntEnum):
-    """supervisord's process states (supervisor/states.py; a test holds the two together)."""
+    """supervisord's process states (supervisor/states.py; a test compares the two)."""
 
     STOPPED = 0
     STARTING = 10
@@ -24,12 +24,12 @@ class ProcessState(enum.IntEnum):
 
 
 STOPPED_STATES = frozenset({ProcessState.STOPPED, ProcessState.EXITED, ProcessState.FATAL})
-"""The states that startProcess can start from. BACKOFF is not one: supervisord is still trying."""
+"""The states in which startProcess works. Not BACKOFF: supervisord is still trying."""
 
 
 @dataclass(frozen=True)
 class ProcessId:
-    """A process, told from a later one with the same pid. Comparable within one boot."""
+    """Identifies a process, also against a later one with the same pid. Comparable within one boot."""
 
     pid: int
     created: float
@@ -51,15 +51,14 @@ class ProcessInfo:
     start: int
     """Epoch second of the last spawn, by supervisord's clock; 0 when it was never started."""
     stop: int
-    """Epoch second of the last end, by supervisord's clock; 0 when it never ended."""
+    """Epoch second of the last end, by supervisord's clock; 0 if it never ended."""
     now: int
     """Epoch second at which supervisord answered."""
     spawnerr: str = ""
-    exitstatus: int = 0
 
     @property
     def worker(self) -> str:
-        """``group:name``, the name that every call of supervisord's takes."""
+        """``group:name``, as every call of supervisord takes it."""
         return f"{self.group}:{self.name}"
 
     @property
@@ -69,7 +68,7 @@ class ProcessInfo:
 
 @dataclass(frozen=True)
 class ProgramInfo:
-    """What of a program's settings getAllConfigInfo tells; durations in seconds."""
+    """The settings of a program from getAllConfigInfo; durations in seconds."""
 
     group: str
     name: str
@@ -77,12 +76,11 @@ class ProgramInfo:
     stopsignal: int
     """The signal's number."""
     stopwaitsecs: int
-    startsecs: int
     killasgroup: bool
     group_priority: int
     """Below 0 for event listeners, unless their ``priority`` was set."""
     stopasgroup: bool | None = None
-    """None: unknown. supervisord does not tell it; its configuration file does, where that was found."""
+    """None: unknown. XML-RPC does not report it, so it comes from supervisord's files, if they are found."""
 
     @property
     def worker(self) -> str:

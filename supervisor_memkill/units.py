@@ -1,6 +1,6 @@
 """Sizes, durations and the other plain values of the configuration: read from text, shown to people.
 
-Every parser raises ValueError whose text says what is allowed and does not repeat the value, which
+Every parser raises ValueError with a text that says what is allowed. It does not repeat the value, which
 may be a secret in the wrong place.
 """
 
@@ -14,9 +14,9 @@ from decimal import Decimal
 _NUMBER_AND_UNIT = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([a-z%]*)", re.IGNORECASE)
 _SIZE_UNITS = {"K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
 _DURATION_UNITS = {"ms": 0.001, "": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_MOST_BYTES = 2**60
-_MOST_SECONDS = 36500 * 86400.0
-"""What can be waited for everywhere (threading.TIMEOUT_MAX is less than three times as much)."""
+_MAX_BYTES = 2**60
+_MAX_SECONDS = 36500 * 86400.0
+"""A time that every system can wait for (threading.TIMEOUT_MAX is less than three times as long)."""
 _SIZE_ALLOWED = (
     "a size above 0 such as 200MB, 1.5GB, 2GiB, 500M, plain bytes, or 80% (at most 100%, or 2**60 bytes)"
 )
@@ -59,7 +59,7 @@ def parse_size(text: str) -> Size:
             raise ValueError(_SIZE_ALLOWED)
         return Size(percent=float(number))
     count = number * _bytes_per(unit)
-    if not 1 <= count <= _MOST_BYTES or (not unit and count % 1):
+    if not 1 <= count <= _MAX_BYTES or (not unit and count % 1):
         raise ValueError(_SIZE_ALLOWED)
     return Size(exact_bytes=int(count))
 
@@ -80,7 +80,7 @@ def parse_duration(text: str) -> float:
     if matched is None or factor is None:
         raise ValueError(_DURATION_ALLOWED)
     seconds = float(matched[1]) * factor
-    if seconds > _MOST_SECONDS:
+    if seconds > _MAX_SECONDS:
         raise ValueError(_DURATION_ALLOWED)
     return seconds
 
@@ -94,7 +94,7 @@ def parse_positive_duration(text: str) -> float:
 
 
 def parse_yes_no(text: str) -> bool:
-    """A yes or a no, in the spellings that supervisord takes."""
+    """Yes or no, in the words that supervisord accepts."""
     word = text.strip().lower()
     if word in ("yes", "true", "on", "1"):
         return True
@@ -127,7 +127,7 @@ def parse_choice(*allowed: str) -> Callable[[str], str]:
 
 
 def parse_words(text: str) -> tuple[str, ...]:
-    """At least one word; spaces, commas and new lines stand between them."""
+    """One or more words, separated by spaces, commas or new lines."""
     words = tuple(word for word in re.split(r"[\s,]+", text) if word)
     if not words:
         raise ValueError("one or more words, separated by spaces or commas")

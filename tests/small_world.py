@@ -153,7 +153,7 @@ class World:
         if not self.tells_programs:
             return []
         return [
-            ProgramInfo("jobs", worker.name, "cmd", 15, 10, 1, False, 999) for worker in self.workers.values()
+            ProgramInfo("jobs", worker.name, "cmd", 15, 10, False, 999) for worker in self.workers.values()
         ]
 
     def stop(self, name: str) -> None:

@@ -125,7 +125,7 @@ class Context:
         url = self.config.redis
         if url is None:
             return InProcessCoordinator(boot_clock, contents.drain_ended_at)
-        from supervisor_memkill.coordination.read_only import LookingCoordinator
+        from supervisor_memkill.coordination.read_only import ReadOnlyCoordinator
         from supervisor_memkill.coordination.redis import RedisCoordinator
 
         listener = f"{self.config.host}/{self.supervisord.identification()}"
@@ -137,7 +137,7 @@ class Context:
             heartbeat_seconds=self.config.heartbeat_seconds,
             slot_ttl_seconds=self.config.slot_ttl_seconds,
         )
-        return LookingCoordinator(shared, listener, boot_clock) if self.config.dry_run else shared
+        return ReadOnlyCoordinator(shared, listener, boot_clock) if self.config.dry_run else shared
 
 
 def build(

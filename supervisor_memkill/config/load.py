@@ -63,7 +63,7 @@ def load(
 
 
 def _load_global(files: ParsedFiles, environ: Mapping[str, str], problems: list[str]) -> dict[str, Any]:
-    """The value of every global key. What was given and is bad stays as text, for `problems` tells of it."""
+    """The value of every global key. An invalid value stays as text, and `problems` names it."""
     section = next((section for section in files.sections if section.name == SECTION), None)
     entries = section.entries if section else ()
     found = [
@@ -140,7 +140,7 @@ def _load_pool(
 def _load_kind(
     section: Section, kinds: Callable[[str], type[Kind]], problems: list[str]
 ) -> type[Kind] | None:
-    """The kind's class; None, with a problem, where there is none to be had."""
+    """The class of the kind; None, with a problem, if it cannot be loaded."""
     entry = next((entry for entry in section.entries if entry.key == "worker"), None)
     try:
         return kinds(entry.value.strip() if entry and entry.value else PoolConfig.worker)
@@ -153,7 +153,7 @@ def _load_kind(
 def _contradictions(
     section: Section, kind: type[Kind], values: Mapping[str, Any], kind_values: Mapping[str, Any]
 ) -> Iterator[str]:
-    """What is wrong with values that are each right."""
+    """Problems of values that are valid one by one, but not together."""
     where = f"{section.place}: [{section.name}]"
     if _is_above(values["max_rss"], values["hard_max_rss"]):
         yield f"{where} hard_max_rss must be above max_rss"
@@ -177,7 +177,7 @@ def _contradictions(
 
 
 def _is_above(soft: Size, hard: Size | None) -> bool:
-    """Whether the soft limit is not below the hard one, as far as can be told without a machine."""
+    """Whether the soft limit is not below the hard one. A size and a percentage cannot be compared here."""
     if hard is None:
         return False
     if soft.percent is not None and hard.percent is not None:
@@ -190,7 +190,7 @@ def _is_above(soft: Size, hard: Size | None) -> bool:
 def _values(
     section: str, entries: Iterable[Entry], keys: Mapping[str, Option], problems: list[str]
 ) -> dict[str, Any]:
-    """The value of each of `keys`, parsed or by default; what does not parse stays as text."""
+    """The value of each of `keys`, parsed or by default; an invalid value stays as text."""
     values = {key: option.default for key, option in keys.items()}
     for entry in entries:
         if entry.key in keys:
@@ -222,7 +222,7 @@ def _parse(entry: Entry, keys: Mapping[str, Option]) -> Any:
 def _unknown_pool_keys(section: Section, kind: type[Kind] | None) -> Iterator[str]:
     known = {**POOL_KEYS, **(kind.options if kind else {})}
     for entry in section.entries:
-        # of a kind that could not be loaded nobody knows the keys: only plain slips are told
+        # the keys of a kind that could not be loaded are unknown: only likely typing errors are reported
         if entry.key not in known and (kind or difflib.get_close_matches(entry.key, known, cutoff=0.8)):
             text = _unknown_key(entry.key, known, GLOBAL_KEYS, f"[{SECTION}]")
             yield _problem(section.name, entry, text)
@@ -238,7 +238,7 @@ def _unknown_key(key: str, known: Iterable[str], elsewhere: Collection[str], pla
 
 
 def _misspelt_sections(files: ParsedFiles) -> Iterator[str]:
-    """Sections that are nobody's and look like ours: supervisord would pass over them in silence."""
+    """Other sections with names similar to ours: supervisord would ignore them silently."""
     for name, place in files.others:
         head, colon, rest = name.partition(":")
         meant = f"{SECTION}{colon}{rest.strip()}"
@@ -257,5 +257,5 @@ def _where(section: str, entry: Entry) -> str:
 
 
 def _shown(entry: Entry) -> str:
-    """The value without whatever may be a password in it."""
+    """The value with passwords masked."""
     return "***" if _SECRET.search(entry.key) else redis_url.masked(entry.value)

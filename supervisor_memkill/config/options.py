@@ -30,9 +30,9 @@ from supervisor_memkill.workers.contract import Option
 from supervisor_memkill.world import redis_url
 
 REDIS_VARIABLE = "MEMKILL_REDIS"
-"""The environment variable that stands in for an absent `redis` in [memkill]; the file goes first."""
+"""The environment variable that is used if [memkill] has no `redis`."""
 SLOT_TTL_HEARTBEATS = 5
-"""`slot_ttl` spans at least so many heartbeats: a few lost ones must not cost the slot."""
+"""The least number of heartbeats in `slot_ttl`: a slot must survive a few lost heartbeats."""
 
 
 @dataclass(frozen=True)
@@ -45,13 +45,13 @@ class PoolConfig:
     worker: str = "plain"
     """The name of its kind."""
     max_rss: Size | None = None
-    """None only where no limit is set yet, for a dry run: `load` requires it."""
+    """None only in a dry run without a configured limit: `load` requires it."""
     hard_max_rss: Size | None = None
     """None: no hard limit."""
     measure: Measure | None = None
-    """``rss``, ``pss`` or ``uss``; None: the kind knows."""
+    """``rss``, ``pss`` or ``uss``; None: the kind decides."""
     children: bool | None = None
-    """Whether the children's memory counts; None: the kind knows."""
+    """Whether the memory of child processes counts; None: the kind decides."""
     strikes: int = 1
     """Checks in a row over the limit before a drain may begin."""
     min_uptime_seconds: float = 60.0
@@ -66,18 +66,18 @@ class PoolConfig:
     settle_seconds: float = 10.0
     """How long a fresh process must run before it counts as in service."""
     protect_jobs: tuple[str, ...] = ()
-    """Globs over the class names of jobs that no drain may begin on or time out on."""
+    """Patterns of job classes: while such a job runs, no drain begins or times out."""
     redis: str | None = field(default=None, repr=False)
     """URL of the Redis that holds the workers' own records; None: there is none."""
     key_namespace: str = ""
-    """What the framework puts before its keys; empty for nothing."""
+    """The prefix of the framework's keys; may be empty."""
     kind_values: Mapping[str, Any] = field(default_factory=dict)
-    """Every key of the kind's own, parsed or by default."""
+    """The values of all keys of the kind, parsed or by default."""
 
 
 @dataclass(frozen=True)
 class Config:
-    """The ``[memkill]`` section, and all pools."""
+    """The ``[memkill]`` section and all pools."""
 
     host: str
     """The name of this supervisord among the others."""
@@ -88,7 +88,7 @@ class Config:
     slot_ttl_seconds: float = 60.0
     poll_interval_seconds: float = 1.0
     journal: Path | None = None
-    """Absolute; None: a file of its own, chosen by the journal."""
+    """An absolute path; None: the default of the journal."""
     dry_run: bool = False
     log_level: str = "info"
     pools: tuple[PoolConfig, ...] = ()

@@ -1,1 +1,1 @@
-"""Agreeing on who may drain: the contract, its rules, and the places where it is kept."""
+"""Coordination: which worker may drain now. The contract, the rules, in process and through Redis."""

@@ -1,7 +1,6 @@
 """The contract of coordination: publish, consider, acquire, release, view.
 
-Every call may be repeated with the same effect. The coordinator judges by a clock of its own: no
-caller's time goes in.
+Every call may be repeated with the same effect. The coordinator uses its own clock: callers pass no time.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from typing import Protocol
 from supervisor_memkill.errors import MemkillError
 
 FRESH_HEARTBEATS = 3
-"""A worker whose listener was silent for so many heartbeats is not in service."""
+"""A worker does not count as in service after its listener was silent for this number of heartbeats."""
 
 
 class CoordinationUnknown(MemkillError):
@@ -38,9 +37,9 @@ class Report:
     """The state of its drain, or of its process."""
     busy: int | None
     urgency: float | None
-    """Memory over limit while it asks for a slot (1.0 is just at the limit); None: it does not ask."""
+    """Memory divided by the limit, while the worker asks for a slot; None: it does not ask."""
     queues: frozenset[str] = frozenset()
-    """A peer that stands in for it must cover all of these."""
+    """A peer can replace the worker only if it works on all of these."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,7 @@ class Holding:
     worker: str
     token: str
     is_out: bool = True
-    """The worker is out of service: if the slot was lost, it is taken anew, whoever else holds one."""
+    """The worker is out of service: a lost slot is granted again, even if others hold all slots."""
 
 
 @dataclass(frozen=True)
@@ -68,13 +67,13 @@ class Request:
 
     worker: str
     token: str | None
-    """Random, one per drain, journalled before it is sent; None: the request is only considered."""
+    """Random, one per drain; written to the journal before it is sent. None: the request is only considered."""
     urgency: float
     queues: frozenset[str] = frozenset()
     hard: bool = False
-    """Above its hard limit: the slot is recorded though not waited for; peers must be there all the same."""
+    """Over its hard limit: the slot is granted at once and recorded; enough peers are still required."""
     already_out: bool = False
-    """It is quiet already: draining it only gives capacity back, so nothing is waited for."""
+    """The worker is quiet already: its drain only returns capacity, so the slot is granted at once."""
 
 
 class Cause(Enum):
@@ -83,46 +82,45 @@ class Cause(Enum):
     SLOTS_TAKEN = "slots_taken"
     """`max_draining` workers of the pool are draining."""
     TOO_FEW_IN_SERVICE = "too_few_in_service"
-    """Fewer than `min_available` others are in service."""
+    """Fewer than `min_available` other workers are in service."""
     COOLDOWN = "cooldown"
     """The pool's last drain ended less than `cooldown` ago."""
     MORE_URGENT = "more_urgent"
-    """Another worker that asks goes first."""
+    """Another worker that asks for a slot is more urgent."""
     SETTLING = "settling"
-    """What the listeners share was lost: each must tell anew before anything is granted."""
+    """The shared data was lost: all listeners must report again before a slot is granted."""
     NAME_TAKEN = "name_taken"
     """Another live listener has the same name."""
     NAME_IS_NEW = "name_is_new"
-    """This listener has had another name until a moment ago, under which its own workers count still."""
+    """This listener had another name a moment ago: its workers still count under the old name."""
     NO_MEMBER = "no_member"
-    """The worker belongs to no pool any more."""
+    """The worker no longer belongs to a pool."""
 
 
 _WORDS = {
     Cause.SLOTS_TAKEN: "max_draining is reached",
     Cause.COOLDOWN: "the pool's cooldown is not over",
-    Cause.MORE_URGENT: "a more urgent one goes first",
-    Cause.SETTLING: "the pool is new, its data was lost or Redis was away for long: every listener"
-    " first tells what it sees",
+    Cause.MORE_URGENT: "a more urgent worker drains first",
+    Cause.SETTLING: "waiting for all listeners to report (new pool, lost data or long Redis outage)",
     Cause.NAME_TAKEN: "another listener has the same name: set host in [memkill]",
-    Cause.NAME_IS_NEW: "this host or supervisord has a new name, and its former one counts still",
-    Cause.NO_MEMBER: "it belongs to no pool any more",
+    Cause.NAME_IS_NEW: "this listener has a new name, and its workers still count under the old name",
+    Cause.NO_MEMBER: "the worker no longer belongs to a pool",
 }
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What became of a request."""
+    """The answer to a request for a slot."""
 
     refused: Cause | None
     """None: the slot is held."""
     others_in_service: int
     min_available: int
-    """How many others must be in service, by the strictest setting in force."""
+    """Number of other workers that must be in service: the strictest setting of all live listeners."""
     draining: int
-    """Slots taken by others."""
+    """Number of slots that other workers hold."""
     detail: str = ""
-    """The worker that goes first, the seconds that are left: whatever makes the cause plain."""
+    """Details of the cause: the more urgent worker, the seconds that are left ..."""
 
     @property
     def granted(self) -> bool:
@@ -130,7 +128,7 @@ class Answer:
 
     @property
     def words(self) -> str:
-        """Why it is refused, for an operator; empty when it is granted."""
+        """The reason for the refusal, for an operator; empty if the slot is granted."""
         if self.refused is None:
             return ""
         if self.refused is Cause.TOO_FEW_IN_SERVICE:
@@ -139,91 +137,91 @@ class Answer:
 
     @property
     def peers_suffice(self) -> bool:
-        """Enough others are in service now."""
+        """Enough other workers are in service now."""
         return self.others_in_service >= self.min_available
 
     @property
     def allows(self) -> bool:
-        """An act may take the worker out of service: it holds its slot, and enough others are there.
+        """The worker may be taken out of service: it holds its slot, and enough others are in service.
 
-        The token that holds is told so whatever became of the others meanwhile; hence both.
+        A token that holds a slot is granted it again, whatever happened to the others; so both are checked.
         """
         return self.granted and self.peers_suffice
 
 
 @dataclass(frozen=True)
 class Published:
-    """What became of what a listener told."""
+    """The answer to a listener's report."""
 
     held: frozenset[str]
-    """Its tokens that hold a slot."""
+    """The tokens of this listener that hold a slot. The listener asks per drain, so only tests read this."""
     name_is_taken: bool = False
-    """Another live listener has the same name: nothing was changed, and this one must not drain."""
+    """Another live listener has the same name: nothing was changed, and this listener must not drain."""
 
 
 @dataclass(frozen=True)
 class PoolView:
-    """A whole pool, to be read.
+    """The state of a whole pool.
 
-    Workers stand under their ids, ``host/identifier/group:name``, where several listeners share it.
+    If several listeners share the pool, workers are named by their ids, ``host/identifier/group:name``.
     """
 
     reports: tuple[Report, ...]
     holders: tuple[str, ...] = ()
     """Workers that hold a slot."""
     silent: frozenset[str] = frozenset()
-    """Workers whose listener was not heard of lately: they do not count as in service."""
+    """Workers whose listener has not reported lately: they do not count as in service."""
     min_available: int = 0
     max_draining: int | None = None
-    """The strictest settings among the live listeners; 0 and None when there is none."""
+    """The strictest settings of the live listeners; 0 and None if there is no live listener."""
     drain_ended_seconds_ago: float | None = None
     settling_seconds: float = 0.0
-    """How long nothing is granted yet, after data was lost."""
+    """Seconds until slots are granted again after data was lost."""
 
 
 class Coordinator(Protocol):
-    """Keeps the slots of pools. Every method raises CoordinationUnknown when it does not know."""
+    """Keeps the slots of the pools. Every method raises CoordinationUnknown if it gets no answer."""
 
     is_shared: bool
-    """Others take part: what this listener sees must be told them at every heartbeat."""
+    """Other listeners take part: this listener must report its workers at every heartbeat."""
 
     @property
     def name(self) -> str:
-        """This listener's among all; empty where no others take part."""
+        """The name of this listener among all; empty if no others take part."""
         ...
 
     def publish(
         self, pool: str, rules: Rules, reports: Sequence[Report], holdings: Sequence[Holding]
     ) -> Published:
-        """Replace what this listener said of the pool, and renew its slots."""
+        """Replace this listener's reports of the pool, and renew its slots."""
         ...
 
     def consider(self, pool: str, rules: Rules, request: Request) -> Answer:
-        """What `acquire` would answer now. Takes nothing and writes nothing."""
+        """The answer that `acquire` would give now. Changes nothing."""
         ...
 
     def acquire(self, pool: str, rules: Rules, request: Request) -> Answer:
-        """Take a slot, or be told why not. The token that holds one already is told so."""
+        """Take a slot, or get the cause of the refusal. A token that holds a slot is granted it again."""
         ...
 
     def release(self, pool: str, worker: str, token: str, *, drained: bool, seconds_ago: float = 0.0) -> None:
-        """Give the slot back, by its own token only; `drained` starts the pool's cooldown.
+        """Give the slot back; only the token that holds it can. `drained` starts the pool's cooldown.
 
-        `seconds_ago`: when the drain ended, where that could not be told at once.
+        `seconds_ago`: the time since the drain ended, if it could not be reported at once.
         """
         ...
 
     def view(self, pool: str) -> PoolView:
-        """The whole pool."""
+        """The state of the whole pool."""
         ...
 
     def record(self, pool: str, event: str, fields: Mapping[str, str]) -> None:
-        """Leave word of one step of a drain, so that what happened can be read afterwards."""
+        """Record one step of a drain in the history of the pool."""
         ...
 
     def drain_ended_at(self) -> Mapping[str, float]:
-        """When each pool's last drain ended, on the boot clock: what the journal must keep for it.
+        """The time at which each pool's last drain ended, on the boot clock, for the journal.
 
-        Empty where the coordinator keeps it itself.
+        Empty if the coordinator keeps it itself.
         """
         ...

@@ -1,7 +1,7 @@
 """Coordination within one supervisord: nothing to install, nothing to lose.
 
-Slots live as long as the listener. After its restart the drains in the journal take theirs anew
-by `publish`; the time of the last drain is handed over by whoever keeps the journal.
+Slots are lost when the listener ends. After its restart, the drains in the journal take their slots again
+by `publish`; the time of the last drain comes from the journal.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from supervisor_memkill.coordination.contract import (
 
 
 class InProcessCoordinator:
-    """The only listener there is, so that what it publishes is all there is."""
+    """Coordinates the workers of a single listener."""
 
     is_shared = False
     name = ""
 
     def __init__(self, clock: Clock, drain_ended_at: Mapping[str, float] | None = None) -> None:
-        """`drain_ended_at`: when each pool's last drain ended, on `clock`."""
+        """`drain_ended_at`: the time at which each pool's last drain ended, on `clock`."""
         self._clock = clock
         self._pools: dict[str, judge.PoolState] = {}
         for name, ended_at in (drain_ended_at or {}).items():
@@ -53,7 +53,7 @@ class InProcessCoordinator:
         return answer
 
     def drain_ended(self, pool: str, seconds_ago: float) -> None:
-        """Take over when the pool's last drain ended elsewhere."""
+        """Note that a drain of the pool ended on another host."""
         self._pool(pool).drain_ended_at = self._clock() - seconds_ago
 
     def release(self, pool: str, worker: str, token: str, *, drained: bool, seconds_ago: float = 0.0) -> None:
@@ -69,7 +69,7 @@ class InProcessCoordinator:
         return PoolView(tuple(state.reports.values()), tuple(sorted(state.slots.values())))
 
     def record(self, pool: str, event: str, fields: Mapping[str, str]) -> None:
-        """The log says it all."""
+        """Nothing: the log of this listener is complete."""
 
     def drain_ended_at(self) -> dict[str, float]:
         """When each pool's last drain ended, for the journal."""

@@ -1,4 +1,4 @@
-"""Coordination for a dry run on a fleet: what others shared is read, and nothing is written."""
+"""Coordination for a dry run on a fleet: the reports of others are read, and nothing is written."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from supervisor_memkill.coordination.contract import (
 from supervisor_memkill.coordination.in_process import InProcessCoordinator
 
 
-class Viewed(Protocol):
-    """What is looked at."""
+class CanView(Protocol):
+    """The coordinator whose pools are read."""
 
     def view(self, pool: str) -> PoolView: ...
 
 
-class LookingCoordinator:
-    """Puts what this listener sees beside what the others shared, and judges by the same rules."""
+class ReadOnlyCoordinator:
+    """Joins the reports of this listener and of the others, and applies the same rules to them."""
 
     is_shared = True
 
-    def __init__(self, shared: Viewed, listener: str, clock: Clock) -> None:
-        """`listener`: this one's name, whose own workers in `shared` are older than what it sees now."""
+    def __init__(self, shared: CanView, listener: str, clock: Clock) -> None:
+        """`listener`: the name of this listener; its reports in `shared` are ignored, as they are older."""
         self._shared = shared
         self.name = listener
         self._own = f"{listener}/"
@@ -61,7 +61,7 @@ class LookingCoordinator:
         return self._settled(pool, self._here.consider(pool, self._strictest(pool, rules), request))
 
     def acquire(self, pool: str, rules: Rules, request: Request) -> Answer:
-        """Taken here only: who comes next is told that it would have to wait."""
+        """The slot is taken in this process only, so that the next worker is refused as it would be."""
         return self._settled(pool, self._here.acquire(pool, self._strictest(pool, rules), request))
 
     def release(self, pool: str, worker: str, token: str, *, drained: bool, seconds_ago: float = 0.0) -> None:
@@ -71,7 +71,7 @@ class LookingCoordinator:
         return self._shared.view(pool)
 
     def record(self, pool: str, event: str, fields: Mapping[str, str]) -> None:
-        """Nothing is done that could be told."""
+        """A dry run does nothing, so there is nothing to record."""
 
     def drain_ended_at(self) -> Mapping[str, float]:
         return {}

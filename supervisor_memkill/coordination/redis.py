@@ -1,8 +1,8 @@
 """Coordination through Redis: the same rules for any number of hosts, on Redis's clock.
 
-What is kept there, and why, stands in ``lua/common.lua``. Each call is one round trip, and may be
-repeated with the same effect. What was last seen goes into every call, so that data that was lost, or
-fell back on an older copy, is noticed: nothing is granted then until every listener told anew.
+``lua/common.lua`` describes the data in Redis. Each call is one round trip, and may be repeated with the
+same effect. Every call names the last state that this listener saw, so that lost data, or an older copy,
+is noticed: then no slot is granted until all listeners have had time to report again.
 """
 
 from __future__ import annotations
@@ -31,13 +31,14 @@ from supervisor_memkill.errors import MemkillError, one_line
 from supervisor_memkill.world.redis_client import ask
 
 VERSION = 1
-"""Of the protocol. It stands in the data: listeners of different versions must see each other."""
+"""The version of the protocol. It is part of the data, not of the key: listeners of different versions must
+see each other."""
 EVENTS_KEPT = 1000
-"""About so many entries of a pool's stream of events."""
+"""The approximate maximum length of a pool's event stream."""
 
 
 class RedisCoordinator:
-    """One listener's side of the pools that it shares with others."""
+    """The coordinator of a listener that shares pools with other listeners."""
 
     is_shared = True
 
@@ -54,10 +55,10 @@ class RedisCoordinator:
     ) -> None:
         """`redis` makes the client on first use.
 
-        `listener` is this listener's name among all, ``host/identifier``; `instance` is random, and kept
-        in the journal, so that a restarted listener is known again. `settle_seconds`: how long nothing
-        is granted after data was lost; by default as long as a slot lasts, so that none of before can
-        be held any more.
+        `listener` is the name of this listener among all, ``host/identifier``; `instance` is random, and
+        kept in the journal, so that a restarted listener is recognised. `settle_seconds`: how long no slot
+        is granted after data was lost; by default `slot_ttl_seconds`, after which all old slots have
+        expired.
         """
         self._redis = redis
         self._listener = listener
@@ -134,7 +135,7 @@ class RedisCoordinator:
         return {}
 
     def _run(self, script: str, pool: str, **values: Any) -> dict[str, Any]:
-        """Run one script; what it answered. Raises CoordinationUnknown."""
+        """Run one script and return its answer. Raises CoordinationUnknown."""
         request = {
             "listener": self._listener,
             "instance": self._instance,
@@ -208,7 +209,7 @@ class RedisCoordinator:
 
 @contextlib.contextmanager
 def _understood() -> Iterator[None]:
-    """What is not what the scripts of this version answer is unknown."""
+    """Raises CoordinationUnknown for an answer that the scripts of this version do not give."""
     try:
         yield
     except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
@@ -216,7 +217,7 @@ def _understood() -> Iterator[None]:
 
 
 def _json(value: Any) -> str:
-    """As JSON that Lua's reader takes: it refuses half of a surrogate pair, which a queue's name may hold."""
+    """JSON that Lua can read: it refuses half of a surrogate pair, which the name of a queue may contain."""
     text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
     return text.encode("utf-8", "replace").decode()
 
@@ -230,7 +231,7 @@ def _rules(rules: Rules) -> dict[str, int]:
 
 
 def _signature(queues: frozenset[str]) -> str:
-    """A set of queues as one text, the same for the same set."""
+    """A set of queues as one text; equal sets give equal texts."""
     return "\n".join(sorted(queues))
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from supervisor_memkill.coordination.contract import Answer, Cause, Report, Request, Rules
 
 PATIENCE_SECONDS = 1800.0
-"""Who has asked for so long goes before anyone more urgent, so that nobody waits for ever."""
+"""A worker that has asked for this long comes before all more urgent ones, so that none waits for ever."""
 
 
 @dataclass(frozen=True)
@@ -21,14 +21,14 @@ class Asking:
     queues: frozenset[str]
 
     def rank(self, now: float) -> tuple[bool, float, float, str]:
-        """Sorts first who goes first: the long-waiting by age, then the others by urgency."""
+        """The sort key: first the workers that have waited too long, by age, then the others, by urgency."""
         patient = now - self.since < PATIENCE_SECONDS
         return (patient, -self.urgency if patient else 0.0, self.since, self.worker)
 
 
 @dataclass
 class PoolState:
-    """What is known of one pool."""
+    """The state of one pool."""
 
     reports: dict[str, Report] = field(default_factory=dict)
     asking_since: dict[str, float] = field(default_factory=dict)
@@ -46,7 +46,7 @@ class PoolState:
         )
 
     def asking(self) -> Iterator[Asking]:
-        """Workers that ask and hold no slot yet."""
+        """Workers that ask for a slot and hold none yet."""
         out = set(self.slots.values())
         for report in self.reports.values():
             if report.urgency is not None and report.worker not in out:
@@ -78,9 +78,9 @@ def answer(pool: PoolState, rules: Rules, request: Request, now: float) -> Answe
 
 
 def _goes_before(pool: PoolState, rules: Rules, request: Request, now: float) -> str:
-    """The worker that goes before this one; empty when none does.
+    """The worker that must drain before this one; empty if there is none.
 
-    One that could not go itself, for want of peers on its queues, keeps nobody waiting.
+    A worker that could not drain itself, because too few peers cover its queues, blocks no other worker.
     """
     since = pool.asking_since.get(request.worker, now)
     own = Asking(request.worker, request.urgency, since, request.queues).rank(now)
@@ -94,5 +94,5 @@ def _goes_before(pool: PoolState, rules: Rules, request: Request, now: float) ->
 
 
 def asking_since(reports: Iterable[Report], before: Mapping[str, float], now: float) -> dict[str, float]:
-    """Since when each asking worker asks: who asked before keeps its place."""
+    """The time since when each worker asks. A worker that asked before keeps its time."""
     return {report.worker: before.get(report.worker, now) for report in reports if report.urgency is not None}

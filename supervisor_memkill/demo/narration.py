@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 _LINE = re.compile(r"\d{4}-\d\d-\d\d [\d:,]+ (?P<level>[A-Z]+) (?P<name>\S+)(?P<fields>.*)")
-_WAITS_FOR = re.compile(r"(?:max_draining is reached|a more urgent one goes first) \((.*)\)")
+_WAITS_FOR = re.compile(r"(?:max_draining is reached|a more urgent worker drains first) \((.*)\)")
 _FIELD = re.compile(r'(\w+)=(?:"((?:[^"\\]|\\.)*)"|(\S*))')
 
 

@@ -137,7 +137,6 @@ def program_info(
         command=command,
         stopsignal=stopsignal,
         stopwaitsecs=stopwaitsecs,
-        startsecs=1,
         killasgroup=killasgroup,
         group_priority=999,
     )

@@ -1,14 +1,14 @@
-"""supervisord's event listener protocol: events come in on one descriptor, answers go out on another.
+"""supervisord's event listener protocol: events arrive on one descriptor, answers are written to another.
 
-Every event is acknowledged at once, before it is worked on, and always with OK. supervisord keeps
-only the last few events for a listener that is busy, and sends a rejected one again and again.
+Every event is answered with OK at once, before the work on it begins: supervisord keeps only the last few
+events for a busy listener, and sends a rejected event again and again.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 PERIOD_SECONDS: Mapping[str, int] = {"TICK_5": 5, "TICK_60": 60, "TICK_3600": 3600}
@@ -21,33 +21,26 @@ class Event:
 
     name: str
     serial: int | None
-    """Numbers all events of one supervisord; an event that is sent again keeps it."""
-    pool_serial: int | None
-    server: str
-    """supervisord's identifier."""
+    """The number of the event in its supervisord; an event that is sent again keeps it."""
     when: int | None = None
-    """Of a TICK, the epoch second that it stands for, by supervisord's clock."""
+    """The epoch second of a TICK, by supervisord's clock."""
 
 
 class Ticks:
-    """Tells the TICKs that call for a check from those that came twice, too late, or unasked."""
+    """Decides which events call for a check: each TICK once, unless it is older than its own period."""
 
-    def __init__(self, names: Collection[str] = tuple(PERIOD_SECONDS), tolerance_seconds: float = 0) -> None:
-        """A TICK is too late at the age of `tolerance_seconds`, or of its own period if that is longer."""
-        self._names = frozenset(names) & PERIOD_SECONDS.keys()
-        self._tolerance_seconds = tolerance_seconds
+    def __init__(self) -> None:
         self._last_serial = -1
 
     def counts(self, event: Event, now: float) -> bool:
         """Whether to check now; `now` is the wall clock's epoch second, since that is what `when` is."""
-        if event.name not in self._names:
+        if event.name not in PERIOD_SECONDS:
             return False
         if event.serial is not None:
             if event.serial <= self._last_serial:
                 return False
             self._last_serial = event.serial
-        oldest = now - max(self._tolerance_seconds, PERIOD_SECONDS[event.name])
-        return event.when is None or event.when >= oldest
+        return event.when is None or event.when >= now - PERIOD_SECONDS[event.name]
 
 
 class EventStream:
@@ -59,12 +52,12 @@ class EventStream:
         self._buffer = b""
 
     def run(self, deliver: Callable[[Event], None]) -> None:
-        """Hand over every event, acknowledged already. Returns when supervisord is gone."""
+        """Deliver every event after answering it. Returns when supervisord is gone."""
         while (event := self._next()) is not None:
             deliver(event)
 
     def _next(self) -> Event | None:
-        """The next event; None at the end of input, or when an answer finds no reader."""
+        """The next event; None at the end of input, or if nobody reads the answers."""
         try:
             self._say(b"READY\n")
             event = self._read_event()
@@ -79,16 +72,13 @@ class EventStream:
 
     def _read_event(self) -> Event:
         line = self._read_line()
-        # What an earlier payload left behind is no event: an answer to it would break the protocol.
+        # The rest of an earlier payload is no event: an answer to it would break the protocol.
         while "eventname" not in (header := _fields(line)):
             line = self._read_line()
         payload = self._read_payload(_number(header.get("len")) or 0)
         return Event(
             name=header["eventname"],
             serial=_number(header.get("serial")),
-            pool_serial=_number(header.get("poolserial")),
-            # Free text of the operator's: it may hold colons and spaces.
-            server=line.partition("server:")[2].partition(" serial:")[0],
             when=_number(_fields(payload).get("when")) if header["eventname"] in PERIOD_SECONDS else None,
         )
 
@@ -116,8 +106,8 @@ class EventStream:
 def private_stdout() -> int:
     """A descriptor of standard output for the protocol alone; descriptor 1 is standard error from now on.
 
-    One stray byte on the protocol's channel, and supervisord never sends this listener an event
-    again. So what any library or child prints must go elsewhere.
+    After one stray byte on the protocol's channel, supervisord never sends this listener an event again.
+    So the output of libraries and children must go elsewhere.
     """
     private = os.dup(1)  # not inherited by children (PEP 446)
     os.dup2(2, 1)
@@ -125,7 +115,7 @@ def private_stdout() -> int:
 
 
 def _fields(text: str) -> Mapping[str, str]:
-    """``key:value`` words. The last of a key counts: what is not supervisord's own stands before it."""
+    """``key:value`` words. The last value of a key counts: the operator's text comes before supervisord's."""
     words = (word.partition(":") for word in text.split())
     return {key: value for key, colon, value in words if colon}
 

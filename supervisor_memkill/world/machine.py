@@ -1,4 +1,4 @@
-"""How much memory this machine has for us: its own, or its control group's limit where that is lower."""
+"""The memory limit of this machine: its installed memory, or the limit of its control group if lower."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ def _installed_bytes() -> int:
 
 
 def memory_limit_bytes(root: Path = Path("/"), total: Callable[[], int] = _installed_bytes) -> int:
-    """Bytes; `total` tells the machine's own. A limit that cannot be read does not count.
+    """Bytes; `total` returns the installed memory. A limit that cannot be read is ignored.
 
-    A control group is limited by its ancestors too, so the least one up the hierarchy counts.
+    The ancestors limit a control group too, so the lowest limit in the hierarchy counts.
     Source: the kernel's admin-guide, cgroup-v1/memory and cgroup-v2.
     """
     return min([total(), *_limits(root)])

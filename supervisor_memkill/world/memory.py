@@ -1,4 +1,4 @@
-"""What the operating system says of processes: their memory, their trees, whether they live."""
+"""Processes as the operating system reports them: memory, trees, and whether they are alive."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from supervisor_memkill.errors import Unknown
 from supervisor_memkill.processes import Measure, ProcessId
 
 SAME_START_SECONDS = 0.02
-"""Two clock ticks of Linux: no process ends and another one gets its pid within so little time."""
+"""Two clock ticks of Linux: within this time no other process gets the pid of an ended one."""
 
 ENDED = frozenset({psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD})
 
@@ -24,11 +24,11 @@ T = TypeVar("T")
 
 
 class Gone(Unknown):
-    """There is no such process; a zombie is none any more."""
+    """There is no such process. A zombie does not count as a process."""
 
 
 class Backend(Protocol):
-    """Where the readings come from. Each raises Gone, or Unknown in words."""
+    """The source of the readings. Each method raises Gone or Unknown."""
 
     def parents(self) -> Mapping[int, int]:
         """The parent's pid of every process."""
@@ -48,7 +48,7 @@ class Backend(Protocol):
 
 
 def can_measure(measure: Measure) -> bool:
-    """Whether this system tells it of any process at all (psutil's memory_full_info)."""
+    """Whether this system supports the measure (psutil's memory_full_info)."""
     return measure == "rss" or psutil.LINUX or (measure == "uss" and psutil.MACOS)
 
 
@@ -88,7 +88,7 @@ class PsutilBackend:
 
 
 class ProcessTable:
-    """The processes as one check sees them: who is whose child is read once, at the first question."""
+    """The processes for one check: parents and children are read once, at the first question."""
 
     def __init__(self, backend: Backend | None = None) -> None:
         self._backend = backend or PsutilBackend()
@@ -106,7 +106,7 @@ class ProcessTable:
         return ProcessId(pid, self._backend.created(pid))
 
     def tree(self, pid: int) -> tuple[ProcessId, ...]:
-        """The process itself, then its descendants; those that have ended since are left out.
+        """The process itself, then its descendants, without those that have ended.
 
         Raises Unknown for the process itself.
         """
@@ -158,7 +158,7 @@ class ProcessTable:
             return 0
 
     def is_alive(self, process: ProcessId) -> bool:
-        """This very process lives, and is no zombie. Raises Unknown when that cannot be told."""
+        """Whether this process is alive and not a zombie. Raises Unknown."""
         try:
             same = abs(self._backend.created(process.pid) - process.created) <= SAME_START_SECONDS
             return same and self._backend.status(process.pid) not in ENDED
@@ -170,7 +170,7 @@ class ProcessTable:
         return self._backend.status(pid) == psutil.STATUS_STOPPED
 
     def title(self, pid: int) -> str:
-        """Its command line, which a program may have rewritten; "" when it cannot be read."""
+        """The command line, which a program may have changed; "" if it cannot be read."""
         try:
             return " ".join(self._backend.command_line(pid))
         except Unknown:
@@ -178,7 +178,7 @@ class ProcessTable:
 
 
 def _read(pid: int, question: Callable[[psutil.Process], T], measure: str = "") -> T:
-    """The answer to one question about a process, or psutil's error in the words of ours."""
+    """The answer to one question about a process; errors of psutil become Unknown or Gone."""
     try:
         return question(psutil.Process(pid))
     except psutil.NoSuchProcess:
@@ -203,7 +203,7 @@ def _linux_start(pid: int) -> float:
 
 
 def _absent(pid: int) -> Unknown:
-    """Why a process is not to be found: it is gone, or /proc hides it from this user (hidepid=2)."""
+    """The error for a process that is not found: it is gone, or /proc hides it from this user (hidepid=2)."""
     try:
         os.kill(pid, 0)
     except PermissionError:

@@ -1,4 +1,4 @@
-"""Running an operator's own command: no shell, a time limit, and nothing of it left behind."""
+"""Runs a command of the operator: without a shell, with a time limit, and without leaving processes."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from supervisor_memkill.errors import MemkillError, NotSent
 
 
 def run_command(words: Sequence[str], limit_seconds: float) -> str:
-    """What the command printed.
+    """Run the command and return its output.
 
-    Raises NotSent when it cannot be run or ends with a status other than 0, and MemkillError when it still
-    holds its output after the limit; it is killed then, with all that it started.
+    Raises NotSent if it cannot be run or ends with a status other than 0. Raises MemkillError if its output
+    is still open after the limit; then it is killed, with all processes that it started.
     """
     name = shlex.join(words)
     try:

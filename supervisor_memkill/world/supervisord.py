@@ -1,7 +1,7 @@
 """The gateway to supervisord: its XML-RPC calls as methods, its faults as errors.
 
-Every call is sent once, over a connection of its own, within a time limit. It is never sent again
-by itself: a stop that arrives twice would be answered NOT_RUNNING, and be taken for somebody else's.
+Every call is sent once, over a connection of its own, within a time limit. It is never repeated here:
+a second stop would be answered NOT_RUNNING, as if somebody else had stopped the worker.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from supervisor_memkill.errors import MemkillError, UsageError
 from supervisor_memkill.processes import ProcessInfo, ProcessState, ProgramInfo
 
 ANSWER_LIMIT_BYTES = 64 * 1024 * 1024
-"""Far above what supervisord says of thousands of processes (about 1 KB each)."""
+"""Far above an answer about thousands of processes (about 1 KB each)."""
 
 T = TypeVar("T")
 
 
 class SupervisordError(MemkillError):
-    """supervisord did not do what it was asked, or it is not known whether it did."""
+    """supervisord refused or failed a call, or it is not known whether the call had its effect."""
 
 
 class ShuttingDown(SupervisordError):
@@ -56,15 +56,15 @@ class BadSignal(SupervisordError):
 
 
 class Refused(SupervisordError, UsageError):
-    """Something has to be put right in supervisord's configuration first; nothing was done."""
+    """supervisord's configuration must be corrected first; nothing was done."""
 
 
 class Unreachable(SupervisordError):
-    """No connection came about: the request was certainly not sent."""
+    """No connection was made: the request was certainly not sent."""
 
 
 class NoAnswer(SupervisordError):
-    """The request was sent, and no answer came that can be understood: it may have had its effect."""
+    """The request was sent, but no valid answer came: it may have had its effect."""
 
 
 # The codes are supervisor.xmlrpc.Faults of supervisor 4.
@@ -94,7 +94,7 @@ _WRONG_PASSWORD = (
 class Supervisord:
     """One supervisord, reached at a ``unix://`` or ``http://`` address.
 
-    Every method raises SupervisordError, in the subclass that tells what is known.
+    Every method raises a subclass of SupervisordError.
     """
 
     def __init__(
@@ -104,13 +104,13 @@ class Supervisord:
         password: str | None = None,
         timeout_seconds: float = 5,
     ) -> None:
-        """Raises UsageError for another kind of address. Nothing is sent yet."""
+        """Raises UsageError for any other address. Nothing is sent yet."""
         self.url = url
         self._connection = _connector(url, timeout_seconds)
         self._timeout_seconds = timeout_seconds
         self._headers = {"Content-Type": "text/xml"}
         if username or password:
-            # bytes of the environment that are no UTF-8 go as they came
+            # bytes of the environment that are not UTF-8 are sent unchanged
             credentials = f"{username or ''}:{password or ''}".encode(errors="surrogateescape")
             self._headers["Authorization"] = "Basic " + base64.b64encode(credentials).decode()
 
@@ -142,7 +142,7 @@ class Supervisord:
         )
 
     def stop(self, worker: str) -> None:
-        """Begin the stop; it stays stopped, whatever its autorestart, until somebody starts it."""
+        """Begin the stop. The process stays stopped, whatever its autorestart, until it is started."""
         self._call("stopProcess", worker, False)
 
     def start(self, worker: str) -> None:
@@ -212,7 +212,7 @@ class Supervisord:
             ) from error
 
     def _read(self, response: http.client.HTTPResponse) -> bytes:
-        # The socket's own limit is for one read; an answer that trickles in would never reach it.
+        # The limit of the socket is for one read: a slow answer in many pieces would never exceed it.
         deadline = time.monotonic() + self._timeout_seconds
         answer = bytearray()
         while chunk := response.read1(65536):
@@ -267,7 +267,7 @@ def _connector(url: str, timeout_seconds: float) -> Callable[[], http.client.HTT
 
 
 def _error(method: str, arguments: tuple[str | bool, ...], fault: xmlrpc.client.Fault) -> SupervisordError:
-    """The error for a fault, in words that name the worker it is about."""
+    """The error for a fault, with the name of the worker in its text."""
     code = fault.faultCode if isinstance(fault.faultCode, int) else 0
     text = fault.faultString
     about = f"{arguments[0]}: " if arguments else ""
@@ -279,7 +279,7 @@ def _error(method: str, arguments: tuple[str | bool, ...], fault: xmlrpc.client.
 
 
 def _understood(parse: Callable[[Any], T], answer: Any) -> T:
-    """The answer as a value; raises NoAnswer for one of another shape."""
+    """The parsed answer. Raises NoAnswer if it has another form."""
     try:
         return parse(answer)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -296,7 +296,6 @@ def _process(entry: Mapping[str, Any]) -> ProcessInfo:
         stop=checked.count(entry["stop"]),
         now=checked.count(entry["now"]),
         spawnerr=checked.text(entry.get("spawnerr", "")),
-        exitstatus=checked.whole(entry.get("exitstatus", 0)),
     )
 
 
@@ -320,7 +319,6 @@ def _program(entry: Mapping[str, Any]) -> ProgramInfo:
         command=checked.text(entry["command"]),
         stopsignal=checked.count(entry["stopsignal"]),
         stopwaitsecs=checked.count(entry["stopwaitsecs"]),
-        startsecs=checked.count(entry["startsecs"]),
         killasgroup=checked.flag(entry["killasgroup"]),
         group_priority=checked.whole(entry["group_prio"]),
     )

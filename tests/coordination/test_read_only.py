@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from supervisor_memkill.coordination.contract import Cause, PoolView, Report
-from supervisor_memkill.coordination.read_only import LookingCoordinator
+from supervisor_memkill.coordination.read_only import ReadOnlyCoordinator
 from tests.builders import report
 from tests.coordination.servers import POOL, FakeClock, ask, over, rules
 
@@ -18,9 +18,9 @@ class View:
         return self._view
 
 
-def looking(view: PoolView, *seen_here: Report) -> LookingCoordinator:
+def looking(view: PoolView, *seen_here: Report) -> ReadOnlyCoordinator:
     """A dry run on host one, beside its real listener, that has told what it sees."""
-    coordinator = LookingCoordinator(View(view), "one/s", FakeClock())
+    coordinator = ReadOnlyCoordinator(View(view), "one/s", FakeClock())
     coordinator.publish(POOL, rules(), seen_here, [])
     return coordinator
 

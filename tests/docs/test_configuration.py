@@ -131,7 +131,6 @@ def programs_of(path: Path, tmp_path: Path, **replaced: str) -> list[ProgramInfo
             command=one.command,
             stopsignal=int(one.stopsignal),
             stopwaitsecs=one.stopwaitsecs,
-            startsecs=one.startsecs,
             killasgroup=one.killasgroup,
             group_priority=group.priority,
             stopasgroup=one.stopasgroup,

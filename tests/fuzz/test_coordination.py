@@ -14,7 +14,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from supervisor_memkill.coordination.contract import Answer, CoordinationUnknown, Holding, PoolView, Published
-from supervisor_memkill.coordination.read_only import LookingCoordinator
+from supervisor_memkill.coordination.read_only import ReadOnlyCoordinator
 from tests.builders import report
 from tests.coordination.servers import FakeClock, ask, listening, over, redis_server, rules
 from tests.fuzz.effort import tries
@@ -213,7 +213,7 @@ def test_any_answer_is_read_rightly_or_unknown(answers: list[Any]) -> None:
 @given(FIELDS)
 def test_a_dry_run_among_others_judges_whatever_they_shared(fields: Mapping[str, str]) -> None:
     shared = listening(Says(itertools.repeat(flat(fields))))
-    looking = LookingCoordinator(shared, "one/s", FakeClock())
+    looking = ReadOnlyCoordinator(shared, "one/s", FakeClock())
     try:
         looking.publish(POOL, rules(), [over("jobs:one"), report("jobs:three")], [])
     except CoordinationUnknown as error:

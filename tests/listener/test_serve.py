@@ -38,7 +38,7 @@ class Recorder:
 
 
 def tick(serial: int, *, name: str = "TICK_5", age: int = 0) -> Event:
-    return Event(name, serial, serial, "supervisor", NOW - age)
+    return Event(name, serial, NOW - age)
 
 
 def turns(events: list[Event], *, count: int) -> list[bool]:

@@ -6,7 +6,7 @@ from supervisor_memkill.world.event_protocol import Event, EventStream, private_
 
 
 def show(event: Event) -> None:
-    print(event.name, repr(event.server), event.when, flush=True)
+    print(event.name, event.when, flush=True)
 
 
 if __name__ == "__main__":

@@ -173,7 +173,7 @@ def test_dry_run_shows_the_peers_of_other_hosts_and_writes_nothing(redis_server:
 
         row = rows(fleet["a"])["a_0:a_0"]
         assert row["peers_in_service"] == 2
-        assert "a more urgent one goes first (b/supervisor/b_0:b_0)" in row["verdict"]
+        assert "a more urgent worker drains first (b/supervisor/b_0:b_0)" in row["verdict"]
         assert rows(fleet["b"])["b_0:b_0"]["would_drain"]
         assert dump(fleet) == before
 

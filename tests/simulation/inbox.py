@@ -40,4 +40,4 @@ class Inbox:
         when, self._serial = self._next, self._serial + 1
         self._next = self._after(max(when, wall - 3 * self._machine.shape.tick))
         name = f"TICK_{self._machine.shape.tick:.0f}"
-        return Event(name=name, serial=self._serial, pool_serial=self._serial, server="s", when=int(when))
+        return Event(name=name, serial=self._serial, when=int(when))

@@ -122,9 +122,7 @@ class SimSupervisord:
         for worker in self._present():
             group, _, name = worker.name.partition(":")
             stop = worker.stop_wait
-            found.append(
-                ProgramInfo(group, name, worker.habits.kind, 15, stop, worker.start_secs, False, 999)
-            )
+            found.append(ProgramInfo(group, name, worker.habits.kind, 15, stop, False, 999))
         return found
 
     def stop(self, name: str, by: str) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 import select
 import subprocess
 import sys
@@ -102,7 +103,7 @@ def envelope(
     return f"{header}\n{payload}"
 
 
-TICK = Event("TICK_5", serial=3, pool_serial=7, server="supervisor", when=1_700_000_000)
+TICK = Event("TICK_5", serial=3, when=1_700_000_000)
 
 
 def test_an_event_is_answered_and_handed_over(supervisord: FakeSupervisord) -> None:
@@ -129,34 +130,25 @@ def test_an_event_may_come_in_pieces(supervisord: FakeSupervisord) -> None:
     assert supervisord.events == [TICK]
 
 
-@pytest.mark.parametrize(
-    ("server", "name"),
-    [
-        ("web:01", "web:01"),
-        ("my host: the big one", "my host: the big one"),
-        ("len:5 eventname:X", None),
-        ("", ""),
-    ],
-)
-def test_an_identifier_may_hold_anything(supervisord: FakeSupervisord, server: str, name: str | None) -> None:
+@pytest.mark.parametrize("server", ["web:01", "my host: the big one", "len:5 eventname:X", ""])
+def test_an_identifier_may_hold_anything(supervisord: FakeSupervisord, server: str) -> None:
     supervisord.start()
     supervisord.send(envelope(server=server))
     supervisord.is_answered()
     [event] = supervisord.events
     assert (event.name, event.serial, event.when) == ("TICK_5", 3, 1_700_000_000)
-    assert event.server == (server if name is None else name)
 
 
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("eventname:TICK_5\n", Event("TICK_5", None, None, "", None)),
-        ("eventname:TICK_5 len:x serial:-1 new:key\n", Event("TICK_5", None, None, "", None)),
-        (envelope(payload="when:soon"), Event("TICK_5", 3, 7, "supervisor", None)),
-        (envelope(payload=""), Event("TICK_5", 3, 7, "supervisor", None)),
+        ("eventname:TICK_5\n", Event("TICK_5", None, None)),
+        ("eventname:TICK_5 len:x serial:-1 new:key\n", Event("TICK_5", None, None)),
+        (envelope(payload="when:soon"), Event("TICK_5", 3, None)),
+        (envelope(payload=""), Event("TICK_5", 3, None)),
         (
             envelope("REMOTE_COMMUNICATION", "type:x\nwhen:5"),
-            Event("REMOTE_COMMUNICATION", 3, 7, "supervisor", None),
+            Event("REMOTE_COMMUNICATION", 3, None),
         ),
         ("no event at all\n\n" + envelope(), TICK),
     ],
@@ -211,7 +203,7 @@ def test_an_answer_that_nobody_reads_is_the_end(supervisord: FakeSupervisord) ->
 
 
 def tick(name: str = "TICK_5", serial: int | None = 3, when: int | None = 1000) -> Event:
-    return Event(name, serial, 0, "supervisor", when)
+    return Event(name, serial, when)
 
 
 @pytest.mark.parametrize(
@@ -222,7 +214,8 @@ def tick(name: str = "TICK_5", serial: int | None = 3, when: int | None = 1000) 
         (tick(), 1005.1, False),
         (tick("TICK_60"), 1060.0, True),
         (tick("TICK_60"), 1060.1, False),
-        (tick("TICK_3600"), 1000.0, False),
+        (tick("TICK_3600"), 4600.0, True),
+        (tick("TICK_3600"), 4600.1, False),
         (tick("PROCESS_STATE_EXITED", when=None), 1000.0, False),
         (tick("TICK"), 1000.0, False),
         # The clock was set back in between.
@@ -233,12 +226,7 @@ def tick(name: str = "TICK_5", serial: int | None = 3, when: int | None = 1000) 
     ],
 )
 def test_a_tick_counts_when_it_was_asked_for_and_is_fresh(event: Event, now: float, counts: bool) -> None:
-    assert Ticks({"TICK_5", "TICK_60", "OTHER"}).counts(event, now) is counts
-
-
-def test_a_longer_tolerance_is_kept() -> None:
-    assert Ticks(tolerance_seconds=30).counts(tick(), 1030.0)
-    assert not Ticks(tolerance_seconds=30).counts(tick(), 1030.1)
+    assert Ticks().counts(event, now) is counts
 
 
 def test_a_tick_counts_once_and_never_after_a_later_one() -> None:
@@ -296,7 +284,5 @@ def test_supervisord_keeps_sending_through_foreign_events_and_stray_output(
     send("üü\n" + "ü" * 40_000)
     send("plain")
     wait_for(lambda: sum("REMOTE_COMMUNICATION" in line for line in seen()) == 2, message=lambda: str(seen()))
-    wait_for(
-        lambda: any(line.startswith("TICK_5 'web: 01' ") for line in seen()), message=lambda: str(seen())
-    )
+    wait_for(lambda: any(re.fullmatch(r"TICK_5 \d+", line) for line in seen()), message=lambda: str(seen()))
     assert "UNKNOWN" not in supervisord.log()

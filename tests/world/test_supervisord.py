@@ -301,7 +301,6 @@ class TestRealSupervisord:
             command=SLEEP,
             stopsignal=signal.SIGINT,
             stopwaitsecs=7,
-            startsecs=1,
             killasgroup=True,
             group_priority=999,
         )

@@ -1,16 +1,16 @@
--- Take a slot, or be told why not. The token that holds one already is told so.
+-- Take a slot, or return the cause of the refusal. A token that holds a slot is granted it again.
 --
 -- KEYS: as in common.lua.
 -- ARGV[1]: JSON of listener, instance, version, known, fresh_epoch, settle, fresh, ttl, min_available,
 --   max_draining as for publish, and
 --   id, token, queues, urgency
 --   cooldown      ms
---   hard          true: the slot is recorded though not waited for
---   already_out   true: the worker is out of service already; nothing is waited for
---   dry           true: say what would be answered, and change nothing
+--   hard          true: the slot is granted at once, and recorded
+--   already_out   true: the worker is out of service already; the slot is granted at once
+--   dry           true: return the answer, but change nothing
 -- Returns JSON of
---   refused       the cause, absent when the slot is held
---   detail        the workers that drain, the one that goes first, or the seconds that are left
+--   refused       the cause; absent if the slot is granted
+--   detail        the draining workers, the more urgent worker, or the seconds that are left
 --   others, min_available, draining
 --   epoch, seq, at
 
@@ -32,15 +32,15 @@ for id, slot in pairs(slots) do
 end
 table.sort(holders)
 
--- Whether this worker's listener told of it of late; and what it works on.
+-- The worker as its listener reported it lately; nil if there is no recent report.
 local function heard_of(id)
   local text = redis.call('HGET', KEYS[1], 'w:' .. id)
   local worker = text and cjson.decode(text) or nil
   return worker and worker['until_after'] and worker.seen + worker.until_after >= now and worker or nil
 end
 
--- Whether it waits for nothing but its turn: one that could not go itself keeps nobody waiting. One
--- that was not heard of is cleared away, or the dead would be looked through again and again.
+-- Whether the worker could drain if it were its turn: otherwise it must not block others. A worker without
+-- a recent report is removed, or dead workers would be checked again and again.
 local cleared = 0
 local function could_go(id)
   if id == request.id or slots[id] then return false end
@@ -53,8 +53,8 @@ local function could_go(id)
   return worker and others_in_service(meta, slots, id, worker.queues, now) >= least
 end
 
--- What visit(id, score) returns first, of those that the command finds in a sorted set; nil when it
--- returns nothing for all. A page at a time: nearly always the first one tells.
+-- The first result of visit(id, score) for the members that the command finds in a sorted set; nil if there
+-- is none. It reads a page at a time, as nearly always the first page is enough.
 local PAGE = 20
 local function first_of(command, key, from, to, visit)
   local offset = 0
@@ -73,14 +73,14 @@ end
 local function goes_before()
   local since = tonumber(redis.call('ZSCORE', KEYS[4], request.id) or now)
   local is_patient = now - since < PATIENCE
-  -- First those that waited for too long, by age.
+  -- First the workers that have waited too long, by age.
   local limit = string.format('%.0f', is_patient and now - PATIENCE or since)
   local oldest = first_of('ZRANGEBYSCORE', KEYS[4], '-inf', limit, function(id, waited)
     local is_before = is_patient or waited < since or (waited == since and id < request.id)
     return is_before and could_go(id) and id
   end)
   if oldest or not is_patient then return oldest end
-  -- Then the most urgent; among equals the one that asked first.
+  -- Then the most urgent worker; among equals the one that asked first.
   local best, best_urgency, best_since
   local function is_better(id, waited)
     return not best or waited < best_since or (waited == best_since and id < best)
@@ -116,7 +116,7 @@ end
 local refused, detail = judge()
 if not request.dry then
   if not refused then
-    -- Who asks again counts the slot's age from this request on, so that it must last from now on.
+    -- A listener that asks again counts the age of the slot from this request on, so the slot must last from now.
     local slot = slots[request.id]
     local since = slot and slot.token == request.token and slot.since or now
     put_slot(meta, slots, request.id, {token = request.token, since = since, renewed = now, expires = now + request.ttl})

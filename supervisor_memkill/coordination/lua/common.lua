@@ -1,34 +1,34 @@
--- What the scripts share; it is put before each of them.
+-- Functions that all scripts use. This file is put before each script.
 --
 -- One pool is four keys of one hash tag, none with a TTL:
 --   KEYS[1]  PREFIX:{POOL}       hash
---     meta           what the pool as a whole is: see load_meta
---     w:<worker id>  JSON, as its listener told it, with "seen" (ms)
---     s:<worker id>  JSON of the slot that it holds: token, since, renewed, expires (ms)
+--     meta           the state of the pool: see load_meta
+--     w:<worker id>  JSON of the worker as its listener reported it, with "seen" (ms)
+--     s:<worker id>  JSON of the worker's slot: token, since, renewed, expires (ms)
 --     l:<listener>   JSON: instance, until (ms), workers
 --   KEYS[2]  PREFIX:{POOL}:up    sorted set of the workers, those in service apart; see up_score
---   KEYS[3]  PREFIX:{POOL}:ask   sorted set of the workers that ask, by urgency
---   KEYS[4]  PREFIX:{POOL}:wait  the same by the time (ms) since which they ask
--- The sorted sets hold nothing that the hash does not: they spare reading all of it. Were one of them
--- lost, fewer workers would count as in service, and the next heartbeats would make it anew.
+--   KEYS[3]  PREFIX:{POOL}:ask   sorted set of the workers that ask for a slot, by urgency
+--   KEYS[4]  PREFIX:{POOL}:wait  the same workers, by the time (ms) since when they ask
+-- The sorted sets contain nothing that is not in the hash: they avoid reading all of it. If one were
+-- lost, fewer workers would count as in service until the next heartbeats write it again.
 --
--- Times are milliseconds of this Redis's clock.
+-- Times are in milliseconds, by the clock of this Redis.
 
-local SPAN = 4398046511104 -- 2^42 ms, the year 2109; a double counts exactly to 2^53
-local NOT_UP = 0 -- the number of no set of queues: see up_score
+local SPAN = 4398046511104 -- 2^42 ms, the year 2109; a double is exact up to 2^53
+local NOT_UP = 0 -- not the number of any set of queues: see up_score
 local FORGET = 86400000 -- a day
 local PATIENCE = 1800000 -- as PATIENCE_SECONDS in rules.py
-local CLOCK_SLACK = 1000 -- TIME may be set back a little by whoever keeps it right
+local CLOCK_SLACK = 1000 -- clock corrections may set TIME back a little
 
 local function clock()
   local time = redis.call('TIME')
   return tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 end
 
--- epoch: new whenever data was lost. seq: counts writes. at: the last write. settle: nothing is granted
--- before. released: when the last drain ended. rules: "least/most" to the time until which a live
--- listener holds to them. sigs: the sets of queues that are known, each as one text; false where none
--- has that number any more. swept: see publish. slots: worker ids.
+-- epoch: new after each loss of data. seq: number of writes. at: time of the last write. settle: no slot
+-- is granted before this time. released: end of the last drain. rules: "min_available/max_draining" to the
+-- time until which they count. sigs: the known sets of queues, each as one text; false if the number is
+-- free. swept: see publish. slots: ids of the workers that hold one.
 local function load_meta(now, request)
   local text = redis.call('HGET', KEYS[1], 'meta')
   local meta = text and cjson.decode(text) or nil
@@ -39,27 +39,27 @@ local function load_meta(now, request)
   if lost then
     meta.epoch, meta.seq, meta.at, meta.settle = request.fresh_epoch, 0, now, now + request.settle
     meta.released, meta.rules = math.min(meta.released, now), {}
-    -- Who is in service and who asks is told anew by every listener until then.
+    -- Until then, every listener reports again which workers are in service and which ask.
     if not request.dry then redis.call('DEL', KEYS[2], KEYS[3], KEYS[4]) end
   end
   return meta
 end
 
 local function save_meta(meta, now)
-  -- Never back by the slack: who saw the later time would take it for a loss.
+  -- Never earlier, not even by the slack: a listener that saw the later time would assume a loss of data.
   meta.seq, meta.at = meta.seq + 1, math.max(meta.at, now)
   redis.call('HSET', KEYS[1], 'meta', cjson.encode(meta))
 end
 
--- The slots that are taken, by worker id; those that expired are dropped for good. One that expired
--- while nobody at all wrote says nothing of its holder: Redis was away, or its clock was put forward.
--- Who lives is given the time to say so.
+-- The slots that are taken, by worker id. Expired slots are removed for good. If a slot expired while no
+-- listener wrote at all, Redis was away or its clock was set forward, and the holder may be alive: all
+-- listeners get time to report.
 local function load_slots(meta, now, request)
   local slots, kept = {}, {}
   for _, id in ipairs(meta.slots) do
     local text = redis.call('HGET', KEYS[1], 's:' .. id)
     local slot = text and cjson.decode(text) or nil
-    -- A lease that began in the future was given before the clock was set back.
+    -- A slot that was renewed in the future is from before the clock was set back.
     if slot and slot.expires > now and slot.renewed <= now + CLOCK_SLACK then
       slots[id] = slot
       kept[#kept + 1] = id
@@ -90,8 +90,8 @@ local function drop_slot(meta, slots, id)
   meta.slots = kept
 end
 
--- Sets of queues are few, so each has a number from 1 on, and the workers stand in one sorted set:
--- first by the number of their set, or NOT_UP, then by the time until which their word counts.
+-- There are few sets of queues, so each has a number, from 1 on. One sorted set contains all workers:
+-- first by the number of their set of queues, or NOT_UP, then by the time until which their report counts.
 local function sig_index(meta, sig)
   local free = #meta.sigs + 1
   for index, other in ipairs(meta.sigs) do
@@ -120,7 +120,7 @@ local function covers(sig, wanted)
   return true
 end
 
--- Workers other than `id`, and without a slot, that would take the jobs of these queues now.
+-- The number of workers other than `id`, without a slot, that would take the jobs of these queues now.
 local function others_in_service(meta, slots, id, sig, now)
   local wanted, count, covered = queues_of(sig), 0, {}
   for index, other in ipairs(meta.sigs) do
@@ -142,7 +142,7 @@ local function others_in_service(meta, slots, id, sig, now)
   return count
 end
 
--- The strictest rules among the live listeners.
+-- The strictest rules of the live listeners.
 local function strictest(meta, request, now)
   local least, most = request.min_available, request.max_draining
   for rules, till in pairs(meta.rules) do
@@ -156,7 +156,7 @@ local function strictest(meta, request, now)
   return least, most
 end
 
--- Another listener that lives under the same name.
+-- Whether another live listener has the same name.
 local function is_taken(request, now)
   local text = redis.call('HGET', KEYS[1], 'l:' .. request.listener)
   local other = text and cjson.decode(text) or nil

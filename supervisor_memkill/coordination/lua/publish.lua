@@ -1,19 +1,19 @@
--- Say what one listener sees of its workers, and renew the slots that it holds.
+-- Report the workers of one listener, and renew the slots that it holds.
 --
 -- KEYS: as in common.lua.
 -- ARGV[1]: JSON of
---   listener, instance   its name, and which of its lives this is
---   version              of this protocol
---   known                what it saw last: epoch, seq, at; absent at first
---   fresh_epoch, settle  in case data was lost: the new epoch, and how long nothing is granted (ms)
---   fresh, ttl           how long its word counts, how long a slot lasts (ms)
+--   listener, instance   the name of the listener, and its random id, kept over restarts
+--   version              the version of this protocol
+--   known                the state that the listener saw last: epoch, seq, at; absent at first
+--   fresh_epoch, settle  if data was lost: the new epoch, and how long no slot is granted (ms)
+--   fresh, ttl           how long the report counts, how long a slot lasts (ms)
 --   min_available, max_draining
 --   workers              list of {id, JSON of the worker, 1 if in service, queues, urgency or -1}
 --   holdings             list of {id, token, 1 if the worker is out of service}
 -- Returns JSON of
---   taken                another listener lives under this name: nothing was changed
+--   taken                another live listener has this name: nothing was changed
 --   held                 the tokens that hold a slot
---   epoch, seq, at       to be known the next time
+--   epoch, seq, at       the new state, for `known` of the next call
 
 local request = cjson.decode(ARGV[1])
 local now = clock()
@@ -51,8 +51,8 @@ end
 for _, id in ipairs(before and before.workers or {}) do
   if not present[id] then forget(id) end
 end
--- Hosts come under ever new names where machines are made and unmade, and queues with them: who was
--- silent for a day is forgotten, and a set of queues that nobody has. Each time one of the sets.
+-- If hosts come and go, new names of hosts and queues appear again and again. So workers without a report
+-- for a day are removed, and sets of queues that no worker has. Each call sweeps one of the sets.
 local swept = (meta.swept or NOT_UP) + 1
 if swept > #meta.sigs then swept = NOT_UP end
 meta.swept = swept
@@ -80,8 +80,8 @@ for _, holding in ipairs(request.holdings) do
     put_slot(meta, slots, id, slot)
     held[#held + 1] = token
   elseif is_out == 1 then
-    -- It lost its slot, with this Redis's data or by being away too long; but its worker is out of
-    -- service already, and only finishing brings it back. This is a new slot, not the old one revived.
+    -- The slot was lost, with the data of this Redis or in a long absence. But the worker is out of service
+    -- already, and only the end of the drain brings it back. This is a new slot, not the old one revived.
     put_slot(meta, slots, id, {token = token, since = now, renewed = now, expires = now + request.ttl})
     held[#held + 1] = token
   end

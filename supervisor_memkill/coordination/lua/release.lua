@@ -1,10 +1,10 @@
--- Give a slot back. Only its own token does.
+-- Give a slot back. Only the token that holds it can.
 --
 -- KEYS: as in common.lua.
 -- ARGV[1]: JSON of version, known, fresh_epoch, settle, fresh as for publish, and
 --   id, token
---   drained   true: the worker was taken out of service, so that the pool's cooldown begins, though
---             the slot may be lost by now
+--   drained   true: the worker was taken out of service, so the pool's cooldown begins, even if the slot
+--             was lost meanwhile
 --   ago       how long ago the drain ended (ms)
 -- Returns JSON of released, epoch, seq, at
 
