@@ -67,7 +67,7 @@ class Request:
 
     worker: str
     token: str | None
-    """Random, one per drain; written to the journal before it is sent. None: the request is only a question."""
+    """Random, one per drain; journalled before it is sent. None: the request is only considered."""
     urgency: float
     queues: frozenset[str] = frozenset()
     hard: bool = False
