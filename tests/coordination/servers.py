@@ -197,3 +197,13 @@ def stored(client: Any, pool: str = POOL) -> Mapping[str, str]:
 
 def key(pool: str = POOL, part: str = "") -> str:
     return f"{PREFIX}:{{{pool}}}{part}"
+
+
+def contents(client: redis.Redis) -> object:
+    """All that the pool is, but for what counts the writes and the name of the epoch."""
+    fields = {name: json.loads(text) for name, text in stored(client).items()}
+    for name in ("seq", "epoch", "swept"):
+        fields["meta"].pop(name, None)
+    return fields, [
+        client.zrange(key(part=part), 0, -1, withscores=True) for part in (":up", ":ask", ":wait")
+    ]

@@ -37,7 +37,7 @@ CORE = (
 LUA = (
     ("tests/coordination/test_rules.py",),
     SCENARIOS,
-    ("tests/coordination/test_redis.py",),
+    ("tests/coordination/through_redis",),
     ("tests/coordination/test_redis_differential.py", "tests/coordination/test_redis_failures.py"),
     SEEDS,
 )
