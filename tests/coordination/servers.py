@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
+
+import redis
 
 from supervisor_memkill.coordination.contract import Answer, Holding, Published, Report, Request, Rules
 from supervisor_memkill.coordination.redis import RedisCoordinator
