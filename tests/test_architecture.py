@@ -30,7 +30,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "notices": {GROUND, "coordination", "rules"},
     "listener": {GROUND, "world", "workers", "coordination", "rules", "config", "notices"},
     "testing": {GROUND, "world", "workers"},
-    "demo": {GROUND, "world", "config"},
+    "demo": {GROUND, "world", "coordination", "rules", "config"},
     "commands": {GROUND, "world", "workers", "coordination", "config", "notices", "listener", "demo"},
     "cli": {GROUND, "commands"},
     "__main__": {"cli"},

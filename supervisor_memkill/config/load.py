@@ -161,10 +161,10 @@ def _contradictions(
     if values["protect_jobs"] and not traits.names_jobs:
         yield f"{where} protect_jobs: worker = {values['worker']} cannot tell which jobs run"
     if values["on_timeout"] is OnTimeout.RESUME and not traits.can_resume:
-        yield f"{where} on_timeout = resume: worker = {values['worker']} cannot be resumed; stop or wait"
+        yield f"{where} on_timeout = resume: worker = {values['worker']} cannot be resumed; use stop or wait"
     if values["on_timeout"] is OnTimeout.WAIT and not traits.quiets:
         yield (
-            f"{where} on_timeout = wait: worker = {values['worker']} drains by its stop, and supervisord"
+            f"{where} on_timeout = wait: worker = {values['worker']} drains by stopping, and supervisord"
             " waits no longer than stopwaitsecs"
         )
     if kind.needs_redis and not values["redis"]:

@@ -6,8 +6,13 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from supervisor_memkill.coordination.contract import Cause
+from supervisor_memkill.rules.policy import Hold
+
 _LINE = re.compile(r"\d{4}-\d\d-\d\d [\d:,]+ (?P<level>[A-Z]+) (?P<name>\S+)(?P<fields>.*)")
-_WAITS_FOR = re.compile(r"(?:max_draining is reached|a more urgent worker drains first) \((.*)\)")
+_DETAIL = re.compile(r".*\((.*)\)")
+"""The end of a refusal, such as the worker that drains first."""
+_WAITS_FOR_A_WORKER = {Cause.SLOTS_TAKEN.value, Cause.MORE_URGENT.value}
 _FIELD = re.compile(r'(\w+)=(?:"((?:[^"\\]|\\.)*)"|(\S*))')
 
 
@@ -54,9 +59,10 @@ class _Fields(dict[str, str]):
 def _held(fields: _Fields) -> str:
     over = f"{fields['worker']} is over its limit ({fields['rss']})"
     why = fields["why"].removeprefix("over its limit, but ")
-    if why.startswith("not at enough checks"):
+    cause = fields["cause"]
+    if cause == Hold.STRIKES.value:
         return ""  # The next check comes soon.
-    if first := _WAITS_FOR.match(why):
+    if cause in _WAITS_FOR_A_WORKER and (first := _DETAIL.fullmatch(why)):
         return f"{over} and waits until {first[1]} is back."
     return f"{over} and waits: {why}."
 

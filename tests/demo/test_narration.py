@@ -24,7 +24,8 @@ def narrated(event: str, /, level: Level = Level.INFO, **fields: object) -> str:
 
 def held(answer: Answer) -> str:
     why = f"over its limit, but {answer.words}"
-    return narrated("worker.held", worker="jobs:b", pid=7, rss="50MB", why=why)
+    assert answer.refused is not None
+    return narrated("worker.held", worker="jobs:b", pid=7, rss="50MB", cause=answer.refused, why=why)
 
 
 def test_the_beginning_of_a_drain_names_memory_and_limit() -> None:
