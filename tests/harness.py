@@ -37,7 +37,7 @@ OLD_WORKERS_PYTHON = "MEMKILL_TEST_OLD_WORKERS_PYTHON"
 T = TypeVar("T")
 
 
-PATIENCE_SECONDS = 60
+PATIENCE_SECONDS = 120
 """How long a busy machine may take for what takes a moment on an idle one."""
 
 
@@ -266,7 +266,7 @@ class RealSupervisord:
             [self._python, "-m", "supervisor.supervisorctl", "-c", str(self.config), *arguments],
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=PATIENCE_SECONDS,
             check=check,
         )
         return done.stdout + done.stderr

@@ -28,7 +28,8 @@ MAX_RSS = "300MB"
 BLOAT_MEGABYTES = 320
 """On top of a fresh worker, whatever it measures: over the limit with it, and far below without."""
 LISTENER = "memkill:memkill"
-PATIENCE_SECONDS = 120
+PATIENCE_SECONDS = 300
+"""For four drains, each with the start of a worker, on a machine that is ten times as slow."""
 
 Settings = Mapping[str, object]
 
@@ -165,7 +166,7 @@ class FrameworkFleet:
         finally:
             self.client.set(ENOUGH, 1)
             try:
-                self._feeder.wait(20)
+                self._feeder.wait(PATIENCE_SECONDS)
             finally:
                 self._feeder.kill()
                 self._feeder.wait()
@@ -269,7 +270,7 @@ class FrameworkFleet:
             ],
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=PATIENCE_SECONDS,
             cwd=self.directory,
             check=False,
         )

@@ -16,7 +16,7 @@ import pytest
 import redis
 
 from supervisor_memkill.world.supervisord import Supervisord
-from tests.harness import RealRedis
+from tests.harness import PATIENCE_SECONDS, RealRedis
 from tests.real.fleet import (
     FAT,
     FATTER,
@@ -146,7 +146,9 @@ def dry_run(host: Host, *options: str, **environment: str) -> subprocess.Complet
     command = [sys.executable, "-m", "supervisor_memkill", "--config", str(host.config), "--dry-run"]
     command += ["--serverurl", host.supervisord.url, *options]
     env = {**os.environ, **environment}
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, env=env, check=False)
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=PATIENCE_SECONDS, env=env, check=False
+    )
 
 
 def rows(host: Host) -> dict[str, dict[str, Any]]:
@@ -207,8 +209,13 @@ def test_second_listener_of_one_name_drains_nothing_and_says_so(redis_server: Re
         fleet.wait_until_replaced({"b_0:b_0": newcomer})
 
 
+LONG_SLOT = 3 * SLOT_TTL_SECONDS
+"""Longer than a busy machine takes to start a listener again: a slot that ran out meanwhile is another's."""
+
+
 def test_restarted_listener_goes_on_at_once_under_its_name(redis_server: RealRedis) -> None:
-    with running_fleet(redis_server, {"a": [FAT], "b": [SLIM], "c": [FAT]}) as fleet:
+    main = {"slot_ttl": f"{LONG_SLOT:g}s"}
+    with running_fleet(redis_server, {"a": [FAT], "b": [SLIM], "c": [FAT]}, main=main) as fleet:
         before = fleet.hold_a_drain()
         fleet["a"].kill_listener()
         fleet.wait_for_event("a", "drain.taken_up")
@@ -221,13 +228,14 @@ def test_restarted_listener_goes_on_at_once_under_its_name(redis_server: RealRed
 
 def test_restarted_listener_keeps_its_slot_before_its_first_tick(redis_server: RealRedis) -> None:
     """A TICK may be an hour away: the others must hear of its drain sooner than that."""
-    with running_fleet(redis_server, {"a": [FAT], "b": [SLIM], "c": [FAT]}) as fleet:
+    main = {"slot_ttl": f"{LONG_SLOT:g}s"}
+    with running_fleet(redis_server, {"a": [FAT], "b": [SLIM], "c": [FAT]}, main=main) as fleet:
         before = fleet.hold_a_drain()
         fleet["a"].supervisord.write_config(fleet["a"].sections(events="TICK_3600"))
         fleet["a"].supervisord.ctl("update", "memkill")
         fleet.wait_for_event("a", "drain.taken_up")
         restarted_ms = fleet.redis_ms()
-        fleet.wait_for(lambda: fleet.redis_ms() > restarted_ms + 2000 * SLOT_TTL_SECONDS)
+        fleet.wait_for(lambda: fleet.redis_ms() > restarted_ms + 2000 * LONG_SLOT)
         assert fleet.told() == {before["a_0:a_0"]}
         fleet.release()
         fleet.wait_until_replaced(before)

@@ -191,7 +191,7 @@ def test_a_dry_run_shows_the_decision_and_touches_nothing(redis_server: RealRedi
 def dry_run_by_hand(fleet: Fleet) -> list[dict[str, Any]]:
     command = [sys.executable, "-m", "supervisor_memkill", "--config", str(fleet.config), "--dry-run"]
     command += ["--json", "--serverurl", fleet.supervisord.url]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=True)
     rows = json.loads(done.stdout)["workers"]
     assert isinstance(rows, list)
     return rows
