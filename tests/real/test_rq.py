@@ -152,7 +152,7 @@ def test_a_work_horse_that_outlives_its_worker_is_waited_for(redis_server: RealR
         "worker": {"stopwaitsecs": 2, "killasgroup": "true"},
         "pool": {"drain_timeout": "2s"},
     }
-    with fleet_of(redis_server, python, commands, job_seconds=20, feed_every_seconds=0.5, **short) as fleet:
+    with fleet_of(redis_server, python, commands, job_seconds=40, feed_every_seconds=0.5, **short) as fleet:
         with fleet.feeding():
             fleet.wait_for(lambda: len(fleet.runs()) == 2)
         fleet.listen()
