@@ -20,7 +20,7 @@ SECONDS = 75.0
 """How much of the record is drawn."""
 
 WIDTH, LEFT, RIGHT = 780, 64, 20
-TOP, CHART_HEIGHT, MOST_MB = 34, 190, 150
+TOP, CHART_HEIGHT, MAX_MB = 34, 190, 150
 LANES_TOP, LANE_HEIGHT, LANE_STEP = 258, 16, 24
 HEIGHT = LANES_TOP + 3 * LANE_STEP + 56
 
@@ -111,7 +111,7 @@ def _draw(samples: Iterable[Sample], spans: Iterable[Span]) -> Iterator[str]:
 
 
 def _grid() -> Iterator[str]:
-    for size in range(0, MOST_MB + 1, 50):
+    for size in range(0, MAX_MB + 1, 50):
         yield _line(LEFT, _y(size), WIDTH - RIGHT, _y(size), GRID)
         yield _text(LEFT - 8, _y(size) + 4, f"{size} MB", anchor="end")
     for second in range(0, int(SECONDS) + 1, 15):
@@ -152,7 +152,7 @@ def _x(seconds: float) -> float:
 
 
 def _y(size_mb: float) -> float:
-    return TOP + CHART_HEIGHT * (1 - size_mb / MOST_MB)
+    return TOP + CHART_HEIGHT * (1 - size_mb / MAX_MB)
 
 
 def _line(x1: float, y1: float, x2: float, y2: float, colour: str, *, dashed: bool = False) -> str:

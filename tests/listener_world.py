@@ -12,10 +12,10 @@ from supervisor_memkill.config.options import Config, PoolConfig
 from supervisor_memkill.coordination.contract import (
     Answer,
     CoordinationUnknown,
-    Holding,
     Published,
     Report,
     Rules,
+    SlotClaim,
 )
 from supervisor_memkill.coordination.in_process import InProcessCoordinator
 from supervisor_memkill.listener.findings import Pool
@@ -149,7 +149,7 @@ class Told(NamedTuple):
     at: float
     pool: str
     reports: Sequence[Report]
-    holdings: Sequence[Holding]
+    slot_claims: Sequence[SlotClaim]
 
 
 class SharedCoordinator(InProcessCoordinator):
@@ -165,11 +165,11 @@ class SharedCoordinator(InProcessCoordinator):
         self.events: list[tuple[str, Mapping[str, str]]] = []
 
     def publish(
-        self, pool: str, rules: Rules, reports: Sequence[Report], holdings: Sequence[Holding]
+        self, pool: str, rules: Rules, reports: Sequence[Report], slot_claims: Sequence[SlotClaim]
     ) -> Published:
-        self.told.append(Told(self._world.now, pool, reports, holdings))
+        self.told.append(Told(self._world.now, pool, reports, slot_claims))
         self._reach()
-        return super().publish(pool, rules, reports, holdings)
+        return super().publish(pool, rules, reports, slot_claims)
 
     def acquire(self, *arguments: Any) -> Answer:
         self._reach()
@@ -216,7 +216,7 @@ class Life:
             self.pools,
             world.clock,
             own_group="memkill",
-            tables=lambda: WorldTable(world),
+            process_table=lambda: WorldTable(world),
             machine_bytes=lambda: 10 * LIMIT,
         )
         self.listener = Listener(
@@ -228,7 +228,7 @@ class Life:
             coordinate or (lambda contents: InProcessCoordinator(world.clock, contents.drain_ended_at)),
             Notifier([log, Places(lambda place: self.at(place))]),  # noqa: PLW0108 - tests replace `at`
             world.clock,
-            tables=lambda: WorldTable(world),
+            process_table=lambda: WorldTable(world),
         )
 
     def _die_there(self, place: str) -> None:

@@ -195,7 +195,7 @@ def build_surveyor(
         tuple(pools),
         boot_clock,
         own_group=own_group,
-        tables=ProcessTable,
+        process_table=ProcessTable,
         machine_bytes=memory_limit_bytes,
         eventlistener_groups=eventlistener_groups,
         stop_as_group=stop_as_group,

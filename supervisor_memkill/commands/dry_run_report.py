@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from supervisor_memkill.coordination.contract import CoordinationUnknown, Coordinator
-from supervisor_memkill.listener.findings import Finding, PoolSurvey, holdings
+from supervisor_memkill.listener.findings import Finding, PoolSurvey, slot_claims
 from supervisor_memkill.listener.journal_format import Contents
 from supervisor_memkill.listener.survey import Surveyor
 from supervisor_memkill.processes import ProcessState
@@ -105,7 +105,7 @@ class _Standing:
 def _standings(survey: PoolSurvey, coordinator: Coordinator, contents: Contents) -> dict[str, _Standing]:
     """The standing of each worker; the most urgent one asks first. Raises CoordinationUnknown."""
     pool = survey.pool
-    held = holdings(contents.drains.values(), pool.name)
+    held = slot_claims(contents.drains.values(), pool.name)
     coordinator.publish(pool.name, pool.rules, survey.reports(can_begin=True), held)
     standings = {}
     for finding in survey.findings:

@@ -61,7 +61,7 @@ def listen(arguments: argparse.Namespace, environ: Mapping[str, str], sinks: Seq
     listener = _listener(context, notifier)
     _report_start(context, notifier)
     ended_by = serve(listener, stdin_fd=0, stdout_fd=protocol_fd)
-    listener.say_left()
+    listener.report_left()
     notifier.report(ListenerEnded())
     if ended_by is not None:
         _die_of(ended_by)

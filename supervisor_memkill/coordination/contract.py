@@ -43,7 +43,7 @@ class Report:
 
 
 @dataclass(frozen=True)
-class Holding:
+class SlotClaim:
     """A slot that this listener believes it holds."""
 
     worker: str
@@ -191,7 +191,7 @@ class Coordinator(Protocol):
         ...
 
     def publish(
-        self, pool: str, rules: Rules, reports: Sequence[Report], holdings: Sequence[Holding]
+        self, pool: str, rules: Rules, reports: Sequence[Report], slot_claims: Sequence[SlotClaim]
     ) -> Published:
         """Replace this listener's reports of the pool, and renew its slots."""
         ...

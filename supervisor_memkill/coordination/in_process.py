@@ -12,12 +12,12 @@ from supervisor_memkill.clock import Clock
 from supervisor_memkill.coordination import rules as judge
 from supervisor_memkill.coordination.contract import (
     Answer,
-    Holding,
     PoolView,
     Published,
     Report,
     Request,
     Rules,
+    SlotClaim,
 )
 
 
@@ -35,12 +35,12 @@ class InProcessCoordinator:
             self._pool(name).drain_ended_at = ended_at
 
     def publish(
-        self, pool: str, rules: Rules, reports: Sequence[Report], holdings: Sequence[Holding]
+        self, pool: str, rules: Rules, reports: Sequence[Report], slot_claims: Sequence[SlotClaim]
     ) -> Published:
         state = self._pool(pool)
         state.asking_since = judge.asking_since(reports, state.asking_since, self._clock())
         state.reports = {report.worker: report for report in reports}
-        state.slots = {holding.token: holding.worker for holding in holdings}
+        state.slots = {claim.token: claim.worker for claim in slot_claims}
         return Published(frozenset(state.slots))
 
     def consider(self, pool: str, rules: Rules, request: Request) -> Answer:

@@ -10,12 +10,12 @@ from supervisor_memkill.clock import Clock
 from supervisor_memkill.coordination.contract import (
     Answer,
     Cause,
-    Holding,
     PoolView,
     Published,
     Report,
     Request,
     Rules,
+    SlotClaim,
 )
 from supervisor_memkill.coordination.in_process import InProcessCoordinator
 
@@ -40,7 +40,7 @@ class ReadOnlyCoordinator:
         self._views: dict[str, PoolView] = {}
 
     def publish(
-        self, pool: str, rules: Rules, reports: Sequence[Report], holdings: Sequence[Holding]
+        self, pool: str, rules: Rules, reports: Sequence[Report], slot_claims: Sequence[SlotClaim]
     ) -> Published:
         view = self._views[pool] = self._shared.view(pool)
         others = [
@@ -52,10 +52,10 @@ class ReadOnlyCoordinator:
             for report in view.reports
             if not report.worker.startswith(self._own)
         ]
-        elsewhere = [Holding(worker, worker) for worker in view.holders if not worker.startswith(self._own)]
+        elsewhere = [SlotClaim(worker, worker) for worker in view.holders if not worker.startswith(self._own)]
         if view.drain_ended_seconds_ago is not None:
             self._here.drain_ended(pool, view.drain_ended_seconds_ago)
-        return self._here.publish(pool, rules, [*reports, *others], [*holdings, *elsewhere])
+        return self._here.publish(pool, rules, [*reports, *others], [*slot_claims, *elsewhere])
 
     def consider(self, pool: str, rules: Rules, request: Request) -> Answer:
         return self._settled(pool, self._here.consider(pool, self._strictest(pool, rules), request))

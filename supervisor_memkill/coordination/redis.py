@@ -20,12 +20,12 @@ from supervisor_memkill.coordination.contract import (
     Answer,
     Cause,
     CoordinationUnknown,
-    Holding,
     PoolView,
     Published,
     Report,
     Request,
     Rules,
+    SlotClaim,
 )
 from supervisor_memkill.errors import MemkillError, one_line
 from supervisor_memkill.world.redis_client import ask
@@ -75,14 +75,14 @@ class RedisCoordinator:
         return self._listener
 
     def publish(
-        self, pool: str, rules: Rules, reports: Sequence[Report], holdings: Sequence[Holding]
+        self, pool: str, rules: Rules, reports: Sequence[Report], slot_claims: Sequence[SlotClaim]
     ) -> Published:
         found = self._run(
             "publish",
             pool,
             **_rules(rules),
             workers=[self._worker(report) for report in reports],
-            holdings=[[self._id(one.worker), one.token, int(one.is_out)] for one in holdings],
+            holdings=[[self._id(one.worker), one.token, int(one.is_out)] for one in slot_claims],
         )
         with _understood():
             held = found["held"] if found["held"] != {} else []  # Lua's JSON of an empty table

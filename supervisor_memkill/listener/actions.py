@@ -34,11 +34,14 @@ class Actions:
     """Acts on one supervisord's workers and tells what came of it."""
 
     def __init__(
-        self, supervisord: Supervisord, notifier: Notifier, tables: Callable[[], ProcessTable] = ProcessTable
+        self,
+        supervisord: Supervisord,
+        notifier: Notifier,
+        process_table: Callable[[], ProcessTable] = ProcessTable,
     ) -> None:
         self._supervisord = supervisord
         self._notifier = notifier
-        self._tables = tables
+        self._process_table = process_table
 
     def do(
         self, drain: Drain, action: Action, kind: Kind | None, is_late: Callable[[ProcessInfo], bool]
@@ -70,7 +73,7 @@ class Actions:
             self._supervisord.start(worker)
             return Outcome.DONE, None
         process = self._recorded_process(drain)
-        target, table = Target(process, drain.note), self._tables()
+        target, table = Target(process, drain.note), self._process_table()
         if action in (Action.QUIET, Action.STOP) and is_late(process):
             raise TooLate("what it rests on was seen too long ago")
         if action is Action.THAW:

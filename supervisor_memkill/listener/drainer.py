@@ -78,7 +78,7 @@ class Drainer:
         notifier: Notifier,
         clock: Clock,
         *,
-        tables: Callable[[], ProcessTable] = ProcessTable,
+        process_table: Callable[[], ProcessTable] = ProcessTable,
     ) -> None:
         self._config = config
         self._pools = pools
@@ -88,8 +88,8 @@ class Drainer:
         self._ledger = ledger
         self._notifier = notifier
         self._clock = clock
-        self._tables = tables
-        self._actions = Actions(supervisord, notifier, tables)
+        self._process_table = process_table
+        self._actions = Actions(supervisord, notifier, process_table)
         self._asked_at: dict[str, float] = {}
         self._unanswered: set[str] = set()
         """Workers whose stop supervisord did not answer, and that were not seen since."""
@@ -191,7 +191,7 @@ class Drainer:
     def _observe(self, drain: Drain) -> Seen:
         looked_at = self._clock()
         process = self._supervisord.process(drain.worker)
-        table = self._tables()
+        table = self._process_table()
         seen = Seen(process, survivors=self._survivors(drain, process, table), looked_at=looked_at)
         if process is None or process.state is not ProcessState.RUNNING:
             return seen
@@ -250,7 +250,7 @@ class Drainer:
 
     def _with_tree(self, drain: Drain, seen: Seen) -> Drain:
         """The record with all processes that must be gone: jobs may start some until the very end."""
-        table, known = self._tables(), drain.tree
+        table, known = self._process_table(), drain.tree
         with contextlib.suppress(Unknown):
             if seen.process is not None and drain.is_process(seen.process):
                 known = (*known, *(one for one in table.tree(drain.pid) if one not in known))

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from supervisor_memkill.config.options import PoolConfig
-from supervisor_memkill.coordination.contract import Holding, Report, Request, Rules
+from supervisor_memkill.coordination.contract import Report, Request, Rules, SlotClaim
 from supervisor_memkill.processes import Measure, ProcessInfo, ProgramInfo
 from supervisor_memkill.rules.drain import Drain, State
 from supervisor_memkill.rules.policy import Sighting, Terms, Verdict, is_in_service
@@ -143,10 +143,10 @@ class Survey:
     """What is odd about which worker belongs to which pool; told by checks only."""
 
 
-def holdings(drains: Collection[Drain], pool: str) -> list[Holding]:
+def slot_claims(drains: Collection[Drain], pool: str) -> list[SlotClaim]:
     """The slots that these drains hold in a pool."""
     return [
-        Holding(drain.worker, drain.token, drain.is_out)
+        SlotClaim(drain.worker, drain.token, drain.is_out)
         for drain in drains
         if drain.pool == pool and drain.state is not State.ASKING
     ]

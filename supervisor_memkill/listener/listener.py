@@ -58,7 +58,7 @@ from supervisor_memkill.world.supervisord import ShuttingDown, Supervisord, Supe
 
 T = TypeVar("T")
 
-MOST_TICK_DELAY_SECONDS = 5.0
+MAX_TICK_DELAY_SECONDS = 5.0
 
 
 class Listener:
@@ -75,7 +75,7 @@ class Listener:
         notifier: Notifier,
         clock: Clock,
         *,
-        tables: Callable[[], ProcessTable] = ProcessTable,
+        process_table: Callable[[], ProcessTable] = ProcessTable,
     ) -> None:
         """`coordinate` makes the coordinator from what the journal keeps for it."""
         self._config = config
@@ -86,7 +86,7 @@ class Listener:
         self._coordinate = coordinate
         self._notifier = notifier
         self._clock = clock
-        self._tables = tables
+        self._process_table = process_table
         self._away = {
             "supervisord": Outage(SupervisordAway, SupervisordBack, notifier, clock),
             "journal": Outage(JournalAway, JournalBack, notifier, clock),
@@ -149,13 +149,13 @@ class Listener:
         if self._coordinator is None or not self._coordinator.is_shared:
             return 0.0
         share = zlib.crc32(self._config.host.encode()) / 2**32
-        return share * min(self._config.heartbeat_seconds / 2, MOST_TICK_DELAY_SECONDS)
+        return share * min(self._config.heartbeat_seconds / 2, MAX_TICK_DELAY_SECONDS)
 
     def _take_over(self) -> Drainer:
         """Lock the journal and take up what the last listener left. Raises JournalError."""
         drains_left: Sequence[Drain] = ()
         if self._config.dry_run:
-            self.say_left(self._journal.peek().drains.values())
+            self.report_left(self._journal.peek().drains.values())
         else:
             drains_left = take_over(self._journal, self._ledger, self._away["journal"], self._notifier)
         self._coordinator = self._coordinate(self._ledger.contents)
@@ -178,7 +178,7 @@ class Listener:
             self._ledger,
             self._notifier,
             self._clock,
-            tables=self._tables,
+            process_table=self._process_table,
         )
         self._notifier.attach(StreamSink(slots.record))
         for drain in drains_left:
@@ -266,7 +266,7 @@ class Listener:
             self._check_soon()  # the heartbeat
         contents = self._ledger.contents
         survey = self._surveyor.check(contents) if counts else self._surveyor.look(contents)
-        self._say_notes(survey)
+        self._report_notes(survey)
         self._for_each(
             survey.pools,
             lambda pool: pool.pool.name,
@@ -284,8 +284,8 @@ class Listener:
         if survey.failure is not None:
             drainer.slots.renew_unseen(survey.pool)
             raise survey.failure
-        self._say_seen(survey)
-        self._say_hints(survey)
+        self._report_seen(survey)
+        self._report_hints(survey)
         drainer.slots.publish(survey)
         self._begin_what_may(drainer, survey, counts=counts)
 
@@ -296,16 +296,16 @@ class Listener:
             elif finding.verdict.hold is Hold.STRIKES and not counts:
                 continue  # It may get its strike at the next TICK: that it has none yet is no news.
             elif not finding.verdict.asks:
-                self._say_held(finding, finding.verdict.hold, finding.verdict.words)
+                self._report_held(finding, finding.verdict.hold, finding.verdict.words)
         for finding in survey.asking():
             if self.ended or finding.worker in self._ledger.drains:
                 continue
             answer = drainer.slots.consider(survey, finding.request())
             if not answer.granted:
-                self._say_held(finding, answer.refused, f"over its limit, but {answer.words}")
+                self._report_held(finding, answer.refused, f"over its limit, but {answer.words}")
                 self._check_soon()
             elif self._config.dry_run:
-                self._say_held(finding, None, "over its limit: would be drained now")
+                self._report_held(finding, None, "over its limit: would be drained now")
             else:
                 reason = Reason.HARD_MAX_RSS if finding.verdict.hard else Reason.MAX_RSS
                 self._begin(drainer, survey, finding, reason)
@@ -336,7 +336,7 @@ class Listener:
 
     # --- what is said ---------------------------------------------------------------------------
 
-    def _say_held(self, finding: Finding, cause: Hold | Cause | None, words: str) -> None:
+    def _report_held(self, finding: Finding, cause: Hold | Cause | None, words: str) -> None:
         """Why a worker over its limit is not drained, once per change of the cause."""
         if not (finding.verdict.is_over or finding.verdict.hold is Hold.MEMORY_UNKNOWN):
             self._notifier.forget(WorkerHeld, finding.worker)
@@ -345,17 +345,17 @@ class Listener:
         seen = finding.seen
         self._notifier.report(made(finding.worker, seen.process.pid, seen.memory_bytes, cause, words))
 
-    def say_left(self, drains: Iterable[Drain] | None = None) -> None:
+    def report_left(self, drains: Iterable[Drain] | None = None) -> None:
         """Name what stays half done: by the journal where this listener is to touch nothing, else its own."""
         for drain in self._ledger.drains.values() if drains is None else drains:
             if drain.state is not State.ASKING:
                 self._notifier.report(DrainLeft(drain.worker, drain.pid, drain.state))
 
-    def say_unasked(self, event: str) -> None:
+    def report_unexpected(self, event: str) -> None:
         """An event came that is no TICK: perhaps none of those comes."""
         self._notifier.report(UnexpectedEvent(event))
 
-    def _say_hints(self, survey: PoolSurvey) -> None:
+    def _report_hints(self, survey: PoolSurvey) -> None:
         """Each hint about a worker once, as long as the next look still finds it."""
         found: dict[str, list[Advice]] = {finding.worker: [] for finding in survey.findings}
         for worker, advice in survey.hints():
@@ -367,11 +367,11 @@ class Listener:
                     self._notifier.report(made(worker, advice.text))
             self._hints[worker] = hints
 
-    def _say_notes(self, survey: Survey) -> None:
+    def _report_notes(self, survey: Survey) -> None:
         for note in survey.notes:
             self._notifier.report(PoolNote(note))
 
-    def _say_seen(self, survey: PoolSurvey) -> None:
+    def _report_seen(self, survey: PoolSurvey) -> None:
         for finding in survey.findings:
             seen, reading = finding.seen, finding.seen.reading
             self._notifier.report(

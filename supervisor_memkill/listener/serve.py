@@ -51,7 +51,7 @@ def run_turns(listener: Listener, inbox: Inbox, ticks: Ticks, wall: Callable[[],
         events = _take(inbox, listener.wait_seconds())
         for event in events:
             if event.name not in PERIOD_SECONDS:
-                listener.say_unasked(event.name)
+                listener.report_unexpected(event.name)
         # A burst of TICKs is one check; each is looked at, so that none counts when it comes again.
         ticked = sum(ticks.counts(event, wall()) for event in events) > 0
 

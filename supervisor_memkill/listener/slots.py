@@ -17,7 +17,7 @@ from supervisor_memkill.coordination.contract import (
     Report,
     Request,
 )
-from supervisor_memkill.listener.findings import Pool, PoolSurvey, holdings
+from supervisor_memkill.listener.findings import Pool, PoolSurvey, slot_claims
 from supervisor_memkill.listener.ledger import Ledger
 from supervisor_memkill.listener.outage import Outage
 from supervisor_memkill.notices.event import Notifier
@@ -73,15 +73,15 @@ class Slots:
 
         Raises CoordinationUnknown.
         """
-        if holdings(self._ledger.drains.values(), pool.name):
+        if slot_claims(self._ledger.drains.values(), pool.name):
             self._publish(pool, ())
 
     def _publish(self, pool: Pool, reports: Sequence[Report]) -> None:
         for one in [one for one in self._unreleased if one.pool == pool.name]:
             self._give_back(one)
             self._unreleased.remove(one)
-        held = holdings(self._ledger.drains.values(), pool.name)
-        published = self._coordinator.publish(pool.name, pool.rules, reports, held)
+        claims = slot_claims(self._ledger.drains.values(), pool.name)
+        published = self._coordinator.publish(pool.name, pool.rules, reports, claims)
         self._outage.back(pool.name)
         if published.name_is_taken:
             self._notifier.report(ListenerNameTaken(self._config.host))

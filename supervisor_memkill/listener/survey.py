@@ -30,7 +30,7 @@ class Surveyor:
         clock: Clock,
         *,
         own_group: str,
-        tables: Callable[[], ProcessTable],
+        process_table: Callable[[], ProcessTable],
         machine_bytes: Callable[[], int],
         eventlistener_groups: Collection[str] = (),
         stop_as_group: Callable[[], Mapping[str, bool]] = dict,
@@ -43,7 +43,7 @@ class Surveyor:
         self._pools = tuple(pools)
         self._clock = clock
         self._own_group = own_group
-        self._tables = tables
+        self._process_table = process_table
         self._machine_bytes = machine_bytes
         self._listener_groups = frozenset(eventlistener_groups)
         self._programs = Programs(supervisord, stop_as_group)
@@ -82,7 +82,7 @@ class Surveyor:
         assignment = assign(processes, configs, self._excluded_groups())
         if counts:
             self._strikes.keep(process.worker for process in processes)
-        table = self._tables()
+        table = self._process_table()
         if pools == self._pools:
             self._has_refused = False
         surveys = [

@@ -21,7 +21,7 @@ TRAP_SECONDS = 8.0
 LISTENER_SECONDS = 60.0
 COMING_SECONDS = 4.0
 THAWED_SECONDS = 0.5
-MOST_FROZEN_SECONDS = 9.0
+MAX_FROZEN_SECONDS = 9.0
 """For a trap that sprang just before another one took its place."""
 UPDATE_TRIES = 8
 
@@ -215,7 +215,7 @@ class Hand:
         if host.sprung.exists():
             raise Skipped(f"a trap of {host.listener} has just sprung")
         name = "KILL" if todo.sort is Sort.KILL_LISTENER_AT else "STOP"
-        self._trap_holds[host.name] = todo.hold_seconds or MOST_FROZEN_SECONDS
+        self._trap_holds[host.name] = todo.hold_seconds or MAX_FROZEN_SECONDS
         fresh = host.trap.with_suffix(".new")
         fresh.write_text(f"{todo.place} {name}")
         fresh.rename(host.trap)

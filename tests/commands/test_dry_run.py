@@ -64,7 +64,7 @@ def report_on(
         [Pool(config or pool_config(), QuietKind({}, tools, world))],
         world.clock,
         own_group="",
-        tables=lambda: WorldTable(world),
+        process_table=lambda: WorldTable(world),
         machine_bytes=lambda: 10 * LIMIT,
     )
     report = check(surveyor, coordinator or InProcessCoordinator(world.clock), contents or Contents())

@@ -10,7 +10,7 @@ from typing import Any
 
 import redis
 
-from supervisor_memkill.coordination.contract import Answer, Holding, Published, Report, Request, Rules
+from supervisor_memkill.coordination.contract import Answer, Published, Report, Request, Rules, SlotClaim
 from supervisor_memkill.coordination.redis import RedisCoordinator
 from supervisor_memkill.world.redis_client import connect
 from tests.builders import report
@@ -94,7 +94,7 @@ class Host:
         self.name = name
         self.rules = rule
         self.reports = list(reports)
-        self.drains: dict[str, Holding] = {}
+        self.drains: dict[str, SlotClaim] = {}
         self.coordinator = listening(client, f"{name}/s", instance)
 
     def beat(self) -> Published:
@@ -111,7 +111,7 @@ class Host:
         asked = {"urgency": told or 1.5, "token": token, **values}
         answer = self.coordinator.acquire(POOL, self.rules, ask(worker, **asked))
         if answer.granted:
-            self.drains[worker] = Holding(worker, asked["token"])
+            self.drains[worker] = SlotClaim(worker, asked["token"])
         return answer
 
     def release(self, worker: str, *, drained: bool = True) -> None:

@@ -11,7 +11,7 @@ import redis
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from supervisor_memkill.coordination.contract import Answer, Holding, Report, Request, Rules
+from supervisor_memkill.coordination.contract import Answer, Report, Request, Rules, SlotClaim
 from supervisor_memkill.coordination.in_process import InProcessCoordinator
 from tests.builders import report
 from tests.coordination.servers import (
@@ -121,8 +121,8 @@ def test_same_operations_get_the_same_answers(
 def _do(coordinator: Any, name: str, value: Any, rule: Rules, held: set[str]) -> Any:
     """One operation; what its answer says, in the words of a coordinator that knows no listeners."""
     if name == "publish":
-        holdings = [Holding(worker, f"token-{worker}") for worker in sorted(held)]
-        return coordinator.publish(POOL, rule, value, holdings).held
+        slot_claims = [SlotClaim(worker, f"token-{worker}") for worker in sorted(held)]
+        return coordinator.publish(POOL, rule, value, slot_claims).held
     if name == "release":
         worker, drained = value
         return coordinator.release(POOL, worker, f"token-{worker}", drained=drained)
@@ -230,7 +230,7 @@ def _host(fleet: Fleet, name: str) -> Host:
 
 def _beat(host: Host, fleet: Fleet, ledger: Ledger) -> None:
     """Its drains have not taken their workers out yet: a slot that was lost must be asked for anew."""
-    host.drains = {worker: Holding(worker, one.token, False) for worker, one in host.drains.items()}
+    host.drains = {worker: SlotClaim(worker, one.token, False) for worker, one in host.drains.items()}
     ledger.tell(host, fleet.clock.now)
     held = host.beat().held
     for worker, one in list(host.drains.items()):

@@ -14,7 +14,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from supervisor_memkill.coordination.contract import Cause, CoordinationUnknown, Holding, Published
+from supervisor_memkill.coordination.contract import Cause, CoordinationUnknown, Published, SlotClaim
 from supervisor_memkill.coordination.redis import RedisCoordinator
 from supervisor_memkill.world.redis_client import TIMEOUT_SECONDS, connect
 from tests.builders import report
@@ -56,8 +56,8 @@ def coordinator(server: RealRedis) -> Iterator[RedisCoordinator]:
         yield made
 
 
-def publish(coordinator: RedisCoordinator, *holdings: Holding) -> Published:
-    return coordinator.publish(POOL, rules(), REPORTS, list(holdings))
+def publish(coordinator: RedisCoordinator, *slot_claims: SlotClaim) -> Published:
+    return coordinator.publish(POOL, rules(), REPORTS, list(slot_claims))
 
 
 CALLS: dict[str, Callable[[RedisCoordinator], Any]] = {
@@ -309,8 +309,8 @@ def test_publish_that_is_repeated_keeps_the_slot(
     assert CALLS["acquire"](far).granted
     proxy.loses = loses
     with pytest.raises(CoordinationUnknown):
-        publish(far, Holding("a", "token-a", is_out=False))
-    assert publish(far, Holding("a", "token-a", is_out=False)).held == {"token-a"}
+        publish(far, SlotClaim("a", "token-a", is_out=False))
+    assert publish(far, SlotClaim("a", "token-a", is_out=False)).held == {"token-a"}
     assert far.view(POOL).holders == ("one/s/a",)
     assert len(far.view(POOL).reports) == len(REPORTS)
 
@@ -361,7 +361,7 @@ def test_older_dump_is_noticed(short_path: Path) -> None:
             assert coordinator.view(POOL).reports, "the dump was read"
             refused = coordinator.acquire(POOL, rules(), ask("b", 9.0))
             assert refused.refused is Cause.SETTLING
-            assert publish(coordinator, Holding("a", "token-a")).held == {"token-a"}
+            assert publish(coordinator, SlotClaim("a", "token-a")).held == {"token-a"}
             assert CALLS["acquire"](coordinator).granted
     finally:
         server.stop()

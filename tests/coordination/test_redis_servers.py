@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import redis
 
-from supervisor_memkill.coordination.contract import Cause, CoordinationUnknown, Holding
+from supervisor_memkill.coordination.contract import Cause, CoordinationUnknown, SlotClaim
 from supervisor_memkill.coordination.redis import RedisCoordinator
 from tests.builders import report
 from tests.coordination.servers import (
@@ -156,11 +156,11 @@ def _replicas(client: Any) -> int:
     return 0
 
 
-def told(coordinator: RedisCoordinator, *holdings: Holding) -> frozenset[str]:
+def told(coordinator: RedisCoordinator, *slot_claims: SlotClaim) -> frozenset[str]:
     """The tokens that hold a slot; none while Redis is away."""
     with contextlib.suppress(CoordinationUnknown):
         reports = [over("a", 2.5), over("b"), report("c")]
-        return coordinator.publish(POOL, rules(), reports, holdings).held
+        return coordinator.publish(POOL, rules(), reports, slot_claims).held
     return frozenset()
 
 
@@ -175,7 +175,7 @@ def test_slot_survives_the_promotion_of_a_replica(watched: Watched) -> None:
         watched.primary.stop()
         with pytest.raises(CoordinationUnknown):
             coordinator.acquire(POOL, rules(), ask("b", 9.0))
-        held = Holding("a", "token-a", is_out=False)
+        held = SlotClaim("a", "token-a", is_out=False)
         assert wait_for(lambda: told(coordinator, held), 60, "no replica was promoted") == {"token-a"}
         refused = coordinator.acquire(POOL, rules(), ask("b", 9.0))
         assert refused.refused is Cause.SLOTS_TAKEN

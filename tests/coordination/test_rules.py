@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 import redis
 
-from supervisor_memkill.coordination.contract import Cause, Coordinator, Holding
+from supervisor_memkill.coordination.contract import Cause, Coordinator, SlotClaim
 from supervisor_memkill.coordination.in_process import InProcessCoordinator
 from supervisor_memkill.coordination.rules import PATIENCE_SECONDS
 from tests.builders import report
@@ -258,7 +258,9 @@ def test_of_those_who_waited_for_too_long_since_the_same_moment_one_goes_first(
 def test_same_token_is_told_that_it_holds(coordinator: Coordinator) -> None:
     coordinator.publish(POOL, rules(), [over("a"), report("b")], [])
     assert coordinator.acquire(POOL, rules(), ask("a")).granted
-    coordinator.publish(POOL, rules(), [over("a"), report("b", in_service=False)], [Holding("a", "token-a")])
+    coordinator.publish(
+        POOL, rules(), [over("a"), report("b", in_service=False)], [SlotClaim("a", "token-a")]
+    )
     again = coordinator.acquire(POOL, rules(), ask("a"))
     assert again.granted
     assert not again.peers_suffice
@@ -281,6 +283,6 @@ def test_release_needs_the_own_token_and_may_be_repeated(coordinator: Coordinato
 
 
 def test_drains_from_the_journal_take_their_slots_anew(coordinator: Coordinator) -> None:
-    held = coordinator.publish(POOL, rules(), [report("a"), over("b")], [Holding("a", "t1")])
+    held = coordinator.publish(POOL, rules(), [report("a"), over("b")], [SlotClaim("a", "t1")])
     assert held.held == {"t1"}
     assert coordinator.acquire(POOL, rules(), ask("b")).refused is Cause.SLOTS_TAKEN

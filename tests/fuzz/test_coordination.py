@@ -13,7 +13,13 @@ import redis
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from supervisor_memkill.coordination.contract import Answer, CoordinationUnknown, Holding, PoolView, Published
+from supervisor_memkill.coordination.contract import (
+    Answer,
+    CoordinationUnknown,
+    PoolView,
+    Published,
+    SlotClaim,
+)
 from supervisor_memkill.coordination.read_only import ReadOnlyCoordinator
 from tests.builders import report
 from tests.coordination.servers import FakeClock, ask, listening, over, redis_server, rules
@@ -136,7 +142,7 @@ def assert_answer_is_right(answer: Answer) -> None:
 
 def every_call(coordinator: Any) -> Iterator[Callable[[], object]]:
     asked = ask("jobs:one", token="t1")
-    yield lambda: coordinator.publish(POOL, rules(), [over("jobs:one")], [Holding("jobs:one", "t1")])
+    yield lambda: coordinator.publish(POOL, rules(), [over("jobs:one")], [SlotClaim("jobs:one", "t1")])
     yield lambda: coordinator.consider(POOL, rules(), asked)
     yield lambda: coordinator.acquire(POOL, rules(), asked)
     yield lambda: coordinator.release(POOL, "jobs:one", "t1", drained=True)

@@ -133,7 +133,7 @@ class CountsTurns:
             return 0.0
         return self._waits.pop()
 
-    def say_unasked(self, event: str) -> None:
+    def report_unexpected(self, event: str) -> None:
         pass
 
 
@@ -174,7 +174,7 @@ class WaitsForTheEnd:
     def wait_seconds(self) -> float:
         return 0.5
 
-    def say_unasked(self, event: str) -> None:
+    def report_unexpected(self, event: str) -> None:
         pass
 
 

@@ -83,7 +83,7 @@ class Run:
         redis: Any = None,
         supervisord: Any = None,
         coordinate: Callable[[Any], Any] | None = None,
-        tables: Callable[[], ProcessTable] | None = None,
+        process_table: Callable[[], ProcessTable] | None = None,
         config: PoolConfig | None = None,
     ) -> None:
         self.world, self.stream = world, Lines()
@@ -91,9 +91,14 @@ class Run:
         tools = Tools(redis=lambda: redis, signal=gateway.signal, clock=world.clock, host="here")
         made = kind(tools) if kind else QuietKind({}, tools, world)
         pools = [Pool(config or pool_config(), made)]
-        tables = tables or (lambda: WorldTable(world))
+        process_table = process_table or (lambda: WorldTable(world))
         surveyor = Surveyor(
-            gateway, pools, world.clock, own_group="memkill", tables=tables, machine_bytes=lambda: 10 * LIMIT
+            gateway,
+            pools,
+            world.clock,
+            own_group="memkill",
+            process_table=process_table,
+            machine_bytes=lambda: 10 * LIMIT,
         )
         self.journal = Journal(path, "boot")
         self.listener = Listener(
@@ -105,7 +110,7 @@ class Run:
             coordinate or (lambda contents: InProcessCoordinator(world.clock, contents.drain_ended_at)),
             Notifier([LogSink(self.stream, "info", world.clock)]),  # type: ignore[arg-type]
             world.clock,
-            tables=tables,
+            process_table=process_table,
         )
 
     def __enter__(self) -> Run:
@@ -472,11 +477,11 @@ def test_processes_that_cannot_be_read_begin_no_drain(
     """One that is under way goes on: finishing it gives capacity back."""
     world, right = World(), [True]
 
-    def tables() -> ProcessTable:
+    def process_table() -> ProcessTable:
         return WorldTable(world) if right[0] else WrongTable(world, data.draw)
 
     path = fresh_journal(directory)
-    with Run(world, path, kind=lambda tools: kind({}, tools, world), tables=tables) as run:
+    with Run(world, path, kind=lambda tools: kind({}, tools, world), process_table=process_table) as run:
         run.go(seconds)
         right[0] = False
         world.finish_jobs()

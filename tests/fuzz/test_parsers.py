@@ -29,7 +29,7 @@ from tests.fuzz.values import NUMBER_TEXTS, TEXTS, assert_one_line, near
 AMOUNTS = st.one_of(NUMBER_TEXTS, st.decimals(0, 10**30).map(str), st.integers(0, 10**40).map(str))
 UNITS = st.sampled_from(["", "B", "K", "kb", "MB", "GiB", "T", "%", "ms", "s", "m", "h", "d", " ", "x"])
 AMOUNT_TEXTS = st.one_of(TEXTS, st.builds("".join, st.tuples(AMOUNTS, UNITS)), near(st.just("1.5GB")))
-MOST_BYTES = 2**80
+MAX_BYTES = 2**80
 """Above all that can be installed."""
 
 
@@ -44,7 +44,7 @@ def test_a_size_is_an_amount_that_can_be_reckoned_with_or_is_refused(text: str) 
     except ValueError as error:
         assert_one_line(str(error))
         return
-    assert 1 <= size.resolve(2**34) <= MOST_BYTES
+    assert 1 <= size.resolve(2**34) <= MAX_BYTES
     assert_one_line(str(size))
 
 
@@ -64,7 +64,7 @@ def test_a_duration_can_be_waited_for_or_is_refused(text: str) -> None:
 
 
 @tries(50)
-@given(st.one_of(st.integers(0, MOST_BYTES), st.floats(0, float(MOST_BYTES))), st.floats(0, 1e10))
+@given(st.one_of(st.integers(0, MAX_BYTES), st.floats(0, float(MAX_BYTES))), st.floats(0, 1e10))
 def test_what_is_shown_of_an_amount_is_a_word(size: float, seconds: float) -> None:
     assert re.fullmatch(r"[0-9]+(\.[0-9])?[KMGT]?B", format_size(size))
     assert re.fullmatch(r"([0-9.]+(ms|s|m|h|d))+", format_duration(seconds))

@@ -24,7 +24,7 @@ PIDS = st.integers(0, 6)
 STATUSES = st.sampled_from(
     ["running", "sleeping", psutil.STATUS_STOPPED, psutil.STATUS_ZOMBIE, "parked", "?", ""]
 )
-MOST_QUESTIONS = 2000
+MAX_QUESTIONS = 2000
 """Far more than any question about seven processes takes."""
 
 
@@ -45,7 +45,7 @@ class Processes:
 
     def _ask(self, pid: int) -> None:
         self._questions += 1
-        assert self._questions < MOST_QUESTIONS, "it asks without an end"
+        assert self._questions < MAX_QUESTIONS, "it asks without an end"
         if pid in self._failing:
             raise self._failing[pid]("it cannot be read")
 

@@ -43,6 +43,6 @@ def test_end_during_one_drains_step_holds_the_next_drain(world: World, path: Pat
 def test_ending_listener_logs_the_drains_that_it_leaves(world: World, path: Path) -> None:
     life = Life(world, path)
     life.run_to(State.DRAINING)
-    life.listener.say_left()
+    life.listener.report_left()
     (line,) = life.stream.having("drain.left")
     assert life.only_drain()[0] in line and "state=draining" in line

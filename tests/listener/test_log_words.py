@@ -45,6 +45,6 @@ def test_second_drain_of_a_worker_is_logged_like_the_first(world: World, path: P
 def test_unexpected_events_are_logged_once(world: World, path: Path) -> None:
     life = Life(world, path)
     for name in ("PROCESS_STATE_EXITED", "PROCESS_STATE_RUNNING"):
-        life.listener.say_unasked(name)
+        life.listener.report_unexpected(name)
     (line,) = life.stream.having("event.unasked")
     assert "PROCESS_STATE_EXITED" in line and "events = TICK_60" in line

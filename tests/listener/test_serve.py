@@ -33,7 +33,7 @@ class Recorder:
     def wait_seconds(self) -> float | None:
         return 0.0
 
-    def say_unasked(self, event: str) -> None:
+    def report_unexpected(self, event: str) -> None:
         self.unasked.append(event)
 
 

@@ -143,4 +143,4 @@ def test_slot_is_renewed_before_the_first_step_after_a_take_over(world: World, p
     life = Life(world, path, coordinate=lambda contents: coordinator, die_at="stopping.saved")
     with pytest.raises(Killed):
         life.run(1)
-    assert [[holding.worker for holding in told.holdings] for told in coordinator.told] == [["jobs:one"]]
+    assert [[claim.worker for claim in told.slot_claims] for told in coordinator.told] == [["jobs:one"]]

@@ -349,9 +349,14 @@ class Machine:
             slot_ttl_seconds=self.shape.slot_ttl,
             pools=tuple(self.pools.values()),
         )
-        tables = self._table
+        process_table = self._table
         surveyor = Surveyor(
-            gateway, pools, self.clock, own_group="memkill", tables=tables, machine_bytes=lambda: 10**6
+            gateway,
+            pools,
+            self.clock,
+            own_group="memkill",
+            process_table=process_table,
+            machine_bytes=lambda: 10**6,
         )
         return Listener(
             config,
@@ -362,7 +367,7 @@ class Machine:
             lambda contents: self._coordinator(config, gateway, contents),
             notifier,
             self.clock,
-            tables=tables,
+            process_table=process_table,
         )
 
     def _tools(self, pool: str, gateway: Any) -> Tools:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import redis
 
-from supervisor_memkill.coordination.contract import Holding, Report
+from supervisor_memkill.coordination.contract import Report, SlotClaim
 from supervisor_memkill.coordination.redis import RedisCoordinator
 from tests.builders import report
 from tests.coordination.servers import FakeClock, ask, listening, redis_server, rules
@@ -104,7 +104,7 @@ def _happen(rng: random.Random, both: Both, clock: FakeClock, coordinators: list
     worker = rng.choice(WORKERS)
     token = f"token-{rng.randrange(3)}"
     if what == "publish":
-        coordinator.publish("jobs", rule, _reports(rng), _holdings(rng))
+        coordinator.publish("jobs", rule, _reports(rng), _slot_claims(rng))
     elif what in ("acquire", "consider"):
         hard, out = rng.random() < 0.1, rng.random() < 0.1
         request = ask(worker, _urgency(rng), token, queues=rng.choice(QUEUES), hard=hard, already_out=out)
@@ -149,9 +149,9 @@ def _reports(rng: random.Random) -> list[Report]:
     ]
 
 
-def _holdings(rng: random.Random) -> list[Holding]:
+def _slot_claims(rng: random.Random) -> list[SlotClaim]:
     return [
-        Holding(worker, f"token-{rng.randrange(3)}", rng.random() < 0.5)
+        SlotClaim(worker, f"token-{rng.randrange(3)}", rng.random() < 0.5)
         for worker in WORKERS
         if rng.random() < 0.3
     ]

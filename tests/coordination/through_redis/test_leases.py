@@ -11,7 +11,7 @@ import redis
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from supervisor_memkill.coordination.contract import Cause, Holding
+from supervisor_memkill.coordination.contract import Cause, SlotClaim
 from tests.builders import report
 from tests.coordination.servers import (
     HEARTBEAT,
@@ -71,7 +71,7 @@ def test_slot_that_is_asked_for_again_lasts_from_then_on(fleet: Fleet, pair: tup
 def test_another_token_renews_nothing(fleet: Fleet, pair: tuple[Host, Host]) -> None:
     one, two = pair
     one.ask("a")
-    one.drains["a"] = Holding("a", "another", is_out=False)
+    one.drains["a"] = SlotClaim("a", "another", is_out=False)
     fleet.passes(TTL, one, two)
     assert one.beat().held == frozenset()
     assert two.ask("c", urgency=9.0).granted
@@ -81,7 +81,7 @@ def test_late_renewal_revives_no_slot(fleet: Fleet, pair: tuple[Host, Host]) -> 
     """It had begun nothing yet: it must ask again, and the one that got the slot meanwhile keeps it."""
     one, two = pair
     one.ask("a")
-    one.drains["a"] = Holding("a", one.drains["a"].token, is_out=False)
+    one.drains["a"] = SlotClaim("a", one.drains["a"].token, is_out=False)
     fleet.passes(TTL, two)
     assert two.ask("c").granted
     assert one.beat().held == frozenset()
@@ -137,7 +137,7 @@ OPERATIONS: dict[str, Callable[[Host], Any]] = {
     ),
     "acquire in vain": lambda host: host.coordinator.acquire(POOL, host.rules, ask("b", 1.1, "drain-3")),
     "take anew": lambda host: host.coordinator.publish(
-        POOL, host.rules, host.reports, [Holding("a", "drain-1")]
+        POOL, host.rules, host.reports, [SlotClaim("a", "drain-1")]
     ),
     "release": lambda host: host.coordinator.release(POOL, "a", "drain-1", drained=True),
     "release another": lambda host: host.coordinator.release(POOL, "b", "nobody's", drained=True),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from supervisor_memkill.coordination.contract import Cause, Holding
+from supervisor_memkill.coordination.contract import Cause, SlotClaim
 from tests.builders import report
 from tests.coordination.servers import (
     FRESH,
@@ -32,7 +32,7 @@ def test_newcomer_of_a_taken_name_changes_nothing(fleet: Fleet, twins: tuple[Hos
     _, newcomer = twins
     before = stored(fleet.redis)
     fleet.clock.now += 1
-    newcomer.drains["a"] = Holding("a", "the newcomer's")
+    newcomer.drains["a"] = SlotClaim("a", "the newcomer's")
     published = newcomer.beat()
     assert (published.name_is_taken, published.held) == (True, frozenset())
     newcomer.drains.clear()
