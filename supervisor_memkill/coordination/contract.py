@@ -12,7 +12,7 @@ from typing import Protocol
 
 from supervisor_memkill.errors import MemkillError
 
-FRESH_HEARTBEATS = 3
+MAX_SILENT_HEARTBEATS = 3
 """A worker does not count as in service after its listener was silent for this number of heartbeats."""
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from supervisor_memkill import checked
 from supervisor_memkill.coordination.contract import (
-    FRESH_HEARTBEATS,
+    MAX_SILENT_HEARTBEATS,
     Answer,
     Cause,
     CoordinationUnknown,
@@ -64,7 +64,7 @@ class RedisCoordinator:
         self._listener = listener
         self._instance = instance
         self._prefix = prefix
-        self._fresh_ms = _ms(FRESH_HEARTBEATS * heartbeat_seconds)
+        self._fresh_ms = _ms(MAX_SILENT_HEARTBEATS * heartbeat_seconds)
         self._ttl_ms = _ms(slot_ttl_seconds)
         self._settle_ms = _ms(slot_ttl_seconds if settle_seconds is None else settle_seconds)
         self._known: dict[str, Mapping[str, Any]] = {}

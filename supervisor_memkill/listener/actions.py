@@ -1,4 +1,4 @@
-"""The acts of a drain: the only place that does something to a worker."""
+"""The actions of a drain. Only this module changes a worker."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from supervisor_memkill.world.supervisord import (
 
 
 class TooLate(NotSent):
-    """What the act rests on was seen too long ago."""
+    """The observation that an action is based on is too old."""
 
 
 _WITHOUT_EFFECT = (NotSent, Unreachable, Refused, NoSuchProcess)
 
 
 class Actions:
-    """Acts on one supervisord's workers and tells what came of it."""
+    """Does the actions on the workers of one supervisord, and returns their outcomes."""
 
     def __init__(
         self,
@@ -46,10 +46,10 @@ class Actions:
     def do(
         self, drain: Drain, action: Action, kind: Kind | None, is_late: Callable[[ProcessInfo], bool]
     ) -> tuple[Outcome, Note | None]:
-        """Do it; the outcome, and the kind's new note where it has one.
+        """Do the action; its outcome, and the kind's new note (None: no new one).
 
-        `is_late`: what allowed the act is too long ago, by the process as it is now. It is looked at last,
-        after pid and start were compared, immediately before the act. Raises ShuttingDown.
+        `is_late` tells, by the present process, whether the observation is too old. It is called immediately
+        before the action, after pid and start were compared. Raises ShuttingDown.
         """
         try:
             return self._do(drain, action, kind, is_late)
@@ -75,14 +75,14 @@ class Actions:
         process = self._recorded_process(drain)
         target, table = Target(process, drain.note), self._process_table()
         if action in (Action.QUIET, Action.STOP) and is_late(process):
-            raise TooLate("what it rests on was seen too long ago")
+            raise TooLate("the observation this action is based on is too old")
         if action is Action.THAW:
             self._supervisord.signal(worker, "CONT")
         elif action is Action.STOP:
             self._help_stop(drain, kind, target, table)
             self._supervisord.stop(worker)
         elif kind is None:
-            raise NotSent("its pool left the configuration")
+            raise NotSent("the pool is not in the configuration any more")
         elif action is Action.QUIET:
             return Outcome.DONE, kind.quiet(target, table)
         elif action is Action.RESUME:
@@ -90,16 +90,16 @@ class Actions:
         return Outcome.DONE, None
 
     def _recorded_process(self, drain: Drain) -> ProcessInfo:
-        """The process, seen this moment to be the recorded one and running. Raises NotSent, ShuttingDown."""
+        """The present process, which is the recorded one and RUNNING. Raises NotSent, ShuttingDown."""
         try:
             process = self._supervisord.process(drain.worker)
         except ShuttingDown:
             raise
         except MemkillError as error:
-            # An act that was not even begun must not count as one whose answer got lost.
+            # The action was not begun: its outcome is not uncertain.
             raise NotSent(str(error)) from error
         if process is None or not drain.is_process(process) or process.state is not ProcessState.RUNNING:
-            raise NotSent("the process changed")
+            raise NotSent("the worker has another process now, or does not run")
         return process
 
     def _help_stop(self, drain: Drain, kind: Kind | None, target: Target, table: ProcessTable) -> None:
@@ -109,5 +109,5 @@ class Actions:
         except ShuttingDown:
             raise
         except Exception as error:  # noqa: BLE001 - a kind may be anybody's code
-            # supervisord's own stop follows whatever comes of the kind's help.
+            # supervisord's own stop follows all the same.
             self._notifier.report(DrainStopHelpFailed(drain.worker, drain.pid, str(error)))

@@ -1,4 +1,4 @@
-"""Carries drains: one step of one worker reads observe, decide, save, act."""
+"""Carries out drains. One step of one drain is: observe, decide, save, act."""
 
 from __future__ import annotations
 
@@ -52,20 +52,20 @@ from supervisor_memkill.world.supervisord import Supervisord
 
 ORPHAN_TRAITS = Traits(quiets=True, confirms_quiet=True)
 ORPHAN_READING = Reading(recognised=True, in_service=True, quiet=None, busy=None)
-"""For a drain whose pool left the configuration: it goes on by its deadline, without its kind."""
+"""For a drain whose pool is not in the configuration any more: it ends by its deadline, without its kind."""
 
 LATE_SECONDS = 30.0
-"""From the last look at a worker to the act: time for a slow disk to take the journal."""
+"""The greatest age of the observation that an action is based on: a slow disk needs time for the journal."""
 REAPS_LATE_SECONDS = 2.0
-"""What is left of the margin of a stop when it is sent, for supervisord's own lateness."""
+"""The part of a stop's margin that is kept for delays of supervisord itself."""
 
 
 _CAUSES_OF_THE_END = {Action.QUIET: StepCause.QUIET_NOT_SENT, Action.RESUME: StepCause.RESUMED}
-"""The actions whose outcome alone can end a drain (drain.acknowledge)."""
+"""The actions whose outcome can end a drain (drain.acknowledge)."""
 
 
 class Drainer:
-    """Owns every drain from its beginning to its end."""
+    """Carries out every drain from its beginning to its end."""
 
     def __init__(
         self,
@@ -92,12 +92,12 @@ class Drainer:
         self._actions = Actions(supervisord, notifier, process_table)
         self._asked_at: dict[str, float] = {}
         self._unanswered: set[str] = set()
-        """Workers whose stop supervisord did not answer, and that were not seen since."""
+        """Workers whose stop supervisord did not answer, and that were not observed since."""
 
     def take_up(self, drain: Drain) -> None:
-        """Go on with a drain that the last listener left."""
+        """Continue a drain of the last listener."""
         if drain.state is State.ASKING:
-            # Nothing was done to the worker; whether it still asks is for the next check to say.
+            # Nothing was done to the worker. The next check decides whether it still asks.
             self._forget(drain, drained=False)
             return
         self._notifier.report(DrainTakenUp(drain.worker, drain.pid, drain.state))
@@ -105,16 +105,16 @@ class Drainer:
         if owner != drain.pool:
             self._notifier.report(DrainPoolChanged(drain.worker, drain.pid, drain.pool, owner))
             self.slots.release(drain, drained=False)
-            # Of no pool, nobody can tell any more whether its quiet arrived: it is brought to an end.
+            # Without a pool nothing can confirm the quiet any more: the drain is finished.
             is_quiet = drain.is_quiet or (owner is None and drain.quiet_attempts > 0)
             self._ledger.put(dataclasses.replace(drain, pool=owner or "", is_quiet=is_quiet), must=False)
 
     def begin(self, survey: PoolSurvey, finding: Finding, reason: Reason) -> None:
-        """Journal a new drain of this worker and carry it as far as it goes now."""
-        self._surveyor.learn_programs()  # `supervisorctl update` may have changed them
+        """Write a new drain of this worker into the journal and do its first step."""
+        self._surveyor.learn_programs()  # `supervisorctl update` may have changed them.
         program = self._surveyor.program(finding.worker)
         if not finding.is_quiet and any(one.refuses for one in survey.pool.advice(program)):
-            return  # The next check says so.
+            return  # The next check reports it.
         drain = self._new_drain(survey, finding, reason, program)
         if self._ledger.put(drain, must=True):
             self._report_saved(drain)
@@ -149,7 +149,7 @@ class Drainer:
         if step.wants_answer:
             answer = self._ask(drain)
             if answer is not None:
-                seen = self._observe(drain)  # Asking took its time, and what follows must rest on what is.
+                seen = self._observe(drain)  # The answer may have taken long; decide by the present.
                 drain = _with_note(drain, seen)
             seen = dataclasses.replace(seen, asked=True, answer=answer)
             step = decide(drain, seen, plan, self._clock())
@@ -207,21 +207,21 @@ class Drainer:
             self._notifier.report(KindFailed(drain.worker, process.pid, f"{type(fault).__name__}: {fault}"))
         reading = readings.by_worker.get(drain.worker)
         if readings.fault is not None:
-            # A kind that fails must not keep the drain from its end.
+            # A kind that fails must not block the drain.
             reading = unknown("its kind failed", note)
         return dataclasses.replace(seen, memory_bytes=memory.size_bytes, reading=reading)
 
     def _survivors(self, drain: Drain, process: ProcessInfo | None, table: ProcessTable) -> tuple[int, ...]:
-        """Pids of the old tree that live on. One that the fresh process has by now is not of them."""
+        """Pids of the old processes that are still alive, without the processes of the new tree."""
         alive = [one for one in drain.tree if _may_live(one, table)]
-        fresh: Sequence[ProcessId] = ()
+        new: Sequence[ProcessId] = ()
         if drain.state is State.SETTLING and process is not None:
             with contextlib.suppress(Unknown):
-                fresh = table.tree(process.pid)
-        return tuple(one.pid for one in alive if one not in fresh)
+                new = table.tree(process.pid)
+        return tuple(one.pid for one in alive if one not in new)
 
     def _with_late_answer(self, drain: Drain, seen: Seen) -> Drain:
-        """A supervisord that hung carries out first what it was told first: the stop that we see is ours."""
+        """After a hang supervisord handles requests in order: the stop that it shows is the listener's."""
         if seen.process is None or drain.worker not in self._unanswered:
             return drain
         self._unanswered.discard(drain.worker)
@@ -230,7 +230,7 @@ class Drainer:
         return drain
 
     def _ask(self, drain: Drain) -> Answer | None:
-        """What coordination says now, by a fresh look at the pool; None when it does not say."""
+        """The answer of coordination after a new look at the pool; None if it does not answer."""
         pool = self._pools.get(drain.pool)
         if pool is None:
             return _refusal(Cause.NO_MEMBER)
@@ -249,7 +249,7 @@ class Drainer:
         return self.slots.acquire(survey, request)
 
     def _with_tree(self, drain: Drain, seen: Seen) -> Drain:
-        """The record with all processes that must be gone: jobs may start some until the very end."""
+        """The record with all processes that must be gone. Jobs may start processes until the stop."""
         table, known = self._process_table(), drain.tree
         with contextlib.suppress(Unknown):
             if seen.process is not None and drain.is_process(seen.process):
@@ -284,7 +284,7 @@ class Drainer:
         return pool.kind if pool else None
 
     def _is_late(self, drain: Drain, looked_at: float) -> bool:
-        """What the act rests on is too long ago; a slot may be somebody else's by now."""
+        """The observation is too old, or another worker may have the slot by now."""
         now = self._clock()
         if now - looked_at >= LATE_SECONDS:
             return True
@@ -294,9 +294,9 @@ class Drainer:
         return now - asked_at >= self._config.slot_ttl_seconds
 
     def _fits_no_more(self, drain: Drain, process: ProcessInfo, asked_at: float) -> bool:
-        """Sent now, the stop would come later than the journal says, and be taken for an operator's.
+        """The stop would be later than the journal allows, and would be taken for an operator's stop.
 
-        `process` was asked for at `asked_at`.
+        `process` was requested at `asked_at`.
         """
         later = process.now - drain.stop.last_asked_epoch + self._clock() - asked_at
         return not 0 <= later <= drain.stop.margin_seconds - REAPS_LATE_SECONDS
@@ -311,24 +311,24 @@ class Drainer:
         if drain.state is State.DONE:
             back_offs = self._done(drain, back_offs)
         elif drain.touched and before.state is State.RESUMING:
-            # Drained again at once it would be resumed again: its jobs are still the same.
+            # It still has the same jobs: a drain at once would end by resume again.
             back_offs[drain.worker] = self._next_back_off(drain, BackOffCause.AFTER_RESUME)
         elif not drain.touched and before.state is State.QUIETING:
             back_offs[drain.worker] = self._next_back_off(drain, BackOffCause.NOT_BEGUN)
         self._forget(drain, drained=drain.touched, back_offs=back_offs)
 
     def _forget(self, drain: Drain, *, drained: bool, back_offs: Mapping[str, BackOff] | None = None) -> None:
-        """Give the slot back, then forget the drain: the other way round could leave a slot taken."""
+        """Give the slot back, then forget the drain; in reverse a crash could leave the slot taken."""
         self.slots.release(drain, drained=drained)
         self._asked_at.pop(drain.worker, None)
         self._unanswered.discard(drain.worker)
         self._notifier.forget(DrainEvent, drain.worker)
         self._ledger.remove(drain.worker, ended_at=self.slots.drain_ended_at(), back_offs=back_offs)
 
-    # --- what the drain gave back -----------------------------------------------------------------
+    # --- the result of a drain -------------------------------------------------------------------
 
     def _done(self, drain: Drain, back_offs: dict[str, BackOff]) -> dict[str, BackOff]:
-        """The drain gave back what it could; the back-offs from now on."""
+        """The back-offs after a drain that is done."""
         after, limit = drain.memory_after_bytes, drain.limit_bytes
         back_offs.pop(drain.worker, None)
         if after is not None and limit and is_below_baseline(after, limit):

@@ -1,4 +1,4 @@
-"""What one look at the workers found, as values."""
+"""The results of one look at the workers, as values."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ from supervisor_memkill.rules.policy import Sighting, Terms, Verdict, is_in_serv
 from supervisor_memkill.workers.contract import Advice, Kind
 from supervisor_memkill.world.memory import ProcessTable, can_measure
 
-SETTINGS_UNKNOWN = Advice("supervisord does not tell its settings, such as stopsignal", refuses=True)
+SETTINGS_UNKNOWN = Advice(
+    "supervisord did not report the settings of this program, such as stopsignal", refuses=True
+)
 
 
 @dataclass(frozen=True)
 class Pool:
-    """A pool ready to work with."""
+    """A pool with its kind."""
 
     config: PoolConfig
     kind: Kind
@@ -32,7 +34,7 @@ class Pool:
         return Rules(self.config.min_available, self.config.max_draining, self.config.cooldown_seconds)
 
     def memory(self, process: ProcessInfo, table: ProcessTable) -> int:
-        """Bytes, by the pool's `measure` and `children`. Raises Unknown."""
+        """The memory of a worker in bytes, by the pool's `measure` and `children`. Raises Unknown."""
         children = self.config.children
         if children is None:
             children = self.kind.memory_in_children(process, table)
@@ -40,13 +42,13 @@ class Pool:
 
     @property
     def measure(self) -> Measure:
-        """The pool's, else the kind's where this system has it."""
+        """The pool's `measure`, else the measure of the kind if this system has it."""
         if self.config.measure is not None:
             return self.config.measure
         return self.kind.traits.measure if can_measure(self.kind.traits.measure) else "rss"
 
     def advice(self, program: ProgramInfo | None) -> tuple[Advice, ...]:
-        """What is wrong with a program's settings; None: supervisord did not tell them."""
+        """What is wrong with a program's settings; `program` None: supervisord did not report them."""
         if program is None:
             return (SETTINGS_UNKNOWN,)
         return tuple(self.kind.advice(program, self.config.drain_timeout_seconds))
@@ -54,12 +56,12 @@ class Pool:
 
 @dataclass(frozen=True)
 class Finding:
-    """One worker with the verdict on it."""
+    """One worker and the verdict about it."""
 
     seen: Sighting
     verdict: Verdict
     advice: tuple[Advice, ...] = ()
-    """What the operator should mend in its settings."""
+    """What the operator should change in its settings."""
 
     @property
     def worker(self) -> str:
@@ -71,11 +73,11 @@ class Finding:
 
     @property
     def is_quiet(self) -> bool:
-        """Out of service already, and not by a drain of ours."""
+        """The worker takes no new job, by the reading of its kind."""
         return self.seen.reading is not None and self.seen.reading.quiet is True
 
     def request(self, token: str | None = None) -> Request:
-        """`token` None: it is only considered."""
+        """The request for a slot; `token` None: the request is only considered."""
         verdict = self.verdict
         return Request(
             self.worker,
@@ -94,15 +96,15 @@ class PoolSurvey:
     pool: Pool
     terms: Terms
     findings: tuple[Finding, ...]
-    """None of them where the look failed."""
+    """Empty if the look failed."""
     failure: Exception | None = None
-    """What went wrong: a fault of one kind must not hide the other pools."""
+    """Why the look failed; an error in one kind does not affect the other pools."""
 
     def finding(self, worker: str) -> Finding | None:
         return next((one for one in self.findings if one.worker == worker), None)
 
     def hints(self) -> Iterator[tuple[str, Advice]]:
-        """Each worker with what the operator should mend about it, though it may do no harm yet."""
+        """Each worker with each hint about it for the operator."""
         for finding in self.findings:
             for advice in finding.advice:
                 yield finding.worker, advice
@@ -110,12 +112,12 @@ class PoolSurvey:
                 yield finding.worker, Advice(finding.seen.reading.remark)
 
     def asking(self) -> list[Finding]:
-        """Those that ask, the most urgent first."""
+        """The workers that ask for a slot, the most urgent first."""
         asking = [one for one in self.findings if one.verdict.asks]
         return sorted(asking, key=lambda one: (not one.verdict.hard, -one.verdict.urgency, one.worker))
 
     def reports(self, *, can_begin: bool) -> list[Report]:
-        """What coordination is told. One that could not begin a drain keeps nobody waiting who could."""
+        """The reports for coordination. `can_begin` False: none asks, so that no other must wait for it."""
         return [self._report(one, asks=can_begin and one.verdict.asks) for one in self.findings]
 
     def _report(self, finding: Finding, *, asks: bool) -> Report:
@@ -140,11 +142,11 @@ class Survey:
 
     pools: tuple[PoolSurvey, ...]
     notes: tuple[str, ...]
-    """What is odd about which worker belongs to which pool; told by checks only."""
+    """Oddities in the assignment of workers to pools; only checks report them."""
 
 
 def slot_claims(drains: Collection[Drain], pool: str) -> list[SlotClaim]:
-    """The slots that these drains hold in a pool."""
+    """The slots in a pool that these drains keep."""
     return [
         SlotClaim(drain.worker, drain.token, drain.is_out)
         for drain in drains

@@ -1,7 +1,7 @@
-"""The journal: what must survive the listener, in one file that is always whole.
+"""The journal: one file that keeps the drains while no listener runs.
 
-Each save writes a new file, forces it to disk and renames it over the old one, so that a crash at
-any byte leaves one or the other. A file that is damaged all the same is set aside, never trusted.
+Each save writes a new file, forces it to disk and renames it over the old one. After a crash the file is
+therefore the old or the new one. A file that is damaged all the same is set aside and not used.
 """
 
 from __future__ import annotations
@@ -31,27 +31,27 @@ class JournalError(MemkillError):
 
 @dataclass(frozen=True)
 class Loaded:
-    """What was found at the start."""
+    """The result of loading the journal."""
 
     contents: Contents
     damaged: str = ""
-    """What was wrong with the file and where it lies now; empty when nothing was."""
+    """What was wrong with the file, and its new path; empty if it was not damaged."""
     other_boot: bool = False
-    """It was written before the machine restarted: its processes are gone, and so are its drains."""
+    """The journal was written before the machine restarted: its processes are gone, its drains are over."""
 
 
 class Journal:
     """One supervisord's journal."""
 
     def __init__(self, path: Path, boot_id: str | None = None, clock: Clock = boot_clock) -> None:
-        """`boot_id`: which boot of the machine this is; None: ask the system."""
+        """`boot_id`: the id of this boot of the machine; None: ask the system."""
         self._clock = clock
         self.path = path
         self._boot_id = read_boot_id() if boot_id is None else boot_id
         self._lock_fd: int | None = None
 
     def lock(self) -> None:
-        """Take the journal for this process, until it ends. Raises JournalError naming the holder."""
+        """Lock the journal until this process ends. Raises JournalError with the pid of the lock's owner."""
         if self._lock_fd is not None:
             return
         with self._errors("locked"):
@@ -64,21 +64,21 @@ class Journal:
             os.close(fd)
             raise JournalError(
                 f"{self.path}: held by another listener of this supervisord (pid {holder}); "
-                "put its pools into one configuration, or give each a journal of its own"
+                "put all pools into one configuration, or set another journal for each listener"
             ) from None
-        with contextlib.suppress(OSError):  # The pid is for people; the lock holds without it.
+        with contextlib.suppress(OSError):  # The lock does not need the pid; people do.
             os.ftruncate(fd, 0)
             os.pwrite(fd, str(os.getpid()).encode(), 0)
         self._lock_fd = fd
 
     def unlock(self) -> None:
-        """Leave the journal to another listener, as the end of this process does."""
+        """Unlock the journal, as the end of this process does."""
         if self._lock_fd is not None:
             os.close(self._lock_fd)
             self._lock_fd = None
 
     def load(self) -> Loaded:
-        """What the last listener left; a damaged file is set aside. Raises JournalError."""
+        """The contents that the last listener saved. A damaged file is set aside. Raises JournalError."""
         try:
             contents, boot_id = read(self.path, self._clock)
         except FileNotFoundError:
@@ -92,11 +92,11 @@ class Journal:
         return Loaded(contents)
 
     def peek(self) -> Contents:
-        """What stands in it, for people to read; empty when it says nothing. Locks and changes nothing."""
+        """The contents, to be shown; empty if there are none. Locks and changes nothing."""
         return peek(self.path, self._boot_id)
 
     def save(self, contents: Contents) -> None:
-        """Replace the file, on disk before this returns. Raises JournalError: mostly the old file stays."""
+        """Replace the file, and force it to disk. Raises JournalError; usually the old file then stays."""
         text = encode(contents, self._boot_id, self._clock())
         with self._errors("written"):
             make_private_directory(self.path.parent)
@@ -127,7 +127,7 @@ class Journal:
 
 
 def peek(path: Path, boot_id: str | None = None) -> Contents:
-    """What another listener's journal says now, for people to read; empty when it says nothing."""
+    """The contents of another listener's journal, to be shown; empty if there are none."""
     try:
         contents, written_in = read(path)
     except (OSError, ValueError):
@@ -149,7 +149,7 @@ def _fsync_directory(path: Path) -> None:
 
 
 def read_boot_id() -> str:
-    """Which boot of the machine this is; empty where the system does not tell (then it is not compared)."""
+    """The id of this boot of the machine; empty if the system has none (then it is not compared)."""
     try:
         return BOOT_ID.read_text().strip()
     except OSError:
@@ -157,7 +157,7 @@ def read_boot_id() -> str:
 
 
 def default_path(server_url: str, environ: Mapping[str, str], uid: int) -> Path:
-    """The journal of the supervisord at `server_url`: one file each, so that many can live on a host."""
+    """The path for the supervisord at `server_url`; each supervisord on a host has its own."""
     slug = re.sub(r"[^A-Za-z0-9]+", "-", server_url).strip("-")[-40:]
     digest = hashlib.sha256(server_url.encode()).hexdigest()[:8]
     return _default_directory(environ, uid) / f"{slug}-{digest}.journal"
@@ -173,30 +173,33 @@ def _default_directory(environ: Mapping[str, str], uid: int) -> Path:
 
 
 def make_private_directory(path: Path) -> None:
-    """Make it with mode 0700, or see that nobody else can write there. Raises JournalError, OSError."""
+    """Make the directory with mode 0700, or check that only its owner can write there.
+
+    Raises JournalError, OSError.
+    """
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
     status = path.lstat()
     problem = _directory_problem(path, status)
     if problem:
         raise JournalError(problem)
     if status.st_uid not in (os.geteuid(), 0):
-        raise JournalError(f"{path}: belongs to another user; the journal needs a directory of its own")
+        raise JournalError(f"{path}: belongs to another user; set journal to a path in another directory")
 
 
 def _directory_problem(path: Path, status: os.stat_result) -> str:
-    """Why nobody's journal may stand there; empty when nothing is wrong with it but perhaps its owner."""
+    """Why no journal may be in this directory, its owner left aside; empty if one may."""
     if not stat.S_ISDIR(status.st_mode):
         return f"{path}: is not a directory"
     if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        return f"{path}: others can write there; the journal needs a directory of its own"
+        return f"{path}: other users can write there; run chmod go-w on it, or set another journal"
     return ""
 
 
 def peek_problem(path: Path) -> str:
-    """Why this journal could not be kept, as far as it shows without touching anything; else empty."""
+    """Why this journal could not be saved, without changing anything; empty if no reason is found."""
     try:
         return _directory_problem(path.parent, path.parent.lstat())
     except FileNotFoundError:
-        return ""  # It will be made.
+        return ""  # The first save makes it.
     except OSError as error:
         return f"{path}: {error.strerror or error}"

@@ -1,8 +1,8 @@
 """The journal's format: its contents as JSON, and back.
 
-Each field has its reader here by name, so that a value of the wrong type never gets into a drain. Format 1,
-which no release wrote, is still read: there the fields of a stop stand in the drain itself, and a back-off
-names its cause by a sentence.
+Each field has a reader here, so that a value of the wrong type never gets into a drain. Format 1, which no
+release wrote, can still be read: there a drain has the fields of its stop, and a back-off has a sentence as
+its cause.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from supervisor_memkill.rules.policy import BackOff, BackOffCause
 
 FORMAT = 2
 LONG_AGO_SECONDS = 2.0**40
-"""Before any boot: nothing waits for something that happened so long ago."""
+"""Longer than any machine runs: the default age of something that never happened."""
 
 Reader = Callable[[Any], Any]
-"""Takes a value out of JSON; raises ValueError, TypeError or KeyError for one that it cannot be."""
+"""Converts a JSON value; raises ValueError, TypeError or KeyError for a wrong one."""
 
 
 @dataclass(frozen=True)
 class Contents:
-    """All that the journal keeps."""
+    """The contents of the journal."""
 
     drains: Mapping[str, Drain] = field(default_factory=dict)
     """By worker."""
@@ -40,13 +40,13 @@ class Contents:
     back_offs: Mapping[str, BackOff] = field(default_factory=dict)
     """By worker."""
     instance: str = ""
-    """Random, one for each journal: it tells other hosts that a restarted listener is the same one."""
+    """A random id of this journal: by it other hosts recognise the listener after a restart."""
     listener: str = ""
-    """The name under which the listener took part in coordination last."""
+    """The listener's last name in coordination."""
     listener_since: float = -LONG_AGO_SECONDS
-    """When that name replaced another one, on the boot clock."""
+    """When this name replaced another one, on the boot clock."""
     adopts: bool = False
-    """The journal was damaged: quiet workers may be quiet because of us, and not all were looked at yet."""
+    """The journal was damaged: quiet workers may be quiet because of a drain, and some are not examined."""
 
 
 def encode(contents: Contents, boot_id: str, now: float) -> str:
@@ -98,7 +98,7 @@ def _contents(body: Mapping[str, Any]) -> Contents:
 
 
 def _boot(body: Mapping[str, Any], now: float) -> str:
-    """The boot in which it was saved. Where the system has no boot id, a clock that ran longer shows it."""
+    """The id of the boot in which it was saved. Without one, a clock that went back shows another boot."""
     boot_id, saved_at = text(body["boot_id"]), seconds(body.get("saved_at", 0.0))
     return "an earlier one" if not boot_id and saved_at > now else boot_id
 
@@ -111,7 +111,7 @@ def _digest(body: Any) -> str:
 
 
 def drain_to_json(drain: Drain) -> dict[str, Any]:
-    """The record as JSON values."""
+    """The record of a drain as JSON values."""
     return {
         **dataclasses.asdict(drain),
         "reason": drain.reason.value,
@@ -122,7 +122,7 @@ def drain_to_json(drain: Drain) -> dict[str, Any]:
 
 
 def drain_from_json(values: Any) -> Drain:
-    """The record again. Raises ValueError, TypeError, KeyError or OverflowError when it is none."""
+    """The record from JSON values. Raises ValueError, TypeError, KeyError or OverflowError for wrong ones."""
     drain: Drain = _read(Drain, DRAIN_READERS, values)
     return drain
 
@@ -137,9 +137,9 @@ def _back_off_to_json(back_off: BackOff) -> dict[str, Any]:
 
 
 def _read(made: type, readers: Mapping[str, Reader], values: Any) -> Any:
-    """The value of that dataclass. A field that is absent has its default; an unknown key is passed over."""
+    """An instance of the dataclass. An absent field gets its default; an unknown key is ignored."""
     if not isinstance(values, dict):
-        raise ValueError(f"{values!r:.40} is no object")
+        raise ValueError(f"{values!r:.40} is not a JSON object")
     return made(**{name: read(values[name]) for name, read in readers.items() if name in values})
 
 
@@ -149,12 +149,12 @@ def _or_none(read: Reader) -> Reader:
 
 def _object(value: Any) -> Mapping[str, Any]:
     if not isinstance(value, dict):
-        raise ValueError(f"{value!r:.40} is no object")
+        raise ValueError(f"{value!r:.40} is not a JSON object")
     return value
 
 
 def _member(values: type[enum.Enum]) -> Reader:
-    look_up: Any = values  # mypy takes it for the constructor of a new member
+    look_up: Any = values  # mypy takes this for the making of a new member
     reader: Reader = look_up
     return reader
 
@@ -219,7 +219,7 @@ _CAUSES_IN_FORMAT_1 = {
 
 
 def _as_format_2(body: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The body in the present format. Raises ValueError for one that this version does not know."""
+    """The body in the present format. Raises ValueError for an unknown format."""
     if body["format"] == FORMAT:
         return body
     if body["format"] != 1:

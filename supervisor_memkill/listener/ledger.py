@@ -1,4 +1,4 @@
-"""The drains under way, in memory and in the journal."""
+"""The present contents of the journal: in memory and on disk."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from supervisor_memkill.rules.policy import BackOff
 
 
 class Ledger:
-    """What the listener owes, kept equal to the journal as far as the disk allows."""
+    """Keeps the contents in memory and the journal equal, as far as the disk allows."""
 
     def __init__(self, journal: Journal, outage: Outage) -> None:
         self._journal = journal
         self._outage = outage
         self.contents = Contents()
         self._is_behind = False
-        """The disk may hold something else than the present contents."""
+        """The file may differ from the contents in memory."""
 
     @property
     def drains(self) -> Mapping[str, Drain]:
@@ -28,10 +28,10 @@ class Ledger:
         return self.contents.drains
 
     def save(self, contents: Contents, *, must: bool) -> bool:
-        """Write the contents and make them the present ones; whether they are on disk.
+        """Save the contents and make them the present ones. True if they are on disk.
 
-        `must`: the act that follows needs the journal to say so, hence nothing changes without it.
-        Otherwise the present ones change all the same: the act gives capacity back, and the older
+        `must`: the next action needs the journal, so that nothing changes if it cannot be written. Without
+        `must` the contents in memory change all the same: the action gives capacity back, and the older
         journal leads to the same end.
         """
         if contents == self.contents and not self._is_behind:
@@ -40,7 +40,7 @@ class Ledger:
             self._journal.save(contents)
         except JournalError as error:
             self._outage.away(error)
-            self._is_behind = True  # What it holds is not known: it may have failed at the very end.
+            self._is_behind = True  # The error may have come after the rename.
             if not must:
                 self.contents = contents
             return False
@@ -51,22 +51,22 @@ class Ledger:
 
     @property
     def can_begin(self) -> bool:
-        """Nothing is taken out of service without the journal's word, which the disk took the last time."""
+        """The last save worked. A drain must not begin without the journal."""
         return not self._outage.is_away
 
     def catch_up(self) -> None:
-        """Write what could not be written before, if there is any."""
+        """Save again if the last save failed."""
         self.save(self.contents, must=False)
 
     def put(self, drain: Drain, *, must: bool) -> bool:
-        """Keep this drain in place of the worker's former one; see `save`."""
+        """Save this drain in place of the worker's former one; see `save`."""
         drains = {**self.drains, drain.worker: drain}
         return self.save(dataclasses.replace(self.contents, drains=drains), must=must)
 
     def remove(
         self, worker: str, *, ended_at: Mapping[str, float], back_offs: Mapping[str, BackOff] | None = None
     ) -> None:
-        """Forget a drain that is over. `ended_at`: when each pool's last drain ended."""
+        """Remove a drain that is over. `ended_at`: when each pool's last drain ended, on the boot clock."""
         drains = {name: drain for name, drain in self.drains.items() if name != worker}
         kept = self.contents.back_offs if back_offs is None else dict(back_offs)
         changed = dataclasses.replace(

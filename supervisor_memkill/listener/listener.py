@@ -1,8 +1,8 @@
-"""The listener: its turns.
+"""The listener and its turns.
 
-One turn reads: take up what the last listener left, carry every drain one step on, then, when a
-check is due, look at all workers and begin what may begin. Nothing in a turn waits: whatever takes
-time is a state of a drain, and the next turn looks again.
+The first turn takes up the drains of the last listener. Each turn does one step of every drain. When a check
+is due, it then looks at all workers and begins new drains. A turn never waits: whatever takes time is a
+state of a drain, and the next turn looks again.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ MAX_TICK_DELAY_SECONDS = 5.0
 
 
 class Listener:
-    """Watches one supervisord's pools for as long as it lives."""
+    """Watches the pools of one supervisord."""
 
     def __init__(
         self,
@@ -77,7 +77,7 @@ class Listener:
         *,
         process_table: Callable[[], ProcessTable] = ProcessTable,
     ) -> None:
-        """`coordinate` makes the coordinator from what the journal keeps for it."""
+        """`coordinate` makes the coordinator from the contents of the journal."""
         self._config = config
         self._pools = {pool.name: pool for pool in pools}
         self._supervisord = supervisord
@@ -97,21 +97,21 @@ class Listener:
         self._drainer: Drainer | None = None
         self._schedule = Schedule(clock)
         self._hints: dict[str, list[Advice]] = {}
-        """What the last look found to mend, by worker."""
+        """The hints of the last look, by worker."""
         self._examined: set[str] = set()
-        """Workers that no death left quiet, or that are being drained for it."""
+        """Workers of which it is known, after a damaged journal, whether they were left quiet."""
         self.ended = False
-        """Set from outside, a signal handler included: not one step more."""
+        """Set from outside, also by a signal handler: the listener does no further step."""
 
     def wait_seconds(self) -> float | None:
-        """How long until there is something to do without an event; None: nothing is due."""
+        """Seconds until something is due without an event; None: nothing is due."""
         if self._drainer is None:
             return self._config.heartbeat_seconds
         polls = bool(self._ledger.drains) and not self._config.dry_run
         return self._schedule.wait_seconds([self._config.poll_interval_seconds] if polls else [])
 
     def turn(self, *, ticked: bool) -> None:
-        """One turn. Whatever happens in it is logged and does not end the listener."""
+        """One turn. An error in it is reported and does not end the listener."""
         is_whole = False
         with self._guarded("turn"):
             try:
@@ -128,7 +128,7 @@ class Listener:
                 self._away["supervisord"].back()
                 is_whole = True
         if not is_whole:
-            # What is due is still due: tried again at once it would fail again, a thousand times a second.
+            # The turn is still due. Without a delay it would fail a thousand times a second.
             self._schedule.rest(self._config.poll_interval_seconds)
 
     def _turn(self, *, ticked: bool) -> None:
@@ -145,14 +145,14 @@ class Listener:
             self._check(drainer, counts=counts)
 
     def _tick_delay_seconds(self) -> float:
-        """All hosts tick in the same second: each shares what it sees at a moment of its own."""
+        """All hosts get their TICK in the same second: each host delays its report by another time."""
         if self._coordinator is None or not self._coordinator.is_shared:
             return 0.0
         share = zlib.crc32(self._config.host.encode()) / 2**32
         return share * min(self._config.heartbeat_seconds / 2, MAX_TICK_DELAY_SECONDS)
 
     def _take_over(self) -> Drainer:
-        """Lock the journal and take up what the last listener left. Raises JournalError."""
+        """Lock the journal and take up the drains of the last listener. Raises JournalError."""
         drains_left: Sequence[Drain] = ()
         if self._config.dry_run:
             self.report_left(self._journal.peek().drains.values())
@@ -189,9 +189,10 @@ class Listener:
         return drainer
 
     def _renew(self, slots: Slots) -> None:
-        """The heartbeat of the pools that drain, before anything that may take time: slots would expire.
+        """Send the heartbeat of the pools that drain, first: later their slots may have expired.
 
-        Where supervisord was away the last time, they do not wait for its answer. Raises SupervisordError.
+        If supervisord did not answer the last time, the heartbeat does not wait for it. Raises
+        SupervisordError.
         """
         waits_for_supervisord = not self._away["supervisord"].is_away
         if not waits_for_supervisord:
@@ -219,9 +220,9 @@ class Listener:
             slots.renew_unseen(pool)
 
     def _for_each(self, pools: Iterable[T], name: Callable[[T], str], do: Callable[[T], None]) -> None:
-        """Do it for each pool until one finds coordination away: the others would mostly wait in vain.
+        """Call `do` for each pool until coordination does not answer: the others would probably wait in vain.
 
-        Where it is away for one pool alone, that one comes last the next time, and starves no other.
+        A pool for which coordination did not answer comes last the next time, so that it starves no other.
         """
         ordered = sorted(pools, key=lambda pool: self._away["coordination"].has_lost(name(pool)))
         for pool in ordered:
@@ -243,13 +244,13 @@ class Listener:
             with self._guarded(f"worker {drain.worker}"):
                 drainer.step(drain)
         if len(self._ledger.drains) < before:
-            self._schedule.check_within(0.0)  # A slot is free: another worker may take it now.
+            self._schedule.check_within(0.0)  # A slot is free for another worker.
 
     @contextlib.contextmanager
     def _guarded(self, name: str) -> Iterator[None]:
-        """What goes wrong with one worker or pool is logged under its name and stops no other.
+        """Report an error of one worker or pool under its name, and go on with the others.
 
-        supervisord, the journal and the coordinator serve all: their errors go further.
+        Errors of supervisord, the journal and coordination affect all, and are raised.
         """
         try:
             yield
@@ -276,7 +277,7 @@ class Listener:
             self._ledger.save(dataclasses.replace(self._ledger.contents, adopts=False), must=False)
 
     def _is_examined(self, survey: PoolSurvey) -> bool:
-        """Of each of its workers it is known whether it was left quiet."""
+        """It is known of every worker of the pool whether it was left quiet."""
         workers = {finding.worker for finding in survey.findings}
         return survey.failure is None and workers <= self._examined
 
@@ -287,14 +288,14 @@ class Listener:
         self._report_seen(survey)
         self._report_hints(survey)
         drainer.slots.publish(survey)
-        self._begin_what_may(drainer, survey, counts=counts)
+        self._begin_drains(drainer, survey, counts=counts)
 
-    def _begin_what_may(self, drainer: Drainer, survey: PoolSurvey, *, counts: bool) -> None:
+    def _begin_drains(self, drainer: Drainer, survey: PoolSurvey, *, counts: bool) -> None:
         for finding in survey.findings:
             if self._is_to_adopt(survey.pool, finding) and not self.ended:
                 self._begin(drainer, survey, finding, Reason.ADOPTED)
             elif finding.verdict.hold is Hold.STRIKES and not counts:
-                continue  # It may get its strike at the next TICK: that it has none yet is no news.
+                continue  # Only the next TICK counts strikes.
             elif not finding.verdict.asks:
                 self._report_held(finding, finding.verdict.hold, finding.verdict.words)
         for finding in survey.asking():
@@ -315,11 +316,11 @@ class Listener:
         with self._guarded(f"worker {finding.worker}"):
             drainer.begin(survey, finding, reason)
         if finding.worker not in self._ledger.drains:
-            # Another may have become the more urgent one while it asked: it need not wait for the heartbeat.
+            # Another worker may be more urgent now: it need not wait for the heartbeat.
             self._schedule.check_within(self._config.poll_interval_seconds)
 
     def _is_to_adopt(self, pool: Pool, finding: Finding) -> bool:
-        """After a damaged journal: quiet, and perhaps by us. Only a restart brings it back."""
+        """After a damaged journal: the worker is quiet, perhaps because of a drain. Only a restart helps."""
         seen, worker = finding.seen, finding.worker
         if not self._ledger.contents.adopts or self._config.dry_run or worker in self._examined:
             return False
@@ -334,10 +335,10 @@ class Listener:
     def _check_soon(self) -> None:
         self._schedule.check_within(self._config.heartbeat_seconds)
 
-    # --- what is said ---------------------------------------------------------------------------
+    # --- reports --------------------------------------------------------------------------------
 
     def _report_held(self, finding: Finding, cause: Hold | Cause | None, words: str) -> None:
-        """Why a worker over its limit is not drained, once per change of the cause."""
+        """Report why a worker over its limit is not drained, once per change of the cause."""
         if not (finding.verdict.is_over or finding.verdict.hold is Hold.MEMORY_UNKNOWN):
             self._notifier.forget(WorkerHeld, finding.worker)
             return
@@ -346,17 +347,17 @@ class Listener:
         self._notifier.report(made(finding.worker, seen.process.pid, seen.memory_bytes, cause, words))
 
     def report_left(self, drains: Iterable[Drain] | None = None) -> None:
-        """Name what stays half done: by the journal where this listener is to touch nothing, else its own."""
+        """Report each unfinished drain; `drains` None: the drains of this listener."""
         for drain in self._ledger.drains.values() if drains is None else drains:
             if drain.state is not State.ASKING:
                 self._notifier.report(DrainLeft(drain.worker, drain.pid, drain.state))
 
     def report_unexpected(self, event: str) -> None:
-        """An event came that is no TICK: perhaps none of those comes."""
+        """Report an event that is no TICK: perhaps no TICK is sent at all."""
         self._notifier.report(UnexpectedEvent(event))
 
     def _report_hints(self, survey: PoolSurvey) -> None:
-        """Each hint about a worker once, as long as the next look still finds it."""
+        """Report each hint about a worker once, until a look does not find it any more."""
         found: dict[str, list[Advice]] = {finding.worker: [] for finding in survey.findings}
         for worker, advice in survey.hints():
             found[worker].append(advice)
@@ -388,7 +389,7 @@ class Listener:
 
 
 def _where(error: BaseException) -> str:
-    """The innermost place of our own code: a traceback in one word."""
+    """File and line where the error was raised; empty if unknown."""
     frames = traceback.extract_tb(error.__traceback__)
     if not frames:
         return ""

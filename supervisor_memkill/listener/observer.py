@@ -1,4 +1,4 @@
-"""One look at workers: what their kind and the system say of each. What a kind raises becomes a value."""
+"""Observes workers: the readings of their kind, and their memory. An error in a kind becomes a value."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ class Memory:
     """A worker's memory, or why it is unknown."""
 
     size_bytes: int | None = None
-    """None: it does not run, or its memory is unknown."""
+    """None: the process does not run, or its memory is unknown."""
     why: str = ""
     fault: Exception | None = None
-    """What the kind raised; it may be anybody's code."""
+    """The error that the kind raised."""
 
 
 @dataclass(frozen=True)
@@ -30,11 +30,11 @@ class Readings:
 
     by_worker: Mapping[str, Reading] = field(default_factory=dict)
     fault: Exception | None = None
-    """What the kind raised in place of an answer."""
+    """The error that the kind raised."""
 
 
 def read(pool: Pool, targets: Sequence[Target], table: ProcessTable) -> Readings:
-    """What the pool's kind says of these RUNNING workers. Raises SupervisordError."""
+    """The readings of these RUNNING workers by the pool's kind. Raises SupervisordError."""
     if not targets:
         return Readings()
     try:

@@ -1,4 +1,4 @@
-"""Something that the listener needs and that may go away: reported when it goes and when it is back."""
+"""Outages of what the listener needs: supervisord, the journal, coordination."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from supervisor_memkill.notices.events import Away, Back
 
 
 class Outage:
-    """Whether one thing is away, and since when."""
+    """Knows whether one of them is away, and since when; reports the beginning and the end."""
 
     def __init__(self, away: type[Away], back: type[Back], notifier: Notifier, clock: Clock) -> None:
         self._away = away
@@ -24,13 +24,13 @@ class Outage:
         return self._since is not None
 
     def has_lost(self, part: str) -> bool:
-        """It is away for this part."""
+        """This part did not answer the last time."""
         return part in self._lost
 
     def away(self, error: object, part: str = "") -> None:
-        """It did not answer. Reported when it goes, and for each other error once while it is away.
+        """Note a failure; each different error is reported once per outage.
 
-        `part`: the part of it that was asked, such as one pool; the others may be there.
+        `part`: the part that failed, such as one pool; other parts may work.
         """
         self._lost.add(part)
         if self._since is None:
@@ -40,7 +40,7 @@ class Outage:
             self._notifier.report(self._away(str(error)))
 
     def back(self, part: str = "") -> None:
-        """It answered; it is back once no part of it is away any more."""
+        """Note an answer; the outage is over when all parts answered."""
         self._lost.discard(part)
         if self._since is not None and not self._lost:
             self._notifier.report(self._back(self._clock() - self._since))

@@ -1,7 +1,7 @@
-"""The main loop: supervisord's events in one thread, turns in the other.
+"""The main loop: one thread reads supervisord's events, the other does the turns.
 
-The reading thread acknowledges each event the moment it comes, so that a turn that waits for a slow
-answer never makes supervisord wait. It touches nothing but its two descriptors and the inbox.
+The reading thread acknowledges each event at once, so that supervisord never waits for a slow turn. It uses
+only its two descriptors and the inbox.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from supervisor_memkill.listener.listener import Listener
 from supervisor_memkill.world.event_protocol import PERIOD_SECONDS, Event, EventStream, Ticks
 
 Inbox = queue.SimpleQueue["Event | None"]
-"""Events as they come; None is the end."""
+"""The events in their order; None: the end."""
 
 
 def serve(listener: Listener, stdin_fd: int, stdout_fd: int) -> int | None:
-    """Run the listener until supervisord is gone, or SIGTERM or SIGINT comes; the signal that ended it."""
+    """Run the listener until supervisord is gone, or SIGTERM or SIGINT comes; that signal, else None."""
     inbox: Inbox = queue.SimpleQueue()
     signals: list[int] = []
 
@@ -29,7 +29,7 @@ def serve(listener: Listener, stdin_fd: int, stdout_fd: int) -> int | None:
         if number is not None:
             signals.append(number)
         listener.ended = True
-        inbox.put(None)  # SimpleQueue.put may be called in a signal handler
+        inbox.put(None)  # SimpleQueue.put is safe in a signal handler.
 
     def read_events() -> None:
         EventStream(stdin_fd, stdout_fd).run(inbox.put)
@@ -37,14 +37,14 @@ def serve(listener: Listener, stdin_fd: int, stdout_fd: int) -> int | None:
 
     signal.signal(signal.SIGTERM, end)
     signal.signal(signal.SIGINT, end)
-    # A daemon: it may be reading when the process ends.
+    # A daemon thread, because it may still read when the process ends.
     threading.Thread(target=read_events, name="events", daemon=True).start()
     run_turns(listener, inbox, Ticks(), time.time)
     return signals[0] if signals else None
 
 
 def run_turns(listener: Listener, inbox: Inbox, ticks: Ticks, wall: Callable[[], float]) -> None:
-    """A turn at once, then one whenever a TICK comes or something is due."""
+    """Do a turn at once, then one whenever a TICK comes or something is due."""
     ticked = False
     while not listener.ended:
         listener.turn(ticked=ticked)
@@ -52,12 +52,12 @@ def run_turns(listener: Listener, inbox: Inbox, ticks: Ticks, wall: Callable[[],
         for event in events:
             if event.name not in PERIOD_SECONDS:
                 listener.report_unexpected(event.name)
-        # A burst of TICKs is one check; each is looked at, so that none counts when it comes again.
+        # Several TICKs are one check. Each is counted here, so that a repeated one is recognised.
         ticked = sum(ticks.counts(event, wall()) for event in events) > 0
 
 
 def _take(inbox: Inbox, wait_seconds: float | None) -> list[Event]:
-    """All events that are there, after waiting for the first one; empty when none came in time."""
+    """All events in the inbox, after a wait for the first one; empty if none came in time."""
     events = []
     try:
         event = inbox.get(timeout=wait_seconds)

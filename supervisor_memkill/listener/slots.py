@@ -1,4 +1,4 @@
-"""What this listener tells coordination: its workers, the slots of its drains, and those that are over."""
+"""This listener's part in coordination: reports of its workers, and the slots of its drains."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from supervisor_memkill.clock import Clock
 from supervisor_memkill.config.options import Config
 from supervisor_memkill.coordination.contract import (
-    FRESH_HEARTBEATS,
+    MAX_SILENT_HEARTBEATS,
     Answer,
     Cause,
     CoordinationUnknown,
@@ -27,7 +27,7 @@ from supervisor_memkill.rules.drain import Drain
 
 @dataclass(frozen=True)
 class _Unreleased:
-    """A slot that is over, and of which coordination could not be told."""
+    """A slot that could not be given back yet."""
 
     pool: str
     worker: str
@@ -37,7 +37,7 @@ class _Unreleased:
 
 
 class Slots:
-    """One listener's part in coordination. What cannot be told now is logged, and told when it can be."""
+    """Sends reports, asks for slots and gives them back. What could not be sent is sent later."""
 
     def __init__(
         self,
@@ -48,7 +48,7 @@ class Slots:
         notifier: Notifier,
         clock: Clock,
     ) -> None:
-        """`outage` is the coordinator's."""
+        """`outage` is that of coordination."""
         self._config = config
         self._coordinator = coordinator
         self._ledger = ledger
@@ -56,20 +56,20 @@ class Slots:
         self._notifier = notifier
         self._clock = clock
         self._unreleased: list[_Unreleased] = []
-        """In memory alone: after our own death such a slot expires, and its drain starts no cooldown."""
+        """In memory only: if the listener ends, such a slot expires, and its drain starts no cooldown."""
 
     @property
     def has_new_name(self) -> bool:
-        """Its own workers count still under the name that it had before: nothing may be begun."""
-        fresh_seconds = FRESH_HEARTBEATS * self._config.heartbeat_seconds
-        return self._clock() - self._ledger.contents.listener_since < fresh_seconds
+        """The listener's workers still count under its former name: no drain may begin."""
+        live_seconds = MAX_SILENT_HEARTBEATS * self._config.heartbeat_seconds
+        return self._clock() - self._ledger.contents.listener_since < live_seconds
 
     def publish(self, survey: PoolSurvey) -> None:
-        """Tell what this survey saw, and renew the pool's slots. Raises CoordinationUnknown."""
+        """Send the reports of this survey, and renew the pool's slots. Raises CoordinationUnknown."""
         self._publish(survey.pool, survey.reports(can_begin=self._ledger.can_begin))
 
     def renew_unseen(self, pool: Pool) -> None:
-        """Keep the pool's slots while its workers cannot be looked at: none of them is in service.
+        """Renew the pool's slots while its workers cannot be observed: none counts as in service.
 
         Raises CoordinationUnknown.
         """
@@ -89,7 +89,7 @@ class Slots:
             self._notifier.forget(ListenerNameTaken)
 
     def acquire(self, survey: PoolSurvey, request: Request) -> Answer | None:
-        """Tell what was seen, and ask for the slot; None when coordination does not answer."""
+        """Send the reports, and ask for a slot; None if coordination does not answer."""
         pool = survey.pool
         try:
             self.publish(survey)
@@ -101,7 +101,7 @@ class Slots:
         return answer
 
     def consider(self, survey: PoolSurvey, request: Request) -> Answer:
-        """What `acquire` would answer now; takes nothing. Raises CoordinationUnknown."""
+        """The present answer to `acquire`, without taking a slot. Raises CoordinationUnknown."""
         pool = survey.pool
         answer = self._coordinator.consider(pool.name, pool.rules, request)
         self._report(pool.name, request, "consider", answer)
@@ -124,7 +124,7 @@ class Slots:
         )
 
     def release(self, drain: Drain, *, drained: bool) -> None:
-        """Give the drain's slot back; `drained`: it took its worker out of service."""
+        """Give the drain's slot back; `drained`: the drain took its worker out of service."""
         if not drain.pool:
             return
         slot = _Unreleased(drain.pool, drain.worker, drain.token, drained, self._clock())
@@ -141,7 +141,7 @@ class Slots:
         )
 
     def record(self, pool: str, event: str, fields: Mapping[str, str]) -> None:
-        """Leave an event in the pool's stream; not while the pool cannot be reached anyway."""
+        """Append an event to the pool's stream, unless the pool did not answer the last time."""
         if not pool or self._outage.has_lost(pool):
             return
         try:

@@ -1,4 +1,4 @@
-"""One look at every worker of every pool: what supervisord, the system and the kinds say of it."""
+"""A look at the workers of all pools, by supervisord, the system and the kinds."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from supervisor_memkill.world.supervisord import Supervisord
 
 
 class Surveyor:
-    """Looks at the pools; changes nothing."""
+    """Looks at the pools, and changes nothing."""
 
     def __init__(
         self,
@@ -35,9 +35,10 @@ class Surveyor:
         eventlistener_groups: Collection[str] = (),
         stop_as_group: Callable[[], Mapping[str, bool]] = dict,
     ) -> None:
-        """`own_group`: the listener's, empty by hand; `machine_bytes`: what percentages are of.
+        """`own_group`: the listener's group in supervisord, empty when a person runs the program.
 
-        `stop_as_group`: the stopasgroup of each group for which it is known.
+        `machine_bytes` gives the memory of the machine, for limits in percent. `stop_as_group` gives the
+        stopasgroup of each group for which it is known.
         """
         self._supervisord = supervisord
         self._pools = tuple(pools)
@@ -48,11 +49,11 @@ class Surveyor:
         self._listener_groups = frozenset(eventlistener_groups)
         self._programs = Programs(supervisord, stop_as_group)
         self._has_refused = False
-        """Some program's settings would have lost jobs, when all pools were looked at last or since."""
+        """In the last look at all pools, or since, the settings of a program would have lost jobs."""
         self._strikes = Strikes()
 
     def pool_of(self, worker: str) -> str | None:
-        """The pool that has this worker; None: no pool has it. Raises SupervisordError."""
+        """The name of the worker's pool; None if it belongs to no pool. Raises SupervisordError."""
         assignment = assign(
             self._supervisord.all_processes(), [pool.config for pool in self._pools], self._excluded_groups()
         )
@@ -62,21 +63,21 @@ class Surveyor:
         return None
 
     def program(self, worker: str) -> ProgramInfo | None:
-        """supervisord's settings of this worker; None when it did not tell them."""
+        """supervisord's settings of this worker; None if supervisord did not report them."""
         return self._programs.of(worker)
 
     def check(self, contents: Contents) -> Survey:
-        """A look at all pools that strikes are counted by. Raises SupervisordError."""
+        """Look at all pools, and count strikes. Raises SupervisordError."""
         return self._look(self._pools, contents, counts=True)
 
     def look(self, contents: Contents, only: Pool | None = None) -> Survey:
-        """A look at all pools, or one, between checks. Raises SupervisordError."""
+        """Look at all pools, or at one, without counting strikes. Raises SupervisordError."""
         return self._look(self._pools if only is None else (only,), contents, counts=False)
 
     def _look(self, pools: Sequence[Pool], contents: Contents, *, counts: bool) -> Survey:
         processes = self._supervisord.all_processes()
         if self._programs.are_of_other(processes) or (counts and self._has_refused):
-            # `supervisorctl update` ran, or is what a refused setting waits for.
+            # `supervisorctl update` ran, or an operator must run it to change a refused setting.
             self._programs.learn(processes)
         configs = [pool.config for pool in self._pools]
         assignment = assign(processes, configs, self._excluded_groups())
@@ -93,14 +94,14 @@ class Surveyor:
         return Survey(tuple(surveys), tuple(odd))
 
     def learn_programs(self) -> None:
-        """Ask for the programs' settings. Raises SupervisordError."""
+        """Ask supervisord for the settings of all programs. Raises SupervisordError."""
         self._programs.learn(self._supervisord.all_processes())
 
     def _excluded_groups(self) -> frozenset[str]:
-        """The own group and every event listener: acting on one could stop us for good.
+        """The own group and all event listeners: an action on one could stop this listener for good.
 
-        supervisord does not say which groups are listeners; their priority is below 0 unless it was
-        set, and the sections of its configuration name the others.
+        supervisord does not report which groups are event listeners. Their default priority is below 0; the
+        sections of its configuration name the others.
         """
         return frozenset({self._own_group}) | self._programs.listener_groups() | self._listener_groups
 
@@ -162,7 +163,7 @@ class Surveyor:
         return PoolSurvey(pool, terms, tuple(findings))
 
     def terms(self, config: PoolConfig) -> Terms:
-        """The pool's settings with its sizes in bytes."""
+        """The pool's settings with sizes in bytes."""
         return Terms(
             limit_bytes=self._bytes(config.max_rss),
             hard_limit_bytes=self._bytes(config.hard_max_rss),

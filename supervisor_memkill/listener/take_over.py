@@ -1,4 +1,4 @@
-"""What a listener does first: it takes up what the last one left in the journal."""
+"""The take-over: a new listener takes up what the last one left in the journal."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ def take_over(journal: Journal, ledger: Ledger, outage: Outage, notifier: Notifi
         notifier.report(JournalOfAnotherBoot(journal.path))
     ledger.contents = loaded.contents
     if not loaded.contents.instance:
-        fresh = dataclasses.replace(
+        identified = dataclasses.replace(
             loaded.contents, instance=secrets.token_hex(8), adopts=bool(loaded.damaged)
         )
-        ledger.save(fresh, must=False)
+        ledger.save(identified, must=False)
     return tuple(loaded.contents.drains.values())
 
 
 def note_name(ledger: Ledger, name: str, clock: Clock) -> None:
-    """Keep the name under which this listener takes part, and since when it has had a new one."""
+    """Save the listener's name in coordination, and when it replaced another name."""
     contents = ledger.contents
     if name and name != contents.listener:
         since = clock() if contents.listener else contents.listener_since

@@ -1,1 +1,1 @@
-"""What is told, to whom: the log, and the words."""
+"""The notices: events, and the sinks that take them (the log, the pool's stream)."""

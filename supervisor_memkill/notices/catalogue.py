@@ -18,4 +18,4 @@ def _named(module: ModuleType) -> Iterator[type[Event]]:
 CATALOGUE: Mapping[str, type[Event]] = {
     kind.name: kind for module in (events, drain_events) for kind in _named(module)
 }
-"""Every event, by name."""
+"""All events, by name."""

@@ -12,7 +12,7 @@ from supervisor_memkill.rules.drain import Action, Outcome, State
 
 @dataclass(frozen=True)
 class DrainEvent(Event):
-    """Something in a drain."""
+    """An event of a drain."""
 
     worker: str
     pid: int
@@ -20,7 +20,7 @@ class DrainEvent(Event):
 
 @dataclass(frozen=True)
 class DrainStep(DrainEvent):
-    """A step of a drain that the pool's stream keeps, too."""
+    """A step of a drain, which the pool's stream also records."""
 
     pool: str
     reason: Reason
@@ -33,7 +33,7 @@ class DrainState(DrainStep):
 
     state: ClassVar[State]
     rss_bytes: int | None = None
-    """Known when the drain begins."""
+    """None after the beginning of the drain."""
     max_rss_bytes: int | None = None
     survivors: tuple[int, ...] | None = None
     """The pids of old processes that are still alive at the start."""
@@ -57,7 +57,7 @@ class DrainDraining(DrainState):
 
 @dataclass(frozen=True)
 class DrainResuming(DrainState):
-    """drain_timeout is over and on_timeout is resume: the quiet is being undone."""
+    """drain_timeout is over and on_timeout is resume: the worker is asked to take jobs again."""
 
     name = "drain.resuming"
     state = State.RESUMING
@@ -89,7 +89,7 @@ class DrainSettling(DrainState):
 
 @dataclass(frozen=True)
 class DrainDone(DrainStep):
-    """The new process is in service: memory before and after, and how long it all took."""
+    """The new process is in service. The fields are the memory before and after, and the durations."""
 
     name = "drain.done"
     before_bytes: int | None = None
@@ -101,7 +101,7 @@ class DrainDone(DrainStep):
 
 @dataclass(frozen=True)
 class DrainLetGo(DrainStep):
-    """The drain ended without a restart of ours: the worker stays as others left it, or takes jobs again."""
+    """The drain ended without a restart by the listener. The worker stays as it is now."""
 
     name = "drain.let_go"
     level = Level.WARNING
@@ -112,7 +112,7 @@ class DrainLetGo(DrainStep):
 
 @dataclass(frozen=True)
 class DrainNotBegun(DrainEvent):
-    """A drain was about to begin and did not. Nothing was done to the worker."""
+    """A drain did not begin. Nothing was done to the worker."""
 
     name = "drain.not_begun"
     cause: StepCause | None
@@ -121,7 +121,7 @@ class DrainNotBegun(DrainEvent):
 
 @dataclass(frozen=True)
 class DrainAgain(DrainEvent):
-    """An action is repeated because it had no effect."""
+    """An action is repeated, because it had no effect yet."""
 
     name = "drain.again"
     once_per = ("worker",)
@@ -132,7 +132,7 @@ class DrainAgain(DrainEvent):
 
 @dataclass(frozen=True)
 class DrainBusy(DrainEvent):
-    """The number of running jobs changed, or why it is unknown."""
+    """The number of running jobs changed, or the reason why it is unknown."""
 
     name = "drain.busy"
     once_per = ("worker",)
@@ -143,7 +143,7 @@ class DrainBusy(DrainEvent):
 
 @dataclass(frozen=True)
 class DrainTakenUp(DrainEvent):
-    """A new listener goes on with a drain that the last one left."""
+    """A new listener continues a drain of the last listener."""
 
     name = "drain.taken_up"
     state: State
@@ -151,7 +151,7 @@ class DrainTakenUp(DrainEvent):
 
 @dataclass(frozen=True)
 class DrainPoolChanged(DrainEvent):
-    """The configuration changed during a drain: the worker belongs to another pool now, or to none."""
+    """The configuration changed during a drain: the worker now belongs to another pool, or to none."""
 
     name = "drain.pool_changed"
     level = Level.WARNING
@@ -161,11 +161,11 @@ class DrainPoolChanged(DrainEvent):
 
 @dataclass(frozen=True)
 class DrainLeft(DrainEvent):
-    """This listener ends, or may only look, while the worker is out of service by a drain."""
+    """A drain is unfinished when this listener ends, or in a dry run. The worker may be out of service."""
 
     name = "drain.left"
     level = Level.WARNING
-    hint = "start a listener with this journal: it finishes the drain; or restart the worker"
+    hint = "start a listener with the same journal: it finishes the drain; or restart the worker by hand"
     state: State
 
 
@@ -181,44 +181,44 @@ class ActionFailed(DrainEvent):
 
 @dataclass(frozen=True)
 class DrainQuietFailed(ActionFailed):
-    """The quiet failed. It is sent again, or the drain ends (drain.not_begun)."""
+    """The worker could not be asked to take no new job. The request is sent again, or the drain ends."""
 
     name = "drain.quiet_failed"
 
 
 @dataclass(frozen=True)
 class DrainResumeFailed(ActionFailed):
-    """The quiet could not be undone. It is tried again."""
+    """The worker could not be asked to take jobs again. The request is sent again."""
 
     name = "drain.resume_failed"
 
 
 @dataclass(frozen=True)
 class DrainThawFailed(ActionFailed):
-    """A worker that our signal suspended could not be continued. It is tried again."""
+    """A worker that the quiet suspended could not be continued. CONT is sent again."""
 
     name = "drain.thaw_failed"
-    hint = "send CONT to the worker by hand if this goes on"
+    hint = "if this goes on, send the signal CONT to the worker by hand"
 
 
 @dataclass(frozen=True)
 class DrainStopFailed(ActionFailed):
-    """supervisord did not take the stop. It is sent again when that is safe."""
+    """supervisord did not accept the stop. It is sent again when that is safe."""
 
     name = "drain.stop_failed"
 
 
 @dataclass(frozen=True)
 class DrainStartFailed(ActionFailed):
-    """The worker cannot be started, or its new process ends by itself. The pool drains no other meanwhile."""
+    """The worker could not be started, or its new process ended. The drain keeps its slot until one runs."""
 
     name = "drain.start_failed"
-    hint = "look at the worker's own log; the start is tried again, with a growing delay"
+    hint = "read the worker's own log; the start is tried again, with a growing delay"
 
 
 @dataclass(frozen=True)
 class DrainStopHelpFailed(DrainEvent):
-    """The kind could not prepare the stop. supervisord's own stop follows all the same."""
+    """The kind could not prepare the stop. supervisord stops the worker all the same."""
 
     name = "drain.stop_help_failed"
     level = Level.WARNING
@@ -227,11 +227,11 @@ class DrainStopHelpFailed(DrainEvent):
 
 @dataclass(frozen=True)
 class DrainOldProcessesLive(DrainEvent):
-    """The worker was restarted, and processes of its old tree are still alive."""
+    """The worker was restarted, but some of its old processes are still alive. They may still run a job."""
 
     name = "drain.old_processes_live"
     level = Level.ERROR
-    hint = "end these processes: the drain is done when they are gone; they may still run a job"
+    hint = "check what these processes do, and end them: the drain keeps its slot until they are gone"
     once_per = ("worker",)
     compared = ("pids",)
     pids: tuple[int, ...]
@@ -239,22 +239,22 @@ class DrainOldProcessesLive(DrainEvent):
 
 @dataclass(frozen=True)
 class DrainNotInServiceYet(DrainEvent):
-    """The new process is RUNNING, and a minute after `settle` its kind still does not see it in service."""
+    """The new process has been RUNNING for more than a minute, and the drain is still not done."""
 
     name = "drain.not_in_service_yet"
     level = Level.WARNING
-    hint = "look at the worker's own log; the pool drains no other meanwhile"
+    hint = "read the worker's own log; the drain keeps its slot until the worker is in service"
     once_per = ("worker",)
     why: str | None
 
 
 @dataclass(frozen=True)
 class LimitBelowBaseline(DrainEvent):
-    """A new process needs about as much memory as its limit. The worker backs off."""
+    """A new process needs about as much memory as max_rss. The worker is not drained for `back_off`."""
 
     name = "limit.below_baseline"
     level = Level.ERROR
-    hint = "raise max_rss: a new process needs this much"
+    hint = "raise max_rss well above rss, which a new process needs"
     rss_bytes: int
     max_rss_bytes: int
     back_off_seconds: float
@@ -262,11 +262,11 @@ class LimitBelowBaseline(DrainEvent):
 
 @dataclass(frozen=True)
 class KindFailed(DrainEvent):
-    """The pool's kind raised an error. The drain goes on without its readings, by drain_timeout."""
+    """The kind of the pool raised an error. The drain goes on without its readings, by drain_timeout."""
 
     name = "kind.failed"
     level = Level.ERROR
-    hint = "report this fault to the author of the kind"
+    hint = "report this line to the author of the kind"
     once_per = ("worker",)
     compared = ("error",)
     error: str
@@ -274,7 +274,7 @@ class KindFailed(DrainEvent):
 
 @dataclass(frozen=True)
 class StepSaved(DrainEvent):
-    """The journal holds this state of a drain; its action follows."""
+    """The journal has this state of a drain. The action of the state follows."""
 
     name = "drain.saved"
     level = Level.DEBUG
@@ -283,7 +283,7 @@ class StepSaved(DrainEvent):
 
 @dataclass(frozen=True)
 class StepActed(DrainEvent):
-    """An action of a drain was done, with this outcome."""
+    """An action of a drain was tried, with this outcome."""
 
     name = "drain.acted"
     level = Level.DEBUG
@@ -294,7 +294,7 @@ class StepActed(DrainEvent):
 
 @dataclass(frozen=True)
 class StepEnded(DrainEvent):
-    """One step of a drain ended; `touched`: something may have been done to the worker."""
+    """One step of a drain ended. `touched`: something may have been done to the worker."""
 
     name = "drain.step"
     level = Level.DEBUG

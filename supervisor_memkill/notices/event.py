@@ -1,4 +1,4 @@
-"""What an event is, who takes it, and how it gets there."""
+"""Events, sinks, and the notifier between them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import ClassVar, Protocol
 
 
 class Level(enum.IntEnum):
-    """How much an event matters to a person."""
+    """How important an event is for a person."""
 
     DEBUG = 10
     INFO = 20
@@ -26,14 +26,14 @@ class Event:
     """
 
     name: ClassVar[str]
-    """Stable: logs, hooks and metrics are searched by it."""
+    """Stable: people and programs search logs by it."""
     level: ClassVar[Level] = Level.INFO
     hint: ClassVar[str] = ""
-    """What a person should do about it; empty when there is nothing to do."""
+    """What a person should do; empty if there is nothing to do."""
     once_per: ClassVar[tuple[str, ...] | None] = None
-    """The fields that name its subject: it is reported again only when it changed. None: always reported."""
+    """The fields that name the subject: the event is reported again only after a change. None: always."""
     compared: ClassVar[tuple[str, ...] | None] = None
-    """The fields by which a change is judged; None: all of them."""
+    """The fields that are compared to find a change; None: all fields."""
 
     @property
     def subject(self) -> tuple[object, ...]:
@@ -41,32 +41,32 @@ class Event:
 
     @property
     def content(self) -> object:
-        """What must differ from the last one, so that this one is reported."""
+        """The values that must differ from those of the last event."""
         if self.compared is None:
             return self
         return tuple(getattr(self, field) for field in self.compared)
 
     def fields(self) -> dict[str, object]:
-        """The fields that are known, in order."""
+        """The fields that are not None, in order."""
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         return {name: value for name, value in values.items() if value is not None}
 
 
 class Sink(Protocol):
-    """Takes events: the log, the pool's stream, a test. What goes wrong in it is its own business."""
+    """Takes events: the log, the pool's stream, a test. It handles its own errors."""
 
     def take(self, event: Event) -> None: ...
 
 
 class Notifier:
-    """Hands each event to every sink, and leaves out what was reported before and has not changed."""
+    """Passes each event to every sink, but no event that was reported before and has not changed."""
 
     def __init__(self, sinks: Iterable[Sink]) -> None:
         self._sinks = list(sinks)
         self._last: dict[type[Event], dict[tuple[object, ...], object]] = {}
 
     def attach(self, sink: Sink) -> None:
-        """One more sink, from the next event on."""
+        """Add a sink; it takes the next event and all later ones."""
         self._sinks.append(sink)
 
     def report(self, event: Event) -> None:
@@ -79,7 +79,7 @@ class Notifier:
             sink.take(event)
 
     def forget(self, kind: type[Event], *subject: object) -> None:
-        """The next event of this class, or of one derived from it, about this subject is a change."""
+        """Report the next event of this class, or of a subclass, about this subject in any case."""
         for reported, seen in self._last.items():
             if issubclass(reported, kind):
                 seen.pop(subject, None)

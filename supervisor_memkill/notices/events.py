@@ -27,14 +27,14 @@ class ListenerStarted(Event):
 
 @dataclass(frozen=True)
 class ListenerEnded(Event):
-    """The listener ended because supervisord ended it or is gone, or because of a signal."""
+    """The listener ended: supervisord stopped it or is gone, or a signal came."""
 
     name = "listener.ended"
 
 
 @dataclass(frozen=True)
 class ListenerNameTaken(Event):
-    """Another live listener has the same name. This one drains nothing."""
+    """Another running listener has the same name. This listener drains no worker."""
 
     name = "listener.name_is_taken"
     level = Level.ERROR
@@ -45,11 +45,11 @@ class ListenerNameTaken(Event):
 
 @dataclass(frozen=True)
 class Failed(Event):
-    """A fault of this program. It affects one worker or one pool, or one turn; the listener goes on."""
+    """An error in supervisor-memkill. It affects one worker, one pool or one turn; the listener goes on."""
 
     name = "failed"
     level = Level.ERROR
-    hint = "please report this fault with this line"
+    hint = "report this line to the authors of supervisor-memkill"
     once_per = ("at",)
     at: str
     error: str
@@ -58,11 +58,11 @@ class Failed(Event):
 
 @dataclass(frozen=True)
 class UnexpectedEvent(Event):
-    """supervisord sent an event that is no TICK. Without TICKs no worker is checked."""
+    """supervisord sent an event that is not a TICK. Without TICK events no worker is checked."""
 
     name = "event.unasked"
     level = Level.WARNING
-    hint = "set events = TICK_60 in the event listener's section"
+    hint = "set events = TICK_60 in the listener's [eventlistener:...] section"
     once_per = ()
     compared = ()
     event: str
@@ -85,10 +85,10 @@ class Back(Event):
 
 @dataclass(frozen=True)
 class SupervisordAway(Away):
-    """supervisord does not answer. Every drain waits; none begins."""
+    """supervisord does not answer. All drains wait, and no drain begins."""
 
     name = "supervisord.away"
-    hint = "check that supervisord runs, and the server section of its configuration"
+    hint = "check that supervisord runs, and check the server section of its configuration"
 
 
 @dataclass(frozen=True)
@@ -115,10 +115,10 @@ class JournalBack(Back):
 
 @dataclass(frozen=True)
 class CoordinationAway(Away):
-    """Redis does not answer. No drain begins; a drain of a quiet worker goes on to its end."""
+    """Redis does not answer. No drain begins; the drains of quiet workers go on."""
 
     name = "coordination.away"
-    hint = "check the Redis of [memkill] redis"
+    hint = "check that this Redis runs, and check redis in [memkill]"
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ class CoordinationBack(Back):
 
 @dataclass(frozen=True)
 class SupervisordShuttingDown(Event):
-    """supervisord is shutting down. The listener does nothing more; the journal keeps what is under way."""
+    """supervisord is shutting down. The listener does nothing more; the journal keeps unfinished drains."""
 
     name = "supervisord.shutting_down"
     once_per = ()
@@ -138,11 +138,11 @@ class SupervisordShuttingDown(Event):
 
 @dataclass(frozen=True)
 class JournalDamaged(Event):
-    """The journal was damaged and set aside. The listener adopts workers that it finds quiet."""
+    """The journal was damaged, and was set aside. The listener drains all workers that it finds quiet."""
 
     name = "journal.damaged"
     level = Level.ERROR
-    hint = "look for workers that are STOPPED though nobody stopped them, and start them"
+    hint = "look for STOPPED workers that nobody stopped, and start them"
     error: str
 
 
@@ -156,7 +156,7 @@ class JournalOfAnotherBoot(Event):
 
 @dataclass(frozen=True)
 class SlotNotReleased(Event):
-    """A drain is over, and Redis does not know it yet. The listener sends it later, or the slot expires."""
+    """The slot of a finished drain could not be given back. The listener tries again, or the slot expires."""
 
     name = "slot.not_released"
     level = Level.WARNING
@@ -174,7 +174,7 @@ class CoordinationAnswered(Event):
     pool: str
     worker: str
     asked: str
-    """``consider``: nothing was taken; ``acquire``: the slot is taken when it is granted."""
+    """``consider``: no slot is taken; ``acquire``: the slot is taken if it is granted."""
     refused: RefusalCause | None
     others_in_service: int
     min_available: int
@@ -187,7 +187,7 @@ class CoordinationAnswered(Event):
 
 @dataclass(frozen=True)
 class WorkerSeen(Event):
-    """One look at one worker."""
+    """The result of one look at one worker."""
 
     name = "worker.seen"
     level = Level.DEBUG
@@ -202,7 +202,7 @@ class WorkerSeen(Event):
 
 @dataclass(frozen=True)
 class WorkerHeld(Event):
-    """A worker over its limit is not drained, for this cause. Reported again when the cause changes."""
+    """A worker over its limit is not drained now, for this cause. Logged again when the cause changes."""
 
     name = "worker.held"
     once_per = ("worker",)
@@ -216,14 +216,14 @@ class WorkerHeld(Event):
 
 @dataclass(frozen=True)
 class DryRunVerdict(WorkerHeld):
-    """A dry run under supervisord: what would be done with a worker over its limit."""
+    """In a dry run under supervisord: what the listener would do with a worker over its limit."""
 
     name = "dry_run.verdict"
 
 
 @dataclass(frozen=True)
 class WorkerHint(Event):
-    """A setting in supervisord, or the way in which the worker is started, could lose jobs."""
+    """A setting in supervisord, or the worker's command, could lose jobs. `advice` says what to change."""
 
     name = "worker.hint"
     level = Level.WARNING
@@ -233,7 +233,7 @@ class WorkerHint(Event):
 
 @dataclass(frozen=True)
 class WorkerUnsafe(WorkerHint):
-    """A setting in supervisord would lose jobs. The worker is not drained while this is so."""
+    """A setting in supervisord would lose jobs. The worker is not drained until the setting is changed."""
 
     name = "worker.unsafe_settings"
     level = Level.ERROR

@@ -13,14 +13,14 @@ from supervisor_memkill.notices.event import Event, Level
 from supervisor_memkill.units import format_duration, format_size
 
 LEVELS = tuple(level.name.lower() for level in Level)
-"""What `log_level` may be."""
+"""The values of `log_level`."""
 
 
 class LogSink:
-    """Writes events at or above its level. Nothing that the stream does reaches the caller."""
+    """Writes events at or above its level. Errors of the stream are ignored."""
 
     def __init__(self, stream: TextIO, level: str = "info", clock: Callable[[], float] = time.time) -> None:
-        """`clock` gives epoch seconds; raises ValueError for a level that is not in LEVELS."""
+        """`clock` gives epoch seconds. Raises ValueError for a level that is not in LEVELS."""
         if level not in LEVELS:
             raise ValueError(f"not a log level: {level!r}; one of {', '.join(LEVELS)}")
         self._stream = stream
@@ -30,14 +30,14 @@ class LogSink:
     def take(self, event: Event) -> None:
         if event.level < self._threshold:
             return
-        # A worker that is already quiet must be seen through, log or no log. ValueError: closed.
+        # A drain must go on without a log. ValueError: the stream is closed.
         with contextlib.suppress(OSError, ValueError):
             self._stream.write(f"{_timestamp(self._clock())} {line_of(event)}\n")
             self._stream.flush()
 
 
 def line_of(event: Event) -> str:
-    """The event as one line without its time: level, name, fields, and its hint where it has one."""
+    """The event as one line without its time: level, name, fields, and the hint if it has one."""
     words = [event.level.name, event.name, *(_field(*field) for field in event.fields().items())]
     if event.hint:
         words.append(f"hint={_word(event.hint)}")
@@ -45,7 +45,7 @@ def line_of(event: Event) -> str:
 
 
 def _field(name: str, value: object) -> str:
-    """``rss_bytes=2469606195`` reads ``rss=2.3GB``, and ``took_seconds=65.0`` reads ``took=1m05s``."""
+    """``rss_bytes=2469606195`` becomes ``rss=2.3GB``, and ``took_seconds=65.0`` becomes ``took=1m05s``."""
     for ending, form in (("_bytes", format_size), ("_seconds", format_duration)):
         if name.endswith(ending) and isinstance(value, (int, float)):
             return f"{name.removesuffix(ending)}={form(value)}"
@@ -53,14 +53,14 @@ def _field(name: str, value: object) -> str:
 
 
 def _timestamp(epoch_seconds: float) -> str:
-    """Local time to the millisecond, in the form of supervisord's own log."""
+    """Local time with milliseconds, in the format of supervisord's own log."""
     milliseconds = math.floor(epoch_seconds * 1000)
     local = time.localtime(milliseconds // 1000)
     return f"{time.strftime('%Y-%m-%d %H:%M:%S', local)},{milliseconds % 1000:03d}"
 
 
 def _word(text: str) -> str:
-    """The text as one word, quoted where it would not be one."""
+    """The text as one word, quoted if necessary."""
     if text and text.isprintable() and not set(text) & set(' "=\\'):
         return text
     escaped = "".join(c if c.isprintable() and c != "\\" else _escape(c) for c in text)

@@ -1,4 +1,4 @@
-"""The pool's stream: the steps of drains, for the other hosts and for whoever reads it afterwards."""
+"""The pool's stream in Redis: the steps of drains, for other hosts and for later reading."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from supervisor_memkill.notices.event import Event
 
 
 class StreamSink:
-    """Leaves each step of a drain in its pool's stream, once something was done to the worker.
+    """Records each step of a drain in its pool's stream, after something was done to the worker.
 
-    A state is entered before its action. Where the action was certainly not sent, and nothing before it,
-    the stream does not have the state.
+    A drain enters a state before its action. If neither this action nor an earlier one was sent, the stream
+    does not get the state.
     """
 
     def __init__(self, record: Callable[[str, str, Mapping[str, str]], None]) -> None:
-        """`record` takes the pool, the event's name and its fields; it raises nothing."""
+        """`record` takes the pool, the event's name and its fields. It raises no error."""
         self._record = record
         self._entered: dict[str, DrainState] = {}
-        """By worker: the state that its drain entered, and that the stream does not have yet."""
+        """By worker: the state that its drain entered, while the stream does not have it yet."""
 
     def take(self, event: Event) -> None:
         if isinstance(event, DrainState):

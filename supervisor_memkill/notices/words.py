@@ -1,4 +1,4 @@
-"""Which events a step of a drain is worth."""
+"""The events of a step of a drain."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from supervisor_memkill.rules.decision import Seen, Step
 from supervisor_memkill.rules.drain import Action, Drain, State
 
 SLOW_SETTLING_SECONDS = 60.0
-"""A new worker that is not in service so long after it began to run is worth a warning."""
+"""A new process that is not in service after this time gets a warning."""
 
 _ENTERED: dict[State, type[DrainState]] = {
     State.QUIETING: DrainQuieting,
@@ -52,11 +52,11 @@ _FAILED: dict[Action, type[ActionFailed]] = {
 
 
 def of_step(before: Drain, step: Step, seen: Seen, now: float) -> Iterator[Event]:
-    """What changed with this step; `now` is on the boot clock."""
+    """The events for the changes by this step; `now` is on the boot clock."""
     drain, reading = step.drain, seen.reading
     if drain.state is not before.state:
         yield _entered(before, drain, step.cause, seen)
-        if step.cause is StepCause.FRESH_ENDED:
+        if step.cause is StepCause.NEW_PROCESS_ENDED:
             yield DrainStartFailed(drain.worker, drain.pid, step.cause.words)
     elif step.action is not None:
         yield DrainAgain(drain.worker, drain.pid, drain.state, step.action)
@@ -85,7 +85,7 @@ def _entered(before: Drain, drain: Drain, cause: StepCause | None, seen: Seen) -
 
 
 def of_end(before: Drain, drain: Drain, cause: StepCause | None, now: float) -> Event | None:
-    """What came of a drain that is over; None for one that was refused, which its worker's hold reports."""
+    """The event for a drain that is over; None after a refusal, which `worker.held` reports."""
     if drain.state is State.DONE:
         return DrainDone(
             worker=drain.worker,

@@ -1,1 +1,1 @@
-"""What is decided, and the records that it is decided on. Pure: nothing here reaches the world."""
+"""The rules: which worker is drained, and how its drain proceeds. Pure: no input, no output, no clock."""

@@ -1,8 +1,7 @@
-"""What to do next with one drain.
+"""The next step of one drain.
 
-Pure: `decide` gets a record, what was seen, and the time; it answers with the new record and at
-most one action. Whoever calls it saves the record before acting, and tells `drain.acknowledge` what
-came of the action.
+Pure: `decide` takes the record, the observation and the time. It returns the new record and at most one
+action. The caller saves the record before the action, and passes the outcome to `drain.acknowledge`.
 """
 
 from __future__ import annotations
@@ -18,23 +17,23 @@ from supervisor_memkill.rules.causes import Reason, StepCause
 from supervisor_memkill.rules.drain import Action, Drain, State, StopAnswer, change_stop, move
 from supervisor_memkill.workers.contract import Reading, Traits
 
-START_PAUSE_SECONDS, MAX_START_PAUSE_SECONDS = 1.0, 60.0
-"""A start that fails is tried again after this pause, doubled each time up to the most."""
+START_DELAY_SECONDS, MAX_START_DELAY_SECONDS = 1.0, 60.0
+"""A failed start is tried again after this delay, which doubles each time up to the maximum."""
 
 
 class OnTimeout(enum.Enum):
-    """What follows when `drain_timeout` is over."""
+    """What happens when `drain_timeout` is over."""
 
     STOP = "stop"
-    """The worker is stopped: what happens to its running jobs is up to its own graceful stop."""
+    """The worker is stopped; its own graceful stop decides what happens to its running jobs."""
     WAIT = "wait"
     RESUME = "resume"
-    """The quiet is undone where the kind can; the worker goes on."""
+    """The worker takes jobs again, if its kind can undo the quiet."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The settings that one drain goes by."""
+    """The settings for one drain."""
 
     traits: Traits
     hard_limit_bytes: int | None
@@ -45,32 +44,32 @@ class Plan:
 
 @dataclass(frozen=True)
 class Seen:
-    """What was observed for one step. Everything but `process` may be unknown."""
+    """The observation for one step. Each value except `process` may be unknown."""
 
     process: ProcessInfo | None
-    """None: gone from supervisord's configuration."""
+    """None: the worker is not in supervisord's configuration any more."""
     memory_bytes: int | None = None
     reading: Reading | None = None
     survivors: tuple[int, ...] = ()
-    """Pids of the record's `tree` that still live."""
+    """The pids in the record's `tree` that are still alive."""
     answer: Answer | None = None
-    """What coordination said just now; None: it was not asked, or did not answer."""
+    """The answer of coordination for this step; None: it was not asked, or it did not answer."""
     asked: bool = False
-    """Coordination was asked for this step."""
+    """Coordination was asked in this step."""
     looked_at: float = 0.0
-    """When the look began, on the boot clock."""
+    """When the observation began, on the boot clock."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """What to do next."""
+    """The new record, and what to do."""
 
     drain: Drain
     action: Action | None = None
     cause: StepCause | None = None
-    """Why the state changed or the drain ended; None: the state itself says it."""
+    """Why the state changed or the drain ended; None: the state alone explains it."""
     wants_answer: bool = False
-    """Ask coordination, then decide again: the act would take a worker out of service."""
+    """Ask coordination, then decide again: the action would take a worker out of service."""
 
 
 def decide(drain: Drain, seen: Seen, plan: Plan, now: float) -> Step:
@@ -80,7 +79,7 @@ def decide(drain: Drain, seen: Seen, plan: Plan, now: float) -> Step:
     return _DECIDERS[drain.state](drain, seen, plan, now)
 
 
-# --- before our stop ---------------------------------------------------------------------------
+# --- before the stop ---------------------------------------------------------------------------
 
 
 def _asking(drain: Drain, seen: Seen, plan: Plan, now: float) -> Step:
@@ -93,7 +92,7 @@ def _asking(drain: Drain, seen: Seen, plan: Plan, now: float) -> Step:
         return _end(drain, now, StepCause.REFUSED)
     if not drain.is_process(process) or process.state is not ProcessState.RUNNING:
         return _end(drain, now, StepCause.PROCESS_CHANGED)
-    drain = _with_all_its_time(drain, now)  # It may have asked for long.
+    drain = _with_full_timeout(drain, now)  # The wait for the slot may have been long.
     if drain.is_quiet:
         return Step(move(drain, State.DRAINING, now), cause=StepCause.ALREADY_QUIET)
     if seen.reading is None or seen.reading.recognised is not True or seen.reading.hold:
@@ -106,7 +105,7 @@ def _asking(drain: Drain, seen: Seen, plan: Plan, now: float) -> Step:
     if seen.memory_bytes is None or seen.memory_bytes <= drain.limit_bytes:
         return _end(drain, now, StepCause.NOT_OVER_LIMIT)
     if drain.reason is Reason.HARD_MAX_RSS and not hard:
-        # Its slot was taken without waiting for one, which only the hard limit allows.
+        # The drain took its slot without waiting; only the hard limit allows that.
         return _end(drain, now, StepCause.NOT_OVER_HARD_LIMIT)
     if hard or not plan.traits.quiets:
         return _stop(drain, seen, now, StepCause.OVER_HARD_LIMIT if hard else StepCause.DRAINS_BY_STOPPING)
@@ -129,7 +128,7 @@ def _quieting(drain: Drain, seen: Seen, plan: Plan, now: float) -> Step:
         return Step(move(drain, State.DRAINING, now, is_quiet=True), cause=StepCause.CONFIRMED)
     is_lost = _is_quiet_lost(drain, reading, plan, now)
     if is_lost and seen.answer is not None and not seen.answer.allows:
-        # In service as it is, it would only keep the slot from another.
+        # The worker is in service; the drain would only keep the slot from another worker.
         return _end(drain, now, StepCause.QUIET_LOST)
     if _is_over_hard_limit(seen, plan):
         return _stop_if_peers_suffice(drain, seen, now, StepCause.OVER_HARD_LIMIT)
@@ -146,9 +145,10 @@ def _draining(drain: Drain, seen: Seen, plan: Plan, now: float) -> Step:
         return step
     reading = seen.reading
     if _takes_jobs(seen, plan):
-        # In service again, whoever made it so: from here on it is stopped only while peers suffice.
+        # The worker is in service again: from now on it is stopped only while enough peers are in service.
         if drain.quiet_attempts == 0:
-            # Quiet before its drain, it got its slot without waiting for one: it may not keep it.
+            # The worker was quiet before the drain, so that the slot was taken without waiting. The slot
+            # must be given back.
             return _end(drain, now, StepCause.BACK_AT_WORK)
         return Step(
             move(drain, State.QUIETING, now, is_quiet=False, quiet_sent_at=now), cause=StepCause.TAKES_JOBS
@@ -177,7 +177,7 @@ def _resuming(drain: Drain, seen: Seen, plan: Plan, now: float) -> Step:
 
 
 def _changed_by_others(drain: Drain, seen: Seen, now: float) -> Step | None:
-    """What to do when the process is no longer the one, running, that we quieted; None: it is."""
+    """The step for a process that others ended, stopped or replaced; None: the recorded process runs."""
     process = _process(seen)
     if process.state is ProcessState.STOPPED:
         return _end(drain, now, StepCause.STOPPED_BY_OTHERS)
@@ -193,12 +193,12 @@ def _changed_by_others(drain: Drain, seen: Seen, now: float) -> Step | None:
 
 
 def _may_be_quiet_by_us(drain: Drain) -> bool:
-    """A quiet of ours may have reached it, this drain's or that of one whose journal was damaged."""
+    """The listener may have made it quiet: in this drain, or in one that a damaged journal lost."""
     return drain.quiet_attempts > 0 or drain.reason is Reason.ADOPTED
 
 
 def _takes_jobs(seen: Seen, plan: Plan) -> bool:
-    """By a reading that would have shown its quiet."""
+    """The worker takes jobs, by a reading that can tell."""
     return plan.traits.confirms_quiet and seen.reading is not None and seen.reading.quiet is False
 
 
@@ -210,11 +210,11 @@ def _quiet(drain: Drain, now: float) -> Step:
 
 
 def _is_quiet_lost(drain: Drain, reading: Reading | None, plan: Plan, now: float) -> bool:
-    """Unconfirmed for long enough, by a reading that shows it still takes jobs: it may be sent again."""
-    pause = plan.traits.repeat_quiet_after_seconds
-    if pause is None or reading is None or reading.quiet is not False or not reading.recognised:
+    """The quiet was sent long enough ago, and the worker still takes jobs: it may be sent again."""
+    delay = plan.traits.repeat_quiet_after_seconds
+    if delay is None or reading is None or reading.quiet is not False or not reading.recognised:
         return False
-    return now - (drain.quiet_sent_at or 0.0) >= pause
+    return now - (drain.quiet_sent_at or 0.0) >= delay
 
 
 def _quiet_again(drain: Drain, seen: Seen, now: float) -> Step:
@@ -229,7 +229,7 @@ def _is_over_hard_limit(seen: Seen, plan: Plan) -> bool:
 
 
 def is_protected(reading: Reading | None, protect_jobs: tuple[str, ...]) -> bool:
-    """A job named by `protect_jobs` runs, or nobody can tell that none does."""
+    """A job that `protect_jobs` names is running, or the running jobs are unknown."""
     if not protect_jobs:
         return False
     if reading is None or reading.jobs is None:
@@ -237,8 +237,8 @@ def is_protected(reading: Reading | None, protect_jobs: tuple[str, ...]) -> bool
     return any(fnmatchcase(job, pattern) for job in reading.jobs for pattern in protect_jobs)
 
 
-def _with_all_its_time(drain: Drain, now: float) -> Drain:
-    """The wait for idle begins now."""
+def _with_full_timeout(drain: Drain, now: float) -> Drain:
+    """The record with all of `drain_timeout` ahead: the wait for idle begins now."""
     return dataclasses.replace(drain, began_at=now, deadline=now + drain.deadline - drain.began_at)
 
 
@@ -250,16 +250,16 @@ def _on_timeout(drain: Drain, seen: Seen, plan: Plan, now: float) -> Step:
     if plan.on_timeout is OnTimeout.WAIT:
         return Step(drain)
     if plan.on_timeout is OnTimeout.RESUME and plan.traits.can_resume:
-        resuming = move(drain, State.RESUMING, now, is_quiet=False)  # From now on it may take jobs.
+        resuming = move(drain, State.RESUMING, now, is_quiet=False)  # From now on the worker may take jobs.
         return Step(resuming, Action.RESUME, cause=StepCause.DRAIN_TIMEOUT)
     if drain.state is State.DRAINING:
-        # Whether an unconfirmed quiet arrived cannot be learnt any more: it counts as quiet.
+        # Nothing can confirm the quiet any more: the worker counts as quiet.
         return _stop(dataclasses.replace(drain, is_quiet=True), seen, now, StepCause.DRAIN_TIMEOUT)
     return _stop_if_peers_suffice(drain, seen, now, StepCause.DRAIN_TIMEOUT)
 
 
 def _stop_if_peers_suffice(drain: Drain, seen: Seen, now: float, cause: StepCause) -> Step:
-    """Stop; a worker that may still take jobs only while enough others are in service."""
+    """Stop the worker. One that may still take jobs is stopped only while enough others are in service."""
     if drain.is_quiet:
         return _stop(drain, seen, now, cause)
     if not seen.asked:
@@ -269,7 +269,7 @@ def _stop_if_peers_suffice(drain: Drain, seen: Seen, now: float, cause: StepCaus
     return _stop(drain, seen, now, cause)
 
 
-# --- from our stop on ---------------------------------------------------------------------------
+# --- from the stop on ---------------------------------------------------------------------------
 
 
 def _stop(drain: Drain, seen: Seen, now: float, cause: StepCause) -> Step:
@@ -304,7 +304,7 @@ def _stopping(drain: Drain, seen: Seen, plan: Plan, now: float) -> Step:
 
 
 def _stop_again(drain: Drain, seen: Seen, plan: Plan, now: float) -> Step:
-    """It runs on, so no stop has reached it: supervisord shows STOPPING from the first one on."""
+    """The process is RUNNING, so that no stop has reached it: after the first one it would be STOPPING."""
     process = _process(seen)
     if drain.is_quiet and _takes_jobs(seen, plan):
         if drain.quiet_attempts == 0:
@@ -336,7 +336,7 @@ def _stopped(drain: Drain, seen: Seen, process: ProcessInfo, now: float) -> Step
 
 def _is_stopped_by_us(drain: Drain, process: ProcessInfo) -> bool:
     if process.start != drain.start:
-        return False  # Somebody started it since, and stopped it again.
+        return False  # Somebody started the worker and stopped it again.
     if drain.stop.answer is not StopAnswer.NONE:
         return drain.stop.answer is StopAnswer.ACCEPTED
     if drain.stop.attempts < 1:
@@ -350,7 +350,7 @@ def _is_stopped_by_us(drain: Drain, process: ProcessInfo) -> bool:
 def _start_when_gone(
     drain: Drain, seen: Seen, process: ProcessInfo, now: float, cause: StepCause | None
 ) -> Step:
-    """Start once the old tree is gone; survivors are waited for no longer than stopwaitsecs."""
+    """Start when the old processes are gone, or when stopwaitsecs is over."""
     seen_at = now if drain.stopped_seen_at is None else drain.stopped_seen_at
     drain = dataclasses.replace(drain, stopped_seen_at=seen_at)
     if seen.survivors and now - seen_at < drain.stop.wait_seconds:
@@ -367,8 +367,8 @@ def _start(drain: Drain, process: ProcessInfo, now: float, cause: StepCause | No
 
 
 def _count_start(drain: Drain, now: float) -> Drain:
-    pause = min(START_PAUSE_SECONDS * 2.0**drain.start_attempts, MAX_START_PAUSE_SECONDS)
-    return dataclasses.replace(drain, start_attempts=drain.start_attempts + 1, next_start_at=now + pause)
+    delay = min(START_DELAY_SECONDS * 2.0**drain.start_attempts, MAX_START_DELAY_SECONDS)
+    return dataclasses.replace(drain, start_attempts=drain.start_attempts + 1, next_start_at=now + delay)
 
 
 def _starting(drain: Drain, seen: Seen, plan: Plan, now: float) -> Step:
@@ -404,7 +404,7 @@ def _settling(drain: Drain, seen: Seen, plan: Plan, now: float) -> Step:
     if process.state is ProcessState.STOPPED:
         return _end(drain, now, StepCause.STOPPED_BY_OTHERS)
     if process.state in (ProcessState.EXITED, ProcessState.FATAL):
-        return _start_after_pause(drain, process, now)
+        return _start_after_delay(drain, process, now)
     if process.pid and not drain.is_process(process):
         drain = dataclasses.replace(
             drain, pid=process.pid, start=process.start, running_since=None, memory_after_bytes=None
@@ -425,20 +425,20 @@ def _settling(drain: Drain, seen: Seen, plan: Plan, now: float) -> Step:
     if reading is None or reading.in_service is not True:
         return Step(drain)
     if seen.survivors:
-        return Step(drain)  # The memory that the restart was for is not free yet.
+        return Step(drain)  # The memory of the old processes is not free yet.
     return Step(move(drain, State.DONE, now))
 
 
-def _start_after_pause(drain: Drain, process: ProcessInfo, now: float) -> Step:
-    """The fresh process ended by itself: a failed start, tried again when the pause is over."""
+def _start_after_delay(drain: Drain, process: ProcessInfo, now: float) -> Step:
+    """The new process ended by itself: the start failed, and is tried again after the delay."""
     drain = move(drain, State.STARTING, now, stopped_start=process.start, running_since=None)
-    return Step(drain, cause=StepCause.FRESH_ENDED)
+    return Step(drain, cause=StepCause.NEW_PROCESS_ENDED)
 
 
 def _drain_again(drain: Drain, plan: Plan, now: float) -> Step:
-    """A quiet of ours reached the fresh process: only another restart brings it back."""
+    """The new process is quiet because of this drain: only another restart puts it back in service."""
     drain = move(
-        _with_all_its_time(drain, now),
+        _with_full_timeout(drain, now),
         State.DRAINING,
         now,
         is_quiet=True,
@@ -447,7 +447,7 @@ def _drain_again(drain: Drain, plan: Plan, now: float) -> Step:
         start_attempts=0,
         running_since=None,
     )
-    return Step(drain, cause=StepCause.FRESH_IS_QUIET)
+    return Step(drain, cause=StepCause.NEW_PROCESS_IS_QUIET)
 
 
 def _end(drain: Drain, now: float, cause: StepCause) -> Step:
@@ -455,7 +455,7 @@ def _end(drain: Drain, now: float, cause: StepCause) -> Step:
 
 
 def _process(seen: Seen) -> ProcessInfo:
-    assert seen.process is not None, "decide() has seen to it"
+    assert seen.process is not None, "decide() ends the drain of a worker without one"
     return seen.process
 
 

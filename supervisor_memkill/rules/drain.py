@@ -1,6 +1,6 @@
-"""The record of one drain: its states, what may follow what, and what must survive the listener.
+"""The record of one drain: its states, the transitions between them, and all that the journal keeps.
 
-Pure. Times are seconds on the boot clock, except where supervisord's epoch is named.
+Pure. Times are seconds on the boot clock. A name with `epoch`, and `start`, is supervisord's time.
 """
 
 from __future__ import annotations
@@ -16,26 +16,26 @@ from supervisor_memkill.rules.causes import Reason
 
 
 class State(enum.Enum):
-    """Where a drain stands."""
+    """The state of a drain."""
 
     ASKING = "asking"
-    """Its token is journalled; the slot may be ours or not; nothing was done to the worker."""
+    """The journal has its token. It may hold a slot or not. Nothing was done to the worker."""
     QUIETING = "quieting"
-    """The quiet was sent, or was about to be; no reading confirms it yet."""
+    """The quiet was sent, or was about to be sent. No reading confirms it yet."""
     DRAINING = "draining"
-    """Takes no new job; those in hand run on."""
+    """The worker takes no new job; running jobs go on."""
     RESUMING = "resuming"
-    """Given up: the quiet is being undone."""
+    """`drain_timeout` is over: the quiet is being undone."""
     STOPPING = "stopping"
-    """The stop is ours: it was sent, or was about to be."""
+    """The listener's stop was sent, or was about to be sent."""
     STARTING = "starting"
-    """Stopped because of us: the start was sent, or was about to be."""
+    """The worker is stopped. The start was sent, or was about to be sent."""
     SETTLING = "settling"
-    """A fresh process, not yet proven in service."""
+    """A new process, not yet confirmed in service."""
     DONE = "done"
-    """In service again."""
+    """The new process is in service."""
     LET_GO = "let_go"
-    """Over without a restart of ours: nothing is owed to the worker."""
+    """Over without a restart by the listener: nothing is left to do for the worker."""
 
 
 S = State
@@ -54,53 +54,53 @@ OVER = frozenset({S.DONE, S.LET_GO})
 
 
 class Action(enum.Enum):
-    """What is done to the worker. Each may be repeated after a crash, where its state allows."""
+    """What a drain does to its worker. After a crash it may be repeated, if the state allows."""
 
     QUIET = "quiet"
     RESUME = "resume"
     THAW = "thaw"
-    """SIGCONT for a process that our quiet suspended."""
+    """SIGCONT for a process that the quiet suspended."""
     STOP = "stop"
     START = "start"
 
 
 TAKES_OUT = frozenset({Action.QUIET, Action.STOP})
-"""Actions that need the journal to say so first; the others give capacity back."""
+"""Actions that take a worker out of service: the journal must have them first."""
 
 
 class Outcome(enum.Enum):
-    """What came of an action."""
+    """The outcome of an action."""
 
     DONE = "done"
     REFUSED = "refused"
-    """Answered with no: the worker's state does not allow it."""
+    """supervisord answered that the worker does not run."""
     NOT_SENT = "not_sent"
-    """Certainly without effect."""
+    """It certainly had no effect."""
     TOO_LATE = "too_late"
-    """Not sent: what it rests on was seen too long ago."""
+    """Not sent: the observation it is based on is too old."""
     UNCERTAIN = "uncertain"
 
 
 STOP_MARGIN_SECONDS, MAX_STOP_MARGIN_SECONDS = 5.0, 60.0
-"""Both times are whole seconds, and supervisord sends its SIGKILL, and reaps, up to a turn late. A stop must
-be sent within the margin after the journal recorded it. Where a slow disk or machine makes that impossible,
-the margin is doubled each time, up to the maximum."""
+"""supervisord's times are whole seconds, and it sends SIGKILL, and reaps, late by up to a turn of its loop. A
+stop must be sent within the margin after the journal recorded it. If a slow disk or machine makes that
+impossible, the margin doubles each time, up to the maximum."""
 
 
 class StopAnswer(enum.Enum):
-    """What supervisord said to our stop."""
+    """supervisord's answer to the listener's stop."""
 
     NONE = "none"
-    """Unknown: not yet sent, or the answer was lost."""
+    """Unknown: the stop was not sent yet, or its answer was lost."""
     ACCEPTED = "accepted"
-    """The process ends because of us."""
+    """The process ends because of the listener."""
     REFUSED = "refused"
-    """It was not running any more: its end is not ours."""
+    """The process was not running any more: somebody else ended it."""
 
 
 @dataclass(frozen=True)
 class Stop:
-    """Our stop: what was asked of supervisord, when, and what it answered."""
+    """The listener's stop: when it was sent, and what supervisord answered."""
 
     wait_seconds: float = 10.0
     """supervisord's stopwaitsecs for this program."""
@@ -108,9 +108,9 @@ class Stop:
     asked_epoch: int = 0
     """supervisord's time when the first stop was about to be sent."""
     last_asked_epoch: int = 0
-    """The same for the last stop: whichever arrived, the process ended because of us."""
+    """The same for the last stop: whichever arrived, the process ended because of the listener."""
     margin_seconds: float = STOP_MARGIN_SECONDS
-    """How far supervisord's stop time may lie outside those and still be ours."""
+    """How far outside these times supervisord's stop time may lie for a stop by the listener."""
     answer: StopAnswer = StopAnswer.NONE
     sent_at: float | None = None
 
@@ -126,50 +126,50 @@ class Drain:
     reason: Reason
     """Why it began."""
     pid: int
-    """The process that is drained; from SETTLING on, the fresh one."""
+    """The process that is drained; from SETTLING on, the new process."""
     start: int
-    """Its start, epoch seconds by supervisord."""
+    """When that process started: epoch seconds, by supervisord."""
     state: State
     began_at: float
     since: float
     """When `state` was entered."""
     deadline: float
-    """When the wait for idle times out."""
+    """When `drain_timeout` is over."""
     memory_before_bytes: int | None = None
     limit_bytes: int = 0
     note: Mapping[str, Any] = field(default_factory=dict)
-    """The kind's own."""
+    """Values that the kind keeps for itself."""
     quiet_attempts: int = 0
     quiet_sent_at: float | None = None
     quiet_acknowledged: bool = False
     is_quiet: bool = False
-    """Out of service already, as far as can be known: stopping it takes nothing away."""
+    """The worker takes no new job, as far as the listener can know: a stop takes no capacity away."""
     stop: Stop = Stop()
     tree: tuple[ProcessId, ...] = ()
-    """The processes that must be gone before the start; whoever acts reads it just before the stop."""
+    """The processes that must be gone before the start; read immediately before the stop."""
     stopped_seen_at: float | None = None
     stopped_start: int = 0
-    """supervisord's start time while the process was stopped: another one means a start since."""
+    """supervisord's start time while the process was stopped. A later one shows that it was started since."""
     start_attempts: int = 0
     next_start_at: float = 0.0
     quiet_seconds: float | None = None
-    """How long it took no new jobs before the stop; None until then, and without a quiet."""
+    """How long the worker took no new jobs before the stop; None before the stop, or without a quiet."""
     stopped_seconds: float | None = None
-    """How long no process ran; None until a fresh one did."""
+    """How long no process ran; None before the new process runs."""
     running_since: float | None = None
-    """Since when the fresh process has been RUNNING."""
+    """Since when the new process has been RUNNING."""
     memory_after_bytes: int | None = None
-    """What the fresh process needed once it had settled, seen in service by its kind or not."""
+    """Memory of the new process after `settle`, even if its kind did not see it in service yet."""
 
     def is_process(self, process: ProcessInfo) -> bool:
-        """The process is still the recorded one."""
+        """This is still the recorded process."""
         return process.pid == self.pid and process.start == self.start
 
     @property
     def is_out(self) -> bool:
-        """Out of service for certain, because of this drain: only finishing it brings the worker back.
+        """The worker is certainly out of service because of this drain: only its end brings the worker back.
 
-        A DRAINING that nothing confirmed is not: its quiet may never have been sent.
+        In DRAINING without a confirmation this is False: the quiet may never have been sent.
         """
         if self.state is State.STOPPING:
             return self.is_quiet or self.stop.answer is StopAnswer.ACCEPTED
@@ -182,18 +182,18 @@ class Drain:
 
 
 class IllegalTransitionError(AssertionError):
-    """The code tried a pair of states that the table does not list."""
+    """The code tried a transition that the table does not list."""
 
 
 def move(drain: Drain, state: State, now: float, **changes: Any) -> Drain:
-    """The record in another state. Raises IllegalTransitionError for a pair that is not listed."""
+    """The record in another state. Raises IllegalTransitionError for a transition that is not listed."""
     if state not in TRANSITIONS[drain.state]:
         raise IllegalTransitionError(f"{drain.worker}: {drain.state.value} -> {state.value}")
     return dataclasses.replace(drain, state=state, since=now, **changes)
 
 
 def acknowledge(drain: Drain, action: Action, outcome: Outcome, now: float, *, before: Drain) -> Drain:
-    """The record with what came of the action; `before` is the one that said nothing of it yet."""
+    """The record with the outcome of the action; `before` is the record without the action."""
     if action is Action.QUIET:
         return _acknowledge_quiet(drain, outcome, now)
     if action is Action.RESUME and outcome is Outcome.DONE:
@@ -222,13 +222,13 @@ def _acknowledge_stop(drain: Drain, outcome: Outcome, before: Drain) -> Drain:
         margin = min(before.stop.margin_seconds * 2, MAX_STOP_MARGIN_SECONDS)
         return _without_attempt(drain, before, margin)
     if outcome is Outcome.REFUSED and drain.stop.attempts == 1:
-        # Only the first attempt tells: a later one may be refused because an earlier one worked.
+        # Only the first refusal shows it: a later stop may be refused because an earlier one worked.
         return change_stop(drain, answer=StopAnswer.REFUSED)
     return drain
 
 
 def _without_attempt(drain: Drain, before: Drain, margin_seconds: float) -> Drain:
-    """The last attempt was certainly not sent: the record as if it had not been made."""
+    """The record without the last attempt, which was certainly not sent."""
     stop = dataclasses.replace(before.stop, margin_seconds=margin_seconds, sent_at=drain.stop.sent_at)
     return dataclasses.replace(drain, stop=stop)
 

@@ -1,4 +1,4 @@
-"""Which worker asks to be drained, and why another does not. Pure: time comes in."""
+"""Which worker asks to be drained, and why another does not. Pure: the time is a parameter."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from supervisor_memkill.worded import Worded
 from supervisor_memkill.workers.contract import Reading
 
 NEAR_LIMIT = 0.9
-"""A fresh worker above this share of its limit says that the limit is below its baseline."""
+"""A new process above this share of its limit shows that the limit is below its baseline."""
 BACK_OFF_SECONDS, MAX_BACK_OFF_SECONDS = 600.0, 86400.0
-"""How long such a worker is not drained again: doubled each time in a row, up to the maximum."""
+"""How long such a worker is not drained again. It doubles each time in a row, up to the maximum."""
 NOT_BEGUN_SECONDS, MAX_NOT_BEGUN_SECONDS = 15.0, 600.0
-"""The same for a worker that asks and cannot begin: it would keep all others waiting."""
+"""The same for a worker whose drain could not begin: other workers are drained first."""
 
 
 class Hold(Worded):
@@ -28,12 +28,12 @@ class Hold(Worded):
     UNDER_WAY = "under_way", "its drain is under way"
     MEMORY_UNKNOWN = "memory_unknown", "memory unknown"
     UNDER_LIMIT = "under_limit", "under its limit"
-    STRIKES = "strikes", "over its limit, but not at enough checks in a row"
+    STRIKES = "strikes", "over its limit, but at fewer checks in a row than strikes demands"
     MIN_UPTIME = "min_uptime", "over its limit, but up for less than min_uptime"
-    BACKS_OFF = "backs_off", "over its limit, but it backs off"
+    BACKS_OFF = "backs_off", "over its limit, but not drained again yet"
     UNSAFE_SETTINGS = "unsafe_settings", "over its limit, but its settings in supervisord would lose jobs"
-    NOT_RECOGNISED = "not_recognised", "over its limit, but not recognised"
-    NOT_NOW = "not_now", "over its limit, but not to be drained now"
+    NOT_RECOGNISED = "not_recognised", "over its limit, but not recognised by its kind"
+    NOT_NOW = "not_now", "over its limit, but its kind does not allow a drain now"
     PROTECTED_JOB = "protected_job", "over its limit, but a protected job is running"
     JOBS_UNKNOWN = "jobs_unknown", "over its limit, but its running jobs are unknown and some are protected"
 
@@ -43,19 +43,19 @@ class BackOffCause(Worded):
 
     BELOW_BASELINE = "below_baseline", "a new process needs about as much as the limit"
     AFTER_RESUME = "after_resume", "its last drain ended by on_timeout = resume"
-    NOT_BEGUN = "not_begun", "the quiet could not be sent"
+    NOT_BEGUN = "not_begun", "the request to take no new job could not be sent"
 
 
 @dataclass(frozen=True)
 class BackOff:
-    """A worker is not drained before a time on the boot clock."""
+    """A worker is not drained again before a time on the boot clock."""
 
     until: float
     seconds: float
-    """How long it is in all: the next one in a row is twice as long."""
+    """The whole delay: the next one in a row is twice as long."""
     cause: BackOffCause
     limit_bytes: int = 0
-    """It applies while this is the limit; 0: whatever the limit is."""
+    """It applies only while this is the limit; 0: it applies with any limit."""
 
     def applies(self, limit_bytes: int | None, now: float) -> bool:
         return now < self.until and self.limit_bytes in (0, limit_bytes)
@@ -63,7 +63,7 @@ class BackOff:
 
 @dataclass(frozen=True)
 class Terms:
-    """A pool's settings that decide who asks; sizes resolved to bytes."""
+    """The pool settings that decide which worker asks; sizes in bytes."""
 
     limit_bytes: int | None
     """None: no limit is set."""
@@ -82,25 +82,25 @@ class Sighting:
     memory_bytes: int | None
     """None: unknown."""
     reading: Reading | None
-    """None while it does not run."""
+    """None: the process does not run."""
     draining: State | None = None
     strikes: int = 0
-    """Checks in a row at which it was over its limit, this one included."""
+    """Checks in a row at which the worker was over its limit, this one included."""
     back_off: BackOff | None = None
     memory_why: str = ""
     """Why the memory is unknown."""
     refusals: tuple[str, ...] = ()
-    """What in its settings would lose jobs in a drain."""
+    """Its settings that would lose jobs in a drain."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What one check says of one worker."""
+    """The result of one check of one worker."""
 
     hold: Hold | None
-    """None: it asks for a slot."""
+    """None: the worker asks for a slot."""
     urgency: float = 0.0
-    """Memory over limit."""
+    """Memory divided by limit."""
     hard: bool = False
     detail: str = ""
 
@@ -115,7 +115,7 @@ class Verdict:
 
     @property
     def words(self) -> str:
-        """The cause, for an operator."""
+        """The result as text for an operator."""
         text = self.hold.words if self.hold else "over its limit"
         return f"{text} ({self.detail})" if self.detail else text
 
@@ -140,9 +140,9 @@ def judge(seen: Sighting, terms: Terms, now: float) -> Verdict:
 
 
 def _held(seen: Sighting, terms: Terms, now: float, hard: bool) -> tuple[Hold | None, str]:
-    """Why a worker over its limit does not ask. The hard limit waits for no strikes and no job.
+    """Why a worker over its limit does not ask. Above the hard limit, strikes and running jobs do not matter.
 
-    Settings that would lose jobs hold even then: they are for a person to mend, and are told of at once.
+    Settings that would lose jobs matter even then: a person must change them, and the log says so at once.
     """
     reading = seen.reading
     if seen.refusals:
@@ -154,7 +154,7 @@ def _held(seen: Sighting, terms: Terms, now: float, hard: bool) -> tuple[Hold | 
         return Hold.MIN_UPTIME, f"{format_duration(uptime)} of {format_duration(terms.min_uptime_seconds)}"
     back_off = seen.back_off
     if back_off is not None and back_off.applies(terms.limit_bytes, now):
-        return Hold.BACKS_OFF, f"{back_off.cause.words}; another {format_duration(back_off.until - now)}"
+        return Hold.BACKS_OFF, f"{back_off.cause.words}; {format_duration(back_off.until - now)} left"
     if reading is None or reading.recognised is not True:
         return Hold.NOT_RECOGNISED, reading.why if reading else ""
     if reading.hold:
@@ -167,7 +167,7 @@ def _held(seen: Sighting, terms: Terms, now: float, hard: bool) -> tuple[Hold | 
 
 
 def is_in_service(seen: Sighting, settle_seconds: float) -> bool:
-    """RUNNING, settled, not quiet, not draining, and its kind finds nothing wrong."""
+    """The worker is RUNNING and settled, not quiet, not draining, and its kind sees it in service."""
     reading = seen.reading
     return (
         seen.process.state is ProcessState.RUNNING
@@ -190,7 +190,7 @@ class Strikes:
         return count if (pid, start) == (process.pid, process.start) else 0
 
     def count(self, process: ProcessInfo, memory_bytes: int | None, limit_bytes: int | None) -> None:
-        """Count one check. Memory that is unknown says nothing: the row neither grows nor ends."""
+        """Count one check. If the memory is unknown, the count stays."""
         if memory_bytes is None or limit_bytes is None:
             return
         count = self.of(process) + 1 if memory_bytes > limit_bytes else 0
@@ -203,15 +203,15 @@ class Strikes:
 
 
 def is_below_baseline(memory_bytes: int, limit_bytes: int) -> bool:
-    """A fresh worker with this much memory will soon be over its limit again, jobs or not."""
+    """A new process with this much memory will soon be over its limit again."""
     return memory_bytes >= limit_bytes * NEAR_LIMIT
 
 
 def next_back_off(before: BackOff | None, now: float, cause: BackOffCause, limit_bytes: int = 0) -> BackOff:
-    """The back-off after a drain that gave nothing back; `before` is the worker's last one."""
-    seconds, longest = BACK_OFF_SECONDS, MAX_BACK_OFF_SECONDS
+    """The delay after a drain that freed no memory; `before` is the worker's last one."""
+    seconds, maximum = BACK_OFF_SECONDS, MAX_BACK_OFF_SECONDS
     if cause is BackOffCause.NOT_BEGUN:
-        seconds, longest = NOT_BEGUN_SECONDS, MAX_NOT_BEGUN_SECONDS
+        seconds, maximum = NOT_BEGUN_SECONDS, MAX_NOT_BEGUN_SECONDS
     if before is not None and (before.cause, before.limit_bytes) == (cause, limit_bytes):
-        seconds = min(before.seconds * 2, longest)
+        seconds = min(before.seconds * 2, maximum)
     return BackOff(now + seconds, seconds, cause, limit_bytes)

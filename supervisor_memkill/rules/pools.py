@@ -1,4 +1,4 @@
-"""Which worker belongs to which pool."""
+"""The assignment of workers to pools."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from supervisor_memkill.processes import ProcessInfo
 
 _WILDCARD = re.compile(r"\[[^\]]+\]|[*?]")
 
-Exactness = tuple[int, int]
-"""How exactly a pattern names a worker: its literal characters, then how few its wildcards are (counted
-below 0). The greater, the more exactly; the full name itself has all characters and no wildcard."""
+Specificity = tuple[int, int]
+"""How specific a pattern is: the number of its literal characters, then the number of its wildcards as a
+negative number. The greater value is more specific. The full name of a worker is the most specific."""
 
 
 class NamedPool(Protocol):
-    """What is asked of a pool here."""
+    """What the assignment needs of a pool."""
 
     @property
     def name(self) -> str: ...
@@ -30,16 +30,16 @@ class NamedPool(Protocol):
         ...
 
 
-_Matcher = Callable[[ProcessInfo], Exactness | None]
+_Matcher = Callable[[ProcessInfo], Specificity | None]
 
 
 @dataclass(frozen=True)
 class Overlap:
-    """A worker that two pools name equally well."""
+    """A worker that two pools name equally specifically."""
 
     worker: str
     pool: str
-    """The one that it belongs to, whose section stands first."""
+    """The pool that gets the worker: its section comes first."""
     other: str
 
 
@@ -48,18 +48,18 @@ class Assignment:
     """The workers of every pool."""
 
     members: Mapping[str, Sequence[ProcessInfo]]
-    """By the name of the pool; every pool is there, its workers in supervisord's order."""
+    """By the name of each pool; its workers in supervisord's order."""
     overlaps: tuple[Overlap, ...]
     unmatched: tuple[str, ...]
-    """Pools whose patterns match no worker at all."""
+    """Pools whose patterns match no worker."""
 
 
 def assign(
     processes: Sequence[ProcessInfo], pools: Sequence[NamedPool], excluded_groups: Collection[str]
 ) -> Assignment:
-    """Give every worker to the pool that names it most exactly; a tie goes to the earlier section.
+    """Assign every worker to a pool: the most specific pattern wins; in a tie the earlier section wins.
 
-    Workers of `excluded_groups` (the listener's own, event listeners) belong to no pool.
+    Workers of `excluded_groups` (the listener's own group, event listeners) belong to no pool.
     """
     matchers = {pool.name: [_matcher(pattern) for pattern in pool.programs] for pool in pools}
     members: dict[str, list[ProcessInfo]] = {pool.name: [] for pool in pools}
@@ -84,52 +84,55 @@ def assign(
 def notes(
     assignment: Assignment, pools: Sequence[NamedPool], processes: Sequence[ProcessInfo]
 ) -> Iterator[str]:
-    """What is odd about an assignment, a sentence each."""
+    """A sentence for each oddity of an assignment."""
     shared: dict[tuple[str, str], list[str]] = {}
     for overlap in assignment.overlaps:
         shared.setdefault((overlap.pool, overlap.other), []).append(overlap.worker)
     for (owner, other), workers in shared.items():
         more = f" and {len(workers) - 1} more" if len(workers) > 1 else ""
         yield (
-            f"{workers[0]}{more}: named by [memkill:{owner}] and [memkill:{other}] alike;"
-            f" {owner}, whose section stands first, has it"
+            f"{workers[0]}{more}: [memkill:{owner}] and [memkill:{other}] match equally well;"
+            f" {owner} has it, because its section comes first"
         )
     for pool in pools:
         if pool.name in assignment.unmatched:
             near = " or ".join(near_names(pool, processes))
             hint = f", did you mean {near}?" if near else ""
-            yield f"[memkill:{pool.name}] programs = {' '.join(pool.programs)} names no worker{hint}"
+            yield f"[memkill:{pool.name}] programs = {' '.join(pool.programs)} matches no worker{hint}"
 
 
 def near_names(pool: NamedPool, processes: Iterable[ProcessInfo]) -> tuple[str, ...]:
-    """Groups and workers that the patterns of a pool without any may have meant, the nearest first."""
+    """Groups and workers with names like the pool's patterns, the most similar first; at most three."""
     shown: dict[str, str] = {}
     for process in processes:
-        # a bare process name is a common slip: it matches nothing, its full name would
+        # A process name without its group is a common mistake: it matches nothing, the full name does.
         shown.update({process.name: process.worker, process.worker: process.worker})
     shown.update({process.group: process.group for process in processes})
     near = [name for pattern in pool.programs for name in difflib.get_close_matches(pattern, shown, n=3)]
     return tuple(dict.fromkeys(shown[name] for name in near))[:3]
 
 
-def _claims(process: ProcessInfo, matchers: Mapping[str, Sequence[_Matcher]]) -> dict[str, Exactness]:
-    """The pools that name the process, each with how exactly, in the order of their sections."""
+def _claims(process: ProcessInfo, matchers: Mapping[str, Sequence[_Matcher]]) -> dict[str, Specificity]:
+    """The pools that match the process, each with its specificity, in the order of their sections."""
     claims = {}
     for pool, patterns in matchers.items():
-        found = [exactness for match in patterns if (exactness := match(process)) is not None]
+        found = [specificity for match in patterns if (specificity := match(process)) is not None]
         if found:
             claims[pool] = max(found)
     return claims
 
 
 def _matcher(pattern: str) -> _Matcher:
-    """How exactly the pattern names a process, None where it does not; ``GROUP`` stands for ``GROUP:*``."""
-    matches = re.compile(translate(pattern)).match
-    as_name, as_group = _exactness(pattern), _exactness(f"{pattern}:*")
+    """A function that gives the pattern's specificity for a process, None without a match.
 
-    def match(process: ProcessInfo) -> Exactness | None:
+    ``GROUP`` means ``GROUP:*``.
+    """
+    matches = re.compile(translate(pattern)).match
+    as_name, as_group = _specificity(pattern), _specificity(f"{pattern}:*")
+
+    def match(process: ProcessInfo) -> Specificity | None:
         if process.worker == pattern:
-            return len(pattern), 0  # even where the name has the look of a pattern
+            return len(pattern), 0  # even if the name looks like a pattern
         if matches(process.group):
             return as_group
         return as_name if matches(process.worker) else None
@@ -137,6 +140,6 @@ def _matcher(pattern: str) -> _Matcher:
     return match
 
 
-def _exactness(pattern: str) -> Exactness:
+def _specificity(pattern: str) -> Specificity:
     literals, wildcards = _WILDCARD.subn("", pattern)
     return len(literals), -wildcards

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from supervisor_memkill.config.options import GLOBAL_KEYS, POOL_KEYS, default_text
-from supervisor_memkill.coordination.contract import FRESH_HEARTBEATS
+from supervisor_memkill.coordination.contract import MAX_SILENT_HEARTBEATS
 from supervisor_memkill.workers.contract import Option
 from supervisor_memkill.workers.registry import BUILT_IN, load_kind
 
@@ -64,7 +64,7 @@ def test_a_help_text_is_one_phrase(option: Option) -> None:
 
 def test_help_texts_name_every_kind_and_the_limits_of_the_code() -> None:
     assert all(kind in POOL_KEYS["worker"].help for kind in BUILT_IN)
-    assert f"silent for {FRESH_HEARTBEATS} heartbeats" in GLOBAL_KEYS["heartbeat"].help
+    assert f"silent for {MAX_SILENT_HEARTBEATS} heartbeats" in GLOBAL_KEYS["heartbeat"].help
     measured_otherwise = {
         kind
         for kind in BUILT_IN

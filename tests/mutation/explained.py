@@ -43,8 +43,8 @@ EXPLAINED: dict[str, str] = {
         "an urgency is memory over limit of one that is over it; -1 stands for none"
     ),
     "listener/slots.py, has_new_name: "
-    "self._clock() - self._ledger.contents.listener_since < fresh_seconds -> "
-    "(self._clock() - self._ledger.contents.listener_since <= fresh_seconds)": (
+    "self._clock() - self._ledger.contents.listener_since < live_seconds -> "
+    "(self._clock() - self._ledger.contents.listener_since <= live_seconds)": (
         "in the very moment in which the former name stops counting either may be said"
     ),
     "listener/drainer.py, step: answer is not None -> True": (

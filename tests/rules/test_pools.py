@@ -108,12 +108,12 @@ def test_note_on_a_pool_without_workers_suggests_similar_names(pattern: str, mea
     pools = _pools(pool=pattern)
     assert near_names(pools[0], processes)[0] == meant
     (note,) = notes(assign(processes, pools, ()), pools, processes)
-    assert f"[memkill:pool] programs = {pattern} names no worker, did you mean {meant}" in note
+    assert f"[memkill:pool] programs = {pattern} matches no worker, did you mean {meant}" in note
 
 
 def test_no_name_is_suggested_if_none_is_similar() -> None:
     processes = _processes("web:web")
     pools = _pools(pool="sidekiq")
     assert list(notes(assign(processes, pools, ()), pools, processes)) == [
-        "[memkill:pool] programs = sidekiq names no worker"
+        "[memkill:pool] programs = sidekiq matches no worker"
     ]
