@@ -86,7 +86,7 @@ def test_earlier_section_wins_a_tie_and_one_sentence_says_so() -> None:
     assert _owners(assignment) == {"first": ["jobs:one", "jobs:two", "jobs:three"], "second": []}
     (note,) = notes(assignment, pools, processes)
     assert "jobs:one and 2 more" in note
-    assert "[memkill:first] and [memkill:second] alike" in note
+    assert "[memkill:first] and [memkill:second] match equally well" in note
 
 
 def test_no_pool_gets_a_worker_of_an_excluded_group() -> None:
