@@ -58,7 +58,7 @@ def test_journal_is_private(path: Path) -> None:
 def test_directory_where_others_can_write_is_refused(path: Path) -> None:
     path.parent.mkdir()
     path.parent.chmod(0o777)
-    with pytest.raises(JournalError, match="others can write"):
+    with pytest.raises(JournalError, match="other users can write"):
         Journal(path, "boot").save(CONTENTS)
 
 
@@ -181,7 +181,7 @@ def test_problem_of_the_directory_is_found_without_creating_anything(tmp_path: P
     shared.chmod(0o777)
     own.mkdir(mode=0o700)
     file.touch()
-    assert "others can write there" in peek_problem(shared / "journal")
+    assert "other users can write there" in peek_problem(shared / "journal")
     assert "is not a directory" in peek_problem(file / "journal")
     assert peek_problem(own / "journal") == peek_problem(tmp_path / "none" / "journal") == ""
     assert not (tmp_path / "none").exists()

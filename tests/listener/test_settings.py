@@ -90,7 +90,7 @@ def test_worker_is_not_drained_while_supervisord_does_not_report_its_settings(
     life = Life(world, path)
     life.run(60)
     assert world.happened == []
-    assert "does not tell its settings" in life.stream.having("worker.held")[0]
+    assert "did not report the settings" in life.stream.having("worker.held")[0]
 
 
 def test_unknown_setting_is_asked_for_again(world: World, path: Path) -> None:

@@ -76,7 +76,7 @@ def test_listener_paused_before_its_act_finds_its_slot_gone(
             fleet["a"].kill_listener()
         else:
             fleet["a"].resume_listener()
-            fleet.wait_for(lambda: "too long ago" in fleet["a"].log())
+            fleet.wait_for(lambda: "is too old" in fleet["a"].log())
         fleet.wait_for_heartbeats("a", 6)
         assert fleet.told() == {before["c_0:c_0"]}
         fleet.release()
