@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import re
+import shutil
 import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from supervisor_memkill.errors import MemkillError, Unknown
@@ -218,9 +217,8 @@ class Custom(BaseKind):
 
 
 def _is_missing(command: str) -> bool:
-    """The command is the path of a file, without placeholders, that cannot be executed."""
-    names_file = command.startswith("/") and "%(" not in command
-    return names_file and not (Path(command).is_file() and os.access(command, os.X_OK))
+    """The command, a path or a name in PATH without placeholders, cannot be executed."""
+    return bool(command) and "%(" not in command and shutil.which(command) is None
 
 
 def _ask_numbers(redis: Any, keys: Sequence[str]) -> Sequence[object]:

@@ -54,8 +54,16 @@ def ask(redis: Callable[[], Any], question: Callable[[Any], Answer]) -> Answer:
     try:
         return question(redis())
     except (RedisError, RedisClusterException, OSError, *_NOT_REDIS) as error:
-        words = str(error) or type(error).__name__
-        raise Unknown(f"Redis: {words}") from error
+        raise Unknown(f"Redis: {_words(error)}") from error
+
+
+def _words(error: Exception) -> str:
+    """The error for an operator. redis-py's own text about sentinels shows whole clients, with passwords."""
+    from redis.sentinel import MasterNotFoundError
+
+    if isinstance(error, MasterNotFoundError):
+        return "no sentinel answers, or none knows the master that the redis+sentinel:// URL names"
+    return str(error) or type(error).__name__
 
 
 def _client_options(target: RedisUrl, client_name: str) -> dict[str, Any]:

@@ -208,7 +208,8 @@ class Supervisord:
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
             raise Unreachable(
-                f"supervisord cannot be reached at {self.url}: {reason} (does it run, is this its address?)"
+                f"supervisord cannot be reached at {self.url}: {reason} (does it run, is this its address?"
+                " by hand, --serverurl names another one)"
             ) from error
 
     def _read(self, response: http.client.HTTPResponse) -> bytes:

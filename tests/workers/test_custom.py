@@ -325,8 +325,15 @@ def test_a_shell_in_front_of_the_worker_gets_no_signal(values: dict[str, Any], i
 @pytest.mark.parametrize("option", ["quiet_command", "busy_command"])
 @pytest.mark.parametrize(
     ("command", "is_refused"),
-    [("/nope/tool", True), (str(Path(__file__)), True), (sys.executable, False), ("tool", False)],
-    ids=["missing", "not executable", "there", "looked for in PATH"],
+    [
+        ("/nope/tool", True),
+        (str(Path(__file__)), True),
+        (sys.executable, False),
+        ("sh", False),
+        ("no-such-tool", True),
+        ("./no-such-tool", True),
+    ],
+    ids=["missing", "not executable", "there", "in PATH", "not in PATH", "missing here"],
 )
 def test_a_command_that_cannot_be_executed_refuses_the_drain(
     option: str, command: str, is_refused: bool

@@ -13,7 +13,7 @@ import pytest
 import redis
 
 from supervisor_memkill.errors import MemkillError, Unknown
-from supervisor_memkill.world.redis_client import connect
+from supervisor_memkill.world.redis_client import ask, connect
 from tests.harness import RealRedis, free_port, require_program, short_directory, wait_for
 
 SECRET = "s3cret"
@@ -163,3 +163,13 @@ def test_every_answer_is_waited_for_two_seconds_at_most() -> None:
     with closing(connect("redis://127.0.0.1:1", "test")) as client:
         options = client.connection_pool.connection_kwargs
     assert (options["socket_timeout"], options["socket_connect_timeout"]) == (2.0, 2.0)
+
+
+def test_sentinels_that_do_not_answer_are_one_sentence_without_a_password() -> None:
+    """redis-py 6.4 to 7.1 put whole clients with the sentinels' password into their text."""
+    url = "redis+sentinel://:secret@127.0.0.1:1,127.0.0.1:2/mymaster/0?sentinel_password=T0PSECRET"
+    client = connect(url, "test")
+    with pytest.raises(Unknown) as raised:
+        ask(lambda: client, lambda redis: redis.ping())
+    assert str(raised.value).startswith("Redis: no sentinel answers")
+    assert "SECRET" not in str(raised.value) and "<" not in str(raised.value)
