@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from enum import Enum
 from typing import Protocol
 
 from supervisor_memkill.errors import MemkillError
+from supervisor_memkill.worded import Worded
 
 MAX_SILENT_HEARTBEATS = 3
 """A worker does not count as in service after its listener was silent for this number of heartbeats."""
@@ -76,36 +76,24 @@ class Request:
     """The worker is quiet already: its drain only returns capacity, so the slot is granted at once."""
 
 
-class Cause(Enum):
+class Cause(Worded):
     """Why a slot is refused."""
 
-    SLOTS_TAKEN = "slots_taken"
+    SLOTS_TAKEN = "slots_taken", "max_draining is reached"
     """`max_draining` workers of the pool are draining."""
-    TOO_FEW_IN_SERVICE = "too_few_in_service"
+    TOO_FEW_IN_SERVICE = "too_few_in_service", "too few others are in service"
     """Fewer than `min_available` other workers are in service."""
-    COOLDOWN = "cooldown"
+    COOLDOWN = "cooldown", "the pool's cooldown is not over"
     """The pool's last drain ended less than `cooldown` ago."""
-    MORE_URGENT = "more_urgent"
-    """Another worker that asks for a slot is more urgent."""
-    SETTLING = "settling"
+    MORE_URGENT = "more_urgent", "a more urgent worker drains first"
+    SETTLING = "settling", "waiting for all listeners to report (new pool, lost data or long Redis outage)"
     """The shared data was lost: all listeners must report again before a slot is granted."""
-    NAME_TAKEN = "name_taken"
-    """Another live listener has the same name."""
-    NAME_IS_NEW = "name_is_new"
-    """This listener had another name a moment ago: its workers still count under the old name."""
-    NO_MEMBER = "no_member"
-    """The worker no longer belongs to a pool."""
-
-
-_WORDS = {
-    Cause.SLOTS_TAKEN: "max_draining is reached",
-    Cause.COOLDOWN: "the pool's cooldown is not over",
-    Cause.MORE_URGENT: "a more urgent worker drains first",
-    Cause.SETTLING: "waiting for all listeners to report (new pool, lost data or long Redis outage)",
-    Cause.NAME_TAKEN: "another listener has the same name: set host in [memkill]",
-    Cause.NAME_IS_NEW: "this listener has a new name, and its workers still count under the old name",
-    Cause.NO_MEMBER: "the worker no longer belongs to a pool",
-}
+    NAME_TAKEN = "name_taken", "another listener has the same name: set host in [memkill]"
+    NAME_IS_NEW = (
+        "name_is_new",
+        "this listener's name is new, and its workers still count under the old name",
+    )
+    NO_MEMBER = "no_member", "the worker no longer belongs to a pool"
 
 
 @dataclass(frozen=True)
@@ -133,7 +121,7 @@ class Answer:
             return ""
         if self.refused is Cause.TOO_FEW_IN_SERVICE:
             return f"{self.others_in_service} others are in service and min_available is {self.min_available}"
-        return f"{_WORDS[self.refused]} ({self.detail})" if self.detail else _WORDS[self.refused]
+        return f"{self.refused.words} ({self.detail})" if self.detail else self.refused.words
 
     @property
     def peers_suffice(self) -> bool:

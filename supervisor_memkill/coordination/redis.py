@@ -110,7 +110,7 @@ class RedisCoordinator:
         )
         with _understood():
             return Answer(
-                Cause(found["refused"]) if "refused" in found else None,
+                _cause(found["refused"]) if "refused" in found else None,
                 checked.whole(found["others"]),
                 checked.whole(found["min_available"]),
                 checked.whole(found["draining"]),
@@ -220,6 +220,12 @@ def _json(value: Any) -> str:
     """JSON that Lua can read: it refuses half of a surrogate pair, which the name of a queue may contain."""
     text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
     return text.encode("utf-8", "replace").decode()
+
+
+def _cause(value: Any) -> Cause:
+    look_up: Any = Cause  # mypy takes it for the constructor of a new member
+    cause: Cause = look_up(value)
+    return cause
 
 
 def _ms(seconds: float) -> int:

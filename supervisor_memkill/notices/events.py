@@ -103,7 +103,7 @@ class JournalAway(Away):
     """The journal cannot be written, read or locked. No drain begins."""
 
     name = "journal.away"
-    hint = "check the disk, and the owner and mode of the journal's directory"
+    hint = "correct what the error names: the disk, the journal's directory, or a second listener"
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ class CoordinationAway(Away):
     """Redis does not answer. No drain begins; the drains of quiet workers go on."""
 
     name = "coordination.away"
-    hint = "check that this Redis runs, and check redis in [memkill]"
+    hint = "check that this Redis runs, and redis in [memkill]; without other hosts, remove that line"
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,7 @@ class JournalDamaged(Event):
 
     name = "journal.damaged"
     level = Level.ERROR
-    hint = "look for STOPPED workers that nobody stopped, and start them"
+    hint = "start STOPPED workers that nobody stopped; restart custom workers, which may be quiet"
     error: str
 
 
