@@ -1,4 +1,4 @@
-# make demo: what it does, in about a minute, on throwaway workers
+# make demo: what it does, in about a minute, on throwaway workers; the first time it needs a package index
 # make test: every check and test; it installs the servers that the tests start and says so
 # make check: the checks alone (ruff, mypy, the build of a release and its metadata)
 # make coverage: the fast tests, with the branches that they reach; fails below the floor in setup.cfg
@@ -72,6 +72,7 @@ release: test-venvs
 	$(VENV)-test/bin/python -m twine check --strict dist/*
 
 venv:
+	@[ -e $(VENV)/.made-from ] || echo "Making a virtual environment first; this takes a minute, once"
 	@scripts/make-venv $(VENV) -e .
 
 test-venvs:

@@ -117,7 +117,10 @@ class Play:
         """Run from the first job to the last; None when it was interrupted. Raises MemkillError."""
         self._show(self._screen.introduction(self._stage.directory, LIMIT_BYTES, JOB_EVERY_SECONDS))
         if self._turn_until(lambda: self._tally.are_all_replaced and self._is_calm(), REPLACED_SECONDS):
-            self._say("All three workers were replaced. The last jobs are being finished.")
+            self._say(
+                "All three workers were replaced. The last jobs are being finished."
+                " Meanwhile a worker may be replaced once more."
+            )
         self._turn_until(self._is_at_rest, REST_SECONDS, feeds=False)
         if self._interruption.number:
             return None

@@ -44,6 +44,11 @@ _BY_STATE = {
 }
 """The standing of a worker that has not reported; RUNNING means that it is about to report."""
 
+_FIGURES = (
+    "  memory before: the highest that was seen; memory after: when the new process came into service;"
+    " the sentences above name the memory that the listener found at its checks"
+)
+
 
 @dataclass(frozen=True)
 class Screen:
@@ -102,6 +107,7 @@ class Screen:
             f"  {jobs.handed_out} jobs handed out, {jobs.done} done, {len(jobs.lost)} lost,"
             f" {len(jobs.twice)} run twice",
             f"  out of service at the same time: at most {len(tally.max_out)} of {len(tally.lives)} workers",
+            self._wrap(_FIGURES, "  ").rstrip("\n"),
         ]
         lines += [f"  {worker}: {_replacements(lives)}" for worker, lives in tally.lives.items()]
         text = "\n".join(lines) + "\n"
