@@ -1,13 +1,10 @@
-"""The public API for tests of kinds: the suite that every kind passes, and fakes. It needs pytest."""
+"""The public API for tests of kinds: the suite that every kind passes, and fakes. The suite needs pytest."""
 
 from __future__ import annotations
 
-import pytest
+from typing import TYPE_CHECKING, Any
 
-pytest.register_assert_rewrite("supervisor_memkill.testing.contract_suite")
-
-from supervisor_memkill.testing.contract_suite import ContractSuite, check_reading  # noqa: E402 - after the line above
-from supervisor_memkill.testing.fakes import (  # noqa: E402
+from supervisor_memkill.testing.fakes import (
     STARTED,
     FakeProcesses,
     FakeRedis,
@@ -17,6 +14,9 @@ from supervisor_memkill.testing.fakes import (  # noqa: E402
     read_one,
     tools,
 )
+
+if TYPE_CHECKING:
+    from supervisor_memkill.testing.contract_suite import ContractSuite, check_reading
 
 __all__ = [
     "STARTED",
@@ -30,3 +30,15 @@ __all__ = [
     "read_one",
     "tools",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the suite at first use: the fakes do without pytest."""
+    if name not in ("ContractSuite", "check_reading"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import pytest
+
+    pytest.register_assert_rewrite("supervisor_memkill.testing.contract_suite")
+    from supervisor_memkill.testing import contract_suite
+
+    return getattr(contract_suite, name)

@@ -233,7 +233,7 @@ def test_killed_round_the_quiet_the_next_listener_can_resume(redis_server: RealR
             fleet.wait_for(lambda: len(fleet.runs()) == 2)
             fleet.listen()
             fleet.wait_for(died.exists)
-            fleet.wait_for(lambda: fleet.events("drain.let_go", "resume done"))
+            fleet.wait_for(lambda: fleet.events("drain.let_go", "cause=resumed"))
             name = fleet.leavings()[0].worker.partition(":")[0]
             assert in_service(fleet, name)
 

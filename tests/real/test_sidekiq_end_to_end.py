@@ -99,7 +99,7 @@ def test_a_protected_job_is_not_drained_around_and_not_timed_out(redis_server: R
             fleet.give_each(20)
             fleet.wait_for_beat("late", lambda beat: beat.busy == 1)
             fleet.listen()
-            fleet.wait_for_event("worker.held", "a protected job runs (SleepJob)")
+            fleet.wait_for_event("worker.held", "a protected job is running (SleepJob)")
             fleet.supervisord.stop_by_hand(LISTENER)
             assert not fleet.events("drain.quieting")
             fleet.wait_until_finished()

@@ -112,7 +112,7 @@ def test_above_its_hard_limit_a_sidekiq_is_not_waited_for(redis_server: RealRedi
         fleet.listen()
         fleet.wait_for_event("drain.draining", "fat")
         fleet.client.set("app:grow", 1)
-        assert "over hard_max_rss" in fleet.wait_for_event("drain.stopping", "fat")
+        assert "cause=over_hard_limit" in fleet.wait_for_event("drain.stopping", "fat")
         fleet.wait_for(lambda: fleet.jobs.started() == {job: 2})
         fleet.client.set("app:end", 1)
         fleet.wait_until_replaced(before)
