@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 from supervisor_memkill.testing.fakes import (
@@ -36,9 +37,10 @@ def __getattr__(name: str) -> Any:
     """Import the suite at first use: the fakes do without pytest."""
     if name not in ("ContractSuite", "check_reading"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    import pytest
+    if f"{__name__}.contract_suite" not in sys.modules:
+        import pytest
 
-    pytest.register_assert_rewrite("supervisor_memkill.testing.contract_suite")
+        pytest.register_assert_rewrite(f"{__name__}.contract_suite")
     from supervisor_memkill.testing import contract_suite
 
     return getattr(contract_suite, name)
