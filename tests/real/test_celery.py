@@ -193,11 +193,11 @@ def test_after_a_timeout_a_worker_is_put_back_in_service_and_takes_jobs(redis_se
         with fleet.feeding():
             fleet.wait_for(lambda: len(fleet.runs()) == 2)
             fleet.listen()
-            fleet.wait_for(lambda: fleet.events("drain.let_go", "resume done"))
+            fleet.wait_for(lambda: fleet.events("drain.let_go", "cause=resumed"))
             (left,) = fleet.leavings()[:1]
             name = left.worker.partition(":")[0]
             assert in_service(fleet, name)
-            resumed = moment(fleet.events("drain.let_go", "resume done")[0])
+            resumed = moment(fleet.events("drain.let_go", "cause=resumed")[0])
             fleet.wait_for(
                 lambda: any(run.started > resumed and left.pid in run.process for run in fleet.runs())
             )

@@ -7,6 +7,7 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 
 from supervisor_memkill.processes import ProcessState
@@ -126,14 +127,22 @@ def empty(path: Path) -> None:
     path.write_bytes(b"")
 
 
+def kill_listener_and_damage_journal(pool: LeakyPool, damage: Callable[[Path], None]) -> None:
+    """The next listener finds the damage: the dying one, frozen first, writes no journal after it."""
+    listener = psutil.Process(pool.listener_pid())
+    listener.suspend()
+    pool.wait_for(lambda: listener.status() == psutil.STATUS_STOPPED)
+    damage(pool.journal)
+    pool.kill_listener()
+
+
 @pytest.mark.parametrize("damage", [cut, fill_with_garbage, empty])
 def test_quiet_worker_of_a_damaged_journal_comes_back(
     start_pool: StartPool, damage: Callable[[Path], None]
 ) -> None:
     pool = start_pool("custom")
     worker = hold_in(pool, State.DRAINING)
-    damage(pool.journal)
-    pool.kill_listener()
+    kill_listener_and_damage_journal(pool, damage)
     pool.wait_for_event("journal.damaged", text="set aside")
     assert worker not in pool.drains()
     pool.release()
@@ -145,10 +154,8 @@ def test_stopped_worker_of_a_damaged_journal_holds_its_pool(start_pool: StartPoo
     """Nobody can tell any more who stopped it: it is left, the operator is told, its peer is kept."""
     pool = start_pool("plain")
     worker = hold_in(pool, State.STOPPING)
-    os.kill(pool.listener_pid(), signal.SIGSTOP)  # it must not write the journal once more
-    cut(pool.journal)
-    pool.kill_listener()
-    pool.wait_for_event("journal.damaged", text="look for stopped ones")
+    kill_listener_and_damage_journal(pool, cut)
+    pool.wait_for_event("journal.damaged", text="start STOPPED workers that nobody stopped")
     pool.release()
     pool.supervisord.wait_for_state(worker, ProcessState.STOPPED)
     pool.bloat("second")
