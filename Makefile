@@ -36,7 +36,7 @@ TEST = $(VENV)-test/bin/python -m pytest --dist worksteal
 demo: venv
 	@$(VENV)/bin/supervisor-memkill demo
 
-test: check coverage test-parts
+test: test-parts check coverage
 	$(TEST) -n $(TEST_JOBS) -m real
 
 check: test-venvs release
