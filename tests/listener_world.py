@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
@@ -49,6 +50,10 @@ __all__ = [
     "WorldTable",
     "pool_config",
 ]
+
+
+NOON = datetime(2026, 11, 30, 12)
+"""On a Monday."""
 
 
 class Killed(BaseException):
@@ -198,6 +203,7 @@ class Life:
         also: Sequence[tuple[PoolConfig, type[QuietKind]]] = (),
         coordinate: Callable[[Contents], Any] | None = None,
         log_level: str = "info",
+        local_time: Callable[[], datetime] = lambda: NOON,
         **settings: Any,
     ) -> None:
         self.world = world
@@ -218,6 +224,7 @@ class Life:
             own_group="memkill",
             process_table=lambda: WorldTable(world),
             machine_bytes=lambda: 10 * LIMIT,
+            local_time=local_time,
         )
         self.listener = Listener(
             Config(**{"host": "here", **settings}, pools=tuple(pool.config for pool in self.pools)),

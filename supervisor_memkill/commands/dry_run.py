@@ -32,6 +32,7 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """Check once and show the report; FAILURE when something could not be asked. Raises MemkillError."""
     import dataclasses
 
+    from supervisor_memkill.clock import boot_clock
     from supervisor_memkill.commands import dry_run_report
     from supervisor_memkill.commands.context import build, find_configuration
     from supervisor_memkill.listener import journal
@@ -39,7 +40,7 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     configuration = find_configuration(arguments, environ)
     context = build(configuration, configuration.supervisord(arguments, environ), environ, own_group="")
     contents = journal.peek(context.journal_path)
-    report = dry_run_report.check(context.surveyor, context.coordinator(contents), contents)
+    report = dry_run_report.check(context.surveyor, context.coordinator(contents), contents, boot_clock)
     notes = list(report.notes)
     if not configuration.is_found:
         notes.insert(0, NO_CONFIGURATION)

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
+from supervisor_memkill.clock import Clock
 from supervisor_memkill.coordination.contract import CoordinationUnknown, Coordinator
 from supervisor_memkill.listener.findings import Finding, PoolSurvey, slot_claims
 from supervisor_memkill.listener.journal_format import Contents
@@ -55,10 +56,11 @@ class Report:
     """False: something could not be checked, and a note says what."""
 
 
-def check(surveyor: Surveyor, coordinator: Coordinator, contents: Contents) -> Report:
+def check(surveyor: Surveyor, coordinator: Coordinator, contents: Contents, clock: Clock) -> Report:
     """Check all workers once.
 
-    `coordinator` must be a throwaway one: the check takes slots in it, to find out which worker would wait.
+    `clock` is the boot clock. `coordinator` must be a throwaway one: the check takes slots in it, to find out
+    which worker would wait.
     """
     survey = surveyor.check(contents)
     rows: list[Row] = []
@@ -67,7 +69,7 @@ def check(surveyor: Surveyor, coordinator: Coordinator, contents: Contents) -> R
         notes.append(NO_LIMIT)
     for pool in survey.pools:
         try:
-            standings = _standings(pool, coordinator, contents)
+            standings = _standings(pool, coordinator, contents, clock)
         except CoordinationUnknown as error:
             standings = {one.worker: _unknown_standing(one, error) for one in pool.findings}
             unknown.append(f"[memkill:{pool.pool.name}] no worker is drained until this is solved: {error}")
@@ -102,10 +104,12 @@ class _Standing:
     words: str
 
 
-def _standings(survey: PoolSurvey, coordinator: Coordinator, contents: Contents) -> dict[str, _Standing]:
+def _standings(
+    survey: PoolSurvey, coordinator: Coordinator, contents: Contents, clock: Clock
+) -> dict[str, _Standing]:
     """The standing of each worker; the most urgent one asks first. Raises CoordinationUnknown."""
     pool = survey.pool
-    held = slot_claims(contents.drains.values(), pool.name)
+    held = slot_claims(contents.drains.values(), pool.config, clock())
     coordinator.publish(pool.name, pool.rules, survey.reports(can_begin=True), held)
     standings = {}
     for finding in survey.findings:
@@ -115,12 +119,14 @@ def _standings(survey: PoolSurvey, coordinator: Coordinator, contents: Contents)
         answer = coordinator.acquire(pool.name, pool.rules, finding.request(finding.worker))
         words = "would be drained now" if answer.granted else f"would wait: {answer.words}"
         peers = standings[finding.worker].peers
-        standings[finding.worker] = _Standing(peers, answer.granted, f"over its limit, {words}")
+        standings[finding.worker] = _Standing(peers, answer.granted, f"{finding.verdict.words}, {words}")
     return standings
 
 
 def _unknown_standing(finding: Finding, error: CoordinationUnknown) -> _Standing:
-    words = f"over its limit, would wait: {error}" if finding.verdict.asks else finding.verdict.words
+    words = finding.verdict.words
+    if finding.verdict.asks:
+        words = f"{words}, would wait: {error}"
     return _Standing(None, False, words)
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from supervisor_memkill.processes import Measure
 from supervisor_memkill.rules.decision import OnTimeout
+from supervisor_memkill.rules.hours import DrainHours, parse_drain_hours
 from supervisor_memkill.units import (
     Size,
     parse_choice,
@@ -69,6 +70,14 @@ class PoolConfig:
     """Patterns of job classes: while such a job runs, no drain begins or times out."""
     redis: str | None = field(default=None, repr=False)
     """URL of the Redis that holds the workers' own records; None: there is none."""
+    max_age_seconds: float | None = None
+    """None: a worker is not drained for its age."""
+    max_total_rss: Size | None = None
+    """For the workers of the pool under this supervisord together; None: no limit."""
+    warn_rss: Size | None = None
+    """In percent: a share of max_rss. None: nothing is reported."""
+    drain_hours: DrainHours | None = None
+    """None: a drain may begin at any time."""
     key_namespace: str = ""
     """The prefix of the framework's keys; may be empty."""
     kind_values: Mapping[str, Any] = field(default_factory=dict)
@@ -288,6 +297,30 @@ POOL_KEYS: Mapping[str, Option] = {
         "job classes that are not interrupted: while such a job runs, a drain neither begins nor times out"
         " (hard_max_rss still stops the worker); one or more patterns (with *, ? and [...]), separated by"
         " spaces or commas",
+    ),
+    "max_total_rss": Option(
+        parse_size,
+        PoolConfig.max_total_rss,
+        "limit for all workers of the pool on this host together: above it the largest one is drained, one"
+        f" at a time; {_SIZE}",
+    ),
+    "warn_rss": Option(
+        parse_size,
+        PoolConfig.warn_rss,
+        "a worker that uses more memory is reported (worker.near_limit) and not drained; a size such as"
+        " 500MB, or a share of max_rss such as 80%",
+    ),
+    "max_age": Option(
+        parse_positive_duration,
+        PoolConfig.max_age_seconds,
+        "a worker that has run for about this time is drained: each at another age between 90% and 100% of"
+        f" it; {_DURATION}",
+    ),
+    "drain_hours": Option(
+        parse_drain_hours,
+        PoolConfig.drain_hours,
+        "hours in which drains may begin, by this machine's local time (hard_max_rss counts at any hour); one"
+        " or more windows such as 22:00-06:00 or Mon-Fri 22:00-06:00, separated by commas",
     ),
     "redis": Option(
         _parse_redis,

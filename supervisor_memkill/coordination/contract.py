@@ -6,7 +6,7 @@ Every call may be repeated with the same effect. The coordinator uses its own cl
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from supervisor_memkill.errors import MemkillError
@@ -50,6 +50,8 @@ class SlotClaim:
     token: str
     is_out: bool = True
     """The worker is out of service: a lost slot is granted again, even if others hold all slots."""
+    not_back: str = ""
+    """Why the worker does not come back into service, so that no other slot is granted; empty: it may yet."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,12 @@ class Cause(Worded):
 
     SLOTS_TAKEN = "slots_taken", "max_draining is reached"
     """`max_draining` workers of the pool are draining."""
+    NOT_BACK = (
+        "not_back",
+        "a restarted worker does not come back: see its log",
+    )
+    """A new version that cannot start must cost the pool one worker, and not more."""
+    NO_REASON = "no_reason", "a second look finds no reason for a drain any more"
     TOO_FEW_IN_SERVICE = "too_few_in_service", "too few others are in service"
     """Fewer than `min_available` other workers are in service."""
     COOLDOWN = "cooldown", "the pool's cooldown is not over"
@@ -157,6 +165,8 @@ class PoolView:
     reports: tuple[Report, ...]
     holders: tuple[str, ...] = ()
     """Workers that hold a slot."""
+    not_back: Mapping[str, str] = field(default_factory=dict)
+    """Why a worker that holds a slot does not come back into service, by worker."""
     silent: frozenset[str] = frozenset()
     """Workers whose listener has not reported lately: they do not count as in service."""
     min_available: int = 0

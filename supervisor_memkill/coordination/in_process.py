@@ -41,6 +41,7 @@ class InProcessCoordinator:
         state.asking_since = judge.asking_since(reports, state.asking_since, self._clock())
         state.reports = {report.worker: report for report in reports}
         state.slots = {claim.token: claim.worker for claim in slot_claims}
+        state.not_back = {claim.token: claim.not_back for claim in slot_claims if claim.not_back}
         return Published(frozenset(state.slots))
 
     def consider(self, pool: str, rules: Rules, request: Request) -> Answer:

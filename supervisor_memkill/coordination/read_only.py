@@ -52,7 +52,11 @@ class ReadOnlyCoordinator:
             for report in view.reports
             if not report.worker.startswith(self._own)
         ]
-        elsewhere = [SlotClaim(worker, worker) for worker in view.holders if not worker.startswith(self._own)]
+        elsewhere = [
+            SlotClaim(worker, worker, not_back=view.not_back.get(worker, ""))
+            for worker in view.holders
+            if not worker.startswith(self._own)
+        ]
         if view.drain_ended_seconds_ago is not None:
             self._here.drain_ended(pool, view.drain_ended_seconds_ago)
         return self._here.publish(pool, rules, [*reports, *others], [*slot_claims, *elsewhere])

@@ -82,7 +82,9 @@ class RedisCoordinator:
             pool,
             **_rules(rules),
             workers=[self._worker(report) for report in reports],
-            holdings=[[self._id(one.worker), one.token, int(one.is_out)] for one in slot_claims],
+            holdings=[
+                [self._id(one.worker), one.token, int(one.is_out), one.not_back] for one in slot_claims
+            ],
         )
         with _understood():
             held = found["held"] if found["held"] != {} else []  # Lua's JSON of an empty table
@@ -254,6 +256,11 @@ def _view(fields: Mapping[str, str], now_ms: int) -> PoolView:
     return PoolView(
         reports=tuple(_report(name, values) for name, values in sorted(workers.items())),
         holders=tuple(sorted(name for name, slot in slots.items() if slot["expires"] > now_ms)),
+        not_back={
+            name: one_line(checked.text(slot["not_back"]))
+            for name, slot in slots.items()
+            if slot["expires"] > now_ms and slot.get("not_back")
+        },
         silent=frozenset(
             name for name, values in workers.items() if values["seen"] + values["until_after"] < now_ms
         ),

@@ -34,6 +34,8 @@ class PoolState:
     asking_since: dict[str, float] = field(default_factory=dict)
     slots: dict[str, str] = field(default_factory=dict)
     """Worker by token."""
+    not_back: dict[str, str] = field(default_factory=dict)
+    """Why a worker that holds a slot does not come back, by token."""
     drain_ended_at: float | None = None
 
     def others_in_service(self, worker: str, queues: frozenset[str]) -> int:
@@ -64,6 +66,9 @@ def answer(pool: PoolState, rules: Rules, request: Request, now: float) -> Answe
 
     if request.token in pool.slots or request.already_out:
         return say(None)
+    absent = [f"{pool.slots[token]}: {why}" for token, why in pool.not_back.items() if token in pool.slots]
+    if not request.hard and absent:
+        return say(Cause.NOT_BACK, min(absent))
     if not request.hard and draining >= rules.max_draining:
         return say(Cause.SLOTS_TAKEN, ", ".join(sorted(pool.slots.values())))
     if others < rules.min_available:

@@ -45,7 +45,7 @@ from supervisor_memkill.rules.drain import (
     acknowledge,
     change_stop,
 )
-from supervisor_memkill.rules.policy import BackOff, BackOffCause, is_below_baseline, next_back_off
+from supervisor_memkill.rules.policy import BackOff, BackOffCause, Hold, is_below_baseline, next_back_off
 from supervisor_memkill.workers.contract import Kind, Reading, Target, Traits, unknown
 from supervisor_memkill.world.memory import ProcessTable
 from supervisor_memkill.world.supervisord import Supervisord
@@ -243,6 +243,9 @@ class Drainer:
         finding = survey.finding(drain.worker)
         if finding is None:
             return _refusal(Cause.NO_MEMBER)
+        verdict = finding.verdict
+        if not verdict.asks and (not drain.reason.is_own_limit or verdict.hold is Hold.DRAIN_HOURS):
+            return _refusal(Cause.NO_REASON, verdict.words)
         request = dataclasses.replace(
             finding.request(drain.token), hard=drain.reason is Reason.HARD_MAX_RSS, already_out=drain.is_quiet
         )
@@ -331,7 +334,11 @@ class Drainer:
         """The back-offs after a drain that is done."""
         after, limit = drain.memory_after_bytes, drain.limit_bytes
         back_offs.pop(drain.worker, None)
-        if after is not None and limit and is_below_baseline(after, limit):
+        before = drain.memory_before_bytes
+        if drain.reason is Reason.MAX_TOTAL_RSS:
+            if after is not None and before is not None and is_below_baseline(after, before):
+                back_offs[drain.worker] = self._next_back_off(drain, BackOffCause.NOTHING_GAINED)
+        elif drain.reason.is_own_limit and after is not None and limit and is_below_baseline(after, limit):
             back_off = self._next_back_off(drain, BackOffCause.BELOW_BASELINE, limit)
             back_offs[drain.worker] = back_off
             below = LimitBelowBaseline(drain.worker, drain.pid, after, limit, back_off.seconds)
@@ -343,8 +350,8 @@ class Drainer:
         return next_back_off(former, self._clock(), cause, limit_bytes)
 
 
-def _refusal(cause: Cause) -> Answer:
-    return Answer(cause, 0, 0, 0)
+def _refusal(cause: Cause, detail: str = "") -> Answer:
+    return Answer(cause, 0, 0, 0, detail)
 
 
 def _with_note(drain: Drain, seen: Seen) -> Drain:

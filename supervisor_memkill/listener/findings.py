@@ -145,10 +145,10 @@ class Survey:
     """Oddities in the assignment of workers to pools; only checks report them."""
 
 
-def slot_claims(drains: Collection[Drain], pool: str) -> list[SlotClaim]:
-    """The slots in a pool that these drains keep."""
+def slot_claims(drains: Collection[Drain], pool: PoolConfig, now: float) -> list[SlotClaim]:
+    """The slots in a pool that these drains keep; `now` is on the boot clock."""
     return [
-        SlotClaim(drain.worker, drain.token, drain.is_out)
+        SlotClaim(drain.worker, drain.token, drain.is_out, drain.why_not_back(pool.settle_seconds, now))
         for drain in drains
-        if drain.pool == pool and drain.state is not State.ASKING
+        if drain.pool == pool.name and drain.state is not State.ASKING
     ]

@@ -44,6 +44,7 @@ from supervisor_memkill.notices.events import (
     UnexpectedEvent,
     WorkerHeld,
     WorkerHint,
+    WorkerNearLimit,
     WorkerSeen,
     WorkerUnsafe,
 )
@@ -303,13 +304,12 @@ class Listener:
                 continue
             answer = drainer.slots.consider(survey, finding.request())
             if not answer.granted:
-                self._report_held(finding, answer.refused, f"over its limit, but {answer.words}")
+                self._report_held(finding, answer.refused, f"{finding.verdict.words}, but {answer.words}")
                 self._check_soon()
             elif self._config.dry_run:
-                self._report_held(finding, None, "over its limit: would be drained now")
-            else:
-                reason = Reason.HARD_MAX_RSS if finding.verdict.hard else Reason.MAX_RSS
-                self._begin(drainer, survey, finding, reason)
+                self._report_held(finding, None, f"{finding.verdict.words}: would be drained now")
+            elif finding.verdict.reason is not None:
+                self._begin(drainer, survey, finding, finding.verdict.reason)
 
     def _begin(self, drainer: Drainer, survey: PoolSurvey, finding: Finding, reason: Reason) -> None:
         self._notifier.forget(WorkerHeld, finding.worker)
@@ -338,8 +338,8 @@ class Listener:
     # --- reports --------------------------------------------------------------------------------
 
     def _report_held(self, finding: Finding, cause: Hold | Cause | None, words: str) -> None:
-        """Report why a worker over its limit is not drained, once per change of the cause."""
-        if not (finding.verdict.is_over or finding.verdict.hold is Hold.MEMORY_UNKNOWN):
+        """Report why a worker with a reason for a drain is not drained, once per change of the cause."""
+        if finding.verdict.reason is None and finding.verdict.hold is not Hold.MEMORY_UNKNOWN:
             self._notifier.forget(WorkerHeld, finding.worker)
             return
         made = DryRunVerdict if self._config.dry_run else WorkerHeld
@@ -374,6 +374,7 @@ class Listener:
 
     def _report_seen(self, survey: PoolSurvey) -> None:
         for finding in survey.findings:
+            self._report_near_limit(survey, finding)
             seen, reading = finding.seen, finding.seen.reading
             self._notifier.report(
                 WorkerSeen(
@@ -386,6 +387,18 @@ class Listener:
                     verdict=finding.verdict.words,
                 )
             )
+
+    def _report_near_limit(self, survey: PoolSurvey, finding: Finding) -> None:
+        """Report a worker once when it passes warn_rss, and again after it was below."""
+        seen, warn_bytes = finding.seen, survey.terms.warn_bytes
+        if warn_bytes is None or seen.memory_bytes is None:
+            return
+        if seen.memory_bytes <= warn_bytes:
+            self._notifier.forget(WorkerNearLimit, finding.worker)
+            return
+        self._notifier.report(
+            WorkerNearLimit(finding.worker, seen.process.pid, survey.pool.name, seen.memory_bytes, warn_bytes)
+        )
 
 
 def _where(error: BaseException) -> str:

@@ -16,6 +16,7 @@ from supervisor_memkill.coordination.contract import (
     Coordinator,
     Report,
     Request,
+    SlotClaim,
 )
 from supervisor_memkill.listener.findings import Pool, PoolSurvey, slot_claims
 from supervisor_memkill.listener.ledger import Ledger
@@ -73,20 +74,22 @@ class Slots:
 
         Raises CoordinationUnknown.
         """
-        if slot_claims(self._ledger.drains.values(), pool.name):
+        if self._claims(pool):
             self._publish(pool, ())
 
     def _publish(self, pool: Pool, reports: Sequence[Report]) -> None:
         for one in [one for one in self._unreleased if one.pool == pool.name]:
             self._give_back(one)
             self._unreleased.remove(one)
-        claims = slot_claims(self._ledger.drains.values(), pool.name)
-        published = self._coordinator.publish(pool.name, pool.rules, reports, claims)
+        published = self._coordinator.publish(pool.name, pool.rules, reports, self._claims(pool))
         self._outage.back(pool.name)
         if published.name_is_taken:
             self._notifier.report(ListenerNameTaken(self._config.host))
         else:
             self._notifier.forget(ListenerNameTaken)
+
+    def _claims(self, pool: Pool) -> Sequence[SlotClaim]:
+        return slot_claims(self._ledger.drains.values(), pool.config, self._clock())
 
     def acquire(self, survey: PoolSurvey, request: Request) -> Answer | None:
         """Send the reports, and ask for a slot; None if coordination does not answer."""

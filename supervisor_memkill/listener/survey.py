@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import datetime
 
 from supervisor_memkill.clock import Clock
 from supervisor_memkill.config.options import PoolConfig
@@ -12,7 +13,7 @@ from supervisor_memkill.listener.journal_format import Contents
 from supervisor_memkill.listener.programs import Programs
 from supervisor_memkill.processes import ProcessInfo, ProcessState, ProgramInfo
 from supervisor_memkill.rules.drain import Drain, State
-from supervisor_memkill.rules.policy import Sighting, Strikes, Terms, judge
+from supervisor_memkill.rules.policy import Sighting, Strikes, Terms, judge_all
 from supervisor_memkill.rules.pools import assign, notes
 from supervisor_memkill.units import Size
 from supervisor_memkill.workers.contract import Note, Target
@@ -34,11 +35,13 @@ class Surveyor:
         machine_bytes: Callable[[], int],
         eventlistener_groups: Collection[str] = (),
         stop_as_group: Callable[[], Mapping[str, bool]] = dict,
+        local_time: Callable[[], datetime] = datetime.now,
     ) -> None:
         """`own_group`: the listener's group in supervisord, empty when a person runs the program.
 
         `machine_bytes` gives the memory of the machine, for limits in percent. `stop_as_group` gives the
-        stopasgroup of each group for which it is known.
+        stopasgroup of each group for which it is known. `local_time` gives the machine's local time, for
+        drain_hours.
         """
         self._supervisord = supervisord
         self._pools = tuple(pools)
@@ -46,6 +49,7 @@ class Surveyor:
         self._own_group = own_group
         self._process_table = process_table
         self._machine_bytes = machine_bytes
+        self._local_time = local_time
         self._listener_groups = frozenset(eventlistener_groups)
         self._programs = Programs(supervisord, stop_as_group)
         self._has_refused = False
@@ -138,7 +142,7 @@ class Surveyor:
         readings = observer.read(pool, targets, table)
         if readings.fault is not None:
             raise readings.fault
-        findings = []
+        sightings, advices = [], []
         for process in processes:
             memory = observer.measure(pool, process, table)
             if memory.fault is not None:
@@ -149,6 +153,7 @@ class Surveyor:
             advice = pool.advice(self.program(process.worker))
             refusals = tuple(one.text for one in advice if one.refuses)
             self._has_refused = self._has_refused or bool(refusals)
+            advices.append(advice)
             seen = Sighting(
                 process=process,
                 memory_bytes=memory.size_bytes,
@@ -159,18 +164,24 @@ class Surveyor:
                 memory_why=memory.why,
                 refusals=refusals,
             )
-            findings.append(Finding(seen, judge(seen, terms, self._clock()), advice))
-        return PoolSurvey(pool, terms, tuple(findings))
+            sightings.append(seen)
+        verdicts = judge_all(sightings, terms, self._clock())
+        return PoolSurvey(pool, terms, tuple(map(Finding, sightings, verdicts, advices)))
 
     def terms(self, config: PoolConfig) -> Terms:
-        """The pool's settings with sizes in bytes."""
+        """The pool's settings, with sizes in bytes and with the hours as they are at this moment."""
+        limit_bytes, warn, hours = self._bytes(config.max_rss), config.warn_rss, config.drain_hours
         return Terms(
-            limit_bytes=self._bytes(config.max_rss),
+            limit_bytes=limit_bytes,
             hard_limit_bytes=self._bytes(config.hard_max_rss),
             strikes=config.strikes,
             min_uptime_seconds=config.min_uptime_seconds,
             settle_seconds=config.settle_seconds,
             protect_jobs=config.protect_jobs,
+            max_total_bytes=self._bytes(config.max_total_rss),
+            warn_bytes=warn.resolve(limit_bytes) if warn is not None and limit_bytes is not None else None,
+            max_age_seconds=config.max_age_seconds,
+            closed=hours.closed_words(self._local_time()) if hours is not None else "",
         )
 
     def _bytes(self, size: Size | None) -> int | None:

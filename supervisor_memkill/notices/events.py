@@ -202,7 +202,7 @@ class WorkerSeen(Event):
 
 @dataclass(frozen=True)
 class WorkerHeld(Event):
-    """A worker over its limit is not drained now, for this cause. Logged again when the cause changes."""
+    """A worker that should be drained is not drained now, for this cause. Logged again for a new cause."""
 
     name = "worker.held"
     once_per = ("worker",)
@@ -216,9 +216,24 @@ class WorkerHeld(Event):
 
 @dataclass(frozen=True)
 class DryRunVerdict(WorkerHeld):
-    """In a dry run under supervisord: what the listener would do with a worker over its limit."""
+    """In a dry run under supervisord: what the listener would do with a worker that should be drained."""
 
     name = "dry_run.verdict"
+
+
+@dataclass(frozen=True)
+class WorkerNearLimit(Event):
+    """A worker passed warn_rss. Nothing is done to it; the event is reported once per process."""
+
+    name = "worker.near_limit"
+    level = Level.WARNING
+    once_per = ("worker",)
+    compared = ("pid",)
+    worker: str
+    pid: int
+    pool: str
+    rss_bytes: int
+    warn_rss_bytes: int
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,20 @@ class Reason(Worded):
     MAX_RSS = "max_rss", "memory above max_rss"
     HARD_MAX_RSS = "hard_max_rss", "memory above hard_max_rss"
     """Such a drain waits neither for a slot nor for running jobs."""
+    MAX_TOTAL_RSS = "max_total_rss", "the largest worker while the pool's memory here is above max_total_rss"
+    RESTART = "restart", "a person requested a restart"
+    MAX_AGE = "max_age", "up for longer than max_age"
     ADOPTED = "adopted", "the worker is quiet, and the journal that may explain it was damaged"
+
+    @property
+    def is_own_limit(self) -> bool:
+        """The memory of the worker alone decides, so that it is read again before anything is done."""
+        return self in (Reason.MAX_RSS, Reason.HARD_MAX_RSS, Reason.ADOPTED)
+
+    @property
+    def asks(self) -> str:
+        """The worker's state while it asks for this reason, as the beginning of a sentence."""
+        return "over its limit" if self in (Reason.MAX_RSS, Reason.HARD_MAX_RSS) else self.words
 
 
 class StepCause(Worded):

@@ -102,7 +102,7 @@ def _asking(drain: Drain, seen: Seen, plan: Plan, now: float) -> Step:
     hard = _is_over_hard_limit(seen, plan)
     if not hard and is_protected(seen.reading, plan.protect_jobs):
         return _end(drain, now, StepCause.PROTECTED_JOB)
-    if seen.memory_bytes is None or seen.memory_bytes <= drain.limit_bytes:
+    if drain.reason.is_own_limit and (seen.memory_bytes is None or seen.memory_bytes <= drain.limit_bytes):
         return _end(drain, now, StepCause.NOT_OVER_LIMIT)
     if drain.reason is Reason.HARD_MAX_RSS and not hard:
         # The drain took its slot without waiting; only the hard limit allows that.

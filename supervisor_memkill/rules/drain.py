@@ -87,6 +87,11 @@ stop must be sent within the margin after the journal recorded it. If a slow dis
 impossible, the margin doubles each time, up to the maximum."""
 
 
+COMES_BACK_SECONDS = 30.0
+"""How long a start may take, and how long after settle a new process may need until it is in service. After
+that the pool waits for it."""
+
+
 class StopAnswer(enum.Enum):
     """supervisord's answer to the listener's stop."""
 
@@ -174,6 +179,17 @@ class Drain:
         if self.state is State.STOPPING:
             return self.is_quiet or self.stop.answer is StopAnswer.ACCEPTED
         return self.is_quiet or self.state not in (State.ASKING, State.QUIETING, State.DRAINING)
+
+    def why_not_back(self, settle_seconds: float, now: float) -> str:
+        """Why the worker does not come back into service, for an operator; empty: it may come back yet."""
+        if self.state not in (State.STARTING, State.SETTLING):
+            return ""
+        if self.start_attempts > 1:
+            return "its start failed, or its new process ended by itself"
+        allowed = COMES_BACK_SECONDS + (settle_seconds if self.state is State.SETTLING else 0.0)
+        if now - self.since <= allowed:
+            return ""
+        return "it does not start" if self.state is State.STARTING else "its new process is not in service"
 
     @property
     def touched(self) -> bool:

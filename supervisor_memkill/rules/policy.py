@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from supervisor_memkill.processes import ProcessInfo, ProcessState
+from supervisor_memkill.rules.causes import Reason
 from supervisor_memkill.rules.decision import is_protected
 from supervisor_memkill.rules.drain import State
 from supervisor_memkill.units import format_duration
@@ -18,6 +20,10 @@ BACK_OFF_SECONDS, MAX_BACK_OFF_SECONDS = 600.0, 86400.0
 """How long such a worker is not drained again. It doubles each time in a row, up to the maximum."""
 NOT_BEGUN_SECONDS, MAX_NOT_BEGUN_SECONDS = 15.0, 600.0
 """The same for a worker whose drain could not begin: other workers are drained first."""
+URGENCY = {Reason.MAX_TOTAL_RSS: 0.75, Reason.RESTART: 0.5, Reason.MAX_AGE: 0.25}
+"""Below 1: a worker over its own limit, whose urgency is memory divided by limit, comes first."""
+AGE_SPREAD = 0.1
+"""A worker asks at some age within this share below max_age: workers that began together ask one by one."""
 
 
 class Hold(Worded):
@@ -28,20 +34,22 @@ class Hold(Worded):
     UNDER_WAY = "under_way", "its drain is under way"
     MEMORY_UNKNOWN = "memory_unknown", "memory unknown"
     UNDER_LIMIT = "under_limit", "under its limit"
-    STRIKES = "strikes", "over its limit, but at fewer checks in a row than strikes demands"
-    MIN_UPTIME = "min_uptime", "over its limit, but up for less than min_uptime"
-    BACKS_OFF = "backs_off", "over its limit, but not drained again yet"
-    UNSAFE_SETTINGS = "unsafe_settings", "over its limit, but its settings in supervisord would lose jobs"
-    NOT_RECOGNISED = "not_recognised", "over its limit, but not recognised by its kind"
-    NOT_NOW = "not_now", "over its limit, but its kind does not allow a drain now"
-    PROTECTED_JOB = "protected_job", "over its limit, but a protected job is running"
-    JOBS_UNKNOWN = "jobs_unknown", "over its limit, but its running jobs are unknown and some are protected"
+    STRIKES = "strikes", "at fewer checks in a row than strikes demands"
+    MIN_UPTIME = "min_uptime", "up for less than min_uptime"
+    BACKS_OFF = "backs_off", "not drained again yet"
+    DRAIN_HOURS = "drain_hours", "outside drain_hours"
+    UNSAFE_SETTINGS = "unsafe_settings", "its settings in supervisord would lose jobs"
+    NOT_RECOGNISED = "not_recognised", "not recognised by its kind"
+    NOT_NOW = "not_now", "its kind does not allow a drain now"
+    PROTECTED_JOB = "protected_job", "a protected job is running"
+    JOBS_UNKNOWN = "jobs_unknown", "its running jobs are unknown and some are protected"
 
 
 class BackOffCause(Worded):
     """Why a worker is not drained again at once."""
 
     BELOW_BASELINE = "below_baseline", "a new process needs about as much as the limit"
+    NOTHING_GAINED = "nothing_gained", "its last drain for max_total_rss gave no memory back"
     AFTER_RESUME = "after_resume", "its last drain ended by on_timeout = resume"
     NOT_BEGUN = "not_begun", "the request to take no new job could not be sent"
 
@@ -57,7 +65,12 @@ class BackOff:
     limit_bytes: int = 0
     """It applies only while this is the limit; 0: it applies with any limit."""
 
-    def applies(self, limit_bytes: int | None, now: float) -> bool:
+    def applies(self, reason: Reason, limit_bytes: int | None, now: float) -> bool:
+        """A drain that frees no memory is no reason against a drain that is not for memory."""
+        if self.cause is BackOffCause.BELOW_BASELINE and not reason.is_own_limit:
+            return False
+        if self.cause is BackOffCause.NOTHING_GAINED and reason is not Reason.MAX_TOTAL_RSS:
+            return False
         return now < self.until and self.limit_bytes in (0, limit_bytes)
 
 
@@ -72,6 +85,14 @@ class Terms:
     min_uptime_seconds: float
     settle_seconds: float
     protect_jobs: tuple[str, ...] = ()
+    max_total_bytes: int | None = None
+    """For the workers of the pool under this supervisord together; None: no limit is set."""
+    warn_bytes: int | None = None
+    """A worker above it is reported; None: no worker is."""
+    max_age_seconds: float | None = None
+    """None: no limit is set."""
+    closed: str = ""
+    """When the pool's drain_hours open, for an operator; empty: drains may begin now."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +112,8 @@ class Sighting:
     """Why the memory is unknown."""
     refusals: tuple[str, ...] = ()
     """Its settings that would lose jobs in a drain."""
+    restart_requested: bool = False
+    """A person requested the restart of this very process."""
 
 
 @dataclass(frozen=True)
@@ -100,13 +123,19 @@ class Verdict:
     hold: Hold | None
     """None: the worker asks for a slot."""
     urgency: float = 0.0
-    """Memory divided by limit."""
-    hard: bool = False
+    """Memory divided by limit, or the fixed urgency of another reason."""
+    reason: Reason | None = None
+    """Why the worker is to be drained, now or as soon as nothing holds it; None: there is no reason."""
     detail: str = ""
 
     @property
     def asks(self) -> bool:
         return self.hold is None
+
+    @property
+    def hard(self) -> bool:
+        """Its memory is above its hard limit: it waits neither for a slot nor for running jobs."""
+        return self.reason is Reason.HARD_MAX_RSS
 
     @property
     def is_over(self) -> bool:
@@ -116,44 +145,92 @@ class Verdict:
     @property
     def words(self) -> str:
         """The result as text for an operator."""
-        text = self.hold.words if self.hold else "over its limit"
+        parts = [self.reason.asks if self.reason else "", self.hold.words if self.hold else ""]
+        text = ", but ".join(filter(None, parts))
         return f"{text} ({self.detail})" if self.detail else text
 
 
-def judge(seen: Sighting, terms: Terms, now: float) -> Verdict:
-    """Whether this worker asks to be drained now."""
+def judge_all(sightings: Sequence[Sighting], terms: Terms, now: float) -> list[Verdict]:
+    """Which workers of one pool under this supervisord ask to be drained now.
+
+    Above max_total_rss the largest worker asks, or the next one while that one is held. Any drain of the pool
+    that is under way comes first: it gives memory back.
+    """
+    verdicts = [judge(seen, terms, now) for seen in sightings]
+    total = sum(seen.memory_bytes or 0 for seen in sightings)
+    is_over = terms.max_total_bytes is not None and total > terms.max_total_bytes
+    if not is_over or any(seen.draining is not None for seen in sightings):
+        return verdicts
+    for index in sorted(range(len(sightings)), key=lambda index: -(sightings[index].memory_bytes or 0)):
+        verdicts[index] = judge(sightings[index], terms, now, is_largest=True)
+        if verdicts[index].asks:
+            break
+    return verdicts
+
+
+def judge(seen: Sighting, terms: Terms, now: float, *, is_largest: bool = False) -> Verdict:
+    """Whether this worker asks to be drained now. `is_largest`: it is its turn for max_total_rss."""
     memory, limit = seen.memory_bytes, terms.limit_bytes
     if seen.draining is not None:
         return Verdict(Hold.UNDER_WAY, detail=seen.draining.value)
     if seen.process.state is not ProcessState.RUNNING:
         return Verdict(Hold.NOT_RUNNING, detail=seen.process.state.name)
+    verdicts = [_verdict(seen, terms, now, reason) for reason in _reasons(seen, terms, is_largest=is_largest)]
+    if verdicts:
+        # A worker over its limit may be held by what does not hold a restart that a person requested.
+        return next((verdict for verdict in verdicts if verdict.asks), verdicts[0])
     if limit is None:
         return Verdict(Hold.NO_LIMIT)
     if memory is None:
         return Verdict(Hold.MEMORY_UNKNOWN, detail=seen.memory_why)
-    urgency = memory / limit
-    if memory <= limit:
-        return Verdict(Hold.UNDER_LIMIT, urgency)
-    hard = terms.hard_limit_bytes is not None and memory > terms.hard_limit_bytes
-    hold, detail = _held(seen, terms, now, hard)
-    return Verdict(hold, urgency, hard, detail)
+    return Verdict(Hold.UNDER_LIMIT, memory / limit)
 
 
-def _held(seen: Sighting, terms: Terms, now: float, hard: bool) -> tuple[Hold | None, str]:
-    """Why a worker over its limit does not ask. Above the hard limit, strikes and running jobs do not matter.
+def _reasons(seen: Sighting, terms: Terms, *, is_largest: bool) -> Iterator[Reason]:
+    """Why the worker is to be drained, the most urgent reason first."""
+    memory, limit, hard_limit = seen.memory_bytes, terms.limit_bytes, terms.hard_limit_bytes
+    if memory is not None and limit is not None and memory > limit:
+        is_hard = hard_limit is not None and memory > hard_limit
+        yield Reason.HARD_MAX_RSS if is_hard else Reason.MAX_RSS
+    if is_largest and memory is not None:
+        yield Reason.MAX_TOTAL_RSS
+    if seen.restart_requested:
+        yield Reason.RESTART
+    if terms.max_age_seconds is not None and seen.process.uptime_seconds > _age_limit(seen.process, terms):
+        yield Reason.MAX_AGE
 
-    Settings that would lose jobs matter even then: a person must change them, and the log says so at once.
+
+def _age_limit(process: ProcessInfo, terms: Terms) -> float:
+    share = zlib.crc32(f"{process.worker} {process.start}".encode()) / 2**32
+    return (terms.max_age_seconds or 0.0) * (1.0 - AGE_SPREAD * share)
+
+
+def _verdict(seen: Sighting, terms: Terms, now: float, reason: Reason) -> Verdict:
+    hold, detail = _held(seen, terms, now, reason)
+    urgency = URGENCY.get(reason)
+    if urgency is None:
+        urgency = (seen.memory_bytes or 0) / (terms.limit_bytes or 1)
+    return Verdict(hold, urgency, reason, detail)
+
+
+def _held(seen: Sighting, terms: Terms, now: float, reason: Reason) -> tuple[Hold | None, str]:
+    """Why a worker with a reason does not ask.
+
+    Above the hard limit, strikes, hours and running jobs do not matter. Settings that would lose jobs matter
+    even then: a person must change them, and the log says so at once.
     """
-    reading = seen.reading
+    reading, hard = seen.reading, reason is Reason.HARD_MAX_RSS
     if seen.refusals:
         return Hold.UNSAFE_SETTINGS, seen.refusals[0]
-    if not hard and seen.strikes < terms.strikes:
+    if terms.closed and not hard:
+        return Hold.DRAIN_HOURS, terms.closed
+    if reason is Reason.MAX_RSS and seen.strikes < terms.strikes:
         return Hold.STRIKES, f"{seen.strikes} of {terms.strikes}"
     uptime = seen.process.uptime_seconds
-    if uptime < terms.min_uptime_seconds:
+    if reason is not Reason.RESTART and uptime < terms.min_uptime_seconds:
         return Hold.MIN_UPTIME, f"{format_duration(uptime)} of {format_duration(terms.min_uptime_seconds)}"
     back_off = seen.back_off
-    if back_off is not None and back_off.applies(terms.limit_bytes, now):
+    if back_off is not None and back_off.applies(reason, terms.limit_bytes, now):
         return Hold.BACKS_OFF, f"{back_off.cause.words}; {format_duration(back_off.until - now)} left"
     if reading is None or reading.recognised is not True:
         return Hold.NOT_RECOGNISED, reading.why if reading else ""

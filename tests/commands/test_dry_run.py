@@ -20,7 +20,6 @@ from supervisor_memkill.listener.journal_format import Contents
 from supervisor_memkill.listener.survey import Surveyor
 from supervisor_memkill.processes import ProcessState
 from supervisor_memkill.rules.drain import State
-from supervisor_memkill.rules.policy import Hold
 from supervisor_memkill.units import Size
 from supervisor_memkill.workers.contract import Advice, Tools
 from tests import builders
@@ -67,7 +66,8 @@ def report_on(
         process_table=lambda: WorldTable(world),
         machine_bytes=lambda: 10 * LIMIT,
     )
-    report = check(surveyor, coordinator or InProcessCoordinator(world.clock), contents or Contents())
+    coordinator = coordinator or InProcessCoordinator(world.clock)
+    report = check(surveyor, coordinator, contents or Contents(), world.clock)
     assert world.happened == []
     return report
 
@@ -80,7 +80,10 @@ def test_settings_that_would_lose_jobs_are_noted_and_hold(world: World) -> None:
     world.advice = (Advice("stopsignal=TERM must be INT", refuses=True), Advice("exec is missing"))
     report = report_on(world)
     assert not any(one.would_drain for one in report.rows)
-    assert row(report, "one").verdict == f"{Hold.UNSAFE_SETTINGS.words} (stopsignal=TERM must be INT)"
+    assert (
+        row(report, "one").verdict
+        == "over its limit, but its settings in supervisord would lose jobs (stopsignal=TERM must be INT)"
+    )
     assert report.notes == (
         "jobs:one and 2 more: stopsignal=TERM must be INT (not drained until this is changed)",
         "jobs:one and 2 more: exec is missing",

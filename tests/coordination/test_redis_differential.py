@@ -121,7 +121,12 @@ def test_same_operations_get_the_same_answers(
 def _do(coordinator: Any, name: str, value: Any, rule: Rules, held: set[str]) -> Any:
     """One operation; what its answer says, in the words of a coordinator that knows no listeners."""
     if name == "publish":
-        slot_claims = [SlotClaim(worker, f"token-{worker}") for worker in sorted(held)]
+        # A worker in service needs no reason why it is not back.
+        back = {report.worker for report in value if report.in_service}
+        slot_claims = [
+            SlotClaim(worker, f"token-{worker}", not_back="" if worker in back else "it does not start")
+            for worker in sorted(held)
+        ]
         return coordinator.publish(POOL, rule, value, slot_claims).held
     if name == "release":
         worker, drained = value

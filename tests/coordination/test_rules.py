@@ -286,3 +286,40 @@ def test_drains_from_the_journal_take_their_slots_anew(coordinator: Coordinator)
     held = coordinator.publish(POOL, rules(), [report("a"), over("b")], [SlotClaim("a", "t1")])
     assert held.held == {"t1"}
     assert coordinator.acquire(POOL, rules(), ask("b")).refused is Cause.SLOTS_TAKEN
+
+
+# --- a worker that does not come back -------------------------------------------------------------
+
+
+def lost(worker: str) -> SlotClaim:
+    return SlotClaim(worker, f"token-{worker}", not_back="its start failed")
+
+
+def test_pool_grants_nothing_while_a_worker_does_not_come_back(coordinator: Coordinator) -> None:
+    """Whatever max_draining allows: a new version that cannot start costs one worker."""
+    many = rules(max_draining=3)
+    reports = [over("a"), report("b"), report("c"), report("d", in_service=False)]
+    coordinator.publish(POOL, many, reports, [lost("d")])
+    answer = coordinator.acquire(POOL, many, ask("a"))
+    assert answer.refused is Cause.NOT_BACK
+    assert "d: its start failed" in answer.words
+
+
+def test_hard_limit_and_a_worker_that_is_out_already_do_not_wait_for_it(coordinator: Coordinator) -> None:
+    many = rules(max_draining=3)
+    reports = [over("a"), over("b"), report("c"), report("d", in_service=False)]
+    coordinator.publish(POOL, many, reports, [lost("d")])
+    assert coordinator.acquire(POOL, many, ask("a", hard=True)).granted
+    assert coordinator.acquire(POOL, many, ask("b", already_out=True)).granted
+
+
+def test_pool_goes_on_when_the_worker_is_back_or_is_let_go(coordinator: Coordinator) -> None:
+    many = rules(max_draining=3)
+    reports = [over("a"), report("b"), report("d", in_service=False)]
+    coordinator.publish(POOL, many, reports, [lost("d")])
+    assert not coordinator.consider(POOL, many, ask("a")).granted
+    coordinator.publish(POOL, many, reports, [SlotClaim("d", "token-d")])
+    assert coordinator.consider(POOL, many, ask("a")).granted, "its slot is no obstacle"
+    coordinator.publish(POOL, many, reports, [lost("d")])
+    coordinator.release(POOL, "d", "token-d", drained=True)
+    assert coordinator.consider(POOL, many, ask("a")).granted

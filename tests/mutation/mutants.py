@@ -16,6 +16,7 @@ from typing import TypeGuard
 
 PYTHON = (
     "rules/policy.py",
+    "rules/hours.py",
     "rules/drain.py",
     "rules/decision.py",
     "coordination/rules.py",

@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 
 from supervisor_memkill.processes import ProcessState
+from supervisor_memkill.rules.causes import Reason
 from supervisor_memkill.rules.drain import State
 from supervisor_memkill.rules.policy import (
+    AGE_SPREAD,
     BACK_OFF_SECONDS,
     MAX_BACK_OFF_SECONDS,
     NOT_BEGUN_SECONDS,
@@ -21,6 +23,7 @@ from supervisor_memkill.rules.policy import (
     is_below_baseline,
     is_in_service,
     judge,
+    judge_all,
     next_back_off,
 )
 from tests.builders import EPOCH, PID, START, info, reading
@@ -115,6 +118,144 @@ def test_memory_at_the_limit_is_not_over_it() -> None:
 def test_verdict_says_in_words_why_a_worker_is_held() -> None:
     verdict = judge(sighting(process=info(start=EPOCH - 30)), terms(), NOW)
     assert verdict.words == "over its limit, but up for less than min_uptime (30s of 1m00s)"
+
+
+# --- other reasons ------------------------------------------------------------------------------
+
+DAY = 86400.0
+SMALL: dict[str, Any] = {"memory_bytes": 100}
+OLD: dict[str, Any] = {**SMALL, "process": info(start=int(EPOCH - DAY))}
+ASKED: dict[str, Any] = {**SMALL, "restart_requested": True}
+
+
+@pytest.mark.parametrize(
+    ("reason", "seen", "settings"),
+    [
+        (None, SMALL, {}),
+        (None, SMALL, {"max_age_seconds": DAY}),
+        (Reason.MAX_AGE, OLD, {"max_age_seconds": DAY}),
+        (Reason.RESTART, ASKED, {}),
+        (Reason.RESTART, {**ASKED, **OLD, "restart_requested": True}, {"max_age_seconds": DAY}),
+        (Reason.RESTART, {**ASKED, "memory_bytes": None}, {}),
+        (Reason.RESTART, ASKED, {"limit_bytes": None}),
+        (Reason.MAX_RSS, {**ASKED, "memory_bytes": 201}, {}),
+        (Reason.HARD_MAX_RSS, {**ASKED, "memory_bytes": 401}, {}),
+    ],
+)
+def test_most_urgent_reason_counts(
+    reason: Reason | None, seen: dict[str, Any], settings: dict[str, Any]
+) -> None:
+    verdict = judge(sighting(**seen), terms(**settings), NOW)
+    assert verdict.reason is reason
+    assert verdict.asks is (reason is not None)
+
+
+def test_order_of_the_reasons_is_memory_then_the_total_then_requests_then_age() -> None:
+    def urgency(seen: dict[str, Any], **settings: Any) -> float:
+        is_largest = settings.pop("is_largest", False)
+        return judge(sighting(**seen), terms(**settings), NOW, is_largest=is_largest).urgency
+
+    urgencies = [
+        urgency({"memory_bytes": 201}),
+        urgency(SMALL, is_largest=True),
+        urgency(ASKED),
+        urgency(OLD, max_age_seconds=DAY),
+    ]
+    assert urgencies == sorted(urgencies, reverse=True)
+    assert urgencies[0] > 1 > urgencies[1]
+    assert len(set(urgencies)) == 4
+
+
+def test_workers_that_began_together_reach_max_age_at_different_times_and_never_later() -> None:
+    begun = int(EPOCH - DAY)
+    names = [f"w{number}" for number in range(50)]
+
+    def ages(seconds_before: float) -> int:
+        processes = [info(name=name, start=int(begun + seconds_before)) for name in names]
+        verdicts = [
+            judge(sighting(**SMALL | {"process": one}), terms(max_age_seconds=DAY), NOW) for one in processes
+        ]
+        return sum(verdict.reason is Reason.MAX_AGE for verdict in verdicts)
+
+    assert ages(-1.0) == len(names)
+    assert ages(DAY * AGE_SPREAD + 1.0) == 0
+    assert 10 < ages(DAY * AGE_SPREAD / 2) < 40
+
+
+@pytest.mark.parametrize(
+    ("hold", "seen"),
+    [
+        (Hold.DRAIN_HOURS, {"memory_bytes": 300}),
+        (Hold.DRAIN_HOURS, ASKED),
+        (None, {"memory_bytes": 401}),
+    ],
+)
+def test_outside_drain_hours_only_the_hard_limit_counts(hold: Hold | None, seen: dict[str, Any]) -> None:
+    closed = terms(closed="drain_hours open on Mon at 22:00")
+    verdict = judge(sighting(**seen), closed, NOW)
+    assert verdict.hold is hold
+    assert ("open on Mon at 22:00" in verdict.words) is (hold is not None)
+
+
+@pytest.mark.parametrize(
+    ("hold", "seen", "settings"),
+    [
+        (None, {"process": info(start=EPOCH - 1)}, {}),
+        (None, {"back_off": BACKS_OFF}, {}),
+        (Hold.BACKS_OFF, {"back_off": BackOff(NOW + 1, 600.0, BackOffCause.AFTER_RESUME)}, {}),
+        (Hold.UNSAFE_SETTINGS, {"refusals": ("stopsignal=TERM must be INT",)}, {}),
+        (Hold.NOT_RECOGNISED, {"reading": reading(recognised=None)}, {}),
+        (Hold.PROTECTED_JOB, {"reading": reading(jobs=("Import",))}, {"protect_jobs": ("Imp*",)}),
+    ],
+)
+def test_requested_restart_waits_only_for_what_keeps_jobs_safe(
+    hold: Hold | None, seen: dict[str, Any], settings: dict[str, Any]
+) -> None:
+    verdict = judge(sighting(**ASKED, **seen), terms(**settings), NOW)
+    assert (verdict.hold, verdict.reason) == (hold, Reason.RESTART)
+
+
+def test_requested_restart_goes_ahead_while_the_limit_of_the_same_worker_backs_off() -> None:
+    verdict = judge(sighting(restart_requested=True, back_off=BACKS_OFF), terms(), NOW)
+    assert verdict.asks
+    assert verdict.reason is Reason.RESTART
+
+
+def total(*sightings: Sighting, limit: int = 250) -> list[tuple[Reason | None, bool]]:
+    verdicts = judge_all(sightings, terms(max_total_bytes=limit), NOW)
+    return [(verdict.reason, verdict.asks) for verdict in verdicts]
+
+
+NOTHING = (None, False)
+LARGEST = (Reason.MAX_TOTAL_RSS, True)
+
+
+def test_only_the_largest_worker_asks_while_the_pool_is_over_its_total() -> None:
+    assert total(sighting(memory_bytes=100), sighting(memory_bytes=150)) == [NOTHING, NOTHING]
+    assert total(sighting(memory_bytes=100), sighting(memory_bytes=151)) == [NOTHING, LARGEST]
+    unknown = sighting(memory_bytes=None)
+    assert total(sighting(memory_bytes=151), sighting(memory_bytes=100), unknown) == [
+        LARGEST,
+        NOTHING,
+        NOTHING,
+    ]
+
+
+def test_next_largest_asks_while_the_largest_is_held() -> None:
+    held = sighting(memory_bytes=180, reading=reading(recognised=None))
+    assert total(sighting(memory_bytes=100), held) == [LARGEST, (Reason.MAX_TOTAL_RSS, False)]
+
+
+def test_drain_under_way_comes_before_the_total() -> None:
+    draining = sighting(memory_bytes=190, draining=State.DRAINING)
+    assert total(sighting(memory_bytes=150), draining) == [NOTHING, NOTHING]
+
+
+def test_worker_whose_drain_for_the_total_gained_nothing_lets_the_next_one_go() -> None:
+    spent = BackOff(NOW + 1, 600.0, BackOffCause.NOTHING_GAINED)
+    large = sighting(memory_bytes=190, back_off=spent)
+    assert total(sighting(memory_bytes=100), large) == [LARGEST, (Reason.MAX_TOTAL_RSS, False)]
+    assert judge(sighting(back_off=spent), terms(), NOW).asks, "its own limit counts all the same"
 
 
 @pytest.mark.parametrize(

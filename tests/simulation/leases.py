@@ -84,7 +84,7 @@ class Leases:
         self.leases[pool, worker] = Lease(token, now)
 
     def published(self, pool: str, request: Mapping[str, Any], now: float) -> None:
-        for name, token, is_out in request["holdings"]:
+        for name, token, is_out, _ in request["holdings"]:
             worker = worker_id(name)
             lease = self.leases.get((pool, worker))
             holds = lease is not None and lease.token == token and self._is_in_force(lease, now)

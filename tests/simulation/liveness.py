@@ -5,6 +5,7 @@ Judged by what is, again, and by what the journals and Redis hold at the end.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from supervisor_memkill.rules.decision import OnTimeout
 from supervisor_memkill.rules.drain import Drain, State
 from tests.simulation.machine import Machine
 from tests.simulation.promises import BrokenPromise, backs_off
-from tests.simulation.shape import LIMIT, PoolShape
+from tests.simulation.shape import LIMIT, LONGEST_CLOSED_MINUTES, PoolShape
 from tests.simulation.supervisord import Worker
 
 if TYPE_CHECKING:
@@ -42,9 +43,18 @@ def heal(world: World) -> None:
         _lose(world, world.rng.choice(world.machines))
     starts = world.rng.random() < 0.7
     for machine in world.machines:
+        _forget_ages(world, machine)
         for worker in machine.supervisord.workers.values():
             _mend(world, machine, worker, starts=starts)
     world.promises.orderly_from = world.engine.now + world.shape.slot_ttl + 4 * world.shape.heartbeat
+
+
+def _forget_ages(world: World, machine: Machine) -> None:
+    """The operator takes max_age out of the configuration: otherwise a drain is always under way."""
+    for name, config in machine.pools.items():
+        if config.max_age_seconds is not None:
+            machine.pools[name] = dataclasses.replace(config, max_age_seconds=None)
+            world.weather.kill(machine)
 
 
 def _lose(world: World, machine: Machine) -> None:
@@ -74,7 +84,8 @@ def _mend(world: World, machine: Machine, worker: Worker, *, starts: bool) -> No
 def _bound_seconds(world: World) -> float:
     """More seconds than it takes to drain every worker, one after another."""
     one = sum(_drain_seconds(world, pool) * pool.workers for pool in world.shape.pools)
-    return LONGEST_START_PAUSE_SECONDS * 2 + 3 * world.shape.slot_ttl + one * len(world.machines)
+    closed = 60.0 * LONGEST_CLOSED_MINUTES * sum(pool.workers for pool in world.shape.pools)
+    return closed + LONGEST_START_PAUSE_SECONDS * 2 + 3 * world.shape.slot_ttl + one * len(world.machines)
 
 
 def _drain_seconds(world: World, pool: PoolShape) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import ConnectionError as NoConnection
@@ -357,6 +358,7 @@ class Machine:
             own_group="memkill",
             process_table=process_table,
             machine_bytes=lambda: 10**6,
+            local_time=lambda: datetime.fromtimestamp(self.wall(), timezone.utc).replace(tzinfo=None),
         )
         return Listener(
             config,

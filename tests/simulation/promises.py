@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from supervisor_memkill.config.options import PoolConfig
 from supervisor_memkill.listener.journal_format import Contents
+from supervisor_memkill.rules.causes import Reason
 from supervisor_memkill.rules.decision import OnTimeout
 from supervisor_memkill.rules.drain import Drain, State, StopAnswer
-from supervisor_memkill.rules.policy import BackOff, BackOffCause
+from supervisor_memkill.rules.policy import AGE_SPREAD, BackOff, BackOffCause
 from tests.simulation.leases import Grant, local_name
 from tests.simulation.process import RECORD_LIVES_SECONDS, Process
 from tests.simulation.shape import HARD_LIMIT, LIMIT
@@ -82,6 +83,8 @@ class Promises:
     """When each drain's token was first journalled."""
     quieted: dict[str, float] = field(default_factory=dict)
     """When the wait for running jobs of each token began at the earliest."""
+    lost_from: dict[str, float] = field(default_factory=dict)
+    """Since when the pool of each token must wait for its worker, which does not come back."""
     stopping: dict[str, float] = field(default_factory=dict)
     """When the stop of each token was first journalled."""
     was_read: dict[str, bool] = field(default_factory=dict)
@@ -102,6 +105,8 @@ class Promises:
             self.began.setdefault(drain.token, self.world.engine.now)
             if drain.state in (State.ASKING, State.SETTLING):
                 self.quieted[drain.token] = self.world.engine.now
+            if drain.start_attempts > 1:
+                self.lost_from.setdefault(drain.token, self.world.engine.now)
             before = machine.disk.drains.get(drain.worker)
             if before is not None and before.state is not drain.state:
                 self.world.trace.count(f"{before.state.value} -> {drain.state.value}")
@@ -134,9 +139,10 @@ class Promises:
             self.no_job_is_lost(act)
         takes_out = act.what in ("quiet", "stop") and self.world.standings.takes_jobs(act.worker)
         if takes_out and not self._counts_as_quiet(act):
-            self.s6_memory(act)
+            self.s6_reason(act)
             grant = self.s6_answer(act)
             self.s1_slots(act)
+            self.broken_release(act, grant)
             self.s2_peers(act, grant)
             self.l4_order(act)
 
@@ -158,7 +164,7 @@ class Promises:
         for name, _, is_up, *_ in request["workers"]:
             if is_up and not machine.readable.get(local_name(name), True):
                 self.broken("S6", machine, f"{name} is said to be in service, and its reading failed")
-        for name, _, is_out in request["holdings"]:
+        for name, _, is_out, _ in request["holdings"]:
             local = local_name(name)
             worker, drain = machine.supervisord.workers.get(local), machine.disk.drains.get(local)
             if worker is None or drain is None or machine.is_unsaved:
@@ -206,6 +212,25 @@ class Promises:
         had_run_out = leases.had_run_out(peer.id, act.worker.id)
         return had_run_out or not leases.are_in_conflict(peer.id, act.worker.id)
 
+    def broken_release(self, act: Act, grant: Grant | None) -> None:
+        """While a worker of the pool does not come back, no other is taken out, hard limits aside."""
+        if act.is_hard or act.drain.touched:
+            return
+        for peer in self.world.peers(act.worker):
+            machine = self.world.machine(peer.host)
+            drain = machine.disk.drains.get(peer.name)
+            if drain is None or drain.state not in (State.STARTING, State.SETTLING):
+                continue
+            lost_from = self.lost_from.get(drain.token, float("inf"))
+            if machine is act.machine:
+                is_known = lost_from < self.began[act.drain.token]
+            else:
+                heard = grant.heard.get(peer.host) if grant is not None else None
+                is_known = heard is not None and lost_from < heard.looked_at - TURN_SECONDS
+            if is_known and not self._is_slot_lost(act, peer):
+                text = f"{act.worker.name} is taken out, and {peer.id} does not come back"
+                self.broken("broken release", act.machine, text)
+
     def s2_peers(self, act: Act, grant: Grant | None) -> None:
         """No worker is taken out unless min_available others are in service at that moment."""
         standings, least = self.world.standings, act.config.min_available
@@ -250,6 +275,7 @@ class Promises:
             BackOffCause.AFTER_RESUME: before is not None and before.state is State.RESUMING,
             BackOffCause.NOT_BEGUN: before is not None and before.state is State.QUIETING,
             BackOffCause.BELOW_BASELINE: measured > LIMIT / 2,
+            BackOffCause.NOTHING_GAINED: before is not None and before.reason is Reason.MAX_TOTAL_RSS,
         }
         if not is_true[pause.cause]:
             self.broken("L1", machine, f"{name} backs off, for {pause.cause.words}")
@@ -284,6 +310,32 @@ class Promises:
             if earliest <= worker.stop <= latest:
                 return
         self.broken("S5", machine, f"start of {worker.name}, which the operator stopped")
+
+    def s6_reason(self, act: Act) -> None:
+        """What the drain states as its reason is true."""
+        if act.drain.reason.is_own_limit:
+            self.s6_memory(act)
+        elif act.attempts > 1 or act.machine.wall_set_at > self.began[act.drain.token] - TURN_SECONDS:
+            return
+        elif act.drain.reason is Reason.MAX_AGE:
+            age, limit = int(act.machine.wall()) - act.worker.start, act.config.max_age_seconds or 0.0
+            if age < limit * (1 - AGE_SPREAD):
+                self.broken("S6", act.machine, f"{act.worker.name} is taken out for its age, {age} s")
+        elif act.drain.reason is Reason.MAX_TOTAL_RSS:
+            self._total(act)
+
+    def _total(self, act: Act) -> None:
+        """The last measurements of all processes of the pool on this machine are above the total."""
+        pids = {
+            process.pid
+            for worker in self.world.workers_of(act.worker.pool, act.machine.name)
+            for process in (worker.process, worker.last)
+            if process is not None
+        }
+        total = sum(act.machine.measured.get(pid, (0.0, 0))[1] for pid in pids)
+        limit = act.config.max_total_rss.exact_bytes if act.config.max_total_rss else None
+        if limit is None or total <= limit:
+            self.broken("S6", act.machine, f"{act.worker.name} is taken out for a total of {total}")
 
     def s6_memory(self, act: Act) -> None:
         """A failed reading never counts as over the limit: a drained worker was measured in this drain."""
@@ -320,8 +372,10 @@ class Promises:
         """Further over its limit, for long enough that all listeners know it, and nothing else holds it."""
         world, machine, own = self.world, self.world.machine(peer.host), peer.process
         config, standings = machine.pools[peer.pool], self.world.standings
-        if own is None or own.memory <= process.memory or machine.is_gone:
+        if own is None or own.memory <= max(LIMIT, process.memory) or machine.is_gone:
             return False
+        if config.drain_hours is not None:
+            return False  # The clocks of two machines open the hours at different moments.
         if peer.name in machine.disk.drains or backs_off(machine, peer):
             return False
         known_after = config.min_uptime_seconds + (config.strikes + 1) * world.shape.tick
@@ -360,4 +414,4 @@ class Promises:
 def backs_off(machine: Machine, worker: Worker) -> bool:
     """Whether its drains wait: a restart freed no memory, or the worker could not be reached."""
     pause = machine.disk.back_offs.get(worker.name)
-    return pause is not None and pause.applies(LIMIT, machine.clock())
+    return pause is not None and pause.applies(Reason.MAX_RSS, LIMIT, machine.clock())

@@ -5,13 +5,17 @@ from __future__ import annotations
 import dataclasses
 import random
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from supervisor_memkill.config.options import PoolConfig
 from supervisor_memkill.rules.decision import OnTimeout
+from supervisor_memkill.rules.hours import DrainHours
 from supervisor_memkill.units import Size
 from tests.simulation.process import Habits
 
 LIMIT, HARD_LIMIT = 200, 400
+LONGEST_CLOSED_MINUTES = 2
+"""How long the hours of a pool are closed at a time."""
 FRESH, BLOATED, HUGE = 50, 300, 450
 """Bytes: the memory of a worker after its start, over its limit, and over its hard limit."""
 
@@ -54,9 +58,11 @@ NAMES = ("east", "north", "south", "west")
 
 def draw(rng: random.Random, seed: int) -> Shape:
     """Small worlds, mostly with two or three machines."""
+    also = random.Random(f"{seed} reasons")
     machines = NAMES[: rng.choice((1, 2, 2, 2, 3, 3, 4))]
     heartbeat = rng.choice((2.0, 4.0, 4.0, 6.0))
-    pools = tuple(_pool(rng, f"pool{number}", len(machines)) for number in range(rng.choice((1, 1, 1, 2))))
+    drawn = [_pool(rng, f"pool{number}", len(machines)) for number in range(rng.choice((1, 1, 1, 2)))]
+    pools = tuple(_with_reasons(pool, also) for pool in drawn)
     return Shape(
         machines=machines,
         pools=pools,
@@ -68,6 +74,28 @@ def draw(rng: random.Random, seed: int) -> Shape:
         bloated=rng.choice((0.3, 0.6, 1.0)),
         on_disk=seed % 16 == 0,
     )
+
+
+def _with_reasons(pool: PoolShape, rng: random.Random) -> PoolShape:
+    """Some pools drain for other reasons than a worker's own limit, or in some minutes of the hour only."""
+    total = Size(exact_bytes=int(LIMIT * pool.workers * rng.choice((0.5, 0.9))))
+    config = dataclasses.replace(
+        pool.config,
+        max_age_seconds=rng.choice((20.0, 60.0, 120.0)) if rng.random() < 0.3 else None,
+        max_total_rss=total if rng.random() < 0.3 else None,
+        drain_hours=EveryThirdMinute(()) if rng.random() < 0.2 else None,
+    )
+    return dataclasses.replace(pool, config=config)
+
+
+class EveryThirdMinute(DrainHours):
+    """Hours short enough for a history of some minutes."""
+
+    def opens_at(self, local: datetime) -> datetime | None:
+        closed_minutes = -local.minute % (LONGEST_CLOSED_MINUTES + 1)
+        if not closed_minutes:
+            return None
+        return local.replace(second=0, microsecond=0) + timedelta(minutes=closed_minutes)
 
 
 def pool_config(**values: object) -> PoolConfig:

@@ -151,7 +151,7 @@ def _reports(rng: random.Random) -> list[Report]:
 
 def _slot_claims(rng: random.Random) -> list[SlotClaim]:
     return [
-        SlotClaim(worker, f"token-{rng.randrange(3)}", rng.random() < 0.5)
+        SlotClaim(worker, f"token-{rng.randrange(3)}", rng.random() < 0.5, rng.choice(("", "", "not up")))
         for worker in WORKERS
         if rng.random() < 0.3
     ]

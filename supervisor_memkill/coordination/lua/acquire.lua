@@ -23,14 +23,17 @@ local slots = load_slots(meta, now, request)
 local least, most = strictest(meta, request, now)
 local others = others_in_service(meta, slots, request.id, request.queues, now)
 
-local holders, draining = {}, 0
+local holders, draining, absent = {}, 0, {}
 for id, slot in pairs(slots) do
   if slot.token ~= request.token then
     draining = draining + 1
     holders[draining] = id
+    -- A listener of an earlier version does not say so.
+    if (slot.not_back or '') ~= '' then absent[#absent + 1] = id .. ': ' .. slot.not_back end
   end
 end
 table.sort(holders)
+table.sort(absent)
 
 -- The worker as its listener reported it lately; nil if there is no recent report.
 local function heard_of(id)
@@ -101,6 +104,7 @@ local function judge()
   local slot = slots[request.id]
   if (slot and slot.token == request.token) or request.already_out then return nil, '' end
   if now < meta.settle then return 'settling', math.ceil((meta.settle - now) / 1000) .. 's left' end
+  if not request.hard and absent[1] then return 'not_back', absent[1] end
   if not request.hard and draining >= most then return 'slots_taken', table.concat(holders, ', ') end
   if others < least then return 'too_few_in_service', '' end
   if request.hard then return nil, '' end

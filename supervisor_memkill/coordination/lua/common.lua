@@ -4,7 +4,8 @@
 --   KEYS[1]  PREFIX:{POOL}       hash
 --     meta           the state of the pool: see load_meta
 --     w:<worker id>  JSON of the worker as its listener reported it, with "seen" (ms)
---     s:<worker id>  JSON of the worker's slot: token, since, renewed, expires (ms)
+--     s:<worker id>  JSON of the worker's slot: token, since, renewed, expires (ms), not_back (why the worker
+--                    does not come back into service, or '')
 --     l:<listener>   JSON: instance, until (ms), workers
 --   KEYS[2]  PREFIX:{POOL}:up    sorted set of the workers, those in service apart; see up_score
 --   KEYS[3]  PREFIX:{POOL}:ask   sorted set of the workers that ask for a slot, by urgency

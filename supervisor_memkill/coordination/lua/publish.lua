@@ -9,7 +9,7 @@
 --   fresh, ttl           how long the report counts, how long a slot lasts (ms)
 --   min_available, max_draining
 --   workers              list of {id, JSON of the worker, 1 if in service, queues, urgency or -1}
---   holdings             list of {id, token, 1 if the worker is out of service}
+--   holdings             list of {id, token, 1 if the worker is out of service, why it does not come back or ''}
 -- Returns JSON of
 --   taken                another live listener has this name: nothing was changed
 --   held                 the tokens that hold a slot
@@ -73,16 +73,18 @@ redis.call('HSET', KEYS[1], 'l:' .. request.listener, cjson.encode({
 
 local held = {}
 for _, holding in ipairs(request.holdings) do
-  local id, token, is_out = unpack(holding)
+  local id, token, is_out, not_back = unpack(holding)
   local slot = slots[id]
   if slot and slot.token == token then
-    slot.renewed, slot.expires = now, now + request.ttl
+    slot.renewed, slot.expires, slot.not_back = now, now + request.ttl, not_back
     put_slot(meta, slots, id, slot)
     held[#held + 1] = token
   elseif is_out == 1 then
     -- The slot was lost, with the data of this Redis or in a long absence. But the worker is out of service
     -- already, and only the end of the drain brings it back. This is a new slot, not the old one revived.
-    put_slot(meta, slots, id, {token = token, since = now, renewed = now, expires = now + request.ttl})
+    put_slot(meta, slots, id, {
+      token = token, since = now, renewed = now, expires = now + request.ttl, not_back = not_back,
+    })
     held[#held + 1] = token
   end
 end

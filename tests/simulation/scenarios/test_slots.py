@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 
 from supervisor_memkill.rules.drain import State
+from supervisor_memkill.units import Size
 from tests.simulation.gateway import Gateway
 from tests.simulation.journals import MemoryJournal
 from tests.simulation.kinds import SimSidekiq
-from tests.simulation.scenarios.scene import CELERY, HEARTBEAT, SIDEKIQ, TTL, scene
+from tests.simulation.scenarios.scene import CELERY, HEARTBEAT, SIDEKIQ, STOPS, TTL, scene
+from tests.simulation.shape import HARD_LIMIT
 
 
 def test_late_renewal_does_not_revive_the_slot_of_a_drain_that_had_not_begun() -> None:
@@ -161,3 +163,24 @@ def test_worker_is_not_its_own_peer_under_a_former_name(monkeypatch: pytest.Monk
         s.bloat(s.east)
         s.passes(3 * TTL)
         assert s.acts(s.east, "quiet") == []
+
+
+@pytest.mark.parametrize("machines", [1, 2])
+def test_release_that_cannot_start_costs_one_worker(machines: int) -> None:
+    """On any host, though two could drain at once; above the hard limit the pool does not wait."""
+    hard = Size(exact_bytes=HARD_LIMIT)
+    with scene(STOPS, machines, 4, max_draining=2, hard_max_rss=hard) as s:
+        other = s.world.machines[-1]
+        s.settles()
+        s.worker(s.east).fails = "dies"
+        s.bloat(s.east, by=50)
+        s.until(lambda: any(drain.start_attempts > 1 for drain in s.east.disk.drains.values()))
+        s.passes(2 * HEARTBEAT)
+        s.bloat(other, 1)
+        s.passes(60)
+        assert s.acts(other, "stop", 1) == []
+        s.bloat(other, 2, by=HARD_LIMIT)
+        s.until(lambda: s.is_back(other, 2))
+        assert s.acts(other, "stop", 1) == []
+        s.worker(s.east).fails = ""
+        s.until(lambda: s.is_back(s.east) and s.is_back(other, 1))
