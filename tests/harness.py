@@ -28,7 +28,7 @@ from supervisor_memkill.world.supervisord import Supervisord, SupervisordError
 
 PROGRAMS = Path(__file__).parent / "programs"
 SUPERVISOR42_PYTHON = "MEMKILL_TEST_SUPERVISOR42_PYTHON"
-"""Names the variable that names a Python interpreter with supervisor 4.2.5."""
+"""Names the variable that names a Python interpreter with supervisor 4.2.5 and the oldest redis-py."""
 WORKERS_PYTHON = "MEMKILL_TEST_WORKERS_PYTHON"
 """Likewise, with the newest release of each worker framework."""
 OLD_WORKERS_PYTHON = "MEMKILL_TEST_OLD_WORKERS_PYTHON"
@@ -111,7 +111,7 @@ def interpreter(variable: str) -> str:
 
 
 def supervisor42_python() -> str:
-    """The interpreter that has supervisor 4.2.5."""
+    """The interpreter that has supervisor 4.2.5 and the oldest redis-py."""
     return interpreter(SUPERVISOR42_PYTHON)
 
 

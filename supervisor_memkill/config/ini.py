@@ -7,6 +7,7 @@ continuation lines. Sections that are not asked for are skipped unread, whatever
 from __future__ import annotations
 
 import configparser
+import difflib
 import io
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -18,6 +19,8 @@ from supervisor_memkill.errors import ConfigError
 _HEADER = re.compile(r"\[(.+)\]")
 _INDENTED_HEADER = re.compile(r"\s+\[([^\]]*)\]")
 _INLINE_COMMENT = re.compile(r"\s[;#].*")
+_PERCENT = re.compile(r"%%|%\(([^)]*)\)s|%\([^)]*\)?.?")
+_MANGLED = re.compile(r"\{'(here|host_node_name|program_name|group_name|process_num|numprocs|ENV_\w+)': ")
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,7 @@ class Entry:
     key: str
     """In lower case."""
     value: str
-    """Without comments, ``%(here)s`` filled in."""
+    """Without comments, ``%(here)s`` filled in; for the other names see `fill` and `expand`."""
     place: Place
 
 
@@ -177,3 +180,50 @@ def expand(section: Section, entry: Entry, names: Mapping[str, str]) -> str:
         raise ConfigError([f"{where}: %({error.args[0]})s is not known here"]) from error
     except (ValueError, TypeError) as error:
         raise ConfigError([f"{where}: a lone % (%% stands for one): {error}"]) from error
+
+
+def fill(value: str, names: Mapping[str, str], *, keeps_other_names: bool = False) -> str:
+    """The value with ``%(NAME)s`` filled in and one ``%`` for ``%%``, as supervisord does it.
+
+    Unlike in supervisord any other ``%`` stays, because ``80%`` and ``%40`` in a URL are good values. With
+    `keeps_other_names` a name that is not in `names` stays too, unless it is one of the environment. Raises
+    ValueError, in a whole phrase.
+    """
+
+    def replaced(found: re.Match[str]) -> str:
+        if found[0] == "%%":
+            return "%"
+        name = found[1]
+        if name in names:
+            if is_mangled(names[name]):
+                raise ValueError(f"{found[0]}: {MANGLED}")
+            return names[name]
+        if keeps_other_names and not found[0].lower().startswith("%(env_"):
+            return found[0]
+        raise ValueError(_unknown_name(found[0], name, names))
+
+    return _PERCENT.sub(replaced, value)
+
+
+def _unknown_name(text: str, name: str | None, names: Mapping[str, str]) -> str:
+    near = difflib.get_close_matches(name.upper(), names, n=1, cutoff=0.8) if name else []
+    meant = f"did you mean %({near[0]})s?" if near else ""
+    if name is None or not name.startswith("ENV_"):
+        hint = f", {meant}" if meant else ""
+        return f"only %(here)s, %(host_node_name)s and %(ENV_NAME)s are filled in, not {text}{hint}"
+    hint = meant or "by hand it must be set as well as for the listener"
+    return f"{text}: the environment has no variable {name.removeprefix('ENV_')}; {hint}"
+
+
+MANGLED = (
+    "supervisord replaced a % in its value by all of its own values: in environment= write %% for each %,"
+    " or write the URL into a file that redis_file names"
+)
+
+
+def is_mangled(value: str) -> bool:
+    """Whether supervisord made the value of ``environment=`` from text such as ``%40s`` with one ``%``.
+
+    supervisor/options.py: expand() uses Python's % with a dict, whose whole repr then stands in the value.
+    """
+    return _MANGLED.search(value) is not None

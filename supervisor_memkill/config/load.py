@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import difflib
+import os
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from supervisor_memkill.config import ini, redis_file
 from supervisor_memkill.config.ini import Entry, Section
 from supervisor_memkill.config.options import (
     GLOBAL_KEYS,
@@ -22,12 +25,12 @@ from supervisor_memkill.errors import ConfigError, MemkillError
 from supervisor_memkill.rules.decision import OnTimeout
 from supervisor_memkill.units import Size
 from supervisor_memkill.workers.contract import Option
-from supervisor_memkill.world import redis_url
+from supervisor_memkill.world import redis_client
+from supervisor_memkill.world.redis_url import masked
 
 if TYPE_CHECKING:
     from supervisor_memkill.workers.contract import Kind
 
-_HOLE = re.compile(r"%\([^)]*\)s?")
 _SECRET = re.compile("pass|secret|token")
 
 
@@ -40,9 +43,10 @@ def load(
     MemkillError. Raises ConfigError with every problem that the files have, one line each.
     """
     problems = [*files.problems, *_misspelt_sections(files)]
-    values = _load_global(files, environ, problems)
+    names = {"host_node_name": hostname, **ini.environment_names(environ)}
+    values = _load_global(files, environ, names, problems)
     pools = [
-        _load_pool(section, values["redis"], kinds, problems)
+        _load_pool(section, values["redis"], names, kinds, problems)
         for section in files.sections
         if section.name != SECTION
     ]
@@ -51,6 +55,7 @@ def load(
     return Config(
         host=values["host"] or hostname,
         redis=values["redis"],
+        redis_file=values["redis_file"],
         key_prefix=values["key_prefix"],
         heartbeat_seconds=values["heartbeat"],
         slot_ttl_seconds=values["slot_ttl"],
@@ -62,7 +67,9 @@ def load(
     )
 
 
-def _load_global(files: ParsedFiles, environ: Mapping[str, str], problems: list[str]) -> dict[str, Any]:
+def _load_global(
+    files: ParsedFiles, environ: Mapping[str, str], names: Mapping[str, str], problems: list[str]
+) -> dict[str, Any]:
     """The value of every global key. An invalid value stays as text, and `problems` names it."""
     section = next((section for section in files.sections if section.name == SECTION), None)
     entries = section.entries if section else ()
@@ -71,8 +78,8 @@ def _load_global(files: ParsedFiles, environ: Mapping[str, str], problems: list[
         for entry in entries
         if entry.key not in GLOBAL_KEYS
     ]
-    values = _values(SECTION, entries, GLOBAL_KEYS, found)
-    if not any(entry.key == "redis" for entry in entries):
+    values = _values(SECTION, entries, GLOBAL_KEYS, names, found)
+    if not _read_redis_file(SECTION, entries, values, found):
         values["redis"] = _redis_of_environment(environ, found)
     if not found and values["slot_ttl"] < SLOT_TTL_HEARTBEATS * values["heartbeat"]:
         culprit = next(entry for entry in entries if entry.key in ("slot_ttl", "heartbeat"))
@@ -87,15 +94,39 @@ def _redis_of_environment(environ: Mapping[str, str], problems: list[str]) -> st
     url = environ.get(REDIS_VARIABLE, "").strip()
     if not url:
         return None
+    if ini.is_mangled(url):  # not shown: it holds supervisord's whole environment
+        problems.append(f"environment: {REDIS_VARIABLE}: {ini.MANGLED}")
+        return url
     try:
-        redis_url.check(url)
+        redis_client.check(url)
     except ValueError as error:
-        problems.append(f"environment: {REDIS_VARIABLE} = {redis_url.masked(url)!r}: must be {error}")
+        problems.append(f"environment: {REDIS_VARIABLE} = {masked(url)!r}: must be {error}")
     return url
 
 
+def _read_redis_file(
+    section: str, entries: Iterable[Entry], values: dict[str, Any], problems: list[str]
+) -> bool:
+    """Put the URL that ``redis_file`` holds into the values; whether the section has either key."""
+    given = {entry.key: entry for entry in entries if entry.key in ("redis", "redis_file")}
+    entry = given.get("redis_file")
+    if entry and "redis" in given:
+        problems.append(_problem(section, entry, f"redis stands at {given['redis'].place}: keep one"))
+    elif entry and isinstance(values["redis_file"], Path):
+        try:
+            values["redis"] = redis_file.read(values["redis_file"], os.geteuid())
+        except ValueError as error:
+            values["redis"] = entry.value
+            problems.append(_problem(section, entry, str(error)))
+    return bool(given)
+
+
 def _load_pool(
-    section: Section, main_redis: str | None, kinds: Callable[[str], type[Kind]], problems: list[str]
+    section: Section,
+    main_redis: str | None,
+    names: Mapping[str, str],
+    kinds: Callable[[str], type[Kind]],
+    problems: list[str],
 ) -> PoolConfig:
     name = section.name.removeprefix(f"{SECTION}:")
     found: list[str] = []
@@ -103,12 +134,13 @@ def _load_pool(
         found.append(
             f"{section.place}: [{section.name}]: must be [memkill:NAME], NAME without white space and braces"
         )
-    kind = _load_kind(section, kinds, found)
+    kind = _load_kind(section, names, kinds, found)
     found.extend(_unknown_pool_keys(section, kind))
-    values = _values(section.name, section.entries, POOL_KEYS, found)
+    values = _values(section.name, section.entries, POOL_KEYS, names, found)
+    _read_redis_file(section.name, section.entries, values, found)
     values["programs"] = values["programs"] or (name,)
     values["redis"] = values["redis"] or main_redis
-    kind_values = _values(section.name, section.entries, kind.options, found) if kind else {}
+    kind_values = _values(section.name, section.entries, kind.options, names, found) if kind else {}
     if section.get(REQUIRED) is None:
         found.append(f"{section.place}: [{section.name}] {REQUIRED} is missing: {POOL_KEYS[REQUIRED].help}")
     if kind and not found:  # what does not parse cannot be compared
@@ -136,18 +168,23 @@ def _load_pool(
         settle_seconds=values["settle"],
         protect_jobs=values["protect_jobs"],
         redis=values["redis"],
+        redis_file=values["redis_file"],
         key_namespace=values["key_namespace"],
         kind_values=kind_values,
     )
 
 
 def _load_kind(
-    section: Section, kinds: Callable[[str], type[Kind]], problems: list[str]
+    section: Section, names: Mapping[str, str], kinds: Callable[[str], type[Kind]], problems: list[str]
 ) -> type[Kind] | None:
     """The class of the kind; None, with a problem, if it cannot be loaded."""
     entry = next((entry for entry in section.entries if entry.key == "worker"), None)
     try:
-        return kinds(entry.value.strip() if entry and entry.value else PoolConfig.worker)
+        name = ini.fill(entry.value, names).strip() if entry and entry.value else PoolConfig.worker
+    except ValueError:  # a problem of the values
+        return None
+    try:
+        return kinds(name)
     except MemkillError as error:
         where = _where(section.name, entry) if entry else f"{section.place}: [{section.name}] worker"
         problems.append(f"{where}: {error}")
@@ -174,7 +211,7 @@ def _contradictions(
     if kind.needs_redis and not values["redis"]:
         yield (
             f"{where} worker = {values['worker']} needs redis, here, in [memkill], or as {REDIS_VARIABLE}"
-            " in the environment"
+            " in the environment, also by hand; redis_file is read by the listener and by hand"
         )
     for problem in kind.problems({**kind_values, "redis": values["redis"]}):
         yield f"{where} {problem}"
@@ -192,33 +229,40 @@ def _is_above(soft: Size, hard: Size | None) -> bool:
 
 
 def _values(
-    section: str, entries: Iterable[Entry], keys: Mapping[str, Option], problems: list[str]
+    section: str,
+    entries: Iterable[Entry],
+    keys: Mapping[str, Option],
+    names: Mapping[str, str],
+    problems: list[str],
 ) -> dict[str, Any]:
     """The value of each of `keys`, parsed or by default; an invalid value stays as text."""
     values = {key: option.default for key, option in keys.items()}
     for entry in entries:
         if entry.key in keys:
+            filled = ""
             try:
-                values[entry.key] = _parse(entry, keys)
+                filled = ini.fill(entry.value, names, keeps_other_names=_has_own_names(keys))
+                values[entry.key] = _parse(filled, keys[entry.key])
             except ValueError as error:
                 values[entry.key] = entry.value
-                told = str(error).replace(entry.value, _shown(entry)) if entry.value else str(error)
-                problems.append(_problem(section, entry, told))
+                text = str(error)
+                for value in filter(None, (filled, entry.value)):
+                    text = text.replace(value, _shown(entry))
+                problems.append(_problem(section, entry, text))
     return values
 
 
-def _parse(entry: Entry, keys: Mapping[str, Option]) -> Any:
+def _has_own_names(keys: Mapping[str, Option]) -> bool:
+    """A kind's own options may have names of their own, such as ``%(pid)s``; the kind refuses others."""
+    return keys is not GLOBAL_KEYS and keys is not POOL_KEYS
+
+
+def _parse(text: str, option: Option) -> Any:
     """The parsed value. Raises ValueError in a whole phrase."""
-    if not entry.value.strip():
+    if not text.strip():
         raise ValueError("has no value; leave the key out for its default")
-    hole = _HOLE.search(entry.value)
-    if hole and (keys is GLOBAL_KEYS or keys is POOL_KEYS):
-        raise ValueError(
-            f"only %(here)s is filled in, not {hole[0]};"
-            f" the environment variable {REDIS_VARIABLE} can hold the URL of [memkill] redis"
-        )
     try:
-        return keys[entry.key].parse(entry.value)
+        return option.parse(text)
     except ValueError as error:
         raise ValueError(f"must be {error}") from None
 
@@ -262,4 +306,4 @@ def _where(section: str, entry: Entry) -> str:
 
 def _shown(entry: Entry) -> str:
     """The value with passwords masked."""
-    return "***" if _SECRET.search(entry.key) else redis_url.masked(entry.value)
+    return "***" if _SECRET.search(entry.key) else masked(entry.value)

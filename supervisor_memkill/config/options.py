@@ -28,7 +28,7 @@ from supervisor_memkill.units import (
     write_duration,
 )
 from supervisor_memkill.workers.contract import Option
-from supervisor_memkill.world import redis_url
+from supervisor_memkill.world import redis_client
 
 REDIS_VARIABLE = "MEMKILL_REDIS"
 """The environment variable that is used if [memkill] has no `redis`."""
@@ -70,6 +70,8 @@ class PoolConfig:
     """Patterns of job classes: while such a job runs, no drain begins or times out."""
     redis: str | None = field(default=None, repr=False)
     """URL of the Redis that holds the workers' own records; None: there is none."""
+    redis_file: Path | None = None
+    """The file that `redis` was read from; None: it was read from no file of its own."""
     max_age_seconds: float | None = None
     """None: a worker is not drained for its age."""
     max_total_rss: Size | None = None
@@ -92,6 +94,8 @@ class Config:
     """The name of this supervisord among the others."""
     redis: str | None = field(default=None, repr=False)
     """URL of the Redis that coordinates; None: this supervisord alone, in process."""
+    redis_file: Path | None = None
+    """The file that `redis` was read from; None: it was read from no file of its own."""
     key_prefix: str = "memkill"
     heartbeat_seconds: float = 10.0
     slot_ttl_seconds: float = 60.0
@@ -105,7 +109,7 @@ class Config:
 
 
 def _parse_redis(text: str) -> str:
-    redis_url.check(text)
+    redis_client.check(text)
     return text
 
 
@@ -141,7 +145,8 @@ def _parse_children(text: str) -> bool | None:
 
 _DURATION = "a duration such as 90s, 5m or 1h"
 _SIZE = "a size such as 500MB or 1.5GB, or a share of this machine's memory such as 80%"
-_REDIS_URL = "redis://, rediss://, unix://, redis+sentinel:// or redis+cluster://"
+_REDIS_URL = "redis://, unix://, redis+sentinel:// or redis+cluster://; rediss... with TLS"
+_REDIS_FILE = "absolute path of a file with the URL for redis, which only its owner can read (mode 0600)"
 
 
 def _parse_on_timeout(text: str) -> OnTimeout:
@@ -155,6 +160,12 @@ GLOBAL_KEYS: Mapping[str, Option] = {
         f"URL ({_REDIS_URL}) of the Redis through which listeners coordinate; without it, this listener"
         " coordinates only the workers of its own supervisord",
         shown_default=f"{REDIS_VARIABLE}, else none",
+    ),
+    "redis_file": Option(
+        _parse_path,
+        Config.redis_file,
+        f"{_REDIS_FILE}, in place of redis; it keeps a password out of the configuration, and is read by the"
+        " listener and by hand",
     ),
     "key_prefix": Option(
         _parse_name,
@@ -329,6 +340,7 @@ POOL_KEYS: Mapping[str, Option] = {
         " workers",
         shown_default="that of [memkill]",
     ),
+    "redis_file": Option(_parse_path, PoolConfig.redis_file, f"{_REDIS_FILE}, in place of redis"),
     "key_namespace": Option(
         _parse_namespace,
         PoolConfig.key_namespace,

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from supervisor_memkill.errors import MemkillError, Unknown
-from supervisor_memkill.world.redis_url import SENTINEL_AUTH, RedisUrl, masked, parse
+from supervisor_memkill.world import redis_errors, redis_tls
+from supervisor_memkill.world.redis_url import SENTINEL_AUTH, SENTINEL_SSL, Reach, RedisUrl, masked, parse
 
 TIMEOUT_SECONDS = 2.0
 """For connecting, and for each answer."""
@@ -20,28 +21,62 @@ _NOT_REDIS = (ArithmeticError, AttributeError, LookupError, RecursionError, Type
 """What redis-py's parsers raise for bytes that no Redis sends."""
 
 
+def check(url: str) -> RedisUrl:
+    """The parts of a URL that a client can be made of. Raises ValueError with a text that does not repeat it.
+
+    The client is made, with its first connection and the files that TLS needs. Nothing is sent.
+    """
+    from redis.exceptions import RedisError
+
+    target = parse(url)
+    if target.is_tls:
+        redis_tls.check_files(target.options)
+    options = _client_options(target, "")
+    try:
+        is_sentinel = target.reach is Reach.SENTINELS
+        client = (_new_sentinel_client if is_sentinel else _new_plain_client)(target, options)
+        client.connection_pool.make_connection()
+    except (RedisError, *_NOT_REDIS) as error:
+        raise ValueError(_refused_by_redis_py(target, error)) from None
+    if target.is_tls and target.reach is Reach.CLUSTER:
+        redis_tls.check_cluster(target.options)
+    return target
+
+
+def _refused_by_redis_py(target: RedisUrl, error: Exception) -> str:
+    """redis-py's text may repeat a value, so it is shown only as far as it names an option."""
+    from redis import __version__
+
+    named = next((key for key in target.options if key in str(error)), None)
+    what = f"without {named}" if named else "with other options"
+    return f"a URL {what}: redis-py {__version__}, which is installed, refuses it ({type(error).__name__})"
+
+
 def connect(url: str, client_name: str) -> Any:
     """A redis-py client with short time limits and decoded strings. It tries once (a cluster: twice).
 
     Nothing is sent yet, except to a ``redis+cluster://``, whose nodes are asked at once. Raises
-    MemkillError for a malformed URL, and Unknown if a cluster does not answer.
+    MemkillError for a URL that `check` refuses, and Unknown if a cluster does not answer.
     """
     try:
-        target = parse(url)
+        target = check(url)
     except ValueError as error:
         raise MemkillError(f"redis URL {masked(url)}: must be {error}") from None
-    if target.scheme == "redis+cluster":
-        return _connect_cluster(target, url, _client_options(target, client_name))
-    if target.scheme == "redis+sentinel":
-        return _connect_sentinel(target, _client_options(target, client_name))
+    options = _client_options(target, client_name)
+    if target.reach is Reach.CLUSTER:
+        return _connect_cluster(target, url, options)
+    if target.reach is Reach.SENTINELS:
+        return _new_sentinel_client(target, options)
+    return _new_plain_client(target, options)
 
+
+def _new_plain_client(target: RedisUrl, options: dict[str, Any]) -> Any:
     import redis
 
-    options = _client_options(target, client_name)
-    if target.scheme == "unix":
+    if target.reach is Reach.SOCKET:
         return redis.Redis(unix_socket_path=target.path, db=target.db, **options)
     host, port = target.nodes[0]
-    return redis.Redis(host=host, port=port, db=target.db, ssl=target.scheme == "rediss", **options)
+    return redis.Redis(host=host, port=port, db=target.db, **options)
 
 
 def ask(redis: Callable[[], Any], question: Callable[[Any], Answer]) -> Answer:
@@ -51,24 +86,19 @@ def ask(redis: Callable[[], Any], question: Callable[[Any], Answer]) -> Answer:
     """
     from redis.exceptions import RedisClusterException, RedisError
 
+    client = None
     try:
-        return question(redis())
+        client = redis()
+        return question(client)
     except (RedisError, RedisClusterException, OSError, *_NOT_REDIS) as error:
-        raise Unknown(f"Redis: {_words(error)}") from error
-
-
-def _words(error: Exception) -> str:
-    """The error for an operator. redis-py's own text about sentinels shows whole clients, with passwords."""
-    from redis.sentinel import MasterNotFoundError
-
-    if isinstance(error, MasterNotFoundError):
-        return "no sentinel answers, or none knows the master that the redis+sentinel:// URL names"
-    return str(error) or type(error).__name__
+        raise Unknown(f"Redis: {redis_errors.words(error, client)}") from error
 
 
 def _client_options(target: RedisUrl, client_name: str) -> dict[str, Any]:
+    options = {key: value for key, value in target.options.items() if key != SENTINEL_SSL}
     return {
-        **target.options,
+        **options,
+        **redis_tls.options(target.is_tls, options),
         **_limits(),
         "client_name": client_name,
         "decode_responses": True,
@@ -98,10 +128,12 @@ def _retry(times: int) -> Any:
     return Retry(NoBackoff(), times)
 
 
-def _connect_sentinel(target: RedisUrl, options: dict[str, Any]) -> Any:
+def _new_sentinel_client(target: RedisUrl, options: dict[str, Any]) -> Any:
     import redis.sentinel
 
     sentinel_options = _limits()
+    if target.options.get(SENTINEL_SSL, target.is_tls):
+        sentinel_options |= {key: value for key, value in options.items() if key.startswith("ssl")}
     for key in SENTINEL_AUTH:
         if key in options:
             sentinel_options[key.removeprefix("sentinel_")] = options.pop(key)
@@ -119,7 +151,8 @@ def _connect_cluster(target: RedisUrl, url: str, options: dict[str, Any]) -> Any
         nodes = [new_node(host, port) for host, port in target.nodes]
         client: Any = redis.cluster.RedisCluster(startup_nodes=nodes, **options)
     except (RedisError, RedisClusterException, OSError) as error:
-        raise Unknown(f"redis URL {masked(url)}: the cluster does not answer: {error}") from error
+        words = redis_errors.words(error, None)
+        raise Unknown(f"redis URL {masked(url)}: the cluster does not answer: {words}") from error
     client.retry = _retry(1)  # one more try after a failover, with the slots read again
     client.cluster_error_retry_attempts = 1  # the same for redis-py before 6
     return client

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -239,6 +240,150 @@ def test_a_pools_redis_is_the_coordinators_unless_it_has_its_own(written: Writte
     assert written.pool("worker = needy\nredis = redis://own/0").redis == "redis://own/0"
 
 
+ENVIRON = {"LIMIT": "3GB", "NAME": "app", "PW": "p%40ss", "POOLS": "jobs, mails", "Case": "c", "EMPTY": ""}
+
+
+def test_names_of_the_environment_are_filled_in_everywhere(written: Written) -> None:
+    text = """\
+[memkill]
+redis = redis://:%(ENV_PW)s@host/0
+host = %(host_node_name)s-%(ENV_Case)s
+journal = %(here)s/%(ENV_NAME)s
+[memkill:jobs]
+worker = %(ENV_KIND)s
+programs = %(ENV_POOLS)s
+max_rss = %(ENV_LIMIT)s
+key_namespace = a%(ENV_NAME)sb%%c
+threads = 1%(ENV_EMPTY)s
+"""
+    config = written.load(text, {**ENVIRON, "KIND": "fake"})
+    (pool,) = config.pools
+    assert (config.redis, config.host) == ("redis://:p%40ss@host/0", "this-host-c")
+    assert config.journal == written.path.parent / "app"
+    assert (pool.worker, pool.programs, pool.max_rss) == (
+        "fake",
+        ("jobs", "mails"),
+        Size(exact_bytes=3 << 30),
+    )
+    assert (pool.key_namespace, pool.kind_values["threads"]) == ("aappb%c", 1)
+
+
+@pytest.mark.parametrize(
+    ("url", "meant"),
+    [("redis://:p%40ss@host/0", "redis://:p%40ss@host/0"), ("redis://:p%%40ss@host", "redis://:p%40ss@host")],
+)
+def test_a_percent_in_a_url_may_be_doubled_as_in_supervisord_and_need_not(
+    written: Written, url: str, meant: str
+) -> None:
+    assert written.load(f"[memkill]\nredis = {url}\n").redis == meant
+
+
+def test_a_value_of_the_environment_is_not_filled_in_again(written: Written) -> None:
+    environ = {"A": "%(ENV_B)s%%", "B": "b"}
+    (pool,) = written.load("[memkill:x]\nmax_rss = 80%\nkey_namespace = %(ENV_A)s\n", environ).pools
+    assert (pool.key_namespace, pool.max_rss) == ("%(ENV_B)s%%", Size(percent=80))
+
+
+def test_an_almost_right_name_is_suggested(written: Written) -> None:
+    text = "[memkill]\nhost = %(ENV_HOSTNAM)s\nkey_prefix = %(env_hostname)s\n"
+    told = "\n".join(written.problems(text, {"HOSTNAME": "x"}))
+    assert "no variable HOSTNAM; did you mean %(ENV_HOSTNAME)s?" in told
+    assert "not %(env_hostname)s, did you mean %(ENV_HOSTNAME)s?" in told
+
+
+def test_a_secret_of_the_environment_is_in_no_problem_and_no_repr(written: Written) -> None:
+    environ = {"PW": SECRET, "URL": f"redis://:{SECRET}@host/x"}
+    for line in ("redis = redis://:%(ENV_PW)s@host/x", "redis = %(ENV_URL)s", "max_rss = %(ENV_PW)s"):
+        assert SECRET not in str(written.problems(f"[memkill:jobs]\nmax_rss = 1GB\n{line}\n", environ))
+    config = written.load("[memkill]\nredis = redis://:%(ENV_PW)s@host/0\n", environ)
+    assert config.redis == f"redis://:{SECRET}@host/0" and SECRET not in repr(config)
+
+
+@pytest.mark.parametrize("setting", ["redis://:p%40ss@host/0", "redis://host/0?password=p%40ss", "p%25r@h"])
+def test_what_supervisord_makes_of_a_single_percent_is_recognised(written: Written, setting: str) -> None:
+    """As supervisor/options.py has it: the expansions of a program, filled in by Python's %."""
+    expansions = {"here": "/etc", "program_name": "memkill", "ENV_KEY": f"x@y {SECRET}"}
+    mangled = setting % expansions
+    for text, environ in (
+        ("", {"MEMKILL_REDIS": mangled}),
+        ("[memkill]\nredis = %(ENV_URL)s\n", {"URL": mangled}),
+    ):
+        (problem,) = written.problems(text, environ)
+        assert "write %% for each %" in problem and "redis_file" in problem
+        assert SECRET not in problem and "/etc" not in problem
+
+
+def _secret_file(path: Path, text: str, mode: int = 0o600) -> Path:
+    path.write_text(text)
+    path.chmod(mode)
+    return path
+
+
+def test_a_url_is_read_from_the_file_that_redis_file_names(written: Written) -> None:
+    path = _secret_file(written.path.with_name("url"), f"# ours\n\n redis://:{SECRET}@main/0 \n", 0o400)
+    own = _secret_file(written.path.with_name("own"), f"\ufeffredis://:{SECRET}@own/0")
+    text = (
+        "[memkill]\nredis_file = %(here)s/url\n[memkill:a]\nworker = needy\nmax_rss = 1GB\n"
+        f"[memkill:b]\nmax_rss = 1GB\nredis_file = {own}\n"
+    )
+    config = written.load(text, {"MEMKILL_REDIS": "redis://environment/0"})
+    first, second = config.pools
+    assert (config.redis, config.redis_file) == (f"redis://:{SECRET}@main/0", path)
+    assert (first.redis, first.redis_file) == (config.redis, None)
+    assert (second.redis, second.redis_file) == (f"redis://:{SECRET}@own/0", own)
+    assert SECRET not in repr(config)
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o604, 0o602, 0o660])
+def test_a_file_that_others_can_read_or_change_is_refused(written: Written, mode: int) -> None:
+    path = _secret_file(written.path.with_name("url"), f"redis://:{SECRET}@host/0", mode)
+    (problem,) = written.problems(f"[memkill]\nredis_file = {path}\n[memkill:a]\nworker=needy\nmax_rss=1GB\n")
+    assert problem == (
+        f"2: [memkill] redis_file = '{path}': others can read or change it (mode {mode:04o}):"
+        f" run chmod 600 {path}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", "must hold one line, the URL (beside comments with #), not 0 lines"),
+        (f"redis://:{SECRET}@a/0\nredis://:{SECRET}@b/0\n", "must hold one line"),
+        (f"MEMKILL_REDIS=redis://:{SECRET}@a/0", "the URL alone, without a name and = before it"),
+        (f"redis://:{SECRET}@a/x", "the URL in it must be a URL whose database"),
+        (f"redis://{SECRET}@a/0", "the URL in it must be redis://:PASSWORD@HOST"),
+        ("\N{LATIN SMALL LETTER E WITH ACUTE}", "must hold text in UTF-8"),
+        ("#" * 70_000, "must hold one line"),
+    ],
+)
+def test_a_file_that_holds_no_url_is_refused_without_what_it_holds(
+    written: Written, text: str, told: str
+) -> None:
+    path = written.path.with_name("url")
+    path.write_bytes(text.encode("latin-1"))
+    path.chmod(0o600)
+    (problem,) = written.problems(f"[memkill:jobs]\nmax_rss = 1GB\nredis_file = {path}\n")
+    assert problem.startswith(f"3: [memkill:jobs] redis_file = '{path}': ")
+    assert told in problem and SECRET not in problem
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        ("secret", "must be an absolute path"),
+        ("/nonesuch/url", "cannot be read: No such file or directory"),
+        ("%(here)s", "must be a regular file"),
+        ("%(here)s/fifo", "must be a regular file"),
+        ("%(here)s/url\nredis = redis://host", "redis stands at "),
+    ],
+)
+def test_a_file_that_cannot_be_it_is_told(written: Written, value: str, told: str) -> None:
+    os.mkfifo(written.path.with_name("fifo"), 0o600)
+    _secret_file(written.path.with_name("url"), "redis://host/0")
+    (problem,) = written.problems(f"[memkill]\nredis_file = {value}\n")
+    assert problem.startswith("2: [memkill] redis_file = ") and told in problem
+
+
 @pytest.mark.parametrize(
     ("lines", "problem"),
     [
@@ -268,8 +413,20 @@ def test_a_pools_redis_is_the_coordinators_unless_it_has_its_own(written: Writte
         ("worker = stopping\non_timeout = wait", "on_timeout = wait: worker = stopping drains by stopping"),
         ("protect_jobs = Report", "protect_jobs: worker = plain cannot tell which jobs run"),
         ("odd = 2", "3: [memkill:jobs] odd must be odd"),
-        ("key_namespace = %(ENV_X)s", "only %(here)s is filled in, not %(ENV_X)s;"),
-        ("redis = redis://:%(ENV_X)s@h", "the environment variable MEMKILL_REDIS can hold"),
+        ("key_namespace = %(ENV_X)s", "the environment has no variable X; by hand it must be set"),
+        (
+            "redis = redis://:%(ENV_X)s@h",
+            "the environment has no variable X; by hand it must be set",
+        ),
+        (
+            "key_namespace = %(program_name)s",
+            "only %(here)s, %(host_node_name)s and %(ENV_NAME)s",
+        ),
+        ("key_namespace = %(HOST_NODE_NAME)s", "not %(HOST_NODE_NAME)s"),
+        ("key_namespace = %(ENV_X)", "are filled in, not %(ENV_X)"),
+        ("threads = %(ENV_X)s", "the environment has no variable X"),
+        ("threads = %(env_x)s", "are filled in, not %(env_x)s"),
+        ("worker = %(ENV_X)s", "the environment has no variable X"),
     ],
 )
 def test_what_is_wrong_in_a_pool_is_told_with_its_place_and_what_is_allowed(

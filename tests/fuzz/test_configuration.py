@@ -225,7 +225,7 @@ SECRETS = st.text(st.characters(categories=("L", "N")), min_size=8, max_size=12)
 @given(st.one_of(URLS, TEXTS, NUMBER_TEXTS))
 def test_any_url_is_one_that_can_be_used_or_is_refused_without_being_repeated(url: str) -> None:
     try:
-        redis_url.check(url)
+        redis_client.check(url)
     except ValueError as error:
         assert_one_line(str(error))
         with pytest.raises(MemkillError) as told:
@@ -269,7 +269,7 @@ def test_a_password_is_never_shown(secret: str, url: str, around: str) -> None:
     assert secret not in redis_url.masked(whole)
     assert secret not in redis_url.masked(f"redis://h/0?password={secret}")
     with contextlib.suppress(ValueError):
-        redis_url.check(whole + around)
+        redis_client.check(whole + around)
 
 
 @tries(30)

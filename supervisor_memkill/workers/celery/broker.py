@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 from supervisor_memkill.errors import MemkillError
 from supervisor_memkill.workers.contract import Tools
+from supervisor_memkill.world import redis_client, redis_url
 from supervisor_memkill.world.redis_client import TIMEOUT_SECONDS
 from supervisor_memkill.world.redis_url import masked
 
@@ -25,6 +26,7 @@ _TRANSPORTS = {
     "amqps": "amqps",
 }
 """The scheme of a URL, and kombu's scheme for it. Other brokers have no remote control, or were not tried."""
+_CERT_REQS = re.compile(r"([?&]ssl_cert_reqs=)(?:cert_)?(none|optional|required)(?=&|$)", re.IGNORECASE)
 
 
 def parse_broker(text: str) -> str:
@@ -43,6 +45,8 @@ def parse_broker(text: str) -> str:
         is_well_formed = False
     if not is_well_formed or "#" in text or "@" in parts.path:
         raise ValueError("a well-formed URL (in a password write @ / ? # and % as %40 %2F %3F %23 %25)")
+    if _TRANSPORTS[scheme].startswith("redis"):
+        redis_client.check(text)
     return text
 
 
@@ -62,7 +66,7 @@ def _missing_broker(values: Mapping[str, Any]) -> Iterator[str]:
         return
     if not redis:
         yield "worker = celery needs broker, the URL of Celery's broker, or redis if that is the broker"
-    elif redis.startswith(("redis+sentinel://", "redis+cluster://")):
+    elif redis_url.is_several(redis):
         yield (
             f"redis = {masked(redis)} cannot be Celery's broker: set broker to the URL of one server, "
             "redis:// or amqp://"
@@ -79,9 +83,16 @@ def connection_maker(broker: str | None, tools: Tools) -> Callable[[], Any]:
         import kombu
 
         new_connection: Any = kombu.Connection  # type: ignore[attr-defined]
-        url = kombu_url(broker) if broker else url_of_client(tools.redis())
+        client = None if broker else tools.redis()
+        url = kombu_url(broker) if broker else url_of_client(client)
         options = _redis_options(tools) if "redis" in url.partition("://")[0] else _amqp_options()
-        return new_connection(url, connect_timeout=TIMEOUT_SECONDS, heartbeat=0, transport_options=options)
+        return new_connection(
+            url,
+            ssl=tls_of_client(client) or False,
+            connect_timeout=TIMEOUT_SECONDS,
+            heartbeat=0,
+            transport_options=options,
+        )
 
     return make
 
@@ -108,13 +119,14 @@ def _amqp_options() -> dict[str, Any]:
 
 
 def kombu_url(url: str) -> str:
-    """The URL with kombu's scheme."""
+    """The URL with kombu's scheme, and with kombu's words for ``ssl_cert_reqs``."""
     scheme, _, rest = url.partition("://")
-    if scheme != "unix":
-        return f"{_TRANSPORTS[scheme]}://{rest}"
-    path, _, query = rest.partition("?")
-    options = dict(parse_qsl(query))
-    return _socket_url(path, options.get("db", "0"), options.get("username"), options.get("password"))
+    if scheme == "unix":
+        target = redis_url.parse(url)
+        options = target.options
+        return _socket_url(target.path, target.db, options.get("username"), options.get("password"))
+    rest = _CERT_REQS.sub(lambda found: f"{found[1]}{found[2].lower()}", rest)
+    return f"{_TRANSPORTS[scheme]}://{rest}"
 
 
 def _socket_url(path: str, db: object, username: str | None, password: str | None) -> str:
@@ -134,9 +146,15 @@ def url_of_client(client: Any) -> str:
     if "host" not in options:
         raise MemkillError("the pool's redis is not a single server: set broker")
     user = f"{quote(username or '', safe='')}:{quote(password, safe='')}@" if password else ""
-    tls = {key: str(value) for key, value in options.items() if key.startswith("ssl_") and value is not None}
-    is_tls = "SSL" in client.connection_pool.connection_class.__name__
-    query = f"?{urlencode({'ssl_cert_reqs': 'required', **tls})}" if is_tls else ""
     host = f"[{options['host']}]" if ":" in options["host"] else options["host"]
-    scheme = "rediss" if is_tls else "redis"
-    return f"{scheme}://{user}{host}:{options['port']}/{options.get('db', 0)}{query}"
+    scheme = "rediss" if tls_of_client(client) else "redis"
+    return f"{scheme}://{user}{host}:{options['port']}/{options.get('db', 0)}"
+
+
+def tls_of_client(client: Any) -> dict[str, Any]:
+    """The options of a client with TLS for redis-py, as kombu's ``ssl`` passes them on; empty without TLS."""
+    pool: Any = getattr(client, "connection_pool", None)
+    if "SSL" not in getattr(getattr(pool, "connection_class", None), "__name__", ""):
+        return {}
+    given = {key: value for key, value in pool.connection_kwargs.items() if key.startswith("ssl_")}
+    return {"ssl_cert_reqs": "required"} | {key: value for key, value in given.items() if value is not None}

@@ -1,0 +1,65 @@
+"""redis-py's errors in words for an operator, with what to write where the error shows it.
+
+No text of this module has a password: redis-py's text about sentinels shows whole clients, and an older Redis
+repeats the arguments of a command that it does not know, AUTH among them.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+_NO_SENTINEL = (
+    "no sentinel answers, or none knows the master that the redis+sentinel:// URL names"
+    " (sentinels with a password need ?sentinel_password=..., sentinels with TLS rediss+sentinel://)"
+)
+_MOVED = "this Redis is a node of a cluster (MOVED): write redis+cluster:// in place of redis://"
+_ARGUMENTS = re.compile(r",? with args beginning with.*", re.DOTALL)
+
+_USER = "if this Redis has a password but no users, leave out the user name: redis://:PASSWORD@HOST"
+_PLAIN = "if this port is without TLS, write redis:// in place of rediss://"
+_TLS = "if this port is with TLS, write rediss:// in place of redis://"
+
+_HINTS = (
+    (r"unknown command .SENTINEL", "this is no sentinel: write redis:// in place of redis+sentinel://"),
+    (r"unknown command", "if this is a sentinel, write redis+sentinel://HOST:PORT/MASTER/DB"),
+    (r"Cluster mode is not enabled|cluster support disabled", "write redis:// in place of redis+cluster://"),
+    (r"Authentication required", "the URL needs its password: redis://:PASSWORD@HOST"),
+    (r"without any password configured", "this Redis has no password: remove it from the URL"),
+    (r"(Hostname|IP address) mismatch|doesn't match", "?ssl_check_hostname=no checks the certificate alone"),
+    (
+        r"self.signed|unable to get (local )?issuer",
+        "name the certificate of its authority with ?ssl_ca_certs=/PATH, or write ?ssl_cert_reqs=none",
+    ),
+    (r"WRONG_VERSION_NUMBER|wrong version number|record layer failure", _PLAIN),
+    (
+        r"unix.*Permission denied|Error 13 .*Permission denied",
+        "this user may not use the socket",
+    ),
+)
+"""What the text contains, and what to do."""
+
+
+def words(error: Exception, client: Any) -> str:
+    """The error for an operator; `client` is the one that raised it, None if there is none."""
+    from redis.sentinel import MasterNotFoundError
+
+    text = _ARGUMENTS.sub("", str(error)) or type(error).__name__
+    if isinstance(error, MasterNotFoundError):
+        return _NO_SENTINEL
+    if type(error).__name__ in ("MovedError", "AskError") or text.startswith(("MOVED ", "ASK ")):
+        return _MOVED
+    hint = _hint(text, client)
+    return f"{text.rstrip('. ')}; {hint}" if hint else text
+
+
+def _hint(text: str, client: Any) -> str:
+    pool = getattr(client, "connection_pool", None)
+    is_tls = "SSL" in getattr(getattr(pool, "connection_class", None), "__name__", "")
+    if "invalid username-password pair" in text and getattr(pool, "connection_kwargs", {}).get("username"):
+        return _USER
+    if is_tls and "Timeout connecting" in text:
+        return _PLAIN
+    if pool is not None and not is_tls and "reset by peer" in text:
+        return _TLS
+    return next((hint for pattern, hint in _HINTS if re.search(pattern, text)), "")

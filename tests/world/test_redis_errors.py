@@ -1,0 +1,35 @@
+"""What an operator reads of redis-py's errors."""
+
+from __future__ import annotations
+
+import pytest
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import MovedError, ResponseError
+
+from supervisor_memkill.world import redis_errors
+from supervisor_memkill.world.redis_client import connect
+
+
+def test_the_arguments_of_an_unknown_command_are_left_out() -> None:
+    """Redis before 7 repeats them, those of AUTH too."""
+    error = ResponseError("unknown command `AUTH`, with args beginning with: `s3cret`, ")
+    assert redis_errors.words(error, None) == (
+        "unknown command `AUTH`; if this is a sentinel, write redis+sentinel://HOST:PORT/MASTER/DB"
+    )
+
+
+@pytest.mark.parametrize("error", [MovedError("15495 10.0.0.1:6379"), ResponseError("MOVED 1 10.0.0.1:6379")])
+def test_a_node_of_a_cluster_is_recognised_in_each_version_of_redis_py(error: Exception) -> None:
+    assert "write redis+cluster:// in place of redis://" in redis_errors.words(error, None)
+
+
+@pytest.mark.parametrize(
+    "text", ["Connection closed by server.", "Error 111 connecting to h:6379. Connection refused.", "LOADING"]
+)
+def test_what_has_no_advice_is_shown_as_it_is(text: str) -> None:
+    client = connect("redis://:word@127.0.0.1:1", "test")
+    assert redis_errors.words(RedisConnectionError(text), client) == text
+
+
+def test_an_error_without_words_is_its_name() -> None:
+    assert redis_errors.words(RedisConnectionError(), None) == "ConnectionError"
