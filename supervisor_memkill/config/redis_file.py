@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import stat
@@ -23,7 +24,8 @@ def read(path: Path, user: int) -> str:
         # a FIFO would be waited for
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
-        raise ValueError(f"cannot be read: {error.strerror}") from None
+        hint = "; run this as the listener's user or as root" if error.errno == errno.EACCES else ""
+        raise ValueError(f"cannot be read: {error.strerror}{hint}") from None
     try:
         _check_owner_and_mode(path, os.fstat(descriptor), user)
         data = os.read(descriptor, MAX_BYTES + 1)

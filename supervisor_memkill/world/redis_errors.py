@@ -17,6 +17,7 @@ _MOVED = "this Redis is a node of a cluster (MOVED): write redis+cluster:// in p
 _ARGUMENTS = re.compile(r",? with args beginning with.*", re.DOTALL)
 
 _USER = "if this Redis has a password but no users, leave out the user name: redis://:PASSWORD@HOST"
+_MASTER = "if this is the name of a sentinel's master, write redis+sentinel://HOST:PORT/MASTER/DB"
 _PLAIN = "if this port is without TLS, write redis:// in place of rediss://"
 _TLS = "if this port is with TLS, write rediss:// in place of redis://"
 
@@ -56,10 +57,13 @@ def words(error: Exception, client: Any) -> str:
 def _hint(text: str, client: Any) -> str:
     pool = getattr(client, "connection_pool", None)
     is_tls = "SSL" in getattr(getattr(pool, "connection_class", None), "__name__", "")
-    if "invalid username-password pair" in text and getattr(pool, "connection_kwargs", {}).get("username"):
+    options = getattr(pool, "connection_kwargs", {})
+    if "invalid username-password pair" in text and options.get("username"):
         return _USER
     if is_tls and "Timeout connecting" in text:
         return _PLAIN
     if pool is not None and not is_tls and "reset by peer" in text:
         return _TLS
+    if "Name or service not known" in text and "." not in str(options.get("host", ".")):
+        return _MASTER
     return next((hint for pattern, hint in _HINTS if re.search(pattern, text)), "")

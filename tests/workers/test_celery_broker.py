@@ -10,11 +10,11 @@ import redis
 from supervisor_memkill.errors import MemkillError
 from supervisor_memkill.testing.fakes import tools
 from supervisor_memkill.workers.celery.broker import (
+    address_of,
+    address_of_client,
     connection_maker,
-    kombu_url,
     parse_broker,
     problems_of,
-    url_of_client,
 )
 from supervisor_memkill.workers.celery.kind import Celery
 
@@ -27,10 +27,13 @@ from supervisor_memkill.workers.celery.kind import Celery
         ("redis://:p@r:6380/2", "redis://:p@r:6380/2"),
         ("unix:///run/r.sock?db=3", "redis+socket:///run/r.sock?virtual_host=3"),
         ("unix:///run/r.sock?password=a/b", "redis+socket://:a%2Fb@/run/r.sock?virtual_host=0"),
+        ("unix:///run/r.sock?virtual_host=/3", "redis+socket:///run/r.sock?virtual_host=3"),
+        ("redis://r?db=2&username=u&password=p", "redis://u:p@r:6379/2"),
+        ("rediss://r/1?ssl_cert_reqs=none", "rediss://r:6379/1"),
     ],
 )
 def test_a_broker_is_given_as_other_urls_are(url: str, taken: str) -> None:
-    assert kombu_url(parse_broker(url)) == taken
+    assert address_of(parse_broker(url))[0] == taken
 
 
 @pytest.mark.parametrize(
@@ -72,13 +75,41 @@ def test_by_default_the_broker_is_the_pools_redis(url: str) -> None:
         assert found == (options.get("password"), options["port"], str(options.get("db", 0)))
         assert connection.hostname == options["host"]
     else:
-        assert url_of_client(client) == "redis+socket://:pw@/run/r.sock?virtual_host=3"
+        assert address_of_client(client)[0] == "redis+socket://:pw@/run/r.sock?virtual_host=3"
     assert bool(connection.ssl) == url.startswith("rediss")
+
+
+@pytest.mark.parametrize(
+    ("query", "tls"),
+    [
+        ("", {"ssl_cert_reqs": "none", "ssl_check_hostname": False}),  # as Celery's own workers do it
+        ("?ssl_cert_reqs=CERT_NONE", {"ssl_cert_reqs": "none", "ssl_check_hostname": False}),
+        (
+            "?ssl_cert_reqs=required&ssl_check_hostname=no",
+            {"ssl_cert_reqs": "required", "ssl_check_hostname": False},
+        ),
+    ],
+)
+def test_the_tls_of_a_broker_is_that_of_celery(query: str, tls: dict[str, Any]) -> None:
+    connection = connection_maker(parse_broker(f"rediss://r{query}"), tools())()
+    assert {key: connection.ssl[key] for key in tls} == tls
+
+
+def test_a_broker_that_redis_py_or_kombu_would_refuse_later_is_refused_at_once() -> None:
+    for url, told in (
+        ("rediss://r?ssl_cert_reqs=CERT_NON", "ssl_cert_reqs is one of none"),
+        ("redis://word@r", "redis://:PASSWORD@HOST"),
+        ("redis://r?visibility_timeout=3600", "a URL without visibility_timeout"),
+        ("sentinel://a:26379;sentinel://b:26379", "for sentinels write the URL of the Redis server itself"),
+    ):
+        with pytest.raises(ValueError) as refused:
+            parse_broker(url)
+        assert told in str(refused.value)
 
 
 def test_a_cluster_is_no_broker() -> None:
     with pytest.raises(MemkillError, match="set broker"):
-        url_of_client(object())
+        address_of_client(object())
 
 
 def test_connections_have_time_limits_and_the_namespace() -> None:

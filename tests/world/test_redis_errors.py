@@ -33,3 +33,12 @@ def test_what_has_no_advice_is_shown_as_it_is(text: str) -> None:
 
 def test_an_error_without_words_is_its_name() -> None:
     assert redis_errors.words(RedisConnectionError(), None) == "ConnectionError"
+
+
+def test_the_name_of_a_sentinels_master_is_no_host() -> None:
+    """Sidekiq writes redis://mymaster, with the sentinels in another setting."""
+    text = "Error -2 connecting to {}:6379. Name or service not known."
+    for host, has_advice in (("mymaster", True), ("redis.example.org", False)):
+        client = connect(f"redis://{host}", "test")
+        told = redis_errors.words(RedisConnectionError(text.format(host)), client)
+        assert ("write redis+sentinel://HOST:PORT/MASTER/DB" in told) is has_advice

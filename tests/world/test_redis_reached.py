@@ -12,6 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from supervisor_memkill.errors import MemkillError
+from supervisor_memkill.testing.fakes import tools
+from supervisor_memkill.workers.celery.broker import connection_maker, parse_broker
+from supervisor_memkill.world.redis_client import ask as ask_redis
+from supervisor_memkill.world.redis_client import connect
 from tests.harness import PROGRAMS, free_port, missing, short_directory, supervisor42_python
 from tests.redis_servers import Certificates, cluster, make_certificates, redis_with, sentinel
 
@@ -174,3 +179,22 @@ def test_a_cluster_with_and_without_tls(ask: Ask, short_path: Path, certificates
         " write redis+cluster:// in place of redis://"
     )
     assert "write redis:// in place of redis+cluster://" in none
+
+
+def test_celerys_broker_is_reached_with_tls(with_tls: tuple[int, int], certificates: Certificates) -> None:
+    port, _ = with_tls
+    authority = f"ssl_ca_certs={certificates.authority}"
+    for url in (
+        f"rediss://localhost:{port}/1",  # Celery checks no certificate then
+        f"rediss://localhost:{port}/1?ssl_cert_reqs=CERT_NONE",
+        f"rediss://127.0.0.1:{port}/1?{authority}&ssl_check_hostname=no",
+        f"rediss://localhost:{port}?virtual_host=1&{authority}",
+    ):
+        connection = connection_maker(parse_broker(url), tools())()
+        try:
+            connection.connect()
+            assert connection.default_channel.client.ping()
+        finally:
+            connection.release()
+    with pytest.raises(MemkillError):
+        ask_redis(lambda: connect(f"rediss://localhost:{port}/1", "test"), lambda redis: redis.ping())

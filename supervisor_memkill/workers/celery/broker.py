@@ -16,17 +16,18 @@ from supervisor_memkill.world.redis_url import masked
 EXTRA = "pip install 'supervisor-memkill[celery]'"
 CLIENT_NAME = "supervisor-memkill"
 
+_REDIS = ("redis", "rediss", "unix", "redis+socket")
 _TRANSPORTS = {
-    "redis": "redis",
-    "rediss": "rediss",
-    "unix": "redis+socket",
-    "redis+socket": "redis+socket",
+    **dict.fromkeys(_REDIS, ""),
     "amqp": "pyamqp",  # kombu's amqp:// may be librabbitmq, which has no time limits
     "pyamqp": "pyamqp",
     "amqps": "amqps",
 }
-"""The scheme of a URL, and kombu's scheme for it. Other brokers have no remote control, or were not tried."""
-_CERT_REQS = re.compile(r"([?&]ssl_cert_reqs=)(?:cert_)?(none|optional|required)(?=&|$)", re.IGNORECASE)
+"""The scheme of a URL, and kombu's scheme for it; for Redis that of the client's URL is made anew.
+
+Other brokers have no remote control, or were not tried.
+"""
+_UNCHECKED = {"ssl_cert_reqs": "none", "ssl_check_hostname": False}
 
 
 def parse_broker(text: str) -> str:
@@ -35,7 +36,8 @@ def parse_broker(text: str) -> str:
     scheme, separator, rest = text.partition("://")
     if not separator or scheme not in _TRANSPORTS:
         known = ", ".join(f"{scheme}://" for scheme in _TRANSPORTS)
-        raise ValueError(f"a URL that begins with {known}")
+        sentinel = "; for sentinels write the URL of the Redis server itself" if "sentinel" in scheme else ""
+        raise ValueError(f"a URL that begins with {known}{sentinel}")
     if re.search(r"[\s;]", text):
         raise ValueError("the URL of one broker, without white space and ;")
     try:
@@ -45,7 +47,7 @@ def parse_broker(text: str) -> str:
         is_well_formed = False
     if not is_well_formed or "#" in text or "@" in parts.path:
         raise ValueError("a well-formed URL (in a password write @ / ? # and % as %40 %2F %3F %23 %25)")
-    if _TRANSPORTS[scheme].startswith("redis"):
+    if scheme in _REDIS:
         redis_client.check(text)
     return text
 
@@ -83,12 +85,11 @@ def connection_maker(broker: str | None, tools: Tools) -> Callable[[], Any]:
         import kombu
 
         new_connection: Any = kombu.Connection  # type: ignore[attr-defined]
-        client = None if broker else tools.redis()
-        url = kombu_url(broker) if broker else url_of_client(client)
+        url, tls = address_of(broker) if broker else address_of_client(tools.redis())
         options = _redis_options(tools) if "redis" in url.partition("://")[0] else _amqp_options()
         return new_connection(
             url,
-            ssl=tls_of_client(client) or False,
+            ssl=tls or False,
             connect_timeout=TIMEOUT_SECONDS,
             heartbeat=0,
             transport_options=options,
@@ -118,15 +119,14 @@ def _amqp_options() -> dict[str, Any]:
     }
 
 
-def kombu_url(url: str) -> str:
-    """The URL with kombu's scheme, and with kombu's words for ``ssl_cert_reqs``."""
-    scheme, _, rest = url.partition("://")
-    if scheme == "unix":
-        target = redis_url.parse(url)
-        options = target.options
-        return _socket_url(target.path, target.db, options.get("username"), options.get("password"))
-    rest = _CERT_REQS.sub(lambda found: f"{found[1]}{found[2].lower()}", rest)
-    return f"{_TRANSPORTS[scheme]}://{rest}"
+def address_of(broker: str) -> tuple[str, dict[str, Any]]:
+    """The URL of a broker as kombu takes it, and its options of TLS."""
+    scheme, _, rest = broker.partition("://")
+    if scheme not in _REDIS:
+        return f"{_TRANSPORTS[scheme]}://{rest}", {}
+    url, tls = address_of_client(redis_client.connect(broker, CLIENT_NAME))
+    # kombu/connection.py checks no certificate without these options, and so do Celery's workers
+    return url, tls if "ssl_" in rest or not tls else _UNCHECKED
 
 
 def _socket_url(path: str, db: object, username: str | None, password: str | None) -> str:
@@ -134,27 +134,25 @@ def _socket_url(path: str, db: object, username: str | None, password: str | Non
     return f"redis+socket://{user}{path}?{urlencode({'virtual_host': str(db)})}"
 
 
-def url_of_client(client: Any) -> str:
-    """The URL of the server of a redis-py client. Raises MemkillError if the client has several servers."""
-    try:
-        options = dict(client.connection_pool.connection_kwargs)
-    except AttributeError:
-        raise MemkillError("the pool's redis is not a single server: set broker") from None
+def address_of_client(client: Any) -> tuple[str, dict[str, Any]]:
+    """The URL of the server of a redis-py client as kombu takes it, and its options of TLS, if it has TLS.
+
+    Raises MemkillError if the client has several servers.
+    """
+    pool: Any = getattr(client, "connection_pool", None)
+    options = dict(getattr(pool, "connection_kwargs", {}))
     username, password = options.get("username"), options.get("password")
     if "path" in options:
-        return _socket_url(options["path"], options.get("db", 0), username, password)
+        return _socket_url(options["path"], options.get("db", 0), username, password), {}
     if "host" not in options:
         raise MemkillError("the pool's redis is not a single server: set broker")
     user = f"{quote(username or '', safe='')}:{quote(password, safe='')}@" if password else ""
     host = f"[{options['host']}]" if ":" in options["host"] else options["host"]
-    scheme = "rediss" if tls_of_client(client) else "redis"
-    return f"{scheme}://{user}{host}:{options['port']}/{options.get('db', 0)}"
+    tls = _tls(options) if "SSL" in pool.connection_class.__name__ else {}
+    return f"redis{'s' * bool(tls)}://{user}{host}:{options['port']}/{options.get('db', 0)}", tls
 
 
-def tls_of_client(client: Any) -> dict[str, Any]:
-    """The options of a client with TLS for redis-py, as kombu's ``ssl`` passes them on; empty without TLS."""
-    pool: Any = getattr(client, "connection_pool", None)
-    if "SSL" not in getattr(getattr(pool, "connection_class", None), "__name__", ""):
-        return {}
-    given = {key: value for key, value in pool.connection_kwargs.items() if key.startswith("ssl_")}
-    return {"ssl_cert_reqs": "required"} | {key: value for key, value in given.items() if value is not None}
+def _tls(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of TLS for redis-py, as kombu's ``ssl`` passes them on."""
+    given = {key: value for key, value in options.items() if key.startswith("ssl_") and value is not None}
+    return {"ssl_cert_reqs": "required", **given}
