@@ -82,7 +82,7 @@ class PoolConfig:
     """None: a drain may begin at any time."""
     key_namespace: str = ""
     """The prefix of the framework's keys; may be empty."""
-    kind_values: Mapping[str, Any] = field(default_factory=dict)
+    kind_values: Mapping[str, Any] = field(default_factory=dict, repr=False)
     """The values of all keys of the kind, parsed or by default."""
 
 

@@ -558,6 +558,13 @@ def test_no_configuration_shows_a_password_when_it_is_printed(written: Written) 
     assert SECRET not in repr(config)
 
 
+def test_the_password_of_celerys_broker_is_not_in_the_repr(tmp_path: Path) -> None:
+    path = tmp_path / "memkill.conf"
+    path.write_text(f"[memkill:a]\nmax_rss = 1GB\nworker = celery\nbroker = amqp://u:{SECRET}@mq//\n")
+    config = load(read_file(path), {}, "this-host", load_kind)
+    assert SECRET in config.pools[0].kind_values["broker"] and SECRET not in repr(config)
+
+
 @given(st.text(st.characters(codec="utf-8", exclude_characters="\r"), max_size=60))
 def test_whatever_a_file_holds_it_is_a_configuration_or_problems_of_one_line(
     tmp_path_factory: pytest.TempPathFactory, text: str
