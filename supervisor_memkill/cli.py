@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NoReturn
 
 from supervisor_memkill import __version__
-from supervisor_memkill.commands import demo, dry_run, listen, output, sample
+from supervisor_memkill.commands import demo, dry_run, listen, output, pause, restart, sample
 from supervisor_memkill.commands.command import (
     CONFIG,
     FAILURE,
@@ -30,7 +30,7 @@ PROGRAM = "supervisor-memkill"
 COMMAND = "command"
 """The attribute of the parsed arguments that holds the command's name; None: no name was typed."""
 
-COMMANDS = (demo.COMMAND,)
+COMMANDS = (restart.COMMAND, pause.PAUSE, pause.UNPAUSE, demo.COMMAND)
 """The commands that are typed by name. A further command is one module, and one entry here."""
 
 NAMELESS = (listen.COMMAND, dry_run.COMMAND, sample.COMMAND)
@@ -113,7 +113,9 @@ def _refusal(command: Command, word: str, takers: Mapping[str, Sequence[str]]) -
         return f"write {word} behind {command.name}, not before it"
     if not any(command.name in names for names in takers.values()):
         return f"{command.name} takes no options: remove {word}"
-    return f"{command.name} does not take {word}: it is an option of {' and '.join(takers[word])}"
+    *others, last = takers[word]
+    named = f"{', '.join(others)} and {last}" if others else last
+    return f"{command.name} does not take {word}: it is an option of {named}"
 
 
 class _Parser(argparse.ArgumentParser):

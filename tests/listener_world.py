@@ -23,6 +23,7 @@ from supervisor_memkill.listener.findings import Pool
 from supervisor_memkill.listener.journal import Journal
 from supervisor_memkill.listener.journal_format import Contents
 from supervisor_memkill.listener.listener import Listener
+from supervisor_memkill.listener.state import StateKeeper
 from supervisor_memkill.listener.survey import Surveyor
 from supervisor_memkill.notices.event import Notifier
 from supervisor_memkill.notices.log import LogSink
@@ -204,6 +205,7 @@ class Life:
         coordinate: Callable[[Contents], Any] | None = None,
         log_level: str = "info",
         local_time: Callable[[], datetime] = lambda: NOON,
+        has_state: bool = False,
         **settings: Any,
     ) -> None:
         self.world = world
@@ -226,8 +228,9 @@ class Life:
             machine_bytes=lambda: 10 * LIMIT,
             local_time=local_time,
         )
+        made = Config(**{"host": "here", **settings}, pools=tuple(pool.config for pool in self.pools))
         self.listener = Listener(
-            Config(**{"host": "here", **settings}, pools=tuple(pool.config for pool in self.pools)),
+            made,
             self.pools,
             supervisord,
             surveyor,
@@ -236,6 +239,7 @@ class Life:
             Notifier([log, Places(lambda place: self.at(place))]),  # noqa: PLW0108 - tests replace `at`
             world.clock,
             process_table=lambda: WorldTable(world),
+            state=StateKeeper(path, made, world.clock) if has_state else None,
         )
 
     def _die_there(self, place: str) -> None:

@@ -31,7 +31,17 @@ MAY_IMPORT: dict[str, set[str]] = {
     "listener": {GROUND, "world", "workers", "coordination", "rules", "config", "notices"},
     "testing": {GROUND, "world", "workers"},
     "demo": {GROUND, "world", "coordination", "rules", "config"},
-    "commands": {GROUND, "world", "workers", "coordination", "config", "notices", "listener", "demo"},
+    "commands": {
+        GROUND,
+        "world",
+        "workers",
+        "coordination",
+        "config",
+        "rules",
+        "notices",
+        "listener",
+        "demo",
+    },
     "cli": {GROUND, "commands"},
     "__main__": {"cli"},
 }

@@ -85,7 +85,10 @@ def _listener(context: Context, notifier: Notifier) -> Listener:
     from supervisor_memkill.clock import boot_clock
     from supervisor_memkill.listener.journal import Journal
     from supervisor_memkill.listener.listener import Listener
+    from supervisor_memkill.listener.state import StateKeeper
 
+    # A dry run holds no journal, so that a listener beside it may write the state.
+    looks_only = context.config.dry_run
     return Listener(
         context.config,
         context.pools,
@@ -95,6 +98,7 @@ def _listener(context: Context, notifier: Notifier) -> Listener:
         context.coordinator,
         notifier,
         boot_clock,
+        state=None if looks_only else StateKeeper(context.journal_path, context.config, boot_clock),
     )
 
 

@@ -64,6 +64,10 @@ _CAUSES_OF_THE_END = {Action.QUIET: StepCause.QUIET_NOT_SENT, Action.RESUME: Ste
 """The actions whose outcome can end a drain (drain.acknowledge)."""
 
 
+_HOLDS_OF_A_PERSON = (Hold.DRAIN_HOURS, Hold.PAUSED)
+"""They hold a drain that has not begun, even if they came after it asked for its slot."""
+
+
 class Drainer:
     """Carries out every drain from its beginning to its end."""
 
@@ -244,7 +248,7 @@ class Drainer:
         if finding is None:
             return _refusal(Cause.NO_MEMBER)
         verdict = finding.verdict
-        if not verdict.asks and (not drain.reason.is_own_limit or verdict.hold is Hold.DRAIN_HOURS):
+        if not verdict.asks and (not drain.reason.is_own_limit or verdict.hold in _HOLDS_OF_A_PERSON):
             return _refusal(Cause.NO_REASON, verdict.words)
         request = dataclasses.replace(
             finding.request(drain.token), hard=drain.reason is Reason.HARD_MAX_RSS, already_out=drain.is_quiet

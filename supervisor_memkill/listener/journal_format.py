@@ -15,11 +15,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from supervisor_memkill.checked import count, flag, seconds, text
-from supervisor_memkill.processes import ProcessId
+from supervisor_memkill.checked import count, flag, items, mapping, seconds, text
+from supervisor_memkill.processes import ProcessId, ProcessInfo
 from supervisor_memkill.rules.causes import Reason
 from supervisor_memkill.rules.drain import Drain, State, Stop, StopAnswer
 from supervisor_memkill.rules.policy import BackOff, BackOffCause
+from supervisor_memkill.rules.requests import Act, OperatorRequest, Pause, RunningProcess, TakenRequest
 
 FORMAT = 2
 LONG_AGO_SECONDS = 2.0**40
@@ -45,8 +46,16 @@ class Contents:
     """The listener's last name in coordination."""
     listener_since: float = -LONG_AGO_SECONDS
     """When this name replaced another one, on the boot clock."""
+    requests: Mapping[str, TakenRequest] = field(default_factory=dict)
+    """What a person requested, by the request's id, in the order in which it came."""
+    pauses: Mapping[str, Pause] = field(default_factory=dict)
+    """By pool."""
     adopts: bool = False
     """The journal was damaged: quiet workers may be quiet because of a drain, and some are not examined."""
+
+    def wants_restart(self, process: ProcessInfo) -> bool:
+        """A person requested the restart of this very process."""
+        return any(taken.wants(process) for taken in self.requests.values())
 
 
 def encode(contents: Contents, boot_id: str, now: float) -> str:
@@ -61,6 +70,8 @@ def encode(contents: Contents, boot_id: str, now: float) -> str:
         "instance": contents.instance,
         "listener": contents.listener,
         "listener_since": contents.listener_since,
+        "requests": [taken_to_json(taken) for taken in contents.requests.values()],
+        "pauses": {pool: dataclasses.asdict(pause) for pool, pause in contents.pauses.items()},
         "adopts": contents.adopts,
     }
     return json.dumps({"sha256": _digest(body), "body": body}) + "\n"
@@ -88,11 +99,16 @@ def _contents(body: Mapping[str, Any]) -> Contents:
         drains={drain.worker: drain for drain in map(drain_from_json, body["drains"])},
         drain_ended_at={pool: seconds(at) for pool, at in body["drain_ended_at"].items()},
         back_offs={
-            worker: _read(BackOff, BACK_OFF_READERS, one) for worker, one in body["back_offs"].items()
+            worker: read_fields(BackOff, BACK_OFF_READERS, one) for worker, one in body["back_offs"].items()
         },
         instance=text(body["instance"]),
         listener=text(body.get("listener", "")),
         listener_since=seconds(body.get("listener_since", -LONG_AGO_SECONDS)),
+        requests={taken.request.id: taken for taken in map(_taken, items(body.get("requests", [])))},
+        pauses={
+            pool: read_fields(Pause, PAUSE_READERS, one)
+            for pool, one in mapping(body.get("pauses", {})).items()
+        },
         adopts=flag(body.get("adopts", False)),
     )
 
@@ -123,12 +139,12 @@ def drain_to_json(drain: Drain) -> dict[str, Any]:
 
 def drain_from_json(values: Any) -> Drain:
     """The record from JSON values. Raises ValueError, TypeError, KeyError or OverflowError for wrong ones."""
-    drain: Drain = _read(Drain, DRAIN_READERS, values)
+    drain: Drain = read_fields(Drain, DRAIN_READERS, values)
     return drain
 
 
 def _back_off(values: Any) -> BackOff:
-    back_off: BackOff = _read(BackOff, BACK_OFF_READERS, values)
+    back_off: BackOff = read_fields(BackOff, BACK_OFF_READERS, values)
     return back_off
 
 
@@ -136,7 +152,19 @@ def _back_off_to_json(back_off: BackOff) -> dict[str, Any]:
     return {**dataclasses.asdict(back_off), "cause": back_off.cause.value}
 
 
-def _read(made: type, readers: Mapping[str, Reader], values: Any) -> Any:
+def taken_to_json(taken: TakenRequest) -> dict[str, Any]:
+    """A request that was taken as JSON values."""
+    values = dataclasses.asdict(taken)
+    values["request"]["act"] = taken.request.act.value
+    return values
+
+
+def _taken(values: Any) -> TakenRequest:
+    taken: TakenRequest = read_fields(TakenRequest, TAKEN_READERS, values)
+    return taken
+
+
+def read_fields(made: type, readers: Mapping[str, Reader], values: Any) -> Any:
     """An instance of the dataclass. An absent field gets its default; an unknown key is ignored."""
     if not isinstance(values, dict):
         raise ValueError(f"{values!r:.40} is not a JSON object")
@@ -190,7 +218,7 @@ DRAIN_READERS: Mapping[str, Reader] = {
     "quiet_sent_at": _or_none(seconds),
     "quiet_acknowledged": flag,
     "is_quiet": flag,
-    "stop": lambda value: _read(Stop, STOP_READERS, value),
+    "stop": lambda value: read_fields(Stop, STOP_READERS, value),
     "tree": _tree,
     "stopped_seen_at": _or_none(seconds),
     "stopped_start": count,
@@ -200,6 +228,29 @@ DRAIN_READERS: Mapping[str, Reader] = {
     "stopped_seconds": _or_none(seconds),
     "running_since": _or_none(seconds),
     "memory_after_bytes": _or_none(count),
+}
+REQUEST_READERS: Mapping[str, Reader] = {
+    "id": text,
+    "act": _member(Act),
+    "names": lambda value: tuple(map(text, items(value))),
+    "lasts_seconds": _or_none(seconds),
+    "except_hard": flag,
+}
+PROCESS_READERS: Mapping[str, Reader] = {"pid": count, "start": count}
+TAKEN_READERS: Mapping[str, Reader] = {
+    "request": lambda value: read_fields(OperatorRequest, REQUEST_READERS, value),
+    "taken_at": seconds,
+    "ends_at": _or_none(seconds),
+    "workers": lambda value: {
+        text(worker): read_fields(RunningProcess, PROCESS_READERS, one)
+        for worker, one in mapping(value).items()
+    },
+    "pools": lambda value: tuple(map(text, items(value))),
+}
+PAUSE_READERS: Mapping[str, Reader] = {
+    "since": seconds,
+    "until": _or_none(seconds),
+    "except_hard": flag,
 }
 BACK_OFF_READERS: Mapping[str, Reader] = {
     "until": seconds,
@@ -228,6 +279,7 @@ def _as_format_2(body: Mapping[str, Any]) -> Mapping[str, Any]:
         **body,
         "drains": [_drain_of_format_1(values) for values in body["drains"]],
         "back_offs": {worker: _back_off_of_format_1(*one) for worker, one in body["pauses"].items()},
+        "pauses": {},
     }
 
 

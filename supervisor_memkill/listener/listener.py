@@ -24,8 +24,10 @@ from supervisor_memkill.listener.journal import Journal, JournalError
 from supervisor_memkill.listener.journal_format import Contents
 from supervisor_memkill.listener.ledger import Ledger
 from supervisor_memkill.listener.outage import Outage
+from supervisor_memkill.listener.requests import Requests
 from supervisor_memkill.listener.schedule import Schedule
 from supervisor_memkill.listener.slots import Slots
+from supervisor_memkill.listener.state import StateKeeper
 from supervisor_memkill.listener.survey import Surveyor
 from supervisor_memkill.listener.take_over import note_name, take_over
 from supervisor_memkill.notices.drain_events import DrainLeft
@@ -77,8 +79,9 @@ class Listener:
         clock: Clock,
         *,
         process_table: Callable[[], ProcessTable] = ProcessTable,
+        state: StateKeeper | None = None,
     ) -> None:
-        """`coordinate` makes the coordinator from the contents of the journal."""
+        """`coordinate` makes the coordinator from the journal's contents; `state` None: no state file."""
         self._config = config
         self._pools = {pool.name: pool for pool in pools}
         self._supervisord = supervisord
@@ -96,6 +99,8 @@ class Listener:
         self._ledger = Ledger(journal, self._away["journal"])
         self._coordinator: Coordinator | None = None
         self._drainer: Drainer | None = None
+        self._requests = Requests(self._ledger, notifier, clock)
+        self._state = state
         self._schedule = Schedule(clock)
         self._hints: dict[str, list[Advice]] = {}
         """The hints of the last look, by worker."""
@@ -110,6 +115,10 @@ class Listener:
             return self._config.heartbeat_seconds
         polls = bool(self._ledger.drains) and not self._config.dry_run
         return self._schedule.wait_seconds([self._config.poll_interval_seconds] if polls else [])
+
+    def request(self, payload: str) -> None:
+        """A person's request came; the next turn takes it."""
+        self._requests.receive(payload, only_looks=self._config.dry_run)
 
     def turn(self, *, ticked: bool) -> None:
         """One turn. An error in it is reported and does not end the listener."""
@@ -128,18 +137,31 @@ class Listener:
             else:
                 self._away["supervisord"].back()
                 is_whole = True
+        self._write_state()
         if not is_whole:
             # The turn is still due. Without a delay it would fail a thousand times a second.
             self._schedule.rest(self._config.poll_interval_seconds)
 
+    def _write_state(self) -> None:
+        """Only the listener that holds the journal writes: another one that waits for it knows nothing."""
+        if self._state is not None and self._drainer is not None:
+            away = {what: outage.error for what, outage in self._away.items() if outage.is_away}
+            with self._guarded("state file"):
+                self._state.write(self._ledger.contents, away)
+
     def _turn(self, *, ticked: bool) -> None:
         drainer = self._drainer or self._take_over()
+        if self._requests.are_waiting:
+            self._requests.take(self._surveyor.members())
+            self._schedule.check_within(0.0)
         if not self._config.dry_run:
             if self._ledger.drains and self._schedule.is_check_due:
                 self._renew(drainer.slots)
             self._step_all(drainer)
             self._ledger.catch_up()
         if ticked:
+            if self._state is not None:
+                self._state.ticked()
             self._schedule.ticked(self._tick_delay_seconds())
         counts = self._schedule.is_tick_due
         if (counts or self._schedule.is_check_due) and not self.ended:
@@ -184,8 +206,8 @@ class Listener:
         self._notifier.attach(StreamSink(slots.record))
         for drain in drains_left:
             drainer.take_up(drain)
-        if self._coordinator.is_shared:
-            self._schedule.check_within(0.0)  # Slots must be renewed before they expire.
+        if self._coordinator.is_shared or self._ledger.contents.requests:
+            self._schedule.check_within(0.0)  # Slots must be renewed before they expire, and people wait.
         self._drainer = drainer
         return drainer
 
@@ -266,6 +288,8 @@ class Listener:
         self._schedule.check_begins(counts=counts)
         if self._coordinator is not None and self._coordinator.is_shared:
             self._check_soon()  # the heartbeat
+        if self._ledger.contents.requests or self._ledger.contents.pauses:
+            self._requests.end(self._surveyor.members())
         contents = self._ledger.contents
         survey = self._surveyor.check(contents) if counts else self._surveyor.look(contents)
         self._report_notes(survey)
@@ -283,6 +307,13 @@ class Listener:
         return survey.failure is None and workers <= self._examined
 
     def _check_pool(self, drainer: Drainer, survey: PoolSurvey, *, counts: bool) -> None:
+        try:
+            self._judge_pool(drainer, survey, counts=counts)
+        finally:
+            if self._state is not None:
+                self._state.looked(survey)
+
+    def _judge_pool(self, drainer: Drainer, survey: PoolSurvey, *, counts: bool) -> None:
         if survey.failure is not None:
             drainer.slots.renew_unseen(survey.pool)
             raise survey.failure
@@ -322,7 +353,10 @@ class Listener:
     def _is_to_adopt(self, pool: Pool, finding: Finding) -> bool:
         """After a damaged journal: the worker is quiet, perhaps because of a drain. Only a restart helps."""
         seen, worker = finding.seen, finding.worker
-        if not self._ledger.contents.adopts or self._config.dry_run or worker in self._examined:
+        contents = self._ledger.contents
+        if not contents.adopts or self._config.dry_run or worker in self._examined:
+            return False
+        if pool.name in contents.pauses:
             return False
         quiet = seen.reading.quiet if seen.reading is not None else None
         is_unknown = quiet is None and pool.kind.traits.confirms_quiet
@@ -342,6 +376,8 @@ class Listener:
         if finding.verdict.reason is None and finding.verdict.hold is not Hold.MEMORY_UNKNOWN:
             self._notifier.forget(WorkerHeld, finding.worker)
             return
+        if self._state is not None:
+            self._state.decided(finding.worker, words)
         made = DryRunVerdict if self._config.dry_run else WorkerHeld
         seen = finding.seen
         self._notifier.report(made(finding.worker, seen.process.pid, seen.memory_bytes, cause, words))

@@ -16,6 +16,8 @@ class Outage:
         self._notifier = notifier
         self._clock = clock
         self._since: float | None = None
+        self.error = ""
+        """The last error; it counts only while `is_away`."""
         self._reported: set[str] = set()
         self._lost: set[str] = set()
 
@@ -33,6 +35,7 @@ class Outage:
         `part`: the part that failed, such as one pool; other parts may work.
         """
         self._lost.add(part)
+        self.error = str(error)
         if self._since is None:
             self._since = self._clock()
         if str(error) not in self._reported:

@@ -14,7 +14,13 @@ from collections.abc import Callable
 from types import FrameType
 
 from supervisor_memkill.listener.listener import Listener
-from supervisor_memkill.world.event_protocol import PERIOD_SECONDS, Event, EventStream, Ticks
+from supervisor_memkill.world.event_protocol import (
+    PERIOD_SECONDS,
+    REMOTE_COMMUNICATION,
+    Event,
+    EventStream,
+    Ticks,
+)
 
 Inbox = queue.SimpleQueue["Event | None"]
 """The events in their order; None: the end."""
@@ -50,7 +56,9 @@ def run_turns(listener: Listener, inbox: Inbox, ticks: Ticks, wall: Callable[[],
         listener.turn(ticked=ticked)
         events = _take(inbox, listener.wait_seconds())
         for event in events:
-            if event.name not in PERIOD_SECONDS:
+            if event.request is not None:
+                listener.request(event.request)
+            elif event.name not in (*PERIOD_SECONDS, REMOTE_COMMUNICATION):
                 listener.report_unexpected(event.name)
         # Several TICKs are one check. Each is counted here, so that a repeated one is recognised.
         ticked = sum(ticks.counts(event, wall()) for event in events) > 0

@@ -97,6 +97,11 @@ class Surveyor:
         odd = notes(assignment, configs, processes) if counts else ()
         return Survey(tuple(surveys), tuple(odd))
 
+    def members(self) -> Mapping[str, Sequence[ProcessInfo]]:
+        """The workers of each pool. Raises SupervisordError."""
+        configs = [pool.config for pool in self._pools]
+        return assign(self._supervisord.all_processes(), configs, self._excluded_groups()).members
+
     def learn_programs(self) -> None:
         """Ask supervisord for the settings of all programs. Raises SupervisordError."""
         self._programs.learn(self._supervisord.all_processes())
@@ -163,6 +168,8 @@ class Surveyor:
                 back_off=contents.back_offs.get(process.worker),
                 memory_why=memory.why,
                 refusals=refusals,
+                pause=contents.pauses.get(pool.name),
+                restart_requested=contents.wants_restart(process),
             )
             sightings.append(seen)
         verdicts = judge_all(sightings, terms, self._clock())

@@ -87,6 +87,8 @@ stop must be sent within the margin after the journal recorded it. If a slow dis
 impossible, the margin doubles each time, up to the maximum."""
 
 
+FAILED_STARTS = 2
+"""More attempts mean that starts failed: a listener that died at the first one sends it a second time."""
 COMES_BACK_SECONDS = 30.0
 """How long a start may take, and how long after settle a new process may need until it is in service. After
 that the pool waits for it."""
@@ -184,7 +186,7 @@ class Drain:
         """Why the worker does not come back into service, for an operator; empty: it may come back yet."""
         if self.state not in (State.STARTING, State.SETTLING):
             return ""
-        if self.start_attempts > 1:
+        if self.start_attempts > FAILED_STARTS:
             return "its start failed, or its new process ended by itself"
         allowed = COMES_BACK_SECONDS + (settle_seconds if self.state is State.SETTLING else 0.0)
         if now - self.since <= allowed:

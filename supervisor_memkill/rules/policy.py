@@ -10,6 +10,7 @@ from supervisor_memkill.processes import ProcessInfo, ProcessState
 from supervisor_memkill.rules.causes import Reason
 from supervisor_memkill.rules.decision import is_protected
 from supervisor_memkill.rules.drain import State
+from supervisor_memkill.rules.requests import Pause
 from supervisor_memkill.units import format_duration
 from supervisor_memkill.worded import Worded
 from supervisor_memkill.workers.contract import Reading
@@ -37,6 +38,7 @@ class Hold(Worded):
     STRIKES = "strikes", "at fewer checks in a row than strikes demands"
     MIN_UPTIME = "min_uptime", "up for less than min_uptime"
     BACKS_OFF = "backs_off", "not drained again yet"
+    PAUSED = "paused", "a person paused the pool"
     DRAIN_HOURS = "drain_hours", "outside drain_hours"
     UNSAFE_SETTINGS = "unsafe_settings", "its settings in supervisord would lose jobs"
     NOT_RECOGNISED = "not_recognised", "not recognised by its kind"
@@ -112,6 +114,8 @@ class Sighting:
     """Why the memory is unknown."""
     refusals: tuple[str, ...] = ()
     """Its settings that would lose jobs in a drain."""
+    pause: Pause | None = None
+    """The pause of its pool."""
     restart_requested: bool = False
     """A person requested the restart of this very process."""
 
@@ -220,6 +224,10 @@ def _held(seen: Sighting, terms: Terms, now: float, reason: Reason) -> tuple[Hol
     even then: a person must change them, and the log says so at once.
     """
     reading, hard = seen.reading, reason is Reason.HARD_MAX_RSS
+    if seen.pause is not None and seen.pause.holds(hard=hard):
+        until = seen.pause.until
+        left = f"{format_duration(max(0.0, until - now))} left" if until is not None else "until it is ended"
+        return Hold.PAUSED, left
     if seen.refusals:
         return Hold.UNSAFE_SETTINGS, seen.refusals[0]
     if terms.closed and not hard:

@@ -13,6 +13,10 @@ from dataclasses import dataclass
 
 PERIOD_SECONDS: Mapping[str, int] = {"TICK_5": 5, "TICK_60": 60, "TICK_3600": 3600}
 """supervisord's TICK events, and how often each comes."""
+REMOTE_COMMUNICATION = "REMOTE_COMMUNICATION"
+"""An event that supervisord's sendRemoteCommEvent sends, so that people and programs reach a listener."""
+REQUEST_TYPE = "supervisor-memkill"
+"""The type of the remote communication that is for this program."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +28,8 @@ class Event:
     """The number of the event in its supervisord; an event that is sent again keeps it."""
     when: int | None = None
     """The epoch second of a TICK, by supervisord's clock."""
+    request: str | None = None
+    """The data of a remote communication for this program."""
 
 
 class Ticks:
@@ -75,11 +81,12 @@ class EventStream:
         # The rest of an earlier payload is no event: an answer to it would break the protocol.
         while "eventname" not in (header := _fields(line)):
             line = self._read_line()
-        payload = self._read_payload(_number(header.get("len")) or 0)
+        payload, name = self._read_payload(_number(header.get("len")) or 0), header["eventname"]
         return Event(
-            name=header["eventname"],
+            name=name,
             serial=_number(header.get("serial")),
-            when=_number(_fields(payload).get("when")) if header["eventname"] in PERIOD_SECONDS else None,
+            when=_number(_fields(payload).get("when")) if name in PERIOD_SECONDS else None,
+            request=_request(payload) if name == REMOTE_COMMUNICATION else None,
         )
 
     def _read_line(self) -> str:
@@ -118,6 +125,12 @@ def _fields(text: str) -> Mapping[str, str]:
     """``key:value`` words. The last value of a key counts: the operator's text comes before supervisord's."""
     words = (word.partition(":") for word in text.split())
     return {key: value for key, colon, value in words if colon}
+
+
+def _request(payload: str) -> str | None:
+    """The data of a remote communication, if its type is this program's (supervisor/events.py)."""
+    kind, _, data = payload.partition("\n")
+    return data if kind == f"type:{REQUEST_TYPE}" else None
 
 
 def _number(text: str | None) -> int | None:

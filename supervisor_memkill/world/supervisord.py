@@ -153,6 +153,10 @@ class Supervisord:
         """Send a signal (``TSTP``) to the process itself, not to its children."""
         self._call("signalProcess", worker, name)
 
+    def send_event(self, kind: str, payload: str) -> None:
+        """Send a REMOTE_COMMUNICATION event to the event listeners that subscribe to it."""
+        self._call("sendRemoteCommEvent", kind, payload)
+
     def _call(self, method: str, *arguments: str | bool) -> Any:
         body = xmlrpc.client.dumps(arguments, f"supervisor.{method}").encode()
         status, answer = self._exchange(body)

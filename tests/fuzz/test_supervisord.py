@@ -38,6 +38,7 @@ CALLS: dict[str, Callable[[Supervisord], object]] = {
     "stopProcess": lambda it: it.stop("jobs:one"),
     "startProcess": lambda it: it.start("jobs:one"),
     "signalProcess": lambda it: it.signal("jobs:one", "TSTP"),
+    "sendRemoteCommEvent": lambda it: it.send_event("supervisor-memkill", "{}"),
 }
 
 XML_TEXTS = st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cn"), include_characters="\n\r"))

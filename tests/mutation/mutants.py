@@ -17,12 +17,14 @@ from typing import TypeGuard
 PYTHON = (
     "rules/policy.py",
     "rules/hours.py",
+    "rules/requests.py",
     "rules/drain.py",
     "rules/decision.py",
     "coordination/rules.py",
     "listener/actions.py",
     "listener/drainer.py",
     "listener/ledger.py",
+    "listener/requests.py",
     "listener/slots.py",
 )
 LUA = tuple(f"coordination/lua/{name}.lua" for name in ("common", "acquire", "publish", "release"))

@@ -130,6 +130,7 @@ class FrameworkFleet:
             "eventlistener",
             events="TICK_5",
             autostart="false",
+            stopwaitsecs=120,  # a turn on a busy machine
             stderr_logfile="%(here)s/memkill.log",
         )
 

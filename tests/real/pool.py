@@ -56,11 +56,13 @@ class LeakyPool:
         wrap: Callable[[LeakyWorkers, str, str], str] = lambda leaky, name, command: command,
         die_at: str = "",
         listener: str | None = None,
+        events: str = "TICK_5,REMOTE_COMMUNICATION",
     ) -> None:
         """`pool`, `main` and `worker` are settings of [memkill:job], [memkill] and of each program.
 
         `wrap` makes another command of a worker's name and command; `die_at` is the place where the
-        listener kills itself once; `listener` is another command for the listener.
+        listener kills itself once; `listener` is another command for the listener, `events` what it
+        subscribes to.
         """
         self.directory = directory
         self.leaky = LeakyWorkers(directory)
@@ -76,6 +78,7 @@ class LeakyPool:
         }
         self._listener = listener or shlex.join([sys.executable, str(PROGRAMS / "dying_listener.py")])
         self._die_at = die_at
+        self._events = events
         self.write_memkill(kind, pool or {}, main or {})
         self.gate(1)
         self.supervisord = RealSupervisord(directory, self.sections())
@@ -96,7 +99,7 @@ class LeakyPool:
             "memkill",
             f"{self._listener} --config {self.directory}/memkill.conf",
             "eventlistener",
-            events="TICK_5",
+            events=self._events,
             environment=environment,
             stderr_logfile="%(here)s/memkill.log",
         )

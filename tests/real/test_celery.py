@@ -15,7 +15,7 @@ from supervisor_memkill.testing.fakes import tools
 from supervisor_memkill.workers.celery.broker import connection_maker
 from supervisor_memkill.workers.celery.control import Broker
 from tests.harness import OLD_WORKERS_PYTHON, PROGRAMS, WORKERS_PYTHON, RealRedis, interpreter
-from tests.real.frameworks import FrameworkFleet, moment, replace_each_twice, running_fleet
+from tests.real.frameworks import LISTENER, FrameworkFleet, moment, replace_each_twice, running_fleet
 from tests.real.rabbitmq import running_rabbitmq
 from tests.real.redis_gate import RedisGate
 
@@ -73,7 +73,8 @@ def test_each_job_runs_once_while_workers_are_replaced(
             fleet.assert_each_job_once()
         else:
             replace_each_twice(fleet)
-        # The listener goes on asking: between two questions nothing of them is left.
+        # The listener ends after its last question, and nothing of the questions is left.
+        fleet.supervisord.stop_by_hand(LISTENER)
         fleet.wait_for(lambda: not [key for key in fleet.client.scan_iter() if "reply" in key])
         with capsys.disabled():
             print("\n" + fleet.row(f"Celery {words}, Redis", version(python)))

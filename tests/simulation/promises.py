@@ -16,7 +16,7 @@ from supervisor_memkill.config.options import PoolConfig
 from supervisor_memkill.listener.journal_format import Contents
 from supervisor_memkill.rules.causes import Reason
 from supervisor_memkill.rules.decision import OnTimeout
-from supervisor_memkill.rules.drain import Drain, State, StopAnswer
+from supervisor_memkill.rules.drain import FAILED_STARTS, Drain, State, StopAnswer
 from supervisor_memkill.rules.policy import AGE_SPREAD, BackOff, BackOffCause
 from tests.simulation.leases import Grant, local_name
 from tests.simulation.process import RECORD_LIVES_SECONDS, Process
@@ -105,7 +105,7 @@ class Promises:
             self.began.setdefault(drain.token, self.world.engine.now)
             if drain.state in (State.ASKING, State.SETTLING):
                 self.quieted[drain.token] = self.world.engine.now
-            if drain.start_attempts > 1:
+            if drain.start_attempts > FAILED_STARTS:
                 self.lost_from.setdefault(drain.token, self.world.engine.now)
             before = machine.disk.drains.get(drain.worker)
             if before is not None and before.state is not drain.state:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from supervisor_memkill.rules.drain import State
+from supervisor_memkill.rules.drain import FAILED_STARTS, State
 from supervisor_memkill.units import Size
 from tests.simulation.gateway import Gateway
 from tests.simulation.journals import MemoryJournal
@@ -174,7 +174,7 @@ def test_release_that_cannot_start_costs_one_worker(machines: int) -> None:
         s.settles()
         s.worker(s.east).fails = "dies"
         s.bloat(s.east, by=50)
-        s.until(lambda: any(drain.start_attempts > 1 for drain in s.east.disk.drains.values()))
+        s.until(lambda: any(drain.start_attempts > FAILED_STARTS for drain in s.east.disk.drains.values()))
         s.passes(2 * HEARTBEAT)
         s.bloat(other, 1)
         s.passes(60)

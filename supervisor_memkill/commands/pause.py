@@ -1,0 +1,88 @@
+"""``supervisor-memkill pause`` and ``unpause``: no drain begins in a pool."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+
+from supervisor_memkill.commands import output
+from supervisor_memkill.commands.command import CONFIG, SERVER_OPTIONS, SUCCESS, Command
+from supervisor_memkill.commands.restart import EXPIRES_SECONDS, duration
+from supervisor_memkill.errors import MemkillError, UsageError
+from supervisor_memkill.units import format_duration
+
+
+def _add_pools(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("names", nargs="+", metavar="POOL", help="a pool; *, ? and [...] match")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    _add_pools(parser)
+    parser.add_argument("--for", dest="lasts", metavar="TIME", help="how long (default: until unpause)")
+    parser.add_argument(
+        "--except-hard", action="store_true", help="a worker over hard_max_rss is drained all the same"
+    )
+    parser.add_argument("--wait", action="store_true", help="wait until no drain is under way any more")
+    parser.add_argument("--timeout", metavar="TIME", help="with --wait: end with status 1 after this time")
+
+
+def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    """Pause the pools. With --wait: SUCCESS when the listener owes nobody anything. Raises MemkillError."""
+    from supervisor_memkill.commands.request import requester, wait_until
+    from supervisor_memkill.rules.requests import Act
+
+    lasts_seconds = None if arguments.lasts is None else duration("--for", arguments.lasts)
+    timeout_seconds = None if arguments.timeout is None else duration("--timeout", arguments.timeout)
+    if timeout_seconds is not None and not arguments.wait:
+        raise UsageError("--timeout needs --wait")
+    made = requester(arguments, environ)
+    taken = made.send(
+        Act.PAUSE, arguments.names, lasts_seconds=lasts_seconds, except_hard=arguments.except_hard
+    )
+    _check_pools(arguments, taken.pools, made.pools)
+    how_long = "until unpause" if lasts_seconds is None else f"for {format_duration(lasts_seconds)}"
+    output.show(f"paused {how_long}: {', '.join(taken.pools)}; drains under way go on\n")
+    if not arguments.wait:
+        return SUCCESS
+
+    def is_calm(state: object) -> bool:
+        from supervisor_memkill.listener.state_file import ListenerState
+
+        assert isinstance(state, ListenerState)
+        return not any(
+            worker.drain for pool in state.pools if pool.name in taken.pools for worker in pool.workers
+        )
+
+    if wait_until(is_calm, made, timeout_seconds) is None:
+        raise MemkillError("a drain is still under way: see the listener's log")
+    output.show("no drain is under way\n")
+    return SUCCESS
+
+
+def run_unpause(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    """End the pause of pools. Raises MemkillError."""
+    from supervisor_memkill.commands.request import requester
+    from supervisor_memkill.rules.requests import Act
+
+    made = requester(arguments, environ)
+    taken = made.send(Act.UNPAUSE, arguments.names, lasts_seconds=EXPIRES_SECONDS)
+    _check_pools(arguments, taken.pools, made.pools)
+    output.show(f"not paused any more: {', '.join(taken.pools)}\n")
+    return SUCCESS
+
+
+def _check_pools(arguments: argparse.Namespace, found: tuple[str, ...], known: tuple[str, ...]) -> None:
+    if not found:
+        raise MemkillError(
+            f"no pool has the name {' '.join(arguments.names)}; the pools are {', '.join(known)}"
+        )
+
+
+PAUSE = Command(
+    "pause",
+    "begin no drain in a pool; drains under way go on",
+    run,
+    (CONFIG, *SERVER_OPTIONS),
+    add_arguments,
+)
+UNPAUSE = Command("unpause", "end the pause of a pool", run_unpause, (CONFIG, *SERVER_OPTIONS), _add_pools)

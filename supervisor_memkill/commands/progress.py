@@ -1,0 +1,117 @@
+"""How far a requested restart is, by the state file. Pure."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from supervisor_memkill.errors import one_line
+from supervisor_memkill.listener.state_file import ListenerState, WorkerState
+from supervisor_memkill.rules.requests import RunningProcess
+from supervisor_memkill.units import format_duration
+
+
+class Standing(enum.Enum):
+    """How far one worker is."""
+
+    WAITING = "waiting"
+    DRAINING = "draining"
+    REPLACED = "replaced"
+    """It has another process, which is in service, or it is gone."""
+    FAILED = "failed"
+    """It does not come back."""
+    WITHDRAWN = "withdrawn"
+    """The request does not ask for it any more."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One worker, for a person."""
+
+    worker: str
+    standing: Standing
+    words: str
+    """Why it waits, or what its drain does."""
+    since: float | None = None
+    """When its drain entered its state, on the boot clock."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """All workers of one request."""
+
+    lines: tuple[Line, ...]
+
+    @property
+    def is_over(self) -> bool:
+        """Nothing is left to wait for."""
+        open_ones = (Standing.WAITING, Standing.DRAINING)
+        return not any(line.standing in open_ones for line in self.lines) or bool(
+            self.having(Standing.FAILED)
+        )
+
+    @property
+    def is_served(self) -> bool:
+        return all(line.standing is Standing.REPLACED for line in self.lines)
+
+    def having(self, standing: Standing) -> list[Line]:
+        return [line for line in self.lines if line.standing is standing]
+
+
+def progress(wanted: Mapping[str, RunningProcess], identity: str, state: ListenerState) -> Progress:
+    """`wanted`: the processes that were to go when the request was taken, by worker."""
+    return Progress(tuple(_lines(wanted, identity, state)))
+
+
+def _lines(wanted: Mapping[str, RunningProcess], identity: str, state: ListenerState) -> Iterator[Line]:
+    taken = state.request(identity)
+    still = taken.workers if taken is not None else {}
+    for name, process in wanted.items():
+        worker = state.worker(name)
+        if worker is None and not state.pools:
+            yield Line(name, Standing.WAITING, "the listener has just started, and has not looked yet")
+        elif worker is None:
+            yield Line(name, Standing.REPLACED, "not in supervisord's configuration any more")
+        else:
+            yield _line(worker, process, is_wanted=name in still)
+
+
+def _line(worker: WorkerState, process: RunningProcess, *, is_wanted: bool) -> Line:
+    drain = worker.drain
+    if drain is not None and drain.not_back:
+        return Line(worker.worker, Standing.FAILED, drain.not_back, drain.since)
+    if drain is not None:
+        jobs = (
+            "" if worker.busy is None else f", {worker.busy} running {'job' if worker.busy == 1 else 'jobs'}"
+        )
+        return Line(worker.worker, Standing.DRAINING, f"{drain.state}{jobs}", drain.since)
+    if (worker.pid, worker.start) != (process.pid, process.start):
+        return Line(
+            worker.worker, Standing.REPLACED, f"runs as process {worker.pid}" if worker.pid else "stopped"
+        )
+    if not is_wanted:
+        return Line(worker.worker, Standing.WITHDRAWN, "withdrawn, or its time is over")
+    return Line(worker.worker, Standing.WAITING, worker.verdict)
+
+
+def as_bar(made: Progress, now: float, columns: int) -> str:
+    """One line for a terminal of this width; `now` is on the boot clock."""
+    done, total = len(made.having(Standing.REPLACED)), len(made.lines)
+    width = min(20, max(4, columns // 8))
+    filled = round(width * done / total) if total else width
+    text = f"[{'#' * filled}{'.' * (width - filled)}] {done} of {total} replaced"
+    for line in made.lines:
+        if line.standing is Standing.DRAINING and line.since is not None:
+            text += f"; {line.worker}: {line.words} for {format_duration(round(max(0.0, now - line.since)))}"
+    waiting = made.having(Standing.WAITING)
+    if waiting:
+        text += f"; {waiting[0].worker}: {waiting[0].words}"
+        text += f" (and {len(waiting) - 1} more wait)" if len(waiting) > 1 else ""
+    text = one_line(text)  # Names of jobs come from Redis: nothing of them may steer the terminal.
+    return text if len(text) <= columns else f"{text[: max(0, columns - 3)]}..."
+
+
+def as_words(line: Line) -> str:
+    """One line of a log: only the words change it, not the time."""
+    return one_line(f"{line.worker}: {line.standing.value}{f' ({line.words})' if line.words else ''}")

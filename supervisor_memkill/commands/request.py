@@ -1,0 +1,112 @@
+"""Sends a person's request to the listener, and waits until the listener has taken it.
+
+The request travels by supervisord's own sendRemoteCommEvent: whoever may control supervisord may make it, and
+nobody else. The listener's state file says that it was taken.
+"""
+
+from __future__ import annotations
+
+import argparse
+import secrets
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from supervisor_memkill.errors import MemkillError, UsageError
+
+if TYPE_CHECKING:
+    from supervisor_memkill.commands.context import Context
+    from supervisor_memkill.listener.state_file import ListenerState
+    from supervisor_memkill.rules.requests import Act, TakenRequest
+
+TAKEN_WITHIN_SECONDS = 15.0
+"""A listener takes a request within a turn; supervisord may need seconds to answer it."""
+LOOK_SECONDS = 0.2
+SUBSCRIBE = (
+    "no listener took the request. Check that the [eventlistener:...] section has"
+    " events = TICK_60,REMOTE_COMMUNICATION (then: supervisorctl update), and that the listener runs"
+)
+NO_LISTENER = "the listener does not run (its last process was pid {pid}): start it with supervisorctl"
+
+
+class Requester:
+    """Makes requests of one supervisord's listener."""
+
+    def __init__(self, context: Context, state_path: Path) -> None:
+        self._supervisord = context.supervisord
+        self._path = state_path
+        self.pools = tuple(pool.name for pool in context.pools)
+
+    def state(self) -> ListenerState:
+        """The listener's state as of now. Raises StateError."""
+        from supervisor_memkill.listener import state_file
+
+        return state_file.read(self._path)
+
+    def send(
+        self, act: Act, names: Sequence[str], *, lasts_seconds: float | None, except_hard: bool = False
+    ) -> TakenRequest:
+        """Send a request, and wait until the listener has taken it. Raises MemkillError."""
+        from supervisor_memkill.rules.requests import OperatorRequest, encode
+        from supervisor_memkill.world.event_protocol import REQUEST_TYPE
+
+        request = OperatorRequest(secrets.token_hex(8), act, tuple(names), lasts_seconds, except_hard)
+        try:
+            payload = encode(request)
+        except ValueError as error:
+            raise UsageError(f"the request cannot be sent: {error}") from None
+        self._supervisord.send_event(REQUEST_TYPE, payload)
+        until = time.monotonic() + TAKEN_WITHIN_SECONDS
+        while (taken := self._taken(request.id)) is None:
+            if time.monotonic() > until:
+                raise MemkillError(self._why_not_taken())
+            time.sleep(LOOK_SECONDS)
+        return taken
+
+    def _taken(self, identity: str) -> TakenRequest | None:
+        from supervisor_memkill.listener.state_file import StateError
+
+        try:
+            return self.state().request(identity)
+        except StateError:
+            return None
+
+    def _why_not_taken(self) -> str:
+        from supervisor_memkill.listener.state_file import StateError
+
+        try:
+            state = self.state()
+        except StateError as error:
+            return f"{SUBSCRIBE} ({error})"
+        if not state.is_alive:
+            return NO_LISTENER.format(pid=state.pid)
+        if "journal" in state.away:
+            return f"the listener cannot write its journal, and takes no request: {state.away['journal']}"
+        return SUBSCRIBE
+
+
+def requester(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Requester:
+    """For the supervisord that the arguments name. Raises MemkillError."""
+    from supervisor_memkill.commands.context import build, find_configuration
+    from supervisor_memkill.listener import state_file
+
+    configuration = find_configuration(arguments, environ)
+    context = build(configuration, configuration.supervisord(arguments, environ), environ, own_group="")
+    return Requester(context, state_file.path_beside(context.journal_path))
+
+
+def wait_until(
+    is_over: Callable[[ListenerState], bool], requester: Requester, timeout_seconds: float | None
+) -> ListenerState | None:
+    """The first state for which this is true; None when the time is over. Raises StateError, MemkillError."""
+    until = None if timeout_seconds is None else time.monotonic() + timeout_seconds
+    while True:
+        state = requester.state()
+        if is_over(state):
+            return state
+        if not state.is_alive:
+            raise MemkillError(NO_LISTENER.format(pid=state.pid))
+        if until is not None and time.monotonic() > until:
+            return None
+        time.sleep(LOOK_SECONDS)

@@ -1,0 +1,169 @@
+"""What a person requests: restarts, pauses, and their end. Pure: times are parameters.
+
+A request names workers and durations, never a command or a path. It comes from outside, as JSON of a few
+kilobytes, and every value is checked. It may come more than once: its id makes a second arrival harmless.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import Any
+
+from supervisor_memkill.checked import flag, items, or_none, seconds, text
+from supervisor_memkill.processes import ProcessInfo
+
+VERSION = 1
+"""The version of a request. A listener refuses the versions that it does not know."""
+MAX_BYTES = 4096
+MAX_NAMES = 50
+MAX_NAME_LENGTH = 200
+MAX_KEPT = 50
+"""Requests that a listener keeps at a time."""
+MAX_SECONDS = 366 * 86400.0
+"""No request lasts longer than about a year."""
+_NAME = re.compile(r"[!-~]+")
+_ID = re.compile(r"[0-9a-f]{8,64}")
+
+
+class Act(enum.Enum):
+    """What is requested."""
+
+    RESTART = "restart"
+    """Every worker with such a name that runs now is drained once."""
+    CANCEL = "cancel"
+    """Restarts that have not begun are withdrawn."""
+    PAUSE = "pause"
+    """No drain begins in these pools."""
+    UNPAUSE = "unpause"
+
+
+@dataclass(frozen=True)
+class OperatorRequest:
+    """One request of a person."""
+
+    id: str
+    """Random: a second arrival of the same request changes nothing."""
+    act: Act
+    names: tuple[str, ...]
+    """Patterns for a pool, for ``group:name`` or for a group."""
+    lasts_seconds: float | None = None
+    """How long a restart is wanted, or a pause lasts; None: a pause without an end."""
+    except_hard: bool = False
+    """A pause that does not hold a worker over its hard limit."""
+
+    def names_worker(self, pool: str, process: ProcessInfo) -> bool:
+        named = (pool, process.worker, process.group)
+        return any(fnmatchcase(one, pattern) for one in named for pattern in self.names)
+
+    def names_pool(self, pool: str) -> bool:
+        return any(fnmatchcase(pool, pattern) for pattern in self.names)
+
+
+def encode(request: OperatorRequest) -> str:
+    """The request as text. Raises ValueError when it is too long, or its names are not allowed."""
+    values = {"version": VERSION, **dataclasses.asdict(request), "act": request.act.value}
+    encoded = json.dumps(values, separators=(",", ":"))
+    decode(encoded)
+    return encoded
+
+
+def decode(encoded: str) -> OperatorRequest:
+    """The request of this text. Raises ValueError with what is wrong, in an operator's words."""
+    if len(encoded.encode(errors="replace")) > MAX_BYTES:
+        raise ValueError(f"it is longer than {MAX_BYTES} bytes")
+    try:
+        values = json.loads(encoded)
+    except (ValueError, RecursionError):
+        raise ValueError("it is not JSON") from None
+    if not isinstance(values, dict) or values.get("version") != VERSION:
+        raise ValueError(f"its version is not {VERSION}: this listener has another version than the command")
+    try:
+        return _request(values)
+    except KeyError as error:
+        raise ValueError(f"it has no {error.args[0]}") from None
+
+
+def _request(values: Mapping[str, Any]) -> OperatorRequest:
+    names = tuple(_name(one) for one in items(values["names"]))
+    if not 1 <= len(names) <= MAX_NAMES:
+        raise ValueError(f"it must have 1 to {MAX_NAMES} names")
+    identity = text(values["id"])
+    if not _ID.fullmatch(identity):
+        raise ValueError("its id is not 8 to 64 hexadecimal digits")
+    act = _act(values["act"])
+    lasts = or_none(seconds)(values.get("lasts_seconds"))
+    if lasts is not None and not 0 < lasts <= MAX_SECONDS:
+        raise ValueError("it must last between 0 and 366 days")
+    if act is Act.RESTART and lasts is None:
+        raise ValueError("a restart needs an end")
+    return OperatorRequest(identity, act, names, lasts, flag(values.get("except_hard", False)))
+
+
+def _act(value: Any) -> Act:
+    for act in Act:
+        if act.value == value:
+            return act
+    raise ValueError(f"this listener does not know {text(value)!r:.40}")
+
+
+def _name(value: Any) -> str:
+    name = text(value)
+    if len(name) > MAX_NAME_LENGTH or not _NAME.fullmatch(name):
+        raise ValueError(f"the name {name!r:.40} is too long, or has characters that are not allowed")
+    return name
+
+
+# --- what a listener keeps of them ------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class RunningProcess:
+    """The process of a worker at one moment: another pid or start is another process."""
+
+    pid: int
+    start: int
+    """Epoch second, by supervisord."""
+
+    def is_of(self, process: ProcessInfo) -> bool:
+        return (self.pid, self.start) == (process.pid, process.start)
+
+
+@dataclass(frozen=True)
+class TakenRequest:
+    """A request that the listener accepted; times on the boot clock."""
+
+    request: OperatorRequest
+    taken_at: float
+    ends_at: float | None
+    """When it is forgotten; None: never."""
+    workers: Mapping[str, RunningProcess] = field(default_factory=dict)
+    """The processes that must go, by worker. A worker with another process has been served."""
+    pools: tuple[str, ...] = ()
+    """The pools that it names, for a pause and its end."""
+
+    def is_over(self, now: float) -> bool:
+        return self.ends_at is not None and now >= self.ends_at
+
+    def wants(self, process: ProcessInfo) -> bool:
+        """This very process must go."""
+        wanted = self.workers.get(process.worker)
+        return wanted is not None and wanted.is_of(process)
+
+
+@dataclass(frozen=True)
+class Pause:
+    """No drain begins in a pool; times on the boot clock."""
+
+    since: float
+    until: float | None
+    """None: until somebody ends it."""
+    except_hard: bool = False
+
+    def holds(self, *, hard: bool) -> bool:
+        return not (hard and self.except_hard)

@@ -1,0 +1,111 @@
+"""Requests as they come from outside: every value is checked, and nothing but names and durations gets in."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from supervisor_memkill.rules.requests import (
+    MAX_NAMES,
+    MAX_SECONDS,
+    Act,
+    OperatorRequest,
+    Pause,
+    RunningProcess,
+    TakenRequest,
+    decode,
+    encode,
+)
+from tests.builders import PID, START, info
+
+RESTART = OperatorRequest("0123456789abcdef", Act.RESTART, ("sidekiq",), 60.0)
+
+
+def values(**changes: Any) -> str:
+    return json.dumps({**json.loads(encode(RESTART)), **changes})
+
+
+@pytest.mark.parametrize("act", Act)
+def test_request_is_read_as_it_was_written(act: Act) -> None:
+    request = OperatorRequest("ab" * 8, act, ("jobs:*", "mail"), 3600.0, except_hard=True)
+    assert decode(encode(request)) == request
+
+
+@pytest.mark.parametrize(
+    ("payload", "wrong"),
+    [
+        ("", "not JSON"),
+        ("[" * 5000, "longer than|not JSON"),
+        ("[]", "its version is not 1"),
+        (values(version=2), "its version is not 1"),
+        (values(act="exec"), "does not know 'exec'"),
+        (values(act=None), "not a text"),
+        (values(names=[]), f"1 to {MAX_NAMES} names"),
+        (values(names=["x"] * (MAX_NAMES + 1)), f"1 to {MAX_NAMES} names"),
+        (values(names="sidekiq"), "not a list"),
+        (values(names=["a b"]), "not allowed"),
+        (values(names=["\x1b[2J"]), "not allowed"),
+        (values(names=["x" * 201]), "too long"),
+        (values(id="../../etc"), "hexadecimal"),
+        (values(lasts_seconds=0), "between 0 and 366 days"),
+        (values(lasts_seconds=MAX_SECONDS + 1), "between 0 and 366 days"),
+        (values(lasts_seconds="1d"), "not a number"),
+        (values(lasts_seconds=None), "needs an end"),
+        (values(except_hard="yes"), "neither true nor false"),
+        (json.dumps({"version": 1}), "it has no"),
+        (values(more="x" * 5000), "longer than 4096 bytes"),
+    ],
+)
+def test_wrong_request_is_refused_with_what_is_wrong(payload: str, wrong: str) -> None:
+    with pytest.raises(ValueError, match=wrong):
+        decode(payload)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=10,
+)
+
+
+@given(st.dictionaries(st.sampled_from(["id", "act", "names", "lasts_seconds", "except_hard"]), JSON))
+def test_any_values_are_a_request_or_an_error_in_words(changes: dict[str, Any]) -> None:
+    try:
+        request = decode(values(**changes))
+    except ValueError as error:
+        assert str(error)
+    else:
+        assert request.names and all(name.isprintable() for name in request.names)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "is_named"),
+    [("pool", True), ("p*", True), ("jobs:one", True), ("jobs:*", True), ("jobs", True), ("one", False)],
+)
+def test_name_is_that_of_a_pool_a_worker_or_a_group(pattern: str, is_named: bool) -> None:
+    request = OperatorRequest("ab" * 8, Act.RESTART, (pattern,), 60.0)
+    assert request.names_worker("pool", info()) is is_named
+
+
+def test_only_the_process_that_ran_when_the_request_came_must_go() -> None:
+    taken = TakenRequest(RESTART, 0.0, 60.0, {"jobs:one": RunningProcess(PID, START)})
+    assert taken.wants(info())
+    assert not taken.wants(info(pid=PID + 1))
+    assert not taken.wants(info(start=START + 1))
+    assert not taken.wants(info(name="two"))
+
+
+def test_request_is_over_at_its_end_and_never_without_one() -> None:
+    assert not TakenRequest(RESTART, 0.0, 60.0).is_over(59.9)
+    assert TakenRequest(RESTART, 0.0, 60.0).is_over(60.0)
+    assert not TakenRequest(RESTART, 0.0, None).is_over(1e12)
+
+
+def test_pause_holds_the_hard_limit_unless_it_says_otherwise() -> None:
+    assert Pause(0.0, None).holds(hard=True)
+    assert not Pause(0.0, None, except_hard=True).holds(hard=True)
+    assert Pause(0.0, None, except_hard=True).holds(hard=False)
