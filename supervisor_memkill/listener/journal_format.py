@@ -48,6 +48,8 @@ class Contents:
     """When this name replaced another one, on the boot clock."""
     requests: Mapping[str, TakenRequest] = field(default_factory=dict)
     """What a person requested, by the request's id, in the order in which it came."""
+    ended_requests: tuple[str, ...] = ()
+    """The ids of the last requests that are over: such a request may come once more, and must not count."""
     pauses: Mapping[str, Pause] = field(default_factory=dict)
     """By pool."""
     adopts: bool = False
@@ -71,6 +73,7 @@ def encode(contents: Contents, boot_id: str, now: float) -> str:
         "listener": contents.listener,
         "listener_since": contents.listener_since,
         "requests": [taken_to_json(taken) for taken in contents.requests.values()],
+        "ended_requests": list(contents.ended_requests),
         "pauses": {pool: dataclasses.asdict(pause) for pool, pause in contents.pauses.items()},
         "adopts": contents.adopts,
     }
@@ -105,6 +108,7 @@ def _contents(body: Mapping[str, Any]) -> Contents:
         listener=text(body.get("listener", "")),
         listener_since=seconds(body.get("listener_since", -LONG_AGO_SECONDS)),
         requests={taken.request.id: taken for taken in map(_taken, items(body.get("requests", [])))},
+        ended_requests=tuple(map(text, items(body.get("ended_requests", [])))),
         pauses={
             pool: read_fields(Pause, PAUSE_READERS, one)
             for pool, one in mapping(body.get("pauses", {})).items()

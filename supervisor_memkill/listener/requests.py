@@ -26,6 +26,7 @@ from supervisor_memkill.processes import ProcessInfo, ProcessState
 from supervisor_memkill.rules.causes import Reason
 from supervisor_memkill.rules.drain import State
 from supervisor_memkill.rules.requests import (
+    MAX_ENDED_KEPT,
     MAX_KEPT,
     Act,
     OperatorRequest,
@@ -77,7 +78,7 @@ class Requests:
         while self._waiting:
             request = self._waiting[0]
             contents = self._ledger.contents
-            if request.id not in contents.requests:
+            if request.id not in contents.requests and request.id not in contents.ended_requests:
                 changed = self._with(contents, request, members)
                 if not self._ledger.save(changed, must=True):
                     return
@@ -98,7 +99,7 @@ class Requests:
         else:
             pauses = {pool: pause for pool, pause in pauses.items() if pool not in pools}
         kept = self._bounded({**contents.requests, request.id: taken})
-        return dataclasses.replace(contents, requests=kept, pauses=pauses)
+        return dataclasses.replace(_with_requests(contents, kept), pauses=pauses)
 
     def _withdrawn(self, contents: Contents, cancel: OperatorRequest, members: Members) -> Contents:
         """Without the restarts that `cancel` names, but for workers whose drain has begun."""
@@ -155,7 +156,7 @@ class Requests:
         if over or ended:
             kept = {identity: one for identity, one in contents.requests.items() if identity not in over}
             pauses = {pool: pause for pool, pause in contents.pauses.items() if pool not in ended}
-            self._ledger.save(dataclasses.replace(contents, requests=kept, pauses=pauses), must=False)
+            self._ledger.save(dataclasses.replace(_with_requests(contents, kept), pauses=pauses), must=False)
         self._served &= set(self._ledger.contents.requests)
         self._report_unpaused(ended)
         for pool, pause in self._ledger.contents.pauses.items():
@@ -166,6 +167,12 @@ class Requests:
         for pool in pools:
             self._notifier.forget(PoolPaused, pool)
             self._notifier.report(PoolUnpaused(pool))
+
+
+def _with_requests(contents: Contents, kept: Mapping[str, TakenRequest]) -> Contents:
+    """The contents with these requests. The ids of the others are kept, in case they come once more."""
+    ended = [*contents.ended_requests, *(one for one in contents.requests if one not in kept)]
+    return dataclasses.replace(contents, requests=kept, ended_requests=tuple(ended[-MAX_ENDED_KEPT:]))
 
 
 def _named(request: OperatorRequest, members: Members) -> Iterable[tuple[str, ProcessInfo]]:

@@ -25,6 +25,8 @@ MAX_NAMES = 50
 MAX_NAME_LENGTH = 200
 MAX_KEPT = 50
 """Requests that a listener keeps at a time."""
+MAX_ENDED_KEPT = 200
+"""Ids of requests that are over; more do not come once more."""
 MAX_SECONDS = 366 * 86400.0
 """No request lasts longer than about a year."""
 _NAME = re.compile(r"[!-~]+")

@@ -50,6 +50,19 @@ def test_request_that_comes_again_changes_nothing(calm: World, path: Path) -> No
     assert len(restarts(calm)) == 3
 
 
+def test_request_that_comes_again_after_its_end_changes_nothing(calm: World, path: Path) -> None:
+    """supervisord sends an event again when its listener died with it."""
+    life = Life(calm, path)
+    life.listener.request(request(Act.RESTART, lasts=100.0))
+    life.run(150)
+    assert len(restarts(calm)) == 3 and not life.journal.load().contents.requests
+    life.die()
+    life = Life(calm, path)
+    life.listener.request(request(Act.RESTART, lasts=100.0))
+    life.run(100)
+    assert len(restarts(calm)) == 3
+
+
 def test_process_that_began_after_the_request_is_left_alone(calm: World, path: Path) -> None:
     life = Life(calm, path, config=pool_config(min_available=3))  # nothing can begin
     life.listener.request(request(Act.RESTART))

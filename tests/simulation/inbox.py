@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 from typing import TYPE_CHECKING
 
-from supervisor_memkill.world.event_protocol import Event
+from supervisor_memkill.world.event_protocol import REMOTE_COMMUNICATION, Event
 
 if TYPE_CHECKING:
     from tests.simulation.machine import Machine
@@ -24,6 +24,8 @@ class Inbox:
         return wall - wall % period + period
 
     def get(self, timeout: float | None = None) -> Event:
+        if self._machine.mail:
+            return self._mail()
         wait = self._next - self._machine.wall()
         if wait > 2 * self._machine.shape.tick:  # The clock was set back.
             self._next = self._after(self._machine.wall())
@@ -33,7 +35,13 @@ class Inbox:
             self._machine.breathe(max(0.001, wait if timeout is None else min(wait, timeout)))
         return self.get_nowait()
 
+    def _mail(self) -> Event:
+        self._serial += 1
+        return Event(REMOTE_COMMUNICATION, self._serial, request=self._machine.mail.popleft())
+
     def get_nowait(self) -> Event:
+        if self._machine.mail:
+            return self._mail()
         wall = self._machine.wall()
         if wall < self._next:
             raise queue.Empty

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from supervisor_memkill.processes import STOPPED_STATES
 from supervisor_memkill.rules.decision import OnTimeout
 from supervisor_memkill.rules.drain import Drain, State
+from supervisor_memkill.rules.requests import Act, OperatorRequest, RunningProcess, encode
 from tests.simulation.machine import Machine
 from tests.simulation.promises import BrokenPromise, backs_off
 from tests.simulation.shape import LIMIT, LONGEST_CLOSED_MINUTES, PoolShape
@@ -44,6 +45,7 @@ def heal(world: World) -> None:
     starts = world.rng.random() < 0.7
     for machine in world.machines:
         _forget_ages(world, machine)
+        _unpause(world, machine)
         for worker in machine.supervisord.workers.values():
             _mend(world, machine, worker, starts=starts)
     world.promises.orderly_from = world.engine.now + world.shape.slot_ttl + 4 * world.shape.heartbeat
@@ -55,6 +57,12 @@ def _forget_ages(world: World, machine: Machine) -> None:
         if config.max_age_seconds is not None:
             machine.pools[name] = dataclasses.replace(config, max_age_seconds=None)
             world.weather.kill(machine)
+
+
+def _unpause(world: World, machine: Machine) -> None:
+    """The operator ends all pauses, once his listener lives again."""
+    unpause = encode(OperatorRequest(f"{world.rng.getrandbits(64):016x}", Act.UNPAUSE, ("*",), 60.0))
+    world.engine.after(60.0, lambda: machine.mail.append(unpause))
 
 
 def _lose(world: World, machine: Machine) -> None:
@@ -111,7 +119,7 @@ def _unmet(world: World) -> Iterator[str]:
             if world.standings.is_owed(worker):
                 yield f"L2: {worker.id} is {worker.state.name}, because of us, and does not come back"
             if worker.pool not in stuck and must_go(world, machine, worker):
-                yield f"L1: {worker.id} is over its limit, and is not drained though its peers allow it"
+                yield f"L1: {worker.id} has to go, and is not drained though its peers allow it"
         for name, drain in machine.disk.drains.items() if not machine.is_unsaved else ():
             if drain.pool not in stuck:
                 yield f"L2: a drain of {machine.name}/{name} stands in the journal still"
@@ -128,9 +136,13 @@ def waits_for_ever(machine: Machine, drain: Drain) -> bool:
 
 
 def must_go(world: World, machine: Machine, worker: Worker) -> bool:
-    """Whether it is over its limit and nothing holds its drain forever."""
+    """Whether it is over its limit, or a request names it, and nothing holds its drain forever."""
     process, config = worker.process, machine.pools[worker.pool]
-    if process is None or process.memory <= LIMIT or not world.standings.takes_jobs(worker):
+    if process is None or not world.standings.takes_jobs(worker):
+        return False
+    wanted = RunningProcess(process.pid, worker.start)
+    is_named = any(one.workers.get(worker.name) == wanted for one in machine.disk.requests.values())
+    if process.memory <= LIMIT and not is_named:
         return False
     if backs_off(machine, worker):
         return False  # A restart gave nothing back: it grew again before it had settled.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
@@ -61,6 +62,8 @@ class Machine:
         self.supervisord = SimSupervisord(self.engine, self.wall, world)
         self.server = Server(world)
         self.shape = shape
+        self.mail: deque[str] = deque()
+        """Requests that supervisord has for the listener."""
         self.pools = {pool.config.name: pool.config for pool in shape.pools}
         self.disk = Contents()
         """The contents of the journal on disk."""

@@ -18,6 +18,7 @@ from supervisor_memkill.rules.causes import Reason
 from supervisor_memkill.rules.decision import OnTimeout
 from supervisor_memkill.rules.drain import FAILED_STARTS, Drain, State, StopAnswer
 from supervisor_memkill.rules.policy import AGE_SPREAD, BackOff, BackOffCause
+from supervisor_memkill.rules.requests import RunningProcess
 from tests.simulation.leases import Grant, local_name
 from tests.simulation.process import RECORD_LIVES_SECONDS, Process
 from tests.simulation.shape import HARD_LIMIT, LIMIT
@@ -83,6 +84,8 @@ class Promises:
     """When each drain's token was first journalled."""
     quieted: dict[str, float] = field(default_factory=dict)
     """When the wait for running jobs of each token began at the earliest."""
+    taken_at: dict[str, float] = field(default_factory=dict)
+    """When each request was first journalled."""
     lost_from: dict[str, float] = field(default_factory=dict)
     """Since when the pool of each token must wait for its worker, which does not come back."""
     stopping: dict[str, float] = field(default_factory=dict)
@@ -101,7 +104,10 @@ class Promises:
         for name, pause in contents.back_offs.items() if is_next else ():
             if pause != machine.disk.back_offs.get(name):
                 self.l1_back_off(machine, name, pause)
+        for identity in contents.requests:
+            self.taken_at.setdefault(identity, self.world.engine.now)
         for drain in contents.drains.values():
+            self.requested(machine, contents, drain)
             self.began.setdefault(drain.token, self.world.engine.now)
             if drain.state in (State.ASKING, State.SETTLING):
                 self.quieted[drain.token] = self.world.engine.now
@@ -113,6 +119,22 @@ class Promises:
             if drain.state is State.STOPPING:
                 self.stopping.setdefault(drain.token, self.world.engine.now)
                 self.was_read.setdefault(drain.token, machine.readable.get(drain.worker, True))
+
+    def requested(self, machine: Machine, contents: Contents, drain: Drain) -> None:
+        """A drain by request is of a process that a request names; in a paused pool no drain begins."""
+        before, wanted = machine.disk.drains.get(drain.worker), RunningProcess(drain.pid, drain.start)
+        is_new = drain.token not in self.began
+        if is_new and drain.reason is Reason.RESTART:
+            named = [one for one in contents.requests.values() if one.workers.get(drain.worker) == wanted]
+            if not named:
+                self.broken("restart", machine, f"{drain.worker} is drained, and no request names it")
+        begins = before is not None and before.token == drain.token and before.state is State.ASKING
+        begins = begins and drain.state not in (State.ASKING, State.LET_GO)
+        pause = contents.pauses.get(drain.pool)
+        if pause is None or drain.is_quiet or not (is_new or begins):
+            return
+        if pause.holds(hard=drain.reason is Reason.HARD_MAX_RSS):
+            self.broken("pause", machine, f"a drain of {drain.worker} begins in a paused pool")
 
     def acts(self, machine: Machine, what: str, name: str) -> None:
         """A listener sends an action."""
@@ -317,6 +339,14 @@ class Promises:
             self.s6_memory(act)
         elif act.attempts > 1 or act.machine.wall_set_at > self.began[act.drain.token] - TURN_SECONDS:
             return
+        elif act.drain.reason is Reason.RESTART:
+            times = [
+                self.taken_at[identity]
+                for identity, taken in act.machine.disk.requests.items()
+                if act.worker.name in taken.workers
+            ]
+            if times and act.process.created > max(times):
+                self.broken("restart", act.machine, f"{act.worker.name} began after every request for it")
         elif act.drain.reason is Reason.MAX_AGE:
             age, limit = int(act.machine.wall()) - act.worker.start, act.config.max_age_seconds or 0.0
             if age < limit * (1 - AGE_SPREAD):

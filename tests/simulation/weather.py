@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from supervisor_memkill.processes import ProcessState
+from supervisor_memkill.rules.requests import Act, OperatorRequest, encode
 from tests.simulation.process import Process
 from tests.simulation.shape import BLOATED, HUGE
 from tests.simulation.supervisord import Worker
@@ -63,6 +64,7 @@ class Weather:
             "operator quiets": self._operator_quiets,
             "operator resumes": self._operator_resumes,
             "operator aims": self._operator_aims,
+            "operator requests": self._operator_requests,
             "records away": self._records_go,
             "record lost": self._record_is_lost,
             "memory unknown": self._memory_goes,
@@ -401,3 +403,18 @@ class Weather:
             (self._operator_stops, self._operator_stops, self._operator_restarts, self._operator_resumes)
         )
         self.when_at(machine, place, lambda: None if self.is_clear else act(machine))
+
+    def _operator_requests(self, machine: Machine) -> None:
+        """A person requests something; the request may come again, late, and it may get lost."""
+        if machine.supervisord.is_down or self._rng.random() < 0.1:
+            return
+        act = self._rng.choice((Act.RESTART, Act.RESTART, Act.RESTART, Act.CANCEL, Act.PAUSE, Act.UNPAUSE))
+        worker, pool = self._any_worker(machine).name, self._rng.choice(self._world.shape.pools).config.name
+        names = (pool,) if act in (Act.PAUSE, Act.UNPAUSE) else (self._rng.choice((pool, worker, "*")),)
+        lasts = self._rng.choice((5.0, 30.0, 300.0))
+        identity = f"{self._rng.getrandbits(64):016x}"
+        request = OperatorRequest(identity, act, names, lasts, except_hard=self._rng.random() < 0.5)
+        machine.mail.append(encode(request))
+        if self._rng.random() < 0.3:
+            again = self._rng.uniform(0.1, 60.0)
+            self._world.engine.after(again, lambda: machine.mail.append(encode(request)))
