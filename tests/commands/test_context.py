@@ -90,7 +90,7 @@ def test_parts_are_built_without_asking_supervisord(config: Path, tmp_path: Path
     supervisord = Supervisord(f"unix://{tmp_path}/none.sock")
     context = build(found, supervisord, {}, own_group="memkill")
     assert [pool.name for pool in context.pools] == ["job"]
-    assert context.journal_path == tmp_path / "own" / "memkill.journal"
+    assert context.journal.path == tmp_path / "own" / "memkill.journal"
     assert not context.coordinator(Contents()).is_shared
     assert not (tmp_path / "own").exists()
 
