@@ -48,6 +48,12 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     notes = list(report.notes)
     if not configuration.is_found:
         notes.insert(0, NO_CONFIGURATION)
+    owner = journal.hidden_by(journal_path)
+    if owner is not None:
+        notes.append(
+            f"the journal {journal_path} belongs to the user with the uid {owner}: this dry run does not see"
+            " the drains that are under way; run it as root or as that user"
+        )
     if problem := journal.peek_problem(journal_path):
         notes.append(f"no worker is drained until this is solved: journal {problem}")
     files = tuple(map(str, context.files))

@@ -196,7 +196,8 @@ def refuse_unknown_file(above: Starter) -> UsageError:
     words = started_by.see(above.pid).words
     named = parse_command(words).configuration if is_supervisord(words) else None
     why = (
-        f"supervisord was started with -c {named}, and the directory of its start is not known any more"
+        f"supervisord was started with -c {named}, and in no directory that is known is such a file with its"
+        " address and with this listener"
         if named
         else "its command line does not name it, and no file with its address is at a standard place"
     )

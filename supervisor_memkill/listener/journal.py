@@ -260,6 +260,15 @@ def _directory_problem(path: Path, status: os.stat_result) -> str:
     return ""
 
 
+def hidden_by(path: Path) -> int | None:
+    """The user whose private directory hides this journal from the present user; None: it can be read."""
+    try:
+        owner = path.parent.lstat().st_uid
+    except OSError:
+        return None
+    return None if os.access(path.parent, os.R_OK | os.X_OK) else owner
+
+
 def peek_problem(path: Path) -> str:
     """Why this journal could not be saved, without changing anything; empty if no reason is found."""
     try:

@@ -17,6 +17,7 @@ from supervisor_memkill.listener.journal import (
     TOUCH_SECONDS,
     Journal,
     JournalError,
+    hidden_by,
     make_private_directory,
     peek_problem,
 )
@@ -176,6 +177,22 @@ def test_problem_of_the_directory_is_found_without_creating_anything(tmp_path: P
     assert "is not a directory" in peek_problem(file / "journal")
     assert peek_problem(own / "journal") == peek_problem(tmp_path / "none" / "journal") == ""
     assert not (tmp_path / "none").exists()
+
+
+def test_journal_in_the_private_directory_of_another_user_is_named(short_path: Path) -> None:
+    path = short_path / "own" / "here.journal"
+    assert hidden_by(path) is None
+    Journal(path, "boot").save(CONTENTS)
+    assert hidden_by(path) is None
+    code = (
+        "import os, pathlib, sys; from supervisor_memkill.listener.journal import hidden_by;"
+        "os.geteuid() or os.setuid(65534); print(hidden_by(pathlib.Path(sys.argv[1])))"
+    )
+    short_path.chmod(0o755)
+    path.parent.chmod(0o700 if os.geteuid() == 0 else 0)
+    done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True)
+    path.parent.chmod(0o700)
+    assert done.stdout.strip() == str(os.geteuid())
 
 
 # --- where others remove old files --------------------------------------------------------------
