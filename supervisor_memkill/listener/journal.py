@@ -75,7 +75,8 @@ class Journal:
         with self._errors("locked"):
             make_private_directory(self.path.parent)
         for path in (self.path, *filter(_can_be_trusted, self._former)):
-            if path not in self._locks:
+            # /var/run is a link to /run: the lock would be refused to this same listener
+            if not any(_is_at(fd, _beside(path, ".lock")) for fd in self._locks.values()):
                 self._locks[path] = self._locked(path)
         self._is_locked = True
 

@@ -275,6 +275,20 @@ def test_journal_at_a_former_place_is_taken_over(path: Path, former: Path) -> No
     assert Journal(path, "boot", former=[former]).load().contents == CONTENTS
 
 
+def test_former_place_that_is_the_same_place_is_no_other_journal(path: Path, tmp_path: Path) -> None:
+    """/var/run is a link to /run."""
+    Journal(path, "boot").save(CONTENTS)
+    (tmp_path / "link").symlink_to(tmp_path)
+    same = tmp_path / "link" / path.relative_to(tmp_path)
+    journal = Journal(path, "boot", former=[same])
+    journal.lock()
+    assert journal.load().contents == CONTENTS
+    assert path.exists()
+    assert not journal.keep()
+    journal.unlock()
+    Journal(path, "boot", former=[same]).lock()
+
+
 def test_newer_journal_counts(path: Path, former: Path) -> None:
     Journal(path, "boot").save(CONTENTS)
     Journal(former, "boot").save(Contents(instance="older"))

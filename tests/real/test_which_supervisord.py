@@ -318,6 +318,10 @@ def test_journal_is_found_whatever_the_address_and_the_environment(
     (supervisord.directory / "memkill.log").unlink()
     supervisord.ctl("update")
     assert journal_of(supervisord) == path
+    locked = path.with_name(f"{path.name}.lock")
+    pid = str(supervisord.wait_for_state(LISTENER, ProcessState.RUNNING).pid)
+    wait_for(lambda: locked.read_text() == pid, message=lambda: supervisord.log("memkill.log"))
+    assert "journal.away" not in supervisord.log("memkill.log")
 
     supervisord.ctl("stop", "memkill")
     (supervisord.directory / "link").symlink_to(".")
