@@ -58,6 +58,8 @@ class Configuration:
     """The main file of the supervisord; None: not known."""
     supervisorctl: Section | None
     """The section with the address for use by hand."""
+    default_url: str
+    """The address for use by hand if that section has none."""
     is_found: bool
     """False: no file was named, and none was found."""
     environ: Mapping[str, str] = field(repr=False)
@@ -80,13 +82,13 @@ class Configuration:
 
         Raises ConfigError and UsageError.
         """
-        return _supervisord_by_hand(arguments, environ, self.supervisorctl)
+        return _supervisord_by_hand(arguments, environ, self.supervisorctl, self.default_url)
 
 
 def _supervisord_by_hand(
-    arguments: argparse.Namespace, environ: Mapping[str, str], supervisorctl: Section | None
+    arguments: argparse.Namespace, environ: Mapping[str, str], supervisorctl: Section | None, default_url: str
 ) -> Supervisord:
-    address = supervisord_files.server_address(supervisorctl, environ)
+    address = supervisord_files.server_address(supervisorctl, environ, default_url)
     return Supervisord(
         arguments.serverurl or environ.get("SUPERVISOR_SERVER_URL") or address.serverurl,
         arguments.username or environ.get("SUPERVISOR_USERNAME") or address.username,
@@ -103,12 +105,13 @@ def find_configuration(
     Raises ConfigError and UsageError.
     """
     named = read_file(arguments.config) if arguments.config is not None else None
+    supervisorctl, default_url = None, supervisord_files.DEFAULT_SERVERURL
     if above is not None:
-        supervisorctl = None
         asked = which.of_listener(above, environ)
     else:
-        supervisorctl = _section_for_use_by_hand(named, environ)
-        asked = _asked_by_hand(arguments, environ, supervisorctl)
+        supervisorctl = _section_for_use_by_hand(named, arguments.config, environ)
+        default_url = _default_url(arguments.config, environ)
+        asked = _asked_by_hand(arguments, environ, supervisorctl, default_url)
     path = which.file_of(asked)
     if named is None and path is None and above is not None:
         raise which.refuse_unknown_file(above)
@@ -128,24 +131,46 @@ def find_configuration(
         supervisords,
         path,
         supervisorctl,
+        default_url,
         named is not None or path is not None,
         asked.environ,
         asked.pid,
     )
 
 
-def _section_for_use_by_hand(named: ParsedFiles | None, environ: Mapping[str, str]) -> Section | None:
-    """[supervisorctl] of the file that --config names, else of the file that supervisorctl would read."""
-    if named is not None and named.supervisorctl is not None:
+def _section_for_use_by_hand(
+    named: ParsedFiles | None, path: Path | None, environ: Mapping[str, str]
+) -> Section | None:
+    """[supervisorctl] of the file that --config names, else of the file that supervisorctl would read.
+
+    `path` is that of `named`. If it is the file of a supervisord without that section, no other file counts.
+    """
+    if named is not None and (named.supervisorctl is not None or _addresses(path, environ)):
         return named.supervisorctl
     standard = _read_if_possible(which.standard_file(), environ, socket.gethostname())
     return standard.supervisorctl if standard is not None else None
 
 
+def _addresses(path: Path | None, environ: Mapping[str, str]) -> list[str]:
+    """The addresses in the server sections, as far as they are known."""
+    return [one for one in supervisord_files.sections_of(path, environ).addresses() if one is not None]
+
+
+def _default_url(named: Path | None, environ: Mapping[str, str]) -> str:
+    """The address in the server section of the same file, else supervisorctl's default.
+
+    Many a container has no [supervisorctl] section.
+    """
+    for path in (named, which.standard_file()):
+        if known := _addresses(path, environ):
+            return known[0]
+    return supervisord_files.DEFAULT_SERVERURL
+
+
 def _asked_by_hand(
-    arguments: argparse.Namespace, environ: Mapping[str, str], supervisorctl: Section | None
+    arguments: argparse.Namespace, environ: Mapping[str, str], supervisorctl: Section | None, default_url: str
 ) -> Asked:
-    supervisord = _supervisord_by_hand(arguments, environ, supervisorctl)
+    supervisord = _supervisord_by_hand(arguments, environ, supervisorctl, default_url)
     try:
         pid: int | None = supervisord.pid()
     except MemkillError:  # The command asks supervisord again, and reports the error.

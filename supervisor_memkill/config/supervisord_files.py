@@ -51,20 +51,22 @@ def find_supervisord_config(program_path: Path, cwd: Path, exists: Callable[[Pat
     return next((place for place in search_places(program_path, cwd) if exists(place)), None)
 
 
-def server_address(section: Section | None, environ: Mapping[str, str]) -> ServerAddress:
-    """The address in the ``[supervisorctl]`` section, or supervisorctl's default if it has none.
+def server_address(
+    section: Section | None, environ: Mapping[str, str], default: str = DEFAULT_SERVERURL
+) -> ServerAddress:
+    """The address in the ``[supervisorctl]`` section, or the default if it has none.
 
     Raises ConfigError for a name that cannot be filled in.
     """
     if section is None:
-        return ServerAddress(DEFAULT_SERVERURL, None, None)
+        return ServerAddress(default, None, None)
     values = ini.environment_names(environ)
     found = {
         entry.key: ini.expand(section, entry, values)
         for entry in section.entries
         if entry.key in ("serverurl", "username", "password")
     }
-    serverurl = found.get("serverurl") or DEFAULT_SERVERURL
+    serverurl = found.get("serverurl") or default
     if serverurl.startswith("unix://"):
         # a relative path is relative to the current directory, as supervisorctl has it
         try:

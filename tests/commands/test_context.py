@@ -77,6 +77,21 @@ def test_address_is_the_arguments_then_the_environments_then_the_files(beside_su
     assert found.supervisord(arguments(), {}).url == "http://127.0.0.1:9"
 
 
+def test_without_supervisorctls_section_the_address_is_that_of_the_server(
+    beside_supervisords: Path, config: Path
+) -> None:
+    """Many a container has none."""
+    server = "[unix_http_server]\nfile = %(here)s/s.sock\n"
+    (beside_supervisords / "supervisord.conf").write_text(server)
+    assert find_configuration(arguments(), {}).supervisord(arguments(), {}).url == (
+        f"unix://{beside_supervisords}/s.sock"
+    )
+    (beside_supervisords / "supervisord.conf").write_text(SUPERVISORDS)
+    config.write_text(f"{config.read_text()}{server.replace('s.sock', 'named.sock')}")
+    named = arguments(config=config)
+    assert find_configuration(named, {}).supervisord(named, {}).url == f"unix://{config.parent}/named.sock"
+
+
 def test_dry_run_may_be_asked_for_by_the_file_or_by_the_arguments(config: Path) -> None:
     assert not find_configuration(arguments(config=config), {}).config.dry_run
     assert find_configuration(arguments(config=config, dry_run=True), {}).config.dry_run
