@@ -147,16 +147,16 @@ def _belongs(path: Path, start: Path | None, asked: Asked, cwd: Path | None, dir
 
 
 def _has_address(path: Path, sections: SupervisordSections, start: Path | None, asked: Asked) -> bool:
-    """The file gives supervisord this address, or it is not known which one it gives."""
+    """The file gives supervisord this address; an address that cannot be filled in here counts as another."""
     servers = sections.addresses(start)
-    if asked.group is not None:
-        other = sections.value(f"eventlistener:{asked.group}", "serverurl")
-        is_unknown = not servers
-    else:
-        other = _address_of_supervisorctl(path, asked.environ)
-        is_unknown = False
-    if asked.url is None or is_unknown or None in servers:
+    if asked.url is None:
         return True
+    if asked.group is None:
+        other = _address_of_supervisorctl(path, asked.environ)
+    elif not servers and start is not None:
+        return True  # The address is that of a supervisord above, and the listener will say so.
+    else:
+        other = sections.value(f"eventlistener:{asked.group}", "serverurl")
     return same_form(asked.url) in {same_form(one) for one in (*servers, other) if one}
 
 

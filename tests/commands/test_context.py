@@ -92,6 +92,16 @@ def test_without_supervisorctls_section_the_address_is_that_of_the_server(
     assert find_configuration(named, {}).supervisord(named, {}).url == f"unix://{config.parent}/named.sock"
 
 
+@pytest.mark.parametrize("server", ["", "[unix_http_server]\nfile = %(ENV_NO_SUCH_NAME)s/s.sock\n"])
+def test_file_of_another_supervisord_at_a_standard_place_is_not_taken(
+    beside_supervisords: Path, server: str
+) -> None:
+    (beside_supervisords / "supervisord.conf").write_text(SUPERVISORDS + server)
+    found = find_configuration(arguments(serverurl="http://127.0.0.1:8"), {})
+    assert (found.is_found, found.supervisords_path, found.config.pools) == (False, None, ())
+    assert find_configuration(arguments(serverurl="http://localhost:9"), {}).is_found
+
+
 def test_dry_run_may_be_asked_for_by_the_file_or_by_the_arguments(config: Path) -> None:
     assert not find_configuration(arguments(config=config), {}).config.dry_run
     assert find_configuration(arguments(config=config, dry_run=True), {}).config.dry_run
