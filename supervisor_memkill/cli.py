@@ -101,7 +101,7 @@ def _choose(
             return command
     if sample.OPTION.is_given(arguments):
         return sample.COMMAND
-    if dry_run.OPTION.is_given(arguments) and not listen.is_run_by_supervisord(environ):
+    if dry_run.OPTION.is_given(arguments) and not listen.is_run_by_supervisord(environ, arguments.config):
         return dry_run.COMMAND
     return listen.COMMAND
 

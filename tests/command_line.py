@@ -25,16 +25,21 @@ def run(
     *arguments: str,
     changes: Mapping[str, str] | None = None,
     program: tuple[str, ...] = ("-m", "supervisor_memkill"),
+    pipes: bool | None = None,
 ) -> subprocess.CompletedProcess[str]:
     """Run the command where no configuration of supervisord is found but the test's own.
 
-    `changes`: to the environment. `program`: what the interpreter runs.
+    `changes`: to the environment. `program`: what the interpreter runs. `pipes`: whether standard input is a
+    pipe, as supervisord has it; None: it is one if the changes have supervisord's variables.
     """
+    if pipes is None:
+        pipes = "SUPERVISOR_ENABLED" in (changes or {})
     return subprocess.run(
         [sys.executable, *program, *arguments],
         cwd=directory,
         env=environment(changes or {}),
-        stdin=subprocess.DEVNULL,
+        stdin=None if pipes else subprocess.DEVNULL,
+        input="" if pipes else None,
         capture_output=True,
         text=True,
         timeout=60,

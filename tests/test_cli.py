@@ -16,6 +16,7 @@ import supervisor_memkill
 from supervisor_memkill import cli
 from supervisor_memkill.commands.command import CONFIG, JSON, Command
 from supervisor_memkill.errors import UsageError
+from tests.command_line import CONFIG as CONFIG_TEXT
 from tests.command_line import UNDER_SUPERVISORD, assert_one_line, environment, run
 from tests.signals import none_ignored
 
@@ -54,13 +55,18 @@ def test_without_a_command_it_is_the_listener() -> None:
     assert parsed("--config", "x") == ("the listener", {"config": Path("x")})
 
 
+@pytest.mark.parametrize(
+    ("pipes", "words"), [(True, "nor an [inet_http_server] section"), (False, "/no/s.sock")]
+)
 def test_dry_run_by_hand_is_a_command_and_under_supervisord_an_option_of_the_listener(
-    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path, pipes: bool, words: str
 ) -> None:
-    with Path("/dev/null").open() as nothing:
-        monkeypatch.setattr(sys, "stdin", nothing)
-        assert parsed("--dry-run") == ("--dry-run", {"dry_run": True})
-        assert parsed("--dry-run", environ=UNDER_SUPERVISORD) == ("the listener", {"dry_run": True})
+    """supervisord gives a listener two pipes."""
+    config = tmp_path / "memkill.conf"
+    config.write_text(CONFIG_TEXT)
+    given = ("--dry-run", "--config", str(config), "--serverurl", "unix:///no/s.sock")
+    done = run(tmp_path, *given, changes=UNDER_SUPERVISORD, pipes=pipes)
+    assert_one_line(done, 2 if pipes else 1, words)
 
 
 def test_sample_and_demo_are_commands_wherever_they_are_typed() -> None:

@@ -54,6 +54,8 @@ class Report:
     """What the operator should know or change, one sentence each."""
     is_whole: bool = True
     """False: something could not be checked, and a note says what."""
+    files: tuple[str, ...] = ()
+    """The files of the configuration: the main one, and those with our sections."""
 
 
 def check(surveyor: Surveyor, coordinator: Coordinator, contents: Contents, clock: Clock) -> Report:
@@ -159,7 +161,8 @@ def as_table(report: Report) -> str:
         "  ".join([*(cell.ljust(width) for cell, width in zip(line, widths, strict=False)), line[-1]])
         for line in lines
     ]
-    return "\n".join([*text, *(f"note: {note}" for note in report.notes)]) + "\n"
+    read = [f"configuration: {', '.join(report.files)}"] if report.files else []
+    return "\n".join([*text, *read, *(f"note: {note}" for note in report.notes)]) + "\n"
 
 
 def _cells(row: Row) -> Sequence[str]:
@@ -177,6 +180,9 @@ def _cells(row: Row) -> Sequence[str]:
 
 def as_json(report: Report) -> str:
     """The report as JSON for programs."""
-    return (
-        json.dumps({"workers": [asdict(row) for row in report.rows], "notes": report.notes}, indent=2) + "\n"
-    )
+    shown = {
+        "workers": [asdict(row) for row in report.rows],
+        "notes": report.notes,
+        "files": report.files,
+    }
+    return json.dumps(shown, indent=2) + "\n"

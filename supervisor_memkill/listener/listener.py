@@ -155,6 +155,7 @@ class Listener:
             self._requests.take(self._surveyor.members())
             self._schedule.check_within(0.0)
         if not self._config.dry_run:
+            self._ledger.keep()
             if self._ledger.drains and self._schedule.is_check_due:
                 self._renew(drainer.slots)
             self._step_all(drainer)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 
 from supervisor_memkill.clock import Clock
 from supervisor_memkill.config.options import PoolConfig
+from supervisor_memkill.config.supervisord_sections import StopAsGroup, unknown_stop_as_group
 from supervisor_memkill.listener import observer
 from supervisor_memkill.listener.findings import Finding, Pool, PoolSurvey, Survey
 from supervisor_memkill.listener.journal_format import Contents
@@ -34,14 +35,13 @@ class Surveyor:
         process_table: Callable[[], ProcessTable],
         machine_bytes: Callable[[], int],
         eventlistener_groups: Collection[str] = (),
-        stop_as_group: Callable[[], Mapping[str, bool]] = dict,
+        stop_as_group: Callable[[], StopAsGroup] = lambda: unknown_stop_as_group,
         local_time: Callable[[], datetime] = datetime.now,
     ) -> None:
         """`own_group`: the listener's group in supervisord, empty when a person runs the program.
 
-        `machine_bytes` gives the memory of the machine, for limits in percent. `stop_as_group` gives the
-        stopasgroup of each group for which it is known. `local_time` gives the machine's local time, for
-        drain_hours.
+        `machine_bytes` gives the memory of the machine, for limits in percent. `stop_as_group` reads
+        supervisord's files. `local_time` gives the machine's local time, for drain_hours.
         """
         self._supervisord = supervisord
         self._pools = tuple(pools)

@@ -15,11 +15,12 @@ from supervisor_memkill.rules.requests import Act
 
 @dataclass(frozen=True)
 class ListenerStarted(Event):
-    """The listener started, with these pools and this journal."""
+    """The listener started, with these pools, from these files, and with this journal."""
 
     name = "listener.started"
     version: str
     pools: tuple[str, ...]
+    files: tuple[Path, ...]
     host: str
     journal: Path
     dry_run: bool

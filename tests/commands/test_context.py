@@ -77,6 +77,31 @@ def test_address_is_the_arguments_then_the_environments_then_the_files(beside_su
     assert found.supervisord(arguments(), {}).url == "http://127.0.0.1:9"
 
 
+def test_without_supervisorctls_section_the_address_is_that_of_the_server(
+    beside_supervisords: Path, config: Path
+) -> None:
+    """Many a container has none."""
+    server = "[unix_http_server]\nfile = %(here)s/s.sock\n"
+    (beside_supervisords / "supervisord.conf").write_text(server)
+    assert find_configuration(arguments(), {}).supervisord(arguments(), {}).url == (
+        f"unix://{beside_supervisords}/s.sock"
+    )
+    (beside_supervisords / "supervisord.conf").write_text(SUPERVISORDS)
+    config.write_text(f"{config.read_text()}{server.replace('s.sock', 'named.sock')}")
+    named = arguments(config=config)
+    assert find_configuration(named, {}).supervisord(named, {}).url == f"unix://{config.parent}/named.sock"
+
+
+@pytest.mark.parametrize("server", ["", "[unix_http_server]\nfile = %(ENV_NO_SUCH_NAME)s/s.sock\n"])
+def test_file_of_another_supervisord_at_a_standard_place_is_not_taken(
+    beside_supervisords: Path, server: str
+) -> None:
+    (beside_supervisords / "supervisord.conf").write_text(SUPERVISORDS + server)
+    found = find_configuration(arguments(serverurl="http://127.0.0.1:8"), {})
+    assert (found.is_found, found.supervisords_path, found.config.pools) == (False, None, ())
+    assert find_configuration(arguments(serverurl="http://localhost:9"), {}).is_found
+
+
 def test_dry_run_may_be_asked_for_by_the_file_or_by_the_arguments(config: Path) -> None:
     assert not find_configuration(arguments(config=config), {}).config.dry_run
     assert find_configuration(arguments(config=config, dry_run=True), {}).config.dry_run
@@ -90,7 +115,7 @@ def test_parts_are_built_without_asking_supervisord(config: Path, tmp_path: Path
     supervisord = Supervisord(f"unix://{tmp_path}/none.sock")
     context = build(found, supervisord, {}, own_group="memkill")
     assert [pool.name for pool in context.pools] == ["job"]
-    assert context.journal_path == tmp_path / "own" / "memkill.journal"
+    assert context.journal.path == tmp_path / "own" / "memkill.journal"
     assert not context.coordinator(Contents()).is_shared
     assert not (tmp_path / "own").exists()
 

@@ -167,7 +167,7 @@ def test_table(world: World) -> None:
 def test_json_has_every_field_in_plain_units(world: World) -> None:
     report = report_on(world, pool_config(hard_max_rss=Size(exact_bytes=3 * LIMIT)))
     shown = json.loads(as_json(report))
-    assert set(shown) == {"workers", "notes"}
+    assert set(shown) == {"workers", "notes", "files"}
     assert all(set(worker) == FIELDS for worker in shown["workers"])
     first = shown["workers"][0]
     assert (first["memory_bytes"], first["limit_bytes"], first["hard_limit_bytes"]) == (

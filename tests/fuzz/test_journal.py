@@ -13,7 +13,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from supervisor_memkill.listener import journal, journal_format
+from supervisor_memkill.listener import journal, journal_format, journal_place
 from supervisor_memkill.listener.journal import Journal, JournalError
 from supervisor_memkill.listener.journal_format import Contents
 from supervisor_memkill.processes import ProcessId
@@ -205,6 +205,8 @@ def test_whoever_holds_the_journal_is_told_in_a_line(path: Path, holder: bytes) 
 @tries(50)
 @given(st.one_of(st.text(max_size=60), near(st.just("http://127.0.0.1:9001"))))
 def test_every_address_has_a_file_of_its_own_in_the_journals_directory(url: str) -> None:
-    found = journal.default_path(url, {"XDG_RUNTIME_DIR": "/run/user/7"}, 7)
-    assert found.parent == Path("/run/user/7/supervisor-memkill")
-    assert found.suffix == ".journal" and len(found.name) < 80 and found.name.isascii()
+    place = journal_place.place([url], url, {"XDG_RUNTIME_DIR": "/run/user/7"}, 7)
+    assert place.path.parent == journal_place.directory_of(7)
+    assert Path("/run/user/7/supervisor-memkill") in {path.parent for path in place.former}
+    for found in (place.path, *place.former):
+        assert found.suffix == ".journal" and len(found.name) < 80 and found.name.isascii()

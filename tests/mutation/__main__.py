@@ -19,7 +19,7 @@ from pathlib import Path
 from queue import SimpleQueue
 
 from tests.mutation.explained import EXPLAINED
-from tests.mutation.mutants import Mutant, mutants
+from tests.mutation.mutants import GATEWAY, Mutant, mutants
 
 ROOT = Path(__file__).parents[2]
 SCENARIOS = ("tests/simulation/scenarios",)
@@ -72,6 +72,8 @@ class Checker:
 
 
 def _stages(mutant: Mutant) -> tuple[tuple[str, ...], ...]:
+    if mutant.path in GATEWAY:
+        return (("tests/world/test_own_supervisord.py",),)
     return LUA if mutant.path.endswith(".lua") else CORE
 
 

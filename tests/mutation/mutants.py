@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeGuard
 
+GATEWAY = ("world/own_supervisord.py",)
 PYTHON = (
     "rules/policy.py",
     "rules/hours.py",
@@ -26,6 +27,7 @@ PYTHON = (
     "listener/ledger.py",
     "listener/requests.py",
     "listener/slots.py",
+    *GATEWAY,
 )
 LUA = tuple(f"coordination/lua/{name}.lua" for name in ("common", "acquire", "publish", "release"))
 
