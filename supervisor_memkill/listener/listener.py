@@ -27,6 +27,7 @@ from supervisor_memkill.listener.outage import Outage
 from supervisor_memkill.listener.requests import Requests
 from supervisor_memkill.listener.schedule import Schedule
 from supervisor_memkill.listener.slots import Slots
+from supervisor_memkill.listener.sources import Sources
 from supervisor_memkill.listener.state import StateKeeper
 from supervisor_memkill.listener.survey import Surveyor
 from supervisor_memkill.listener.take_over import note_name, take_over
@@ -102,6 +103,7 @@ class Listener:
         self._requests = Requests(self._ledger, notifier, clock)
         self._state = state
         self._schedule = Schedule(clock)
+        self._sources = Sources(notifier, clock)
         self._hints: dict[str, list[Advice]] = {}
         """The hints of the last look, by worker."""
         self._examined: set[str] = set()
@@ -317,6 +319,7 @@ class Listener:
         if survey.failure is not None:
             drainer.slots.renew_unseen(survey.pool)
             raise survey.failure
+        self._sources.note(survey)
         self._report_seen(survey)
         self._report_hints(survey)
         drainer.slots.publish(survey)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 
@@ -94,6 +95,9 @@ class Surveyor:
             self._survey_safely(pool, assignment.members[pool.name], contents, table, counts=counts)
             for pool in pools
         ]
+        if counts:
+            supervised = frozenset(process.pid for process in processes if process.pid)
+            surveys = [_with_left_behind(survey, supervised, table) for survey in surveys]
         odd = notes(assignment, configs, processes) if counts else ()
         return Survey(tuple(surveys), tuple(odd))
 
@@ -195,6 +199,16 @@ class Surveyor:
         if size is None or size.percent is None:
             return size.exact_bytes if size else None
         return size.resolve(self._machine_bytes())
+
+
+def _with_left_behind(survey: PoolSurvey, supervised: Collection[int], table: ProcessTable) -> PoolSurvey:
+    """The survey with the processes that nobody supervises, unless the source of its readings is away."""
+    if survey.failure is not None or survey.source_away:
+        return survey
+    try:
+        return dataclasses.replace(survey, left_behind=observer.left_behind(survey.pool, supervised, table))
+    except Exception as error:  # noqa: BLE001 - a kind may be anybody's code
+        return dataclasses.replace(survey, failure=error)
 
 
 def _note(drain: Drain | None) -> Note | None:

@@ -10,6 +10,10 @@ from supervisor_memkill.notices.event import Event, Level
 from supervisor_memkill.rules.policy import Hold
 from supervisor_memkill.rules.requests import Act
 
+LEFT_BEHIND_HINT = (
+    "end it with kill; so that none is left again, start the worker with exec, or set killasgroup=true"
+)
+
 # --- the listener ------------------------------------------------------------------------------
 
 
@@ -127,6 +131,23 @@ class CoordinationBack(Back):
     """Redis answers again, after this time."""
 
     name = "coordination.back"
+
+
+@dataclass(frozen=True)
+class ReadingsAway(Away):
+    """A pool's source of readings, such as Celery's broker, does not answer. The pool begins no drain."""
+
+    name = "readings.away"
+    hint = "check that it runs; check redis or broker in the pool's section, or its busy_command"
+    pool: str
+
+
+@dataclass(frozen=True)
+class ReadingsBack(Back):
+    """A pool's source of readings answers again, after this time."""
+
+    name = "readings.back"
+    pool: str
 
 
 @dataclass(frozen=True)
@@ -326,6 +347,21 @@ class WorkerUnsafe(WorkerHint):
     name = "worker.unsafe_settings"
     level = Level.ERROR
     hint = "change the setting, then run supervisorctl update while the worker is idle"
+
+
+@dataclass(frozen=True)
+class WorkerLeftBehind(Event):
+    """A process of the pool's framework that nobody supervises any more goes on taking jobs."""
+
+    name = "worker.left_behind"
+    level = Level.WARNING
+    hint = LEFT_BEHIND_HINT
+    once_per = ("pool", "pid")
+    pool: str
+    pid: int
+    record: str
+    queues: tuple[str, ...] | None = None
+    """The queues that it takes jobs from; None: unknown."""
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ Each tells its machine when a reading fails, so that it can be seen what is made
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from redis.exceptions import ConnectionError as Away
@@ -16,6 +16,7 @@ from supervisor_memkill.processes import ProcessInfo, ProgramInfo
 from supervisor_memkill.workers.contract import (
     Advice,
     Kind,
+    LeftBehind,
     Note,
     Option,
     Reading,
@@ -76,7 +77,12 @@ class Records:
         process.look(last)
         quiet = process.quiet_at is not None and process.quiet_at < last
         return {
-            "info": json.dumps({"queues": sorted(habits.queues) or ["default"]}),
+            "info": json.dumps(
+                {
+                    "queues": sorted(habits.queues) or ["default"],
+                    "started_at": self._machine.wall_at(process.boots_at),
+                }
+            ),
             "busy": str(process.busy_at(last - habits.torn)),
             "beat": repr(self._machine.wall_at(last)),
             "quiet": "true" if quiet else "false",
@@ -136,6 +142,9 @@ class Small:
 
     def read(self, targets: Sequence[Target], table: ProcessTable) -> Mapping[str, Reading]:
         return {target.process.worker: self._read(target) for target in targets}
+
+    def left_behind(self, supervised: Collection[int], table: ProcessTable) -> Sequence[LeftBehind]:
+        return ()
 
     def _read(self, target: Target) -> Reading:
         raise NotImplementedError

@@ -25,6 +25,9 @@ class FakeProcess:
     size: int | Unknown = 10
     status: str = psutil.STATUS_SLEEPING
     command_line: Sequence[str] = ()
+    leader: int | None = None
+    """The leader of its process group; None: itself."""
+    control_group: str = "0::/system.slice/supervisor.service"
 
 
 @dataclass
@@ -53,6 +56,13 @@ class FakeBackend:
 
     def command_line(self, pid: int) -> Sequence[str]:
         return self._process(pid).command_line
+
+    def group(self, pid: int) -> int:
+        leader = self._process(pid).leader
+        return pid if leader is None else leader
+
+    def control_group(self, pid: int) -> str:
+        return self._process(pid).control_group
 
     def _process(self, pid: int) -> FakeProcess:
         if pid not in self.processes:
