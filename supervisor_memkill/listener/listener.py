@@ -18,6 +18,7 @@ from typing import TypeVar
 from supervisor_memkill.clock import Clock
 from supervisor_memkill.config.options import Config
 from supervisor_memkill.coordination.contract import Cause, CoordinationUnknown, Coordinator
+from supervisor_memkill.listener.doubts import with_doubts
 from supervisor_memkill.listener.drainer import Drainer
 from supervisor_memkill.listener.findings import Finding, Pool, PoolSurvey, Survey
 from supervisor_memkill.listener.journal import Journal, JournalError
@@ -300,8 +301,10 @@ class Listener:
             lambda pool: pool.pool.name,
             lambda pool: self._check_pool(drainer, pool, counts=counts),
         )
-        if self._ledger.contents.adopts and all(self._is_examined(pool) for pool in survey.pools):
-            self._ledger.save(dataclasses.replace(self._ledger.contents, adopts=False), must=False)
+        if self._ledger.contents.adopts:
+            adopts = not all(self._is_examined(pool) for pool in survey.pools)
+            examined = with_doubts(self._ledger.contents, survey)
+            self._ledger.save(dataclasses.replace(examined, adopts=adopts), must=False)
 
     def _is_examined(self, survey: PoolSurvey) -> bool:
         """It is known of every worker of the pool whether it was left quiet."""

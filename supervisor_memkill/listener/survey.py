@@ -9,6 +9,7 @@ from datetime import datetime
 from supervisor_memkill.clock import Clock
 from supervisor_memkill.config.options import PoolConfig
 from supervisor_memkill.listener import observer
+from supervisor_memkill.listener.doubts import can_be_doubtful, doubt
 from supervisor_memkill.listener.findings import Finding, Pool, PoolSurvey, Survey
 from supervisor_memkill.listener.journal_format import Contents
 from supervisor_memkill.listener.programs import Programs
@@ -159,6 +160,9 @@ class Surveyor:
             if counts:
                 self._strikes.count(process, memory.size_bytes, terms.limit_bytes)
             drain = drains.get(process.worker)
+            reading = readings.by_worker.get(process.worker)
+            if reading is not None and drain is None and can_be_doubtful(pool):
+                reading = doubt(reading, process, contents)
             advice = pool.advice(self.program(process.worker))
             refusals = tuple(one.text for one in advice if one.refuses)
             self._has_refused = self._has_refused or bool(refusals)
@@ -166,7 +170,7 @@ class Surveyor:
             seen = Sighting(
                 process=process,
                 memory_bytes=memory.size_bytes,
-                reading=readings.by_worker.get(process.worker),
+                reading=reading,
                 draining=drain.state if drain and drain.state is not State.ASKING else None,
                 strikes=self._strikes.of(process),
                 back_off=contents.back_offs.get(process.worker),

@@ -164,7 +164,7 @@ class JournalDamaged(Event):
 
     name = "journal.damaged"
     level = Level.ERROR
-    hint = "start STOPPED workers that nobody stopped; restart custom workers, which may be quiet"
+    hint = "start STOPPED workers that nobody stopped; restart custom workers: they may be quiet"
     error: str
 
 

@@ -195,6 +195,8 @@ class ProcessTable:
         """
         if pid not in self._parents or not self._line_of(pid).isdisjoint(supervised):
             return False
+        if any(pid in self._line_of(one) for one in supervised):
+            return False  # supervisord itself, or what is above it
         leader = self._backend.group(pid)
         is_alone = self._parents[pid] == 1 if leader == pid else leader != 0 and leader not in self._parents
         if not is_alone or not self.is_alive(self.identify(pid)):
