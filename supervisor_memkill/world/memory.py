@@ -206,13 +206,13 @@ class ProcessTable:
         return is_beside and (bool(group) or leader != pid)
 
     def left_behind(self, supervised: Collection[int]) -> Sequence[int]:
-        """The pids of all processes that are left behind (see `is_left_behind`), as far as can be read."""
+        """The pids of those that are left behind (see `is_left_behind`), without the processes below them."""
         found = []
         for pid in self._parents:
             with contextlib.suppress(Unknown):
                 if self.is_left_behind(pid, supervised):
                     found.append(pid)
-        return found
+        return [pid for pid in found if self._parents[pid] not in found]
 
     def _line_of(self, pid: int) -> frozenset[int]:
         """The process, its parent, and so on up."""

@@ -250,6 +250,13 @@ def test_of_two_with_one_name_the_one_that_nobody_supervises_is_named() -> None:
     assert [nodes for _, nodes, _ in machine.control.asked] == [(ONE,)], "the broker is not asked for it"
 
 
+def test_of_a_name_that_a_process_has_which_nobody_supervises_that_process_is_named() -> None:
+    """Its answer came first, and the worker's own was not waited for."""
+    machine = Machine(node=Node(ONE, 200))
+    machine.processes.titles[200], machine.processes.leaders[200] = TITLE, 199
+    assert "200, which nobody supervises any more" in machine.read().why
+
+
 def test_while_the_broker_is_away_each_reading_says_so() -> None:
     machine = Machine()
     machine.control.error = Unknown("broker: Connection refused")

@@ -197,6 +197,14 @@ def test_left_behind_is_who_outlived_what_supervisord_started(orphan: FakeProces
     assert table.left_behind({10, 99}) == ([30] if is_left else [])
 
 
+def test_of_a_tree_that_is_left_behind_only_the_first_process_is_named() -> None:
+    shell_is_gone, below = FakeProcess(parent=1, leader=29), FakeProcess(parent=30, leader=29)
+    table = ProcessTable(
+        FakeBackend({1: FakeProcess(parent=0), 10: FakeProcess(), 30: shell_is_gone, 31: below})
+    )
+    assert table.is_left_behind(31, {10}) and table.left_behind({10}) == [30]
+
+
 def test_without_control_groups_only_a_lost_shell_shows_it() -> None:
     lost = FakeProcess(parent=1, leader=29, control_group="")
     alone = FakeProcess(parent=1, control_group="")

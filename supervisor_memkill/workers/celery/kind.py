@@ -261,14 +261,16 @@ class Celery(BaseKind):
             (life,) = lives
             if not life.is_of(one.began, self._wall()):
                 self._nodes.pop(one.worker, None)
-                return unrecognised(self._why_another(one, name, life), one.target.note)
+                return unrecognised(self._why_another(one, name, life, table), one.target.note)
             self._nodes[one.worker] = _Node(one.key, name, life.pid)
             reading = self._of_node(one.target, state_of(name, answers), table)
             return self._unless_due(name, reading) if reading.idle else reading
         except Unknown as error:
             return unknown(str(error), one.target.note)
 
-    def _why_another(self, one: _Known, name: str, life: Life) -> str:
+    def _why_another(self, one: _Known, name: str, life: Life, table: ProcessTable) -> str:
+        if is_left_behind(life.pid, one.began, table):
+            return f"the node {name} is another process, {life.pid}, which nobody supervises any more: end it"
         if life.pid not in one.began:
             return f"the node {name} is another process, with pid {life.pid}"
         return why_not_own(name, self._wall() - life.uptime_seconds, one.began[life.pid])
