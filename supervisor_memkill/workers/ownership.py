@@ -9,17 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING
 
 from supervisor_memkill.clock import Clock
 from supervisor_memkill.errors import Unknown
+from supervisor_memkill.processes import ProcessInfo
 from supervisor_memkill.units import format_duration
 from supervisor_memkill.workers.contract import Option
-from supervisor_memkill.world.memory import began_epoch
-
-if TYPE_CHECKING:
-    from supervisor_memkill.processes import ProcessInfo
-    from supervisor_memkill.world.memory import ProcessTable
+from supervisor_memkill.world.memory import ProcessTable, began_epoch
 
 LONGEST_BOOT_SECONDS = 1800.0
 """A worker writes its record when it has booted. A record that began so much later is another process's."""
