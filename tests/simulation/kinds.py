@@ -44,14 +44,14 @@ class Records:
 
     def smembers(self, key: str) -> set[str]:
         self._machine.ask_records(self._pool)
-        return {self._identity(process) for process in self._machine.recorded()}
+        return set(self._written())
 
     def pipeline(self, *, transaction: bool) -> _Pipeline:
         return _Pipeline(self)
 
     def execute(self, calls: Sequence[tuple[str, str, Sequence[str]]]) -> list[Any]:
         self._machine.ask_records(self._pool)
-        found = {self._identity(process): self._record(process) for process in self._machine.recorded()}
+        found = self._written()
         return [self._answer(name, key, fields, found) for name, key, fields in calls]
 
     def _answer(self, name: str, key: str, fields: Sequence[str], found: Mapping[str, Any]) -> Any:
@@ -65,6 +65,21 @@ class Records:
         identity, _, part = key.rpartition(":")
         busy = int(found[identity]["busy"]) if part == "work" and identity in found else 0
         return [json.dumps({"payload": {"class": "Job"}})] * busy
+
+    def _written(self) -> Mapping[str, Mapping[str, str]]:
+        """All records by their identities, those of namesakes too."""
+        found = {self._identity(process): self._record(process) for process in self._machine.recorded()}
+        later = self._machine.shape.namesake_seconds
+        if later:
+            living = [one for one in self._machine.living() if one.habits.kind == "sidekiq"]
+            found |= {f"{self._machine.name}:{one.pid}:ffffffffffff": self._namesake(later) for one in living}
+        return found
+
+    def _namesake(self, later: float) -> Mapping[str, str]:
+        """The record of a Sidekiq in another container: quiet and without a job."""
+        now = self._machine.wall()
+        info = {"queues": ["default"], "started_at": now + later}
+        return {"info": json.dumps(info), "busy": "0", "beat": repr(now), "quiet": "true"}
 
     def _identity(self, process: Process) -> str:
         return f"{self._machine.name}:{process.pid}:{process.nonce}"
