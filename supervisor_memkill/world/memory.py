@@ -95,7 +95,10 @@ class PsutilBackend:
         return _read(pid, lambda process: process.cmdline())
 
     def group(self, pid: int) -> int:
-        return _read(pid, lambda process: os.getpgid(process.pid))
+        try:
+            return os.getpgid(pid)
+        except (OSError, OverflowError):
+            raise _absent(pid) from None
 
     def control_group(self, pid: int) -> str:
         try:
@@ -193,14 +196,16 @@ class ProcessTable:
         itself ended: the process has no parent but the first process, and the control group that it shares
         with the supervised ones shows that it was theirs. Raises Unknown.
         """
-        if pid not in self._parents or not self._line_of(pid).isdisjoint(supervised):
+        if pid not in self._parents:
             return False
-        if any(pid in self._line_of(one) for one in supervised):
-            return False  # supervisord itself, or what is above it
         leader = self._backend.group(pid)
         is_alone = self._parents[pid] == 1 if leader == pid else leader != 0 and leader not in self._parents
         if not is_alone or not self.is_alive(self.identify(pid)):
             return False
+        if not self._line_of(pid).isdisjoint(supervised):
+            return False
+        if any(pid in self._line_of(one) for one in supervised):
+            return False  # supervisord itself, or what is above it
         group = self._backend.control_group(pid)
         is_beside = any(self._backend.control_group(one) == group for one in supervised)
         return is_beside and (bool(group) or leader != pid)

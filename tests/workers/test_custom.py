@@ -270,9 +270,7 @@ def test_a_busy_command_that_fails_is_unknown_and_named(command: tuple[str, ...]
     assert words in reading.why
     assert reading.note == {"told": True}
     is_answer = "not a number" in words
-    assert bool(reading.source_away) is not is_answer, (
-        "a command that ran and said something odd is no outage"
-    )
+    assert bool(reading.source_away) is not is_answer, "a command that answered is no outage"
 
 
 @pytest.mark.parametrize(
