@@ -38,9 +38,11 @@ from supervisor_memkill.workers.celery.nodes import (
     NodeState,
     host_of,
     is_calm,
+    left_among,
     lives_of,
     name_in,
     nodes_in,
+    not_unique,
     state_of,
 )
 from supervisor_memkill.workers.celery.notes import (
@@ -204,7 +206,7 @@ class Celery(BaseKind):
             return unknown("the process cannot be read", one.target.note)
         name = self._name(one)
         if name and any(other is not one and self._name(other) == name for other in others):
-            return unrecognised(_not_unique(name), one.target.note)
+            return unrecognised(not_unique(name), one.target.note)
         silence = self._silence(one)
         if silence is not None and self.tools.clock() < silence.until:
             return unknown(silence.why, one.target.note)
@@ -257,7 +259,7 @@ class Celery(BaseKind):
                 return self._silent(one, f"{name} does not answer: {NO_ANSWER}")
             self._silences.pop(one.worker, None)
             if len(lives) > 1:
-                return unrecognised(_not_unique(name, _left_among(lives, one, table)), one.target.note)
+                return unrecognised(not_unique(name, left_among(lives, one.began, table)), one.target.note)
             (life,) = lives
             if not life.is_of(one.began, self._wall()):
                 self._nodes.pop(one.worker, None)
@@ -353,7 +355,7 @@ class Celery(BaseKind):
         answers = self._control.ask(QUESTIONS, [name], ANSWER_SECONDS, whole=True)
         lives = lives_of(name, answers)
         if len(lives) > 1:
-            raise Unknown(_not_unique(name))
+            raise Unknown(not_unique(name))
         if not lives or not lives[0].is_of(one.began, self._wall()):
             raise Unknown(f"{name} does not answer" if not lives else f"{name} is another process now")
         return state_of(name, answers)
@@ -384,17 +386,3 @@ class Celery(BaseKind):
 def _is_installed(package: str) -> bool:
     # find_spec raises for kombu once it is imported: it replaces itself by a lazy module without __spec__.
     return package in sys.modules or importlib.util.find_spec(package) is not None
-
-
-def _not_unique(name: str, left: Sequence[int] = ()) -> str:
-    """`left`: the pids of those that nobody supervises."""
-    if left:
-        pids = " and ".join(map(str, left))
-        return f"more than one worker has the name {name}: nobody supervises {pids} any more, end it"
-    hint = "give each program its own, such as -n %(program_name)s@%%h"
-    return f"more than one worker has the name {name}: {hint}"
-
-
-def _left_among(lives: Sequence[Life], one: _Known, table: ProcessTable) -> list[int]:
-    others = [life.pid for life in lives if life.pid not in one.began]
-    return [pid for pid in others if is_left_behind(pid, one.began, table)]

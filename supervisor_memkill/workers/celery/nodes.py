@@ -11,7 +11,8 @@ from typing import Any
 from supervisor_memkill.errors import Unknown
 from supervisor_memkill.workers.celery.control import Answers
 from supervisor_memkill.workers.command_line import option_text
-from supervisor_memkill.workers.ownership import Began
+from supervisor_memkill.workers.ownership import Began, is_left_behind
+from supervisor_memkill.world.memory import ProcessTable
 
 QUESTIONS = ("stats", "active_queues", "reserved", "active")
 """A node runs them in this order, and takes no task in between (celery/worker/control.py). A task moves from
@@ -108,6 +109,21 @@ def nodes_in(began: Mapping[int, Began], wall: float, answers: Answers) -> list[
         except Unknown:
             continue
     return sorted(found)
+
+
+def not_unique(name: str, left: Sequence[int] = ()) -> str:
+    """Why a worker with this name is not drained; `left`: the pids of its namesakes that nobody supervises."""
+    if left:
+        pids = " and ".join(map(str, left))
+        return f"more than one worker has the name {name}: nobody supervises {pids} any more, end it"
+    hint = "give each program its own, such as -n %(program_name)s@%%h"
+    return f"more than one worker has the name {name}: {hint}"
+
+
+def left_among(lives: Iterable[Life], began: Mapping[int, Began], table: ProcessTable) -> list[int]:
+    """The pids of those lives that are none of these processes, and that nobody supervises."""
+    others = [life.pid for life in lives if life.pid not in began]
+    return [pid for pid in others if is_left_behind(pid, began, table)]
 
 
 def state_of(node: str, answers: Answers) -> NodeState:
