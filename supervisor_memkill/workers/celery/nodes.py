@@ -112,7 +112,7 @@ def nodes_in(began: Mapping[int, Began], wall: float, answers: Answers) -> list[
 
 
 def not_unique(name: str, left: Sequence[int] = ()) -> str:
-    """Why a worker with this name is not drained; `left`: the pids of its namesakes that nobody supervises."""
+    """Why a worker with this name is not drained; `left`: the pids of namesakes that nobody supervises."""
     if left:
         pids = " and ".join(map(str, left))
         return f"more than one worker has the name {name}: nobody supervises {pids} any more, end it"
