@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from supervisor_memkill.errors import Unknown
 from supervisor_memkill.processes import ProcessId, ProcessInfo, ProcessState, ProgramInfo
-from supervisor_memkill.workers.contract import Advice
+from supervisor_memkill.workers.contract import Advice, LeftBehind
 from supervisor_memkill.world.memory import ProcessTable
 from supervisor_memkill.world.supervisord import (
     AlreadyStarted,
@@ -66,6 +66,7 @@ class World:
         self.lose_answer_of: str = ""
         self.alive_orphans: set[int] = set()
         self.advice: tuple[Advice, ...] = ()
+        self.left_behind: tuple[LeftBehind, ...] = ()
         self.tells_programs = True
         self.times_programs_were_told = 0
         self.times_measured = Counter[str]()
@@ -242,6 +243,9 @@ class WorldTable(ProcessTable):
 
     def is_suspended(self, pid: int) -> bool:
         return False
+
+    def left_behind(self, supervised: Collection[int]) -> list[int]:
+        return []
 
     def title(self, pid: int) -> str:
         return ""

@@ -11,12 +11,14 @@ from supervisor_memkill.coordination.contract import CoordinationUnknown, Coordi
 from supervisor_memkill.listener.findings import Finding, PoolSurvey, slot_claims
 from supervisor_memkill.listener.journal_format import Contents
 from supervisor_memkill.listener.survey import Surveyor
+from supervisor_memkill.notices.events import LEFT_BEHIND_HINT
 from supervisor_memkill.processes import ProcessState
 from supervisor_memkill.units import format_size
 from supervisor_memkill.workers.contract import Advice
 
 HEADINGS = ("POOL", "WORKER", "PID", "MEMORY", "LIMIT", "BUSY", "PEERS", "VERDICT")
 
+NOT_DRAINED = "no worker is drained until this is solved"
 NO_LIMIT = (
     "no memory limit is set: choose one from the memory shown,"
     " and set it as max_rss in a [memkill:NAME] section"
@@ -74,9 +76,11 @@ def check(surveyor: Surveyor, coordinator: Coordinator, contents: Contents, cloc
             standings = _standings(pool, coordinator, contents, clock)
         except CoordinationUnknown as error:
             standings = {one.worker: _unknown_standing(one, error) for one in pool.findings}
-            unknown.append(f"[memkill:{pool.pool.name}] no worker is drained until this is solved: {error}")
+            unknown.append(f"[memkill:{pool.pool.name}] {NOT_DRAINED}: {error}")
         rows += [_row(pool, one, standings[one.worker]) for one in pool.findings]
-        notes += _hints(pool)
+        notes += [*_hints(pool), *_left_behind(pool)]
+        if pool.source_away:
+            unknown.append(f"[memkill:{pool.pool.name}] {NOT_DRAINED}: {pool.source_away}")
         if pool.failure is not None:
             unknown.append(f"[memkill:{pool.pool.name}] could not be checked: {pool.failure!r}")
     return Report(tuple(rows), tuple(dict.fromkeys([*notes, *unknown])), is_whole=not unknown)
@@ -90,6 +94,14 @@ def _hints(survey: PoolSurvey) -> list[str]:
     return [
         f"{names[0]}{f' and {len(names) - 1} more' if names[1:] else ''}: {words}"
         for words, names in workers.items()
+    ]
+
+
+def _left_behind(survey: PoolSurvey) -> list[str]:
+    return [
+        f"[memkill:{survey.pool.name}] nobody supervises process {one.pid} ({one.record}) any more, and it "
+        f"goes on taking jobs: {LEFT_BEHIND_HINT}"
+        for one in survey.left_behind
     ]
 
 

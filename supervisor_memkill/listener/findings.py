@@ -10,7 +10,7 @@ from supervisor_memkill.coordination.contract import Report, Request, Rules, Slo
 from supervisor_memkill.processes import Measure, ProcessInfo, ProgramInfo
 from supervisor_memkill.rules.drain import Drain, State
 from supervisor_memkill.rules.policy import Sighting, Terms, Verdict, is_in_service
-from supervisor_memkill.workers.contract import Advice, Kind
+from supervisor_memkill.workers.contract import Advice, Kind, LeftBehind
 from supervisor_memkill.world.memory import ProcessTable, can_measure
 
 SETTINGS_UNKNOWN = Advice(
@@ -99,6 +99,14 @@ class PoolSurvey:
     """Empty if the look failed."""
     failure: Exception | None = None
     """Why the look failed; an error in one kind does not affect the other pools."""
+    left_behind: tuple[LeftBehind, ...] = ()
+    """Processes of the pool's framework that nobody supervises."""
+
+    @property
+    def source_away(self) -> str | None:
+        """Why the source of the readings does not answer; empty: it answered. None: it was not asked."""
+        readings = [one.seen.reading for one in self.findings if one.seen.reading is not None]
+        return next((one.source_away for one in readings if one.source_away), "") if readings else None
 
     def finding(self, worker: str) -> Finding | None:
         return next((one for one in self.findings if one.worker == worker), None)

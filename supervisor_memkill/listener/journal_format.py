@@ -52,6 +52,8 @@ class Contents:
     """The ids of the last requests that are over: such a request may come once more, and must not count."""
     pauses: Mapping[str, Pause] = field(default_factory=dict)
     """By pool."""
+    doubtful: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    """By worker, the pid and start of a process that may be quiet since the journal was damaged."""
     adopts: bool = False
     """The journal was damaged: quiet workers may be quiet because of a drain, and some are not examined."""
 
@@ -75,6 +77,7 @@ def encode(contents: Contents, boot_id: str, now: float) -> str:
         "requests": [taken_to_json(taken) for taken in contents.requests.values()],
         "ended_requests": list(contents.ended_requests),
         "pauses": {pool: dataclasses.asdict(pause) for pool, pause in contents.pauses.items()},
+        "doubtful": {worker: list(life) for worker, life in contents.doubtful.items()},
         "adopts": contents.adopts,
     }
     return json.dumps({"sha256": _digest(body), "body": body}) + "\n"
@@ -112,6 +115,10 @@ def _contents(body: Mapping[str, Any]) -> Contents:
         pauses={
             pool: read_fields(Pause, PAUSE_READERS, one)
             for pool, one in mapping(body.get("pauses", {})).items()
+        },
+        doubtful={
+            worker: (count(pid), count(start))
+            for worker, (pid, start) in mapping(body.get("doubtful", {})).items()
         },
         adopts=flag(body.get("adopts", False)),
     )

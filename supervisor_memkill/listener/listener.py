@@ -18,6 +18,7 @@ from typing import TypeVar
 from supervisor_memkill.clock import Clock
 from supervisor_memkill.config.options import Config
 from supervisor_memkill.coordination.contract import Cause, CoordinationUnknown, Coordinator
+from supervisor_memkill.listener.doubts import with_doubts
 from supervisor_memkill.listener.drainer import Drainer
 from supervisor_memkill.listener.findings import Finding, Pool, PoolSurvey, Survey
 from supervisor_memkill.listener.journal import Journal, JournalError
@@ -27,6 +28,7 @@ from supervisor_memkill.listener.outage import Outage
 from supervisor_memkill.listener.requests import Requests
 from supervisor_memkill.listener.schedule import Schedule
 from supervisor_memkill.listener.slots import Slots
+from supervisor_memkill.listener.sources import Sources
 from supervisor_memkill.listener.state import StateKeeper
 from supervisor_memkill.listener.survey import Surveyor
 from supervisor_memkill.listener.take_over import note_name, take_over
@@ -102,6 +104,7 @@ class Listener:
         self._requests = Requests(self._ledger, notifier, clock)
         self._state = state
         self._schedule = Schedule(clock)
+        self._sources = Sources(notifier, clock)
         self._hints: dict[str, list[Advice]] = {}
         """The hints of the last look, by worker."""
         self._examined: set[str] = set()
@@ -299,8 +302,10 @@ class Listener:
             lambda pool: pool.pool.name,
             lambda pool: self._check_pool(drainer, pool, counts=counts),
         )
-        if self._ledger.contents.adopts and all(self._is_examined(pool) for pool in survey.pools):
-            self._ledger.save(dataclasses.replace(self._ledger.contents, adopts=False), must=False)
+        if self._ledger.contents.adopts:
+            adopts = not all(self._is_examined(pool) for pool in survey.pools)
+            examined = with_doubts(self._ledger.contents, survey)
+            self._ledger.save(dataclasses.replace(examined, adopts=adopts), must=False)
 
     def _is_examined(self, survey: PoolSurvey) -> bool:
         """It is known of every worker of the pool whether it was left quiet."""
@@ -318,6 +323,7 @@ class Listener:
         if survey.failure is not None:
             drainer.slots.renew_unseen(survey.pool)
             raise survey.failure
+        self._sources.note(survey)
         self._report_seen(survey)
         self._report_hints(survey)
         drainer.slots.publish(survey)

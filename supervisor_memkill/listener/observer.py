@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from supervisor_memkill.errors import Unknown
 from supervisor_memkill.listener.findings import Pool
 from supervisor_memkill.processes import ProcessInfo, ProcessState
-from supervisor_memkill.workers.contract import Reading, Target
+from supervisor_memkill.workers.contract import LeftBehind, Reading, Target
 from supervisor_memkill.world.memory import ProcessTable
 from supervisor_memkill.world.supervisord import SupervisordError
 
@@ -43,6 +43,11 @@ def read(pool: Pool, targets: Sequence[Target], table: ProcessTable) -> Readings
         raise
     except Exception as error:  # noqa: BLE001 - a kind may be anybody's code
         return Readings(fault=error)
+
+
+def left_behind(pool: Pool, supervised: Collection[int], table: ProcessTable) -> tuple[LeftBehind, ...]:
+    """The processes of the pool's framework that nobody supervises; see Kind. Raises what the kind raises."""
+    return tuple(pool.kind.left_behind(supervised, table))
 
 
 def measure(pool: Pool, process: ProcessInfo, table: ProcessTable) -> Memory:

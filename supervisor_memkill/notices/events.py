@@ -10,6 +10,10 @@ from supervisor_memkill.notices.event import Event, Level
 from supervisor_memkill.rules.policy import Hold
 from supervisor_memkill.rules.requests import Act
 
+LEFT_BEHIND_HINT = (
+    "end it with kill; so that none is left again, start the worker with exec, or set killasgroup=true"
+)
+
 # --- the listener ------------------------------------------------------------------------------
 
 
@@ -131,6 +135,23 @@ class CoordinationBack(Back):
 
 
 @dataclass(frozen=True)
+class ReadingsAway(Away):
+    """A pool's source of readings, such as Celery's broker, does not answer. The pool begins no drain."""
+
+    name = "readings.away"
+    hint = "check that it runs; check redis or broker in the pool's section, or its busy_command"
+    pool: str
+
+
+@dataclass(frozen=True)
+class ReadingsBack(Back):
+    """A pool's source of readings answers again, after this time."""
+
+    name = "readings.back"
+    pool: str
+
+
+@dataclass(frozen=True)
 class SupervisordShuttingDown(Event):
     """supervisord is shutting down. The listener does nothing more; the journal keeps unfinished drains."""
 
@@ -144,7 +165,7 @@ class JournalDamaged(Event):
 
     name = "journal.damaged"
     level = Level.ERROR
-    hint = "start STOPPED workers that nobody stopped; restart custom workers, which may be quiet"
+    hint = "start STOPPED workers that nobody stopped; restart custom workers: they may be quiet"
     error: str
 
 
@@ -327,6 +348,21 @@ class WorkerUnsafe(WorkerHint):
     name = "worker.unsafe_settings"
     level = Level.ERROR
     hint = "change the setting, then run supervisorctl update while the worker is idle"
+
+
+@dataclass(frozen=True)
+class WorkerLeftBehind(Event):
+    """A process of the pool's framework that nobody supervises any more goes on taking jobs."""
+
+    name = "worker.left_behind"
+    level = Level.WARNING
+    hint = LEFT_BEHIND_HINT
+    once_per = ("pool", "pid")
+    pool: str
+    pid: int
+    record: str
+    queues: tuple[str, ...] | None = None
+    """The queues that it takes jobs from; None: unknown."""
 
 
 @dataclass(frozen=True)

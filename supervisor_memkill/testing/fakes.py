@@ -23,6 +23,9 @@ class FakeProcesses:
         self.titles = dict(titles)
         self.children = dict(children or {})
         self.suspended: set[int] = set()
+        self.leaders: dict[int, int] = {}
+        """The leader of the process group of a pid; by default each process leads its own."""
+        self.control_groups: dict[int, str] = {}
 
     @property
     def table(self) -> ProcessTable:
@@ -46,6 +49,13 @@ class FakeProcesses:
     def command_line(self, pid: int) -> Sequence[str]:
         self._require(pid)
         return [self.titles[pid]]
+
+    def group(self, pid: int) -> int:
+        self._require(pid)
+        return self.leaders.get(pid, pid)
+
+    def control_group(self, pid: int) -> str:
+        return self.control_groups.get(pid, "")
 
     def _require(self, pid: int) -> None:
         if pid not in self.titles:

@@ -6,7 +6,7 @@ most frameworks drop their running jobs at a second graceful signal.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -23,7 +23,7 @@ from supervisor_memkill.workers.advice import (
 )
 from supervisor_memkill.workers.base import BaseKind
 from supervisor_memkill.workers.command_line import TimeOption, why_wrapped
-from supervisor_memkill.workers.contract import Advice, Note, Option, Reading, Target, unknown
+from supervisor_memkill.workers.contract import Advice, LeftBehind, Note, Option, Reading, Target, unknown
 
 if TYPE_CHECKING:
     from supervisor_memkill.processes import ProcessInfo, ProgramInfo
@@ -81,6 +81,12 @@ class StopThenWait(BaseKind):
         if why:
             return Reading(False, False, quiet=None, busy=None, why=why, note=target.note or {})
         return Reading(True, True, quiet=None, busy=None, note=target.note or {})
+
+    def left_behind(self, supervised: Collection[int], table: ProcessTable) -> Sequence[LeftBehind]:
+        """Those with the framework's command line: worker processes may outlive their parent."""
+        wanted = self.values.get("command_has") or self.command_text
+        titles = {pid: table.title(pid) for pid in table.left_behind(supervised)}
+        return [LeftBehind(pid, title[:60]) for pid, title in titles.items() if wanted in title]
 
     def _why_unrecognised(self, title: str) -> str:
         """Why a process with this command line is not recognised; empty if it is."""

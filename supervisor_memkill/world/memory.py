@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -45,6 +45,14 @@ class Backend(Protocol):
         ...
 
     def command_line(self, pid: int) -> Sequence[str]: ...
+
+    def group(self, pid: int) -> int:
+        """The pid of the leader of its process group; 0 if that is in another pid namespace."""
+        ...
+
+    def control_group(self, pid: int) -> str:
+        """Its control groups, in any form that can be compared; empty where the system has none."""
+        ...
 
 
 def can_measure(measure: Measure) -> bool:
@@ -86,6 +94,18 @@ class PsutilBackend:
     def command_line(self, pid: int) -> Sequence[str]:
         return _read(pid, lambda process: process.cmdline())
 
+    def group(self, pid: int) -> int:
+        try:
+            return os.getpgid(pid)
+        except (OSError, OverflowError):
+            raise _absent(pid) from None
+
+    def control_group(self, pid: int) -> str:
+        try:
+            return Path(f"/proc/{pid}/cgroup").read_text()
+        except (OSError, ValueError):
+            return ""
+
 
 class ProcessTable:
     """The processes for one check: parents and children are read once, at the first question."""
@@ -94,9 +114,13 @@ class ProcessTable:
         self._backend = backend or PsutilBackend()
 
     @cached_property
+    def _parents(self) -> Mapping[int, int]:
+        return self._backend.parents()
+
+    @cached_property
     def _children(self) -> Mapping[int, Sequence[int]]:
         children: defaultdict[int, list[int]] = defaultdict(list)
-        for pid, parent in self._backend.parents().items():
+        for pid, parent in self._parents.items():
             if pid != parent:
                 children[parent].append(pid)
         return children
@@ -165,6 +189,44 @@ class ProcessTable:
         except Gone:
             return False
 
+    def is_left_behind(self, pid: int, supervised: Collection[int]) -> bool:
+        """The process lives, what started it has ended, and none of the `supervised` pids is above it.
+
+        Either the leader of its process group is gone, such as a shell that supervisord ran. Or supervisord
+        itself ended: the process has no parent but the first process, and the control group that it shares
+        with the supervised ones shows that it was theirs. Raises Unknown.
+        """
+        if pid not in self._parents:
+            return False
+        leader = self._backend.group(pid)
+        is_alone = self._parents[pid] == 1 if leader == pid else leader != 0 and leader not in self._parents
+        if not is_alone or not self.is_alive(self.identify(pid)):
+            return False
+        if not self._line_of(pid).isdisjoint(supervised):
+            return False
+        if any(pid in self._line_of(one) for one in supervised):
+            return False  # supervisord itself, or what is above it
+        group = self._backend.control_group(pid)
+        is_beside = any(self._backend.control_group(one) == group for one in supervised)
+        return is_beside and (bool(group) or leader != pid)
+
+    def left_behind(self, supervised: Collection[int]) -> Sequence[int]:
+        """The pids of those that are left behind (see `is_left_behind`), without the processes below them."""
+        found = []
+        for pid in self._parents:
+            with contextlib.suppress(Unknown):
+                if self.is_left_behind(pid, supervised):
+                    found.append(pid)
+        return [pid for pid in found if self._parents[pid] not in found]
+
+    def _line_of(self, pid: int) -> frozenset[int]:
+        """The process, its parent, and so on up."""
+        found: list[int] = []
+        while pid in self._parents and pid not in found:
+            found.append(pid)
+            pid = self._parents[pid]
+        return frozenset(found)
+
     def is_suspended(self, pid: int) -> bool:
         """A stop signal suspended it (state T). Raises Unknown."""
         return self._backend.status(pid) == psutil.STATUS_STOPPED
@@ -175,6 +237,14 @@ class ProcessTable:
             return " ".join(self._backend.command_line(pid))
         except Unknown:
             return ""
+
+
+def began_epoch(process: ProcessId, wall: float, since_boot: float) -> float:
+    """When the process began, in epoch seconds by the present clock.
+
+    `wall` (epoch seconds) and `since_boot` (seconds) are the present time by the two clocks.
+    """
+    return wall - (since_boot - process.created) if psutil.LINUX else process.created
 
 
 def _read(pid: int, question: Callable[[psutil.Process], T], measure: str = "") -> T:

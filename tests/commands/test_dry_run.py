@@ -21,7 +21,7 @@ from supervisor_memkill.listener.survey import Surveyor
 from supervisor_memkill.processes import ProcessState
 from supervisor_memkill.rules.drain import State
 from supervisor_memkill.units import Size
-from supervisor_memkill.workers.contract import Advice, Tools
+from supervisor_memkill.workers.contract import Advice, LeftBehind, Tools
 from tests import builders
 from tests.listener_world import FRESH, LIMIT, QuietKind, SharedCoordinator, World, WorldTable, pool_config
 from tests.real.conftest import StartPool, start_pool
@@ -129,6 +129,23 @@ def test_unknown_is_shown_as_unknown(world: World) -> None:
     assert row(report, "one").busy is None
     assert row(report, "one").verdict == "over its limit, but not recognised by its kind (Redis is away)"
     assert not any(one.would_drain for one in report.rows)
+
+
+def test_source_of_readings_that_is_away_is_noted_and_fails_the_dry_run(world: World) -> None:
+    for worker in world.workers.values():
+        worker.memory = FRESH
+    world.records_away = True
+    report = report_on(world)
+    assert report.notes == ("[memkill:jobs] no worker is drained until this is solved: Redis is away",)
+    assert not report.is_whole
+
+
+def test_process_that_nobody_supervises_is_noted(world: World) -> None:
+    world.left_behind = (LeftBehind(812, "web1:812:0a1b"),)
+    report = report_on(world)
+    (note,) = report.notes
+    assert "812 (web1:812:0a1b)" in note and "killasgroup=true" in note
+    assert report.is_whole
 
 
 def test_redis_away_is_noted_though_no_worker_is_over_its_limit(world: World) -> None:

@@ -68,6 +68,13 @@ class Processes:
         self._ask(pid)
         return self._titles
 
+    def group(self, pid: int) -> int:
+        self._ask(pid)
+        return self._parents.get(pid, pid)
+
+    def control_group(self, pid: int) -> str:
+        return self._status
+
 
 FAILURES = st.dictionaries(PIDS, st.sampled_from([Gone, Unknown]), max_size=3)
 BACKENDS = st.builds(
@@ -114,6 +121,7 @@ def test_whether_it_lives_and_what_it_is_called_is_known_or_not(backend: Process
     asked: list[Callable[[], bool]] = [
         lambda: table.is_alive(ProcessId(pid, 1.0)),
         lambda: table.is_suspended(pid),
+        lambda: table.is_left_behind(pid, {5, 6}),
     ]
     for is_it in asked:
         try:

@@ -64,4 +64,7 @@ EXPLAINED: dict[str, str] = {
     "listener/drainer.py, _forget: self._unanswered.discard(drain.worker) -> pass": (
         "the first look of the worker's next drain, at which it only asks, discards it too"
     ),
+    "workers/ownership.py, why_not_own: seconds < 0 -> (seconds <= 0)": (
+        "a record that begins in the same moment fits, and needs no reason"
+    ),
 }

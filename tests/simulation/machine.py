@@ -103,7 +103,11 @@ class Machine:
 
     def clock(self) -> float:
         """The boot clock."""
-        return self.engine.now - self._booted_at
+        return self.clock_at(self.engine.now)
+
+    def clock_at(self, when: float) -> float:
+        """The time of the boot clock at that moment."""
+        return when - self._booted_at
 
     def wall(self) -> float:
         return self.wall_at(self.engine.now)

@@ -34,7 +34,7 @@ class Processes:
         found = self._machine.process(pid) or self._machine.orphan(pid) or self._parent(pid)
         if found is None:
             raise Gone(f"there is no process {pid}")
-        return found.created
+        return self._machine.clock_at(found.created)
 
     def _parent(self, pid: int) -> Process | None:
         return next((one for one in self._machine.living() if one.child == pid), None)
@@ -64,4 +64,12 @@ class Processes:
             or not process.is_booted(self._machine.engine.now)
         ):
             return ("worker",)
-        return ("sidekiq", "6.4.1", "app", "[0", "of", "1", "busy]")
+        last = self._machine.last_beat(process)
+        is_quiet = last is not None and process.quiet_at is not None and process.quiet_at < last
+        return ("sidekiq", "6.4.1", "app", "[0", "of", "1", "busy]", *(["stopping"] if is_quiet else []))
+
+    def group(self, pid: int) -> int:
+        return pid
+
+    def control_group(self, pid: int) -> str:
+        return ""

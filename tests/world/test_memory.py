@@ -25,6 +25,9 @@ class FakeProcess:
     size: int | Unknown = 10
     status: str = psutil.STATUS_SLEEPING
     command_line: Sequence[str] = ()
+    leader: int | None = None
+    """The leader of its process group; None: itself."""
+    control_group: str = "0::/system.slice/supervisor.service"
 
 
 @dataclass
@@ -53,6 +56,13 @@ class FakeBackend:
 
     def command_line(self, pid: int) -> Sequence[str]:
         return self._process(pid).command_line
+
+    def group(self, pid: int) -> int:
+        leader = self._process(pid).leader
+        return pid if leader is None else leader
+
+    def control_group(self, pid: int) -> str:
+        return self._process(pid).control_group
 
     def _process(self, pid: int) -> FakeProcess:
         if pid not in self.processes:
@@ -148,6 +158,58 @@ def test_alive_means_the_same_process_and_no_zombie(
 ) -> None:
     table = ProcessTable(FakeBackend({10: FakeProcess(status=status)}))
     assert table.is_alive(ProcessId(pid, created)) is alive
+
+
+@pytest.mark.parametrize(
+    ("orphan", "is_left"),
+    [
+        (FakeProcess(parent=1, leader=29), True),
+        (FakeProcess(parent=1, leader=10), False),
+        (FakeProcess(parent=10, leader=29), False),
+        (FakeProcess(parent=11, leader=29), False),
+        (FakeProcess(parent=5, leader=29), True),
+        (FakeProcess(parent=1, leader=0), False),
+        (FakeProcess(parent=1, leader=29, status=psutil.STATUS_ZOMBIE), False),
+        (FakeProcess(parent=1, leader=29, control_group="0::/user.slice"), False),
+        (FakeProcess(parent=1), True),
+        (FakeProcess(parent=5), False),
+        (FakeProcess(parent=1, control_group="0::/system.slice/sidekiq.service"), False),
+    ],
+    ids=[
+        "its shell is gone",
+        "its shell lives",
+        "it is supervised",
+        "it is below a supervised one",
+        "another process took it over",
+        "its shell is in another pid namespace",
+        "a zombie",
+        "it belongs to a person",
+        "its supervisord is gone",
+        "another program runs it",
+        "systemd runs it",
+    ],
+)
+def test_left_behind_is_who_outlived_what_supervisord_started(orphan: FakeProcess, is_left: bool) -> None:
+    others = {1: FakeProcess(parent=0), 5: FakeProcess(parent=1), 10: FakeProcess(parent=5)}
+    processes = {**FAMILY, 99: FakeProcess(parent=5), **others, 30: orphan}
+    table = ProcessTable(FakeBackend(processes))
+    assert table.is_left_behind(30, {10, 99}) is is_left
+    assert table.left_behind({10, 99}) == ([30] if is_left else [])
+
+
+def test_of_a_tree_that_is_left_behind_only_the_first_process_is_named() -> None:
+    shell_is_gone, below = FakeProcess(parent=1, leader=29), FakeProcess(parent=30, leader=29)
+    table = ProcessTable(
+        FakeBackend({1: FakeProcess(parent=0), 10: FakeProcess(), 30: shell_is_gone, 31: below})
+    )
+    assert table.is_left_behind(31, {10}) and table.left_behind({10}) == [30]
+
+
+def test_without_control_groups_only_a_lost_shell_shows_it() -> None:
+    lost = FakeProcess(parent=1, leader=29, control_group="")
+    alone = FakeProcess(parent=1, control_group="")
+    table = ProcessTable(FakeBackend({10: FakeProcess(control_group=""), 30: lost, 31: alone}))
+    assert table.left_behind({10}) == [30]
 
 
 def test_a_title_that_cannot_be_read_is_empty() -> None:
