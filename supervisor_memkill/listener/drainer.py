@@ -209,7 +209,9 @@ class Drainer:
         if readings.fault is not None:
             # A kind that fails must not block the drain.
             reading = unknown("its kind failed", note)
-        return dataclasses.replace(seen, memory_bytes=memory.size_bytes, reading=reading)
+        return dataclasses.replace(
+            seen, memory_bytes=memory.size_bytes, memory_least_bytes=memory.least_bytes, reading=reading
+        )
 
     def _survivors(self, drain: Drain, process: ProcessInfo | None, table: ProcessTable) -> tuple[int, ...]:
         """Pids of the old processes that are still alive, without the processes of the new tree."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from supervisor_memkill.config.options import PoolConfig
 from supervisor_memkill.coordination.contract import Report, Request, Rules, SlotClaim
-from supervisor_memkill.processes import Measure, ProcessInfo, ProgramInfo
+from supervisor_memkill.processes import Measure, MemorySize, ProcessInfo, ProgramInfo
 from supervisor_memkill.rules.drain import Drain, State
 from supervisor_memkill.rules.policy import Sighting, Terms, Verdict, is_in_service
 from supervisor_memkill.workers.contract import Advice, Kind
@@ -33,12 +33,12 @@ class Pool:
     def rules(self) -> Rules:
         return Rules(self.config.min_available, self.config.max_draining, self.config.cooldown_seconds)
 
-    def memory(self, process: ProcessInfo, table: ProcessTable) -> int:
-        """The memory of a worker in bytes, by the pool's `measure` and `children`. Raises Unknown."""
+    def memory(self, process: ProcessInfo, table: ProcessTable) -> MemorySize:
+        """The memory of a worker, by the pool's `measure` and `children`. Raises Unknown."""
         children = self.config.children
         if children is None:
             children = self.kind.memory_in_children(process, table)
-        return table.memory(process.pid, self.measure, children)
+        return table.measured(process.pid, self.measure, children)
 
     @property
     def measure(self) -> Measure:
@@ -99,6 +99,11 @@ class PoolSurvey:
     """Empty if the look failed."""
     failure: Exception | None = None
     """Why the look failed; an error in one kind does not affect the other pools."""
+
+    @property
+    def lost_measure(self) -> str:
+        """Why the pool's measure could not be read for a worker; empty if it was read for each."""
+        return next((one.seen.memory_lost for one in self.findings if one.seen.memory_lost), "")
 
     def finding(self, worker: str) -> Finding | None:
         return next((one for one in self.findings if one.worker == worker), None)

@@ -37,6 +37,7 @@ from supervisor_memkill.notices.events import (
     Failed,
     JournalAway,
     JournalBack,
+    MeasureUnreadable,
     PoolNote,
     SupervisordAway,
     SupervisordBack,
@@ -288,6 +289,9 @@ class Listener:
             raise survey.failure
         self._report_seen(survey)
         self._report_hints(survey)
+        if survey.lost_measure:
+            pool = survey.pool
+            self._notifier.report(MeasureUnreadable(pool.name, pool.measure, survey.lost_measure))
         drainer.slots.publish(survey)
         self._begin_drains(drainer, survey, counts=counts)
 

@@ -162,6 +162,8 @@ class Surveyor:
                 strikes=self._strikes.of(process),
                 back_off=contents.back_offs.get(process.worker),
                 memory_why=memory.why,
+                memory_least_bytes=memory.least_bytes,
+                memory_lost=memory.lost,
                 refusals=refusals,
             )
             sightings.append(seen)

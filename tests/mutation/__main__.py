@@ -41,6 +41,7 @@ LUA = (
     ("tests/coordination/test_redis_differential.py", "tests/coordination/test_redis_failures.py"),
     SEEDS,
 )
+WORLD = (("tests/world/test_bounds.py", "tests/world/test_linux_process.py", "tests/world/test_machine.py"),)
 LIMIT_SECONDS = 300
 """A mutant that makes the tests hang for so long is caught by that."""
 
@@ -72,6 +73,8 @@ class Checker:
 
 
 def _stages(mutant: Mutant) -> tuple[tuple[str, ...], ...]:
+    if mutant.path.startswith("world/"):
+        return WORLD
     return LUA if mutant.path.endswith(".lua") else CORE
 
 

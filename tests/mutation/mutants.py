@@ -24,6 +24,7 @@ PYTHON = (
     "listener/drainer.py",
     "listener/ledger.py",
     "listener/slots.py",
+    "world/bounds.py",
 )
 LUA = tuple(f"coordination/lua/{name}.lua" for name in ("common", "acquire", "publish", "release"))
 
