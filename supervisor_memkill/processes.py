@@ -93,6 +93,11 @@ class ProgramInfo:
     """Below 0 for event listeners, unless their ``priority`` was set."""
     stopasgroup: bool | None = None
     """None: unknown. XML-RPC does not report it, so it comes from supervisord's files, if they are found."""
+    running: str | None = None
+    """The command line of its process, which may be another one than `command`: a shell can exec.
+
+    None: unknown. Empty: it does not run, or began so short a time ago that it may still exec.
+    """
 
     @property
     def worker(self) -> str:

@@ -113,7 +113,8 @@ class Drainer:
         """Write a new drain of this worker into the journal and do its first step."""
         self._surveyor.learn_programs()  # `supervisorctl update` may have changed them.
         program = self._surveyor.program(finding.worker)
-        if not finding.is_quiet and any(one.refuses for one in survey.pool.advice(program)):
+        advice = survey.pool.advice(finding.seen.process, program, self._process_table())
+        if not finding.is_quiet and any(one.refuses for one in advice):
             return  # The next check reports it.
         drain = self._new_drain(survey, finding, reason, program)
         if self._ledger.put(drain, must=True):

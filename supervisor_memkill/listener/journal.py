@@ -7,6 +7,7 @@ therefore the old or the new one. A file that is damaged all the same is set asi
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import os
@@ -123,7 +124,9 @@ class Journal:
         try:
             yield
         except OSError as error:
-            raise JournalError(f"{self.path}: cannot be {what}: {error.strerror or error}") from error
+            hint = "; set journal in [memkill] to a file in a directory where this user can write"
+            hint = hint if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOENT) else ""
+            raise JournalError(f"{self.path}: cannot be {what}: {error.strerror or error}{hint}") from error
 
 
 def peek(path: Path, boot_id: str | None = None) -> Contents:

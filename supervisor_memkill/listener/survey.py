@@ -150,7 +150,7 @@ class Surveyor:
             if counts:
                 self._strikes.count(process, memory.size_bytes, terms.limit_bytes)
             drain = drains.get(process.worker)
-            advice = pool.advice(self.program(process.worker))
+            advice = pool.advice(process, self.program(process.worker), table)
             refusals = tuple(one.text for one in advice if one.refuses)
             self._has_refused = self._has_refused or bool(refusals)
             advices.append(advice)

@@ -46,6 +46,10 @@ if TYPE_CHECKING:
     from supervisor_memkill.world.memory import ProcessTable
 
 
+TITLE = "resque-"
+"""How the title of a worker and of its forked child begins, such as ``resque-2.0: Waiting for *``."""
+
+
 @dataclass(frozen=True)
 class _Seen:
     """What one look at Redis showed."""
@@ -98,8 +102,12 @@ class Resque(BaseKind):
         self.tools.signal(target.process.worker, "CONT")
 
     def memory_in_children(self, process: ProcessInfo, table: ProcessTable) -> bool:
-        """Only behind a shell: a forked child lives as long as one job."""
-        return is_shell(table.title(process.pid))
+        """Only behind a wrapper: a forked child lives as long as one job."""
+        itself, *below = tree_pids(process, table) or (process.pid,)
+        title = table.title(itself)
+        if title.startswith(TITLE):
+            return False
+        return is_shell(title) or any(table.title(pid).startswith(TITLE) for pid in below)
 
     def advice(self, program: ProgramInfo, drain_timeout_seconds: float) -> Sequence[Advice]:
         """A drained worker has no running job at its stop, so that nothing here refuses a drain."""
