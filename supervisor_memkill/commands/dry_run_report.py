@@ -11,7 +11,7 @@ from supervisor_memkill.coordination.contract import CoordinationUnknown, Coordi
 from supervisor_memkill.listener.findings import Finding, PoolSurvey, slot_claims
 from supervisor_memkill.listener.journal_format import Contents
 from supervisor_memkill.listener.survey import Surveyor
-from supervisor_memkill.notices.events import LEFT_BEHIND_HINT
+from supervisor_memkill.notices.events import LEFT_BEHIND_HINT, MeasureUnreadable
 from supervisor_memkill.processes import ProcessState
 from supervisor_memkill.units import format_size
 from supervisor_memkill.workers.contract import Advice
@@ -81,6 +81,9 @@ def check(surveyor: Surveyor, coordinator: Coordinator, contents: Contents, cloc
         notes += [*_hints(pool), *_left_behind(pool)]
         if pool.source_away:
             unknown.append(f"[memkill:{pool.pool.name}] {NOT_DRAINED}: {pool.source_away}")
+        if pool.lost_measure:
+            event = MeasureUnreadable(pool.pool.name, pool.pool.measure, pool.lost_measure)
+            notes.append(f"[memkill:{event.pool}] {event.why}; RSS is shown instead: {event.hint}")
         if pool.failure is not None:
             unknown.append(f"[memkill:{pool.pool.name}] could not be checked: {pool.failure!r}")
     return Report(tuple(rows), tuple(dict.fromkeys([*notes, *unknown])), is_whole=not unknown)

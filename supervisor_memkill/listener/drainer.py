@@ -117,7 +117,8 @@ class Drainer:
         """Write a new drain of this worker into the journal and do its first step."""
         self._surveyor.learn_programs()  # `supervisorctl update` may have changed them.
         program = self._surveyor.program(finding.worker)
-        if not finding.is_quiet and any(one.refuses for one in survey.pool.advice(program)):
+        advice = survey.pool.advice(finding.seen.process, program, self._process_table())
+        if not finding.is_quiet and any(one.refuses for one in advice):
             return  # The next check reports it.
         drain = self._new_drain(survey, finding, reason, program)
         if self._ledger.put(drain, must=True):
@@ -213,7 +214,9 @@ class Drainer:
         if readings.fault is not None:
             # A kind that fails must not block the drain.
             reading = unknown("its kind failed", note)
-        return dataclasses.replace(seen, memory_bytes=memory.size_bytes, reading=reading)
+        return dataclasses.replace(
+            seen, memory_bytes=memory.size_bytes, memory_least_bytes=memory.least_bytes, reading=reading
+        )
 
     def _survivors(self, drain: Drain, process: ProcessInfo | None, table: ProcessTable) -> tuple[int, ...]:
         """Pids of the old processes that are still alive, without the processes of the new tree."""

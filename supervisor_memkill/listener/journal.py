@@ -10,6 +10,7 @@ swept all the same is taken anew.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import stat
@@ -183,7 +184,9 @@ class Journal:
         try:
             yield
         except OSError as error:
-            raise JournalError(f"{self.path}: cannot be {what}: {error.strerror or error}") from error
+            hint = "; set journal in [memkill] to a file in a directory where this user can write"
+            hint = hint if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOENT) else ""
+            raise JournalError(f"{self.path}: cannot be {what}: {error.strerror or error}{hint}") from error
 
 
 def _beside(path: Path, suffix: str) -> Path:

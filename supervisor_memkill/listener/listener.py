@@ -41,6 +41,7 @@ from supervisor_memkill.notices.events import (
     Failed,
     JournalAway,
     JournalBack,
+    MeasureUnreadable,
     PoolNote,
     SupervisordAway,
     SupervisordBack,
@@ -326,6 +327,9 @@ class Listener:
         self._sources.note(survey)
         self._report_seen(survey)
         self._report_hints(survey)
+        if survey.lost_measure:
+            pool = survey.pool
+            self._notifier.report(MeasureUnreadable(pool.name, pool.measure, survey.lost_measure))
         drainer.slots.publish(survey)
         self._begin_drains(drainer, survey, counts=counts)
 

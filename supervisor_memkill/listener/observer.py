@@ -19,7 +19,11 @@ class Memory:
 
     size_bytes: int | None = None
     """None: the process does not run, or its memory is unknown."""
+    least_bytes: int | None = None
+    """The least that it can be; the same as `size_bytes` if its measure was read."""
     why: str = ""
+    lost: str = ""
+    """Why its measure could not be read, so that `size_bytes` is the most that it can be."""
     fault: Exception | None = None
     """The error that the kind raised."""
 
@@ -55,10 +59,11 @@ def measure(pool: Pool, process: ProcessInfo, table: ProcessTable) -> Memory:
     if process.state is not ProcessState.RUNNING:
         return Memory()
     try:
-        return Memory(pool.memory(process, table))
+        size = pool.memory(process, table)
     except Unknown as error:
         return Memory(why=str(error))
     except SupervisordError:
         raise
     except Exception as error:  # noqa: BLE001 - a kind may be anybody's code
         return Memory(why="its kind failed", fault=error)
+    return Memory(size.most_bytes, size.least_bytes, lost=size.lost)

@@ -163,7 +163,7 @@ class Surveyor:
             reading = readings.by_worker.get(process.worker)
             if reading is not None and drain is None and can_be_doubtful(pool):
                 reading = doubt(reading, process, contents)
-            advice = pool.advice(self.program(process.worker))
+            advice = pool.advice(process, self.program(process.worker), table)
             refusals = tuple(one.text for one in advice if one.refuses)
             self._has_refused = self._has_refused or bool(refusals)
             advices.append(advice)
@@ -175,6 +175,8 @@ class Surveyor:
                 strikes=self._strikes.of(process),
                 back_off=contents.back_offs.get(process.worker),
                 memory_why=memory.why,
+                memory_least_bytes=memory.least_bytes,
+                memory_lost=memory.lost,
                 refusals=refusals,
                 pause=contents.pauses.get(pool.name),
                 restart_requested=contents.wants_restart(process),

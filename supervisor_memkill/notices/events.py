@@ -7,6 +7,7 @@ from pathlib import Path
 
 from supervisor_memkill.coordination.contract import Cause as RefusalCause
 from supervisor_memkill.notices.event import Event, Level
+from supervisor_memkill.processes import Measure
 from supervisor_memkill.rules.policy import Hold
 from supervisor_memkill.rules.requests import Act
 
@@ -363,6 +364,27 @@ class WorkerLeftBehind(Event):
     record: str
     queues: tuple[str, ...] | None = None
     """The queues that it takes jobs from; None: unknown."""
+
+
+@dataclass(frozen=True)
+class MeasureUnreadable(Event):
+    """The pool's measure cannot be read, so that RSS is used: it counts memory that processes share twice.
+
+    `max_rss` is compared with the RSS: a worker is drained too early rather than too late. `hard_max_rss` is
+    compared with the part that surely is not counted twice: no job is cut because of a guess.
+    """
+
+    name = "pool.measure_unreadable"
+    level = Level.WARNING
+    hint = (
+        "give the container SYS_PTRACE (docker: --cap-add SYS_PTRACE; compose: cap_add), or run the listener "
+        "as the workers' user, or set measure = rss and limits that fit it"
+    )
+    once_per = ("pool",)
+    compared = ()
+    pool: str
+    measure: Measure
+    why: str
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import psutil
 
 from supervisor_memkill.processes import Measure, ProcessInfo, ProcessState, ProgramInfo
 from supervisor_memkill.workers.contract import Reading, Target, Tools
-from supervisor_memkill.world.memory import Gone, ProcessTable
+from supervisor_memkill.world.memory import Gone, ProcessTable, Resident
 
 STARTED = 1_000_000
 """The epoch second at which every fake process started."""
@@ -41,6 +41,10 @@ class FakeProcesses:
     def memory_bytes(self, pid: int, measure: Measure) -> int:
         self._require(pid)
         return 1
+
+    def resident(self, pid: int) -> Resident:
+        self._require(pid)
+        return Resident(rss=1)
 
     def status(self, pid: int) -> str:
         self._require(pid)

@@ -72,6 +72,12 @@ def report_on(
     return report
 
 
+def test_measure_that_cannot_be_read_is_noted_once_with_its_cures(world: World) -> None:
+    world.measure_lost = "pss of process 812 needs the capability SYS_PTRACE"
+    (note,) = [note for note in report_on(world).notes if world.measure_lost in note]
+    assert "cap_add" in note and "measure = rss" in note
+
+
 def row(report: Report, name: str) -> Row:
     return next(one for one in report.rows if one.worker == f"jobs:{name}")
 

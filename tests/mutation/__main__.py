@@ -45,6 +45,7 @@ OWNERSHIP = (
     ("tests/workers/test_ownership.py",),
     ("tests/workers/test_sidekiq.py", "tests/workers/test_celery_kind.py", "tests/workers/test_rq.py"),
 )
+WORLD = (("tests/world/test_bounds.py", "tests/world/test_linux_process.py", "tests/world/test_machine.py"),)
 LIMIT_SECONDS = 300
 """A mutant that makes the tests hang for so long is caught by that."""
 
@@ -80,6 +81,8 @@ def _stages(mutant: Mutant) -> tuple[tuple[str, ...], ...]:
         return (("tests/world/test_own_supervisord.py",),)
     if mutant.path.startswith("workers/"):
         return OWNERSHIP
+    if mutant.path.startswith("world/"):
+        return WORLD
     return LUA if mutant.path.endswith(".lua") else CORE
 
 

@@ -30,6 +30,7 @@ PYTHON = (
     "listener/requests.py",
     "listener/slots.py",
     *GATEWAY,
+    "world/bounds.py",
 )
 LUA = tuple(f"coordination/lua/{name}.lua" for name in ("common", "acquire", "publish", "release"))
 

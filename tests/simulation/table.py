@@ -9,7 +9,7 @@ import psutil
 
 from supervisor_memkill.errors import Unknown
 from supervisor_memkill.processes import Measure
-from supervisor_memkill.world.memory import Gone
+from supervisor_memkill.world.memory import Gone, Resident, Unmeasurable
 from tests.simulation.process import Process
 
 if TYPE_CHECKING:
@@ -48,8 +48,18 @@ class Processes:
             raise Gone(f"there is no process {pid}")
         if machine.world.weather.memory_unknown(machine):
             raise Unknown("access is denied")
+        if machine.hides_measure:
+            raise Unmeasurable("it needs the capability SYS_PTRACE")
         machine.measured[pid] = (machine.engine.now, process.memory)
         return process.memory
+
+    def resident(self, pid: int) -> Resident:
+        process = self._machine.process(pid)
+        if process is None:
+            return Resident(rss=self.memory_bytes(pid, "rss"))
+        shown = self._machine.shown_memory(process)
+        self._machine.measured[pid] = (self._machine.engine.now, shown)
+        return Resident(rss=shown, anonymous=process.memory * 9 // 10, peak=shown)
 
     def status(self, pid: int) -> str:
         process = self._machine.process(pid)

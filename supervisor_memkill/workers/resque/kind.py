@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from supervisor_memkill.errors import MemkillError, NotSent, Unknown
 from supervisor_memkill.workers.advice import advise_on_stopasgroup, advise_on_stopsignal, advise_on_wrapper
-from supervisor_memkill.workers.base import BaseKind, all_unknown
+from supervisor_memkill.workers.base import BaseKind, all_unknown, tree_pids
 from supervisor_memkill.workers.command_line import is_shell
 from supervisor_memkill.workers.contract import (
     Advice,
@@ -59,6 +59,10 @@ from supervisor_memkill.world.redis_client import ask
 if TYPE_CHECKING:
     from supervisor_memkill.processes import ProcessInfo, ProgramInfo
     from supervisor_memkill.world.memory import ProcessTable
+
+
+TITLE = "resque-"
+"""How the title of a worker and of its forked child begins, such as ``resque-2.0: Waiting for *``."""
 
 
 @dataclass(frozen=True)
@@ -183,8 +187,12 @@ class Resque(BaseKind):
         self.tools.signal(target.process.worker, "CONT")
 
     def memory_in_children(self, process: ProcessInfo, table: ProcessTable) -> bool:
-        """Only behind a shell: a forked child lives as long as one job."""
-        return is_shell(table.title(process.pid))
+        """Only behind a wrapper: a forked child lives as long as one job."""
+        itself, *below = tree_pids(process, table) or (process.pid,)
+        title = table.title(itself)
+        if title.startswith(TITLE):
+            return False
+        return is_shell(title) or any(table.title(pid).startswith(TITLE) for pid in below)
 
     def advice(self, program: ProgramInfo, drain_timeout_seconds: float) -> Sequence[Advice]:
         """A drained worker has no running job at its stop, so that nothing here refuses a drain."""

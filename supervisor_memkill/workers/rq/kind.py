@@ -113,6 +113,8 @@ class RQ(StopThenWait):
         self._hosts = Hosts(hostname or socket.gethostname(), values.get("record_hosts") or ())
         self._wall = wall
         self._prefix = tools.key_namespace or "rq"
+        self._own: dict[str, tuple[int, int, set[int]]] = {}
+        """The pid and start of each worker's process, and the pids of its records, by the last reading."""
 
     def read(self, targets: Sequence[Target], table: ProcessTable) -> Mapping[str, Reading]:
         try:
@@ -130,6 +132,9 @@ class RQ(StopThenWait):
             drops = any(_would_drop_jobs(record, table) for record in own)
         except Unknown as error:
             return unknown(str(error), target.note)
+        if own:
+            process = target.process
+            self._own[process.worker] = (process.pid, process.start, {record.pid for record in own})
         title = table.title(target.process.pid)
         why = _why_unrecognised(target.process.pid, title, own) if own else self._why_no_record(began, seen)
         if why:
@@ -171,6 +176,9 @@ class RQ(StopThenWait):
     def memory_in_children(self, process: ProcessInfo, table: ProcessTable) -> bool:
         """For a pool and behind a wrapper; a work horse's memory alone does not count."""
         title = table.title(process.pid)
+        own = self._own.get(process.worker)
+        if own is not None and own[:2] == (process.pid, process.start):
+            return is_pool(title) or process.pid not in own[2]
         return is_pool(title) or has_worker_below(title)
 
     def stop_of(self, program: ProgramInfo) -> GracefulStop:
