@@ -86,9 +86,9 @@ class Journal:
         except OSError as error:
             raise JournalError(f"{self.path}: cannot be read: {error.strerror}") from error
         except ValueError as error:
-            return Loaded(Contents(), damaged=self._set_aside(str(error)))
+            return Loaded(Contents(epochs=None), damaged=self._set_aside(str(error)))
         if boot_id != self._boot_id:
-            return Loaded(Contents(), other_boot=True)
+            return Loaded(Contents(epochs=contents.epochs), other_boot=True)
         return Loaded(contents)
 
     def peek(self) -> Contents:
