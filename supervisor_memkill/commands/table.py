@@ -29,13 +29,13 @@ class Table:
         shown = list(range(len(self.headings)))
         if columns is None or self._width(shown) <= columns:
             return "\n".join(self._lines(shown, None)), ()
-        left_out: list[str] = []
+        left_out = list[str]()
         for heading in self.gives_way:
             if columns - self._head_width(shown) >= MIN_LAST_COLUMNS:
                 break
             shown.remove(self.headings.index(heading))
             left_out.append(heading)
-        return "\n".join(self._lines(shown, columns)), left_out
+        return "\n".join(self._lines(shown, columns)), tuple(left_out)
 
     def _lines(self, shown: Sequence[int], columns: int | None) -> Iterator[str]:
         *head, last = shown
