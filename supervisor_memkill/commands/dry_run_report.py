@@ -167,7 +167,8 @@ def as_table(report: Report, columns: int | None = None) -> str:
     notes = list(report.notes)
     if left_out:
         notes.append(f"this terminal is too narrow for {', '.join(left_out)}")
-    return "\n".join([text, *(wrap(f"note: {one_line(note)}", columns) for note in notes)]) + "\n"
+    shown = [text] if report.rows else []
+    return "\n".join([*shown, *(wrap(f"note: {one_line(note)}", columns) for note in notes)]) + "\n"
 
 
 def _cells(row: Row) -> Sequence[str]:

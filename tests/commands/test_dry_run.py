@@ -186,6 +186,7 @@ def test_supervisord_without_programs_is_named_as_such(world: World) -> None:
     world.workers.clear()
     report = report_on(world, pool_config(max_rss=None, programs=("*",)), has_pools=False)
     assert (report.rows, report.notes) == ((), (NO_PROGRAMS,))
+    assert as_table(report) == f"note: {NO_PROGRAMS}\n"
 
 
 def test_workers_that_run_for_less_than_settle_are_named_as_no_peers_yet(world: World) -> None:
