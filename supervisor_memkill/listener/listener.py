@@ -338,7 +338,9 @@ class Listener:
                 continue
             answer = drainer.slots.consider(survey, finding.request())
             if not answer.granted:
-                self._report_held(survey, finding, answer.refused, f"{finding.verdict.words}, but {answer.words}")
+                self._report_held(
+                    survey, finding, answer.refused, f"{finding.verdict.words}, but {answer.words}"
+                )
                 self._check_soon()
             elif self._config.dry_run:
                 self._report_held(survey, finding, None, f"{finding.verdict.words}: would be drained now")
@@ -441,7 +443,14 @@ class Listener:
             self._notifier.forget(WorkerNearLimit, finding.worker)
             return
         self._notifier.report(
-            WorkerNearLimit(finding.worker, seen.process.pid, survey.pool.name, seen.memory_bytes, warn_bytes)
+            WorkerNearLimit(
+                finding.worker,
+                seen.process.pid,
+                survey.pool.name,
+                seen.memory_bytes,
+                warn_bytes,
+                survey.pool.measure,
+            )
         )
 
 

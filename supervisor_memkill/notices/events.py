@@ -335,6 +335,7 @@ class WorkerNearLimit(Event):
     pool: str
     rss_bytes: int
     warn_rss_bytes: int
+    measure: Measure = "rss"
 
 
 @dataclass(frozen=True)
