@@ -93,6 +93,13 @@ def test_pools_that_it_saw_are_known_to_the_next_listener(world: World, path: Pa
     assert seen == [{}, {"jobs": "first"}]
 
 
+def test_pool_of_which_it_has_reported_nothing_is_not_one_that_it_saw(world: World, path: Path) -> None:
+    """Another listener has its name, or nothing is shared: the answer has no epoch."""
+    life = Life(world, path, coordinate=lambda contents: SharedCoordinator(world))
+    life.tick()
+    assert life.journal.load().contents.epochs == {}
+
+
 @pytest.mark.parametrize("text", ["damaged", ""])
 def test_after_a_damaged_journal_any_pool_may_have_been_seen(world: World, path: Path, text: str) -> None:
     path.parent.mkdir(mode=0o700)
