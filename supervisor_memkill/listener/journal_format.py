@@ -64,6 +64,10 @@ class Contents:
         """A person requested the restart of this very process."""
         return any(taken.wants(process) for taken in self.requests.values())
 
+    def with_epoch(self, pool: str, epoch: str) -> Contents:
+        """The same, and the listener saw the pool with this epoch."""
+        return dataclasses.replace(self, epochs={**(self.epochs or {}), pool: epoch})
+
 
 def encode(contents: Contents, boot_id: str, now: float) -> str:
     """The journal's text; `now` is on the boot clock."""

@@ -97,10 +97,8 @@ class Slots:
 
         No drain can depend on this save: a drain that cannot be saved does not begin.
         """
-        epochs = self._ledger.contents.epochs or {}
-        if epoch and epochs.get(pool) != epoch:
-            contents = dataclasses.replace(self._ledger.contents, epochs={**epochs, pool: epoch})
-            self._ledger.save(contents, must=False)
+        if epoch:
+            self._ledger.save(self._ledger.contents.with_epoch(pool, epoch), must=False)
 
     def _report_name(self, published: Published) -> None:
         if published.former_seconds is not None:

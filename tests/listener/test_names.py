@@ -57,13 +57,21 @@ def test_name_that_another_listener_has_is_logged_once_per_conflict(world: World
 
 def test_former_process_of_this_listener_is_waited_for_and_no_error(world: World, path: Path) -> None:
     class Former(SharedCoordinator):
-        def publish(self, *arguments: Any) -> Published:
-            return dataclasses.replace(super().publish(*arguments), name_is_taken=True, former_seconds=27.0)
+        seconds: float | None = 27.0
 
-    life = Life(world, path, coordinate=lambda contents: Former(world))
+        def publish(self, *arguments: Any) -> Published:
+            is_taken = self.seconds is not None
+            published = super().publish(*arguments)
+            return dataclasses.replace(published, name_is_taken=is_taken, former_seconds=self.seconds)
+
+    coordinator = Former(world)
+    life = Life(world, path, coordinate=lambda contents: coordinator)
     life.run(60)
     (line,) = life.stream.having("listener.waits_for_former")
     assert line.endswith("host=here expires_in=27s")
+    for coordinator.seconds in (None, 29.0):
+        life.run(60)
+    assert len(life.stream.having("listener.waits_for_former")) == 2
     assert life.stream.having("listener.name_is_taken") == []
 
 
@@ -91,6 +99,12 @@ def test_pools_that_it_saw_are_known_to_the_next_listener(world: World, path: Pa
         assert life.journal.load().contents.epochs == {"jobs": epoch}
         life.die()
     assert seen == [{}, {"jobs": "first"}]
+
+
+def test_each_pool_has_its_own_epoch() -> None:
+    seen = Contents(epochs={"a": "1"}).with_epoch("b", "2")
+    assert seen.epochs == {"a": "1", "b": "2"}
+    assert Contents(epochs=None).with_epoch("b", "2").epochs == {"b": "2"}
 
 
 def test_pool_of_which_it_has_reported_nothing_is_not_one_that_it_saw(world: World, path: Path) -> None:

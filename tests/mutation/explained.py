@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 EXPLAINED: dict[str, str] = {
+    "coordination/lua/common.lua, hold: "
+    "if till > meta.settle then meta.settle, meta.settle_of, meta.settle_cause = till, till, cause end -> "
+    "if till >= meta.settle then meta.settle, meta.settle_of, meta.settle_cause = till, till, cause end": (
+        "of two waits that end in the same millisecond either cause may be named"
+    ),
     "coordination/lua/common.lua, load_slots: elseif slot then -> elseif true then": (
         "the list of slots and the slots are written in one script and stand in one hash: none is listed "
         "without being there"

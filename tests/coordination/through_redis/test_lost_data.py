@@ -223,6 +223,22 @@ def test_holder_that_died_while_redis_was_away_blocks_for_no_longer_than_the_wai
     assert two.ask("c").granted
 
 
+def test_slot_that_expired_unseen_makes_no_wait_shorter(fleet: Fleet, pair: tuple[Host, Host]) -> None:
+    one, two = pair
+    one.ask("a")
+    fleet.redis.flushall()
+    strict = fleet.host("strict", report("e"), settle_seconds=200, epochs={POOL: ""})
+    strict.beat()
+    one.beat()
+    fleet.passes(TTL + 1)
+    two.beat()
+    assert two.ask("c").refused is Cause.DATA_LOST
+    fleet.passes(200 - TTL - 2, two)
+    assert two.ask("c").refused is Cause.DATA_LOST
+    fleet.passes(1, two)
+    assert two.ask("c").granted
+
+
 def test_pause_of_all_listeners_alone_is_no_loss(fleet: Fleet, pair: tuple[Host, Host]) -> None:
     one, two = pair
     fleet.passes(10 * TTL)
