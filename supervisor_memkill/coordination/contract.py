@@ -114,7 +114,7 @@ class Cause(Worded):
     """A listener of an older version began this wait and did not record why."""
     NAME_TAKEN = (
         "name_taken",
-        "another listener in Redis has the same name: if this listener did not run before under another user"
+        "another listener has the same name: if this listener did not run before under another user"
         " or with another journal, set host in [memkill]",
     )
     FORMER_LISTENER = (
