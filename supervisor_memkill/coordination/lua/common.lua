@@ -73,7 +73,6 @@ local function load_meta(now, request)
   elseif meta.began and not request.is_new and request.epoch ~= meta.epoch then
     -- This listener saw the pool before it began: the pool was not new, its data was lost.
     hold(meta, meta.began + request.settle, 'data_lost')
-    meta.began = nil
   end
   return meta
 end

@@ -226,9 +226,28 @@ def test_strictest_min_available_of_the_living_counts(fleet: Fleet) -> None:
     assert refused.words == "2 others are in service and min_available is 3 (a setting of strict/s)"
     assert {one.min_available for one in lax.coordinator.view(POOL).rules} == {0, 3}
     fleet.passes(FRESH, lax)
-    assert lax.ask("a").refused is Cause.TOO_FEW_IN_SERVICE
+    refused = lax.ask("a")
+    assert (refused.refused, refused.min_available_of) == (Cause.TOO_FEW_IN_SERVICE, "strict/s")
     fleet.passes(1, lax)
     assert lax.ask("a").granted
+
+
+def test_of_equally_strict_listeners_the_same_one_is_always_named(fleet: Fleet) -> None:
+    lax = fleet.host("lax", over("a"), over("b"), rule=rules(0, 3))
+    others = [fleet.host(name, rule=rules(5, most)) for name, most in (("z", 2), ("y", 1), ("x", 4))]
+    others += [fleet.host(name, rule=rules(least, 1)) for name, least in (("w", 4), ("v", 3))]
+    fleet.settled(lax, *others)
+    answer = lax.ask("a")
+    assert (answer.min_available, answer.min_available_of) == (5, "x/s")
+    assert (answer.max_draining, answer.max_draining_of) == (1, "v/s")
+
+
+def test_setting_that_others_share_is_no_setting_of_theirs(fleet: Fleet) -> None:
+    one = fleet.host("one", over("a"), rule=rules(2, 1))
+    fleet.settled(one, fleet.host("two", rule=rules(2, 3)), fleet.host("three", rule=rules(1, 1)))
+    answer = one.ask("a")
+    assert (answer.min_available, answer.min_available_of) == (2, "")
+    assert (answer.max_draining, answer.max_draining_of) == (1, "")
 
 
 def test_strictest_max_draining_of_the_living_counts(fleet: Fleet) -> None:
