@@ -32,7 +32,7 @@ def of_coordination(
     pool, view = survey.pool, coordinator.view(survey.pool.name)
     where = f"[memkill:{pool.name}]"
     if view.is_new:
-        is_known = pool.name in (contents.epochs or {})
+        is_known = contents.epochs is None or pool.name in contents.epochs
         seconds = first_wait.lost_seconds if is_known else first_wait.new_seconds
         why = "Redis has lost the data of this pool" if is_known else "the pool is new in Redis"
         yield (

@@ -130,9 +130,12 @@ def peek(path: Path, boot_id: str | None = None) -> Contents:
     """The contents of another listener's journal, to be shown; empty if there are none."""
     try:
         contents, written_in = read(path)
-    except (OSError, ValueError):
+    except OSError:
         return Contents()
-    return contents if written_in == (read_boot_id() if boot_id is None else boot_id) else Contents()
+    except ValueError:
+        return Contents(epochs=None)
+    is_of_this_boot = written_in == (read_boot_id() if boot_id is None else boot_id)
+    return contents if is_of_this_boot else Contents(epochs=contents.epochs)
 
 
 def read(path: Path, clock: Clock = boot_clock) -> tuple[Contents, str]:
