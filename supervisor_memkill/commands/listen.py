@@ -76,6 +76,15 @@ def listen(arguments: argparse.Namespace, environ: Mapping[str, str], sinks: Seq
     return SUCCESS
 
 
+def report_refusal(problem: str) -> None:
+    """Log an error that keeps the listener from starting, as every line of the log."""
+    from supervisor_memkill.notices.events import ListenerRefused
+    from supervisor_memkill.notices.log import LogSink
+
+    if sys.stderr is not None:
+        LogSink(sys.stderr).take(ListenerRefused(problem))
+
+
 def _check_access(supervisord: Supervisord, notifier: Notifier) -> None:
     """Raises Refused, which the operator has to correct; every other problem may pass by itself."""
     from supervisor_memkill.notices.events import SupervisordAway

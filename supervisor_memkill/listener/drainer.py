@@ -30,7 +30,7 @@ from supervisor_memkill.notices.drain_events import (
     StepSaved,
 )
 from supervisor_memkill.notices.event import Notifier
-from supervisor_memkill.processes import ProcessId, ProcessInfo, ProcessState, ProgramInfo
+from supervisor_memkill.processes import Measure, ProcessId, ProcessInfo, ProcessState, ProgramInfo
 from supervisor_memkill.rules.causes import Reason, StepCause
 from supervisor_memkill.rules.decision import OnTimeout, Plan, Seen, decide
 from supervisor_memkill.rules.drain import (
@@ -166,7 +166,7 @@ class Drainer:
         takes_out = step.action in TAKES_OUT
         if not self._ledger.put(step.drain, must=takes_out) and takes_out:
             return
-        for event in words.of_step(drain, step, seen, self._clock()):
+        for event in words.of_step(drain, step, seen, self._clock(), self._measure(drain)):
             self._notifier.report(event)
         self._report_saved(step.drain)
         if step.action is not None:
@@ -293,6 +293,10 @@ class Drainer:
         pool = self._pools.get(drain.pool)
         return pool.kind if pool else None
 
+    def _measure(self, drain: Drain) -> Measure:
+        pool = self._pools.get(drain.pool)
+        return pool.measure if pool else "rss"
+
     def _is_late(self, drain: Drain, looked_at: float) -> bool:
         """The observation is too old, or another worker may have the slot by now."""
         now = self._clock()
@@ -348,7 +352,9 @@ class Drainer:
         elif drain.reason.is_own_limit and after is not None and limit and is_below_baseline(after, limit):
             back_off = self._next_back_off(drain, BackOffCause.BELOW_BASELINE, limit)
             back_offs[drain.worker] = back_off
-            below = LimitBelowBaseline(drain.worker, drain.pid, after, limit, back_off.seconds)
+            below = LimitBelowBaseline(
+                drain.worker, drain.pid, after, limit, back_off.seconds, self._measure(drain)
+            )
             self._notifier.report(below)
         return back_offs
 

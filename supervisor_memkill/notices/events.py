@@ -33,6 +33,16 @@ class ListenerStarted(Event):
 
 
 @dataclass(frozen=True)
+class ListenerRefused(Event):
+    """The listener cannot start. supervisord starts it again, and this line comes again each time."""
+
+    name = "listener.not_started"
+    level = Level.ERROR
+    hint = "correct what the error names; then look for the line listener.started"
+    error: str
+
+
+@dataclass(frozen=True)
 class ListenerEnded(Event):
     """The listener ended: supervisord stopped it or is gone, or a signal came."""
 
@@ -41,13 +51,27 @@ class ListenerEnded(Event):
 
 @dataclass(frozen=True)
 class ListenerNameTaken(Event):
-    """Another running listener has the same name. This listener drains no worker."""
+    """Another listener with the same name reported to Redis lately. This listener drains no worker."""
 
     name = "listener.name_is_taken"
     level = Level.ERROR
-    hint = "set host in [memkill] to another name on one of the two hosts"
+    hint = (
+        "if this listener ran before under another user or with another journal, wait for 3 heartbeats;"
+        " else set host in [memkill] to another name on one of the two hosts"
+    )
     once_per = ()
     host: str
+
+
+@dataclass(frozen=True)
+class ListenerWaitsForFormer(Event):
+    """A former process of this listener, with another journal, has ended. Its record in Redis must expire."""
+
+    name = "listener.waits_for_former"
+    once_per = ()
+    compared = ()
+    host: str
+    expires_in_seconds: float
 
 
 @dataclass(frozen=True)
@@ -294,6 +318,7 @@ class WorkerSeen(Event):
     busy: int | None
     quiet: bool | None
     verdict: str
+    measure: Measure = "rss"
 
 
 @dataclass(frozen=True)
@@ -308,6 +333,8 @@ class WorkerHeld(Event):
     rss_bytes: int | None
     cause: Hold | RefusalCause | None
     why: str
+    measure: Measure = "rss"
+    """The log shows the memory under this name."""
 
 
 @dataclass(frozen=True)
@@ -330,6 +357,7 @@ class WorkerNearLimit(Event):
     pool: str
     rss_bytes: int
     warn_rss_bytes: int
+    measure: Measure = "rss"
 
 
 @dataclass(frozen=True)

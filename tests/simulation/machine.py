@@ -400,6 +400,7 @@ class Machine:
             prefix=PREFIX,
             heartbeat_seconds=config.heartbeat_seconds,
             slot_ttl_seconds=config.slot_ttl_seconds,
+            epochs=contents.epochs,
         )
 
     def _table(self) -> ProcessTable:
