@@ -131,6 +131,10 @@ class SimSidekiq(Sidekiq):
 
     machine: Machine
 
+    def left_behind(self, supervised: Collection[int], table: ProcessTable) -> Sequence[LeftBehind]:
+        """None: nobody leaves a Sidekiq behind here, and the question would pass for a reading."""
+        return ()
+
     def quiet(self, target: Target, table: ProcessTable) -> Note:
         with self.machine.unpaused():
             return super().quiet(target, table)
