@@ -34,6 +34,9 @@ WORKERS_PYTHON = "MEMKILL_TEST_WORKERS_PYTHON"
 OLD_WORKERS_PYTHON = "MEMKILL_TEST_OLD_WORKERS_PYTHON"
 """Likewise, with the oldest releases supported, and with those that want an older redis-py."""
 
+ROOTS = Path(os.environ.get("MEMKILL_TEST_ROOTS") or PROGRAMS.parents[1] / ".roots").absolute()
+"""The folders of scripts/make-test-roots."""
+
 T = TypeVar("T")
 
 
@@ -113,6 +116,20 @@ def interpreter(variable: str) -> str:
 def supervisor42_python() -> str:
     """The interpreter that has supervisor 4.2.5 and the oldest redis-py."""
     return interpreter(SUPERVISOR42_PYTHON)
+
+
+def words_for_root(suite: str, roots: Path = ROOTS) -> list[str]:
+    """The words in front of a command that run it in a later suite of Debian, with the same pid.
+
+    Skips the test where the machine does not allow such a folder, also in CI: scripts/make-test-roots printed
+    that in one line.
+    """
+    root, why_not = roots / suite, roots / "why-not"
+    if not (root / ".made-from").exists():
+        if why_not.exists():
+            pytest.skip(f"Debian {suite}: {why_not.read_text().strip()}")
+        missing(f"Debian {suite} is not in {roots}: run make test-roots")
+    return [str(PROGRAMS / "in_root"), str(root)]
 
 
 @contextlib.contextmanager

@@ -230,8 +230,8 @@ POOL_KEYS: Mapping[str, Option] = {
     "worker": Option(
         str.strip,
         PoolConfig.worker,
-        "kind of the workers: plain, custom, sidekiq, resque, rq, celery, dramatiq, huey, arq, taskiq, or a"
-        " kind that another package adds",
+        "kind of the workers: plain, custom, sidekiq, resque, rq, celery, dramatiq, huey, arq, taskiq,"
+        " laravel, horizon, messenger, or a kind that another package adds",
     ),
     "max_rss": Option(
         parse_size,
@@ -250,7 +250,7 @@ POOL_KEYS: Mapping[str, Option] = {
         PoolConfig.measure,
         "how memory is measured: rss (all memory of the process), pss (shared memory is divided among the"
         " processes that share it) or uss (only memory that no other process shares)",
-        shown_default="rss; for celery, dramatiq, huey, taskiq pss",
+        shown_default="rss; for celery, dramatiq, huey, taskiq, horizon pss",
     ),
     "children": Option(
         _parse_children,

@@ -16,6 +16,8 @@ from supervisor_memkill.workers.advice import (
     advise_on_drain_timeout,
     advise_on_job_limit,
     advise_on_killasgroup,
+    advise_on_killed_group,
+    advise_on_memory_limit,
     advise_on_reached_children,
     advise_on_stopasgroup,
     advise_on_stopsignal,
@@ -44,7 +46,7 @@ from supervisor_memkill.workers.contract import (
     unknown,
     unrecognised,
 )
-from supervisor_memkill.workers.stopping import GracefulStop, StopThenWait, parse_text
+from supervisor_memkill.workers.stopping import GracefulStop, SignOfReadiness, StopThenWait, parse_text
 from supervisor_memkill.workers.templates import fill, parse_command, parse_template
 
 if TYPE_CHECKING:
@@ -64,6 +66,7 @@ __all__ = [
     "ProcessTable",
     "ProgramInfo",
     "Reading",
+    "SignOfReadiness",
     "StopThenWait",
     "Target",
     "TimeOption",
@@ -73,6 +76,8 @@ __all__ = [
     "advise_on_drain_timeout",
     "advise_on_job_limit",
     "advise_on_killasgroup",
+    "advise_on_killed_group",
+    "advise_on_memory_limit",
     "advise_on_reached_children",
     "advise_on_stopasgroup",
     "advise_on_stopsignal",

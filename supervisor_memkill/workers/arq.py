@@ -24,14 +24,13 @@ from supervisor_memkill.errors import MemkillError, Unknown
 from supervisor_memkill.units import format_duration, parse_positive_duration
 from supervisor_memkill.workers.advice import advise_on_job_limit, advise_on_stopwaitsecs
 from supervisor_memkill.workers.base import all_unknown
-from supervisor_memkill.workers.command_line import has_worker_below
 from supervisor_memkill.workers.contract import Advice, Option, Reading, Target, unknown
 from supervisor_memkill.workers.stopping import GracefulStop, StopThenWait
 from supervisor_memkill.workers.templates import fill, parse_template
 from supervisor_memkill.world.redis_client import ask
 
 if TYPE_CHECKING:
-    from supervisor_memkill.processes import ProcessInfo, ProgramInfo
+    from supervisor_memkill.processes import ProgramInfo
     from supervisor_memkill.world.memory import ProcessTable
 
 OLD_RECORD_SECONDS = 60
@@ -43,6 +42,7 @@ class Arq(StopThenWait):
 
     framework = "arq"
     command_text = "arq"
+    runs_jobs_itself = True
     options: ClassVar[Mapping[str, Option]] = {
         **StopThenWait.options,
         "job_completion_wait": Option(
@@ -86,10 +86,6 @@ class Arq(StopThenWait):
             reading = readings[target.process.worker]
             found[target.process.worker] = _with_record(reading, key, text, milliseconds)
         return found
-
-    def memory_in_children(self, process: ProcessInfo, table: ProcessTable) -> bool:
-        """Only behind a wrapper: the jobs run in the process itself."""
-        return has_worker_below(table.title(process.pid))
 
     def more_advice(self, program: ProgramInfo, drain_timeout_seconds: float) -> Iterator[Advice]:
         """The limit is not on the command line: it is the one that the pool repeats."""

@@ -68,6 +68,10 @@ class Processes:
         self._ask(pid)
         return self._titles
 
+    def caught_signals(self, pid: int) -> int:
+        self._ask(pid)
+        return pid
+
 
 FAILURES = st.dictionaries(PIDS, st.sampled_from([Gone, Unknown]), max_size=3)
 BACKENDS = st.builds(

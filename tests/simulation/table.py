@@ -65,3 +65,6 @@ class Processes:
         ):
             return ("worker",)
         return ("sidekiq", "6.4.1", "app", "[0", "of", "1", "busy]")
+
+    def caught_signals(self, pid: int) -> int:
+        raise Unknown("this system does not show them")
