@@ -15,7 +15,7 @@ import tempfile
 import time
 import uuid
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -365,20 +365,21 @@ class RealSupervisord:
 class RealRedis:
     """A Redis server of its own, on a port and a unix socket, that keeps nothing on disk."""
 
-    def __init__(self, directory: Path, *arguments: str) -> None:
+    def __init__(self, directory: Path, *arguments: str, program: Sequence[str] = ()) -> None:
+        """`program`: the words that start the server, if it is not this machine's redis-server."""
         self.directory = directory
         self.port = free_port()
         self.socket = directory / "r.sock"
         self.url = f"redis://127.0.0.1:{self.port}/0"
         self.unix_url = f"unix://{self.socket}?db=0"
-        self._program = require_program("redis-server")
+        self._program = list(program) or [require_program("redis-server")]
         self._arguments = arguments
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> RealRedis:
         """Start it, empty, and wait until it answers."""
         command = [
-            self._program,
+            *self._program,
             "--port",
             str(self.port),
             "--bind",

@@ -5,7 +5,8 @@ Bridge/Redis/Transport/Connection.php):
 
 - At TERM the worker finishes the running message, acknowledges it and exits with status 0. A second TERM
   changes nothing. INT does the same from 6.3 on, QUIT from 7.1 on; before, they end the worker at once. At
-  USR1 and USR2 Symfony's console exits with status 0 in the middle of the message.
+  USR1 and USR2 Symfony's console exits with status 0 in the middle of the message (6.4, 7.4), or it goes on
+  (5.4).
 - All of this needs PHP's extension pcntl. Nothing shows from outside whether it is there.
 - On the Redis transport a worker that starts first takes what is pending under its consumer name. By default
   all workers have the name ``consumer``: then each restart runs the running messages of the others again.
