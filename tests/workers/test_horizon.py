@@ -112,7 +112,7 @@ def test_a_paused_horizon_is_not_in_service_and_stays_paused() -> None:
 
 
 def test_the_record_of_another_host_with_the_same_pid_does_not_count() -> None:
-    masters = {"web2-aB3d": {"pid": "100", "status": "paused"}, NAME: {"pid": "100", "status": "running"}}
+    masters = {NAME: {"pid": "100", "status": "running"}, "web2-aB3d": {"pid": "100", "status": "paused"}}
     assert read(FakeMasters(masters)).in_service is True
 
 
