@@ -23,6 +23,7 @@ from supervisor import childutils
 
 from supervisor_memkill.commands.context import build_pools, build_surveyor
 from supervisor_memkill.config.options import Config, PoolConfig
+from supervisor_memkill.config.supervisord_sections import unknown_stop_as_group
 from supervisor_memkill.listener.journal_format import Contents
 from supervisor_memkill.processes import ProcessState
 from supervisor_memkill.units import format_size, parse_size
@@ -111,7 +112,11 @@ def memkill_check(supervisord: RealSupervisord, *, children: bool) -> Callable[[
     config = Config(host="here", pools=(pool,))
     pools = build_pools(config, supervisord.proxy)
     surveyor = build_surveyor(
-        pools, supervisord.proxy, own_group="memkill", eventlistener_groups=(), stop_as_group=dict
+        pools,
+        supervisord.proxy,
+        own_group="memkill",
+        eventlistener_groups=(),
+        stop_as_group=lambda: unknown_stop_as_group,
     )
     return lambda: surveyor.check(Contents())
 

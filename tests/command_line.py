@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -25,21 +26,38 @@ def run(
     *arguments: str,
     changes: Mapping[str, str] | None = None,
     program: tuple[str, ...] = ("-m", "supervisor_memkill"),
+    pipes: bool | None = None,
 ) -> subprocess.CompletedProcess[str]:
     """Run the command where no configuration of supervisord is found but the test's own.
 
-    `changes`: to the environment. `program`: what the interpreter runs.
+    `changes`: to the environment. `program`: what the interpreter runs. `pipes`: whether standard input is a
+    pipe, as supervisord has it; None: it is one if the changes have supervisord's variables.
     """
+    if pipes is None:
+        pipes = "SUPERVISOR_ENABLED" in (changes or {})
     return subprocess.run(
         [sys.executable, *program, *arguments],
         cwd=directory,
         env=environment(changes or {}),
-        stdin=subprocess.DEVNULL,
+        stdin=None if pipes else subprocess.DEVNULL,
+        input="" if pipes else None,
         capture_output=True,
         text=True,
         timeout=60,
         check=False,
     )
+
+
+def assert_logged(done: subprocess.CompletedProcess[str], status: int, *words: str, lines: int = 1) -> None:
+    """The same under supervisord: each line is an event of the log, with its time."""
+    complaints = done.stderr.splitlines()
+    assert (done.returncode, done.stdout, len(complaints)) == (status, "", lines), done
+    for line in complaints:
+        assert re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} ERROR listener\.not_started error=", line), (
+            line
+        )
+    for word in words:
+        assert word in done.stderr, done.stderr
 
 
 def assert_one_line(done: subprocess.CompletedProcess[str], status: int, *words: str, lines: int = 1) -> None:

@@ -195,10 +195,11 @@ class RealSupervisord:
         rpcinterface: bool = True,
         environment: Mapping[str, str] | None = None,
         loglevel: str = "info",
+        arguments: Sequence[str] = ("-c", "{config}"),
     ) -> None:
         """With `inet` it listens on a TCP port instead of its unix socket.
 
-        With `password` its user is ``user``.
+        With `password` its user is ``user``. `arguments`: after ``-n``, with the path of its configuration.
         """
         self.directory = directory
         self.config = directory / "supervisord.conf"
@@ -213,6 +214,7 @@ class RealSupervisord:
         self._rpcinterface = rpcinterface
         self._environment = environment
         self._loglevel = loglevel
+        self._arguments = [argument.format(config=self.config) for argument in arguments]
         self._offspring = Offspring()
         self._process: subprocess.Popen[bytes] | None = None
         self.write_config(sections)
@@ -246,7 +248,7 @@ class RealSupervisord:
         """Start it and wait until it answers."""
         with (self.directory / "supervisord.out").open("ab") as output:
             self._process = subprocess.Popen(
-                [self._python, "-m", "supervisor.supervisord", "-n", "-c", str(self.config)],
+                [self._python, "-m", "supervisor.supervisord", "-n", *self._arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,

@@ -16,6 +16,7 @@ import supervisor_memkill
 from supervisor_memkill import cli
 from supervisor_memkill.commands.command import CONFIG, JSON, Command
 from supervisor_memkill.errors import UsageError
+from tests.command_line import CONFIG as CONFIG_TEXT
 from tests.command_line import UNDER_SUPERVISORD, assert_one_line, environment, run
 from tests.signals import none_ignored
 
@@ -54,13 +55,18 @@ def test_without_a_command_it_is_the_listener() -> None:
     assert parsed("--config", "x") == ("the listener", {"config": Path("x")})
 
 
+@pytest.mark.parametrize(
+    ("pipes", "words"), [(True, "nor an [inet_http_server] section"), (False, "/no/s.sock")]
+)
 def test_dry_run_by_hand_is_a_command_and_under_supervisord_an_option_of_the_listener(
-    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path, pipes: bool, words: str
 ) -> None:
-    with Path("/dev/null").open() as nothing:
-        monkeypatch.setattr(sys, "stdin", nothing)
-        assert parsed("--dry-run") == ("--dry-run", {"dry_run": True})
-        assert parsed("--dry-run", environ=UNDER_SUPERVISORD) == ("the listener", {"dry_run": True})
+    """supervisord gives a listener two pipes."""
+    config = tmp_path / "memkill.conf"
+    config.write_text(CONFIG_TEXT)
+    given = ("--dry-run", "--config", str(config), "--serverurl", "unix:///no/s.sock")
+    done = run(tmp_path, *given, changes=UNDER_SUPERVISORD, pipes=pipes)
+    assert_one_line(done, 2 if pipes else 1, words)
 
 
 def test_sample_and_demo_are_commands_wherever_they_are_typed() -> None:
@@ -188,6 +194,11 @@ def test_command_line_itself_imports_nothing_heavy() -> None:
     assert found.stdout.strip() == ""
 
 
+@pytest.mark.parametrize("words", [("--dry-run", "--sample"), ("--sample", "rq", "--dry-run")])
+def test_two_commands_at_once_are_refused_in_plain_words(words: tuple[str, ...]) -> None:
+    assert refusal(*words) == "write either --dry-run or --sample, not both"
+
+
 # --- output -------------------------------------------------------------------------------------
 
 
@@ -198,8 +209,11 @@ def test_command_line_itself_imports_nothing_heavy() -> None:
         "from supervisor_memkill.commands import output; output.show('text')",
         "import sys; sys.exit(main(['demo']))",
         "import sys; sys.exit(main(['--sample', 'rq']))",
+        "import sys; sys.exit(main(['--help']))",
+        "import sys; sys.exit(main(['--version']))",
+        "import sys; sys.exit(main(['demo', '--help']))",
     ],
-    ids=["show", "demo", "sample"],
+    ids=["show", "demo", "sample", "help", "version", "help of a command"],
 )
 def test_output_that_cannot_be_written_is_one_line(tmp_path: Path, code: str) -> None:
     with Path("/dev/full").open("w") as full:
@@ -212,6 +226,7 @@ def test_output_that_cannot_be_written_is_one_line(tmp_path: Path, code: str) ->
             timeout=60,
             check=False,
         )
+    assert done.returncode == 1
     assert done.stderr.splitlines()[-1].endswith("cannot write the output: No space left on device")
 
 

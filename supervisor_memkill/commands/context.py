@@ -3,32 +3,40 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import functools
 import os
+import pwd
 import socket
-import sys
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from supervisor_memkill.clock import boot_clock
+from supervisor_memkill.commands import which
+from supervisor_memkill.commands.which import Asked
 from supervisor_memkill.config import supervisord_files
+from supervisor_memkill.config.ini import Section
 from supervisor_memkill.config.load import load
 from supervisor_memkill.config.options import Config, PoolConfig
 from supervisor_memkill.config.sections import ParsedFiles, read_file
+from supervisor_memkill.config.supervisord_sections import StopAsGroup, SupervisordSections
 from supervisor_memkill.coordination.contract import Coordinator
 from supervisor_memkill.coordination.in_process import InProcessCoordinator
 from supervisor_memkill.errors import ConfigError, MemkillError
-from supervisor_memkill.listener import journal
+from supervisor_memkill.listener import journal_place
 from supervisor_memkill.listener.findings import Pool
 from supervisor_memkill.listener.journal_format import Contents
+from supervisor_memkill.listener.journal_place import JournalPlace
 from supervisor_memkill.listener.survey import Surveyor
 from supervisor_memkill.workers.contract import Tools
 from supervisor_memkill.workers.registry import load_kind
+from supervisor_memkill.world import started_by
 from supervisor_memkill.world.machine import memory_limit_bytes
 from supervisor_memkill.world.memory import ProcessTable
 from supervisor_memkill.world.redis_client import connect
+from supervisor_memkill.world.started_by import Starter
 from supervisor_memkill.world.supervisord import Supervisord
 
 CLIENT_NAME = "supervisor-memkill"
@@ -47,54 +55,127 @@ class Configuration:
     supervisords: ParsedFiles | None
     """supervisord's own files; None: not found, or not readable while --config names another file."""
     supervisords_path: Path | None
-    """supervisord's main file at one of the places where supervisorctl looks; None: not found."""
+    """The main file of the supervisord; None: not known."""
+    supervisorctl: Section | None
+    """The section with the address for use by hand."""
+    default_url: str
+    """The address for use by hand if that section has none."""
     is_found: bool
     """False: no file was named, and none was found."""
+    environ: Mapping[str, str] = field(repr=False)
+    """supervisord's environment, as far as it is known."""
+    supervisord_pid: int | None = None
+    """None: not known, or not on this machine."""
 
     @property
     def eventlistener_groups(self) -> frozenset[str]:
         groups = self.reading.eventlistener_groups
         return groups | self.supervisords.eventlistener_groups if self.supervisords else groups
 
+    @property
+    def sections(self) -> SupervisordSections:
+        """supervisord's own sections, as its files have them now."""
+        return supervisord_files.sections_of(self.supervisords_path, self.environ)
+
     def supervisord(self, arguments: argparse.Namespace, environ: Mapping[str, str]) -> Supervisord:
         """Address and password from the arguments, else the environment, else the section [supervisorctl].
 
         Raises ConfigError and UsageError.
         """
-        reading = self.supervisords or self.reading
-        address = supervisord_files.server_address(reading.supervisorctl, environ)
-        return Supervisord(
-            arguments.serverurl or environ.get("SUPERVISOR_SERVER_URL") or address.serverurl,
-            arguments.username or environ.get("SUPERVISOR_USERNAME") or address.username,
-            arguments.password or environ.get("SUPERVISOR_PASSWORD") or address.password,
-        )
+        return _supervisord_by_hand(arguments, environ, self.supervisorctl, self.default_url)
 
 
-def find_configuration(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Configuration:
-    """Read the file that --config names, else supervisord's own files. Raises ConfigError."""
-    path = _find_supervisords_config()
-    node = socket.gethostname()
-    supervisords: ParsedFiles | None = None
-    if arguments.config is not None:
-        reading = read_file(arguments.config)
-        supervisords = _read_if_possible(path, environ, node)
-    elif path is not None:
-        reading = supervisords = supervisord_files.read_supervisord(path, environ, node)
+def _supervisord_by_hand(
+    arguments: argparse.Namespace, environ: Mapping[str, str], supervisorctl: Section | None, default_url: str
+) -> Supervisord:
+    address = supervisord_files.server_address(supervisorctl, environ, default_url)
+    return Supervisord(
+        arguments.serverurl or environ.get("SUPERVISOR_SERVER_URL") or address.serverurl,
+        arguments.username or environ.get("SUPERVISOR_USERNAME") or address.username,
+        arguments.password or environ.get("SUPERVISOR_PASSWORD") or address.password,
+    )
+
+
+def find_configuration(
+    arguments: argparse.Namespace, environ: Mapping[str, str], above: Starter | None = None
+) -> Configuration:
+    """Read the file that --config names, else the configuration of the supervisord in question.
+
+    `above`: the supervisord that started this listener; None: by hand, and the one that is asked counts.
+    Raises ConfigError and UsageError.
+    """
+    named = read_file(arguments.config) if arguments.config is not None else None
+    supervisorctl, default_url = None, supervisord_files.DEFAULT_SERVERURL
+    if above is not None:
+        asked = which.of_listener(above, environ)
     else:
-        reading = ParsedFiles(())
+        supervisorctl = _section_for_use_by_hand(named, arguments.config, environ)
+        default_url = _default_url(arguments.config, environ)
+        asked = _asked_by_hand(arguments, environ, supervisorctl, default_url)
+    path = which.file_of(asked)
+    if named is None and path is None and above is not None:
+        raise which.refuse_unknown_file(above)
+    node = socket.gethostname()
+    if named is not None:
+        reading, supervisords = named, _read_if_possible(path, asked.environ, node)
+    elif path is not None:
+        reading = supervisords = supervisord_files.read_supervisord(path, asked.environ, node)
+    else:
+        reading, supervisords = ParsedFiles(()), None
     config = load(reading, environ, node, load_kind)
     if arguments.dry_run:
         config = dataclasses.replace(config, dry_run=True)
-    is_found = arguments.config is not None or path is not None
-    return Configuration(config, reading, supervisords, path, is_found)
+    return Configuration(
+        config,
+        reading,
+        supervisords,
+        path,
+        supervisorctl,
+        default_url,
+        named is not None or path is not None,
+        asked.environ,
+        asked.pid,
+    )
 
 
-def _find_supervisords_config() -> Path | None:
+def _section_for_use_by_hand(
+    named: ParsedFiles | None, path: Path | None, environ: Mapping[str, str]
+) -> Section | None:
+    """[supervisorctl] of the file that --config names, else of the file that supervisorctl would read.
+
+    `path` is that of `named`. If it is the file of a supervisord without that section, no other file counts.
+    """
+    if named is not None and (named.supervisorctl is not None or _addresses(path, environ)):
+        return named.supervisorctl
+    standard = _read_if_possible(which.standard_file(), environ, socket.gethostname())
+    return standard.supervisorctl if standard is not None else None
+
+
+def _addresses(path: Path | None, environ: Mapping[str, str]) -> list[str]:
+    """The addresses in the server sections, as far as they are known."""
+    return [one for one in supervisord_files.sections_of(path, environ).addresses() if one is not None]
+
+
+def _default_url(named: Path | None, environ: Mapping[str, str]) -> str:
+    """The address in the server section of the same file, else supervisorctl's default.
+
+    Many a container has no [supervisorctl] section.
+    """
+    for path in (named, which.standard_file()):
+        if known := _addresses(path, environ):
+            return known[0]
+    return supervisord_files.DEFAULT_SERVERURL
+
+
+def _asked_by_hand(
+    arguments: argparse.Namespace, environ: Mapping[str, str], supervisorctl: Section | None, default_url: str
+) -> Asked:
+    supervisord = _supervisord_by_hand(arguments, environ, supervisorctl, default_url)
     try:
-        here = Path.cwd()
-    except OSError:  # Removed, as a deploy does with old releases.
-        here = Path("/")
-    return supervisord_files.find_supervisord_config(Path(sys.argv[0]), here, os.path.exists)
+        pid: int | None = supervisord.pid()
+    except MemkillError:  # The command asks supervisord again, and reports the error.
+        pid = None
+    return which.by_hand(supervisord.url, pid, environ)
 
 
 def _read_if_possible(path: Path | None, environ: Mapping[str, str], node: str) -> ParsedFiles | None:
@@ -115,7 +196,9 @@ class Context:
     supervisord: Supervisord
     pools: tuple[Pool, ...]
     surveyor: Surveyor
-    journal_path: Path
+    journal: JournalPlace
+    files: tuple[Path, ...]
+    """The files of the configuration that count: supervisord's main file, and those with our sections."""
 
     def coordinator(self, contents: Contents) -> Coordinator:
         """Coordination through Redis if it is configured, else in process; a dry run only reads.
@@ -127,6 +210,7 @@ class Context:
             return InProcessCoordinator(boot_clock, contents.drain_ended_at)
         from supervisor_memkill.coordination.read_only import ReadOnlyCoordinator
         from supervisor_memkill.coordination.redis import RedisCoordinator
+        from supervisor_memkill.world.former_process import MachineProcesses
 
         listener = f"{self.config.host}/{self.supervisord.identification()}"
         shared = RedisCoordinator(
@@ -136,8 +220,12 @@ class Context:
             prefix=self.config.key_prefix,
             heartbeat_seconds=self.config.heartbeat_seconds,
             slot_ttl_seconds=self.config.slot_ttl_seconds,
+            epochs=contents.epochs,
+            processes=MachineProcesses(),
         )
-        return ReadOnlyCoordinator(shared, listener, boot_clock) if self.config.dry_run else shared
+        if not self.config.dry_run:
+            return shared
+        return ReadOnlyCoordinator(shared, listener, boot_clock)
 
 
 def build(
@@ -151,10 +239,39 @@ def build(
         supervisord,
         own_group=own_group,
         eventlistener_groups=configuration.eventlistener_groups,
-        stop_as_group=supervisord_files.reader(supervisord.pid, configuration.supervisords_path, environ),
+        stop_as_group=supervisord_files.reader(configuration.supervisords_path, configuration.environ),
     )
-    journal_path = config.journal or journal.default_path(supervisord.url, environ, os.geteuid())
-    return Context(config, supervisord, tuple(pools), surveyor, journal_path)
+    return Context(
+        config,
+        supervisord,
+        tuple(pools),
+        surveyor,
+        _journal_place(configuration, supervisord, environ, own_group=own_group),
+        configuration.reading.paths,
+    )
+
+
+def _journal_place(
+    configuration: Configuration, supervisord: Supervisord, environ: Mapping[str, str], *, own_group: str
+) -> JournalPlace:
+    if configuration.config.journal is not None:
+        return JournalPlace(configuration.config.journal)
+    addresses = [one for one in configuration.sections.addresses() if one is not None]
+    uids = [os.geteuid()] if own_group else _uids_of_listener(configuration)
+    places = [journal_place.place(addresses, supervisord.url, environ, uid) for uid in uids]
+    return next((place for place in places if place.existing()), places[0])
+
+
+def _uids_of_listener(configuration: Configuration) -> list[int]:
+    """The users that the listener may have, the likeliest first; by hand another user may ask."""
+    uids = []
+    for user in configuration.sections.users_of_listeners():
+        with contextlib.suppress(KeyError, ValueError):
+            uids.append(int(user) if user.isdigit() else pwd.getpwnam(user).pw_uid)
+    if configuration.supervisord_pid is not None:
+        uid = started_by.see(configuration.supervisord_pid).uid
+        uids += [] if uid is None else [uid]
+    return [*uids, os.geteuid()]
 
 
 def build_pools(config: Config, supervisord: Supervisord) -> list[Pool]:
@@ -189,7 +306,7 @@ def build_surveyor(
     *,
     own_group: str,
     eventlistener_groups: Collection[str],
-    stop_as_group: Callable[[], Mapping[str, bool]],
+    stop_as_group: Callable[[], StopAsGroup],
 ) -> Surveyor:
     """`own_group`: see `build`; `stop_as_group`: see Surveyor."""
     return Surveyor(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from supervisor_memkill.commands import output
 from supervisor_memkill.commands.command import (
@@ -16,8 +17,13 @@ from supervisor_memkill.commands.command import (
     Option,
 )
 
+if TYPE_CHECKING:
+    from supervisor_memkill.commands.dry_run_notes import FirstWait
+    from supervisor_memkill.config.options import Config
+
 NO_CONFIGURATION = (
-    "no configuration of supervisord was found where supervisorctl looks for it; name the file with --config"
+    "the configuration of this supervisord was not found, neither by its command line nor with its address"
+    " where supervisorctl looks; name the file with --config"
 )
 
 OPTION = Option(
@@ -33,22 +39,52 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     import dataclasses
 
     from supervisor_memkill.clock import boot_clock
-    from supervisor_memkill.commands import dry_run_report
+    from supervisor_memkill.commands import dry_run_report, which
     from supervisor_memkill.commands.context import build, find_configuration
     from supervisor_memkill.listener import journal
 
     configuration = find_configuration(arguments, environ)
-    context = build(configuration, configuration.supervisord(arguments, environ), environ, own_group="")
-    contents = journal.peek(context.journal_path)
-    report = dry_run_report.check(context.surveyor, context.coordinator(contents), contents, boot_clock)
+    supervisord = configuration.supervisord(arguments, environ)
+    context = build(configuration, supervisord, environ, own_group="")
+    living = which.journal_of_living(supervisord, configuration.eventlistener_groups)
+    journal_path = living or context.journal.existing() or context.journal.path
+    contents = journal.peek(journal_path)
+    report = dry_run_report.check(
+        context.surveyor,
+        context.coordinator(contents),
+        contents,
+        boot_clock,
+        first_wait=_first_wait(context.config),
+        has_pools=bool(context.config.pools),
+    )
     notes = list(report.notes)
     if not configuration.is_found:
         notes.insert(0, NO_CONFIGURATION)
-    if problem := journal.peek_problem(context.journal_path):
+    owner = journal.hidden_by(journal_path)
+    if owner is not None:
+        notes.append(
+            f"the journal {journal_path} belongs to the user with the uid {owner}: this dry run does not see"
+            " the drains that are under way; run it as root or as that user"
+        )
+    if problem := journal.peek_problem(journal_path):
         notes.append(f"no worker is drained until this is solved: journal {problem}")
-    report = dataclasses.replace(report, notes=tuple(notes))
-    output.show(dry_run_report.as_json(report) if arguments.json else dry_run_report.as_table(report))
+    files = tuple(map(str, context.files))
+    report = dataclasses.replace(report, notes=tuple(notes), files=files)
+    columns = output.columns()
+    output.show(
+        dry_run_report.as_json(report) if arguments.json else dry_run_report.as_table(report, columns)
+    )
     return SUCCESS if report.is_whole else FAILURE
+
+
+def _first_wait(config: Config) -> FirstWait | None:
+    from supervisor_memkill.commands.dry_run_notes import FirstWait
+    from supervisor_memkill.coordination.contract import MAX_SILENT_HEARTBEATS
+
+    if config.redis is None:
+        return None
+    all_have_reported = MAX_SILENT_HEARTBEATS * config.heartbeat_seconds
+    return FirstWait(min(all_have_reported, config.slot_ttl_seconds), config.slot_ttl_seconds)
 
 
 COMMAND = Command("--dry-run", OPTION.help, run, (OPTION, CONFIG, JSON, *SERVER_OPTIONS))

@@ -6,6 +6,7 @@ import argparse
 import signal
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from supervisor_memkill import __version__
@@ -20,14 +21,18 @@ if TYPE_CHECKING:
     from supervisor_memkill.world.supervisord import Supervisord
 
 BY_HAND = (
-    "this is an event listener: supervisord runs it, from an [eventlistener:memkill] section;"
-    " by hand use --dry-run, demo or --sample"
+    "this is an event listener: supervisord runs it, from an [eventlistener:memkill] section (not from a"
+    " [program:...] section); by hand use --dry-run, demo or --sample"
 )
 
 
-def is_run_by_supervisord(environ: Mapping[str, str]) -> bool:
-    """Decided by supervisord's environment, which a terminal below a supervised program has as well."""
-    return "SUPERVISOR_ENABLED" in environ and sys.stdin is not None and not sys.stdin.isatty()
+def is_run_by_supervisord(environ: Mapping[str, str], config: Path | None) -> bool:
+    """Whether this process is an event listener; see `which.is_listener`."""
+    if "SUPERVISOR_ENABLED" not in environ:
+        return False
+    from supervisor_memkill.commands.which import is_listener
+
+    return is_listener(environ, config)
 
 
 def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
@@ -37,24 +42,27 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
 
 def listen(arguments: argparse.Namespace, environ: Mapping[str, str], sinks: Sequence[Sink] = ()) -> int:
     """The same; `sinks` take the events beside the log."""
-    if not is_run_by_supervisord(environ):
+    if not is_run_by_supervisord(environ, arguments.config):
         raise UsageError(BY_HAND)
     from supervisor_memkill.world.event_protocol import private_stdout
 
     protocol_fd = private_stdout()
+    from supervisor_memkill.commands import which
     from supervisor_memkill.commands.context import build, find_configuration
     from supervisor_memkill.listener.serve import serve
     from supervisor_memkill.notices.event import Notifier
     from supervisor_memkill.notices.events import ListenerEnded
     from supervisor_memkill.notices.log import LogSink
-    from supervisor_memkill.world.supervisord import from_environment
+    from supervisor_memkill.world.own_supervisord import OwnSupervisord
+    from supervisor_memkill.world.supervisord import address_from_environment
 
-    configuration = find_configuration(arguments, environ)
+    above = which.starter()
+    configuration = find_configuration(arguments, environ, above)
     if not configuration.config.pools:
         where = arguments.config or "the configuration of supervisord"
         raise UsageError(f"no [memkill:NAME] section in {where}")
     notifier = Notifier([LogSink(sys.stderr, configuration.config.log_level), *sinks])
-    supervisord = from_environment(environ)
+    supervisord = OwnSupervisord(*address_from_environment(environ), starter=above)
     _check_access(supervisord, notifier)
     own_group = environ.get("SUPERVISOR_GROUP_NAME", "")
     context = build(configuration, supervisord, environ, own_group=own_group)
@@ -66,6 +74,15 @@ def listen(arguments: argparse.Namespace, environ: Mapping[str, str], sinks: Seq
     if ended_by is not None:
         _die_of(ended_by)
     return SUCCESS
+
+
+def report_refusal(problem: str) -> None:
+    """Log an error that keeps the listener from starting, as every line of the log."""
+    from supervisor_memkill.notices.events import ListenerRefused
+    from supervisor_memkill.notices.log import LogSink
+
+    if sys.stderr is not None:
+        LogSink(sys.stderr).take(ListenerRefused(problem))
 
 
 def _check_access(supervisord: Supervisord, notifier: Notifier) -> None:
@@ -94,11 +111,11 @@ def _listener(context: Context, notifier: Notifier) -> Listener:
         context.pools,
         context.supervisord,
         context.surveyor,
-        Journal(context.journal_path),
+        Journal(context.journal.path, former=context.journal.former),
         context.coordinator,
         notifier,
         boot_clock,
-        state=None if looks_only else StateKeeper(context.journal_path, context.config, boot_clock),
+        state=None if looks_only else StateKeeper(context.journal.path, context.config, boot_clock),
     )
 
 
@@ -111,7 +128,8 @@ def _report_start(context: Context, notifier: Notifier) -> None:
             version=__version__,
             pools=tuple(pool.name for pool in context.pools),
             host=config.host,
-            journal=context.journal_path,
+            files=context.files,
+            journal=context.journal.path,
             dry_run=config.dry_run,
             coordination="through Redis" if config.redis else "in process: this supervisord alone",
         )

@@ -27,6 +27,14 @@ class ParsedFiles:
     supervisorctl: Section | None = None
     problems: tuple[str, ...] = ()
     """The problems of our own sections, one line of text each."""
+    main: Path | None = None
+    """The first file; None: no file was read."""
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """The first file, and the files in which our own sections stand."""
+        own = (section.place.path for section in self.sections)
+        return tuple(dict.fromkeys([*([self.main] if self.main else []), *own]))
 
     @property
     def eventlistener_groups(self) -> frozenset[str]:
@@ -58,7 +66,9 @@ def assemble(files: Iterable[File]) -> ParsedFiles:
     others: list[tuple[str, Place]] = []
     problems: list[str] = []
     supervisorctl: Section | None = None
+    main: Path | None = None
     for file in files:
+        main = main or file.path
         problems.extend(file.problems)
         others.extend(file.others)
         for section in file.sections:
@@ -72,7 +82,7 @@ def assemble(files: Iterable[File]) -> ParsedFiles:
                 single, repeated = _without_repeated_keys(section)
                 sections[section.name] = single
                 problems.extend(repeated)
-    return ParsedFiles(tuple(sections.values()), tuple(others), supervisorctl, tuple(problems))
+    return ParsedFiles(tuple(sections.values()), tuple(others), supervisorctl, tuple(problems), main)
 
 
 def _without_repeated_keys(section: Section) -> tuple[Section, list[str]]:

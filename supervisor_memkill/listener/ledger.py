@@ -58,6 +58,17 @@ class Ledger:
         """Save again if the last save failed."""
         self.save(self.contents, must=False)
 
+    def keep(self) -> None:
+        """Keep the journal where others remove old files. Raises JournalError if its lock is lost."""
+        try:
+            is_gone = self._journal.keep()
+        except JournalError:
+            self._is_behind = True  # Whoever has the lock may have written the file.
+            raise
+        if is_gone:
+            self._is_behind = True
+            self.catch_up()
+
     def put(self, drain: Drain, *, must: bool) -> bool:
         """Save this drain in place of the worker's former one; see `save`."""
         drains = {**self.drains, drain.worker: drain}

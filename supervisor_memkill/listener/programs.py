@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
+from supervisor_memkill.config.supervisord_sections import StopAsGroup
 from supervisor_memkill.processes import ProcessInfo, ProgramInfo
 from supervisor_memkill.world.supervisord import Supervisord
 
@@ -16,8 +17,8 @@ class Programs:
     in force change with `update`, which ends the process.
     """
 
-    def __init__(self, supervisord: Supervisord, stop_as_group: Callable[[], Mapping[str, bool]]) -> None:
-        """`stop_as_group` gives the stopasgroup of each group for which it is known."""
+    def __init__(self, supervisord: Supervisord, stop_as_group: Callable[[], StopAsGroup]) -> None:
+        """`stop_as_group` reads supervisord's files."""
         self._supervisord = supervisord
         self._stop_as_group = stop_as_group
         self._programs: dict[str, ProgramInfo] = {}
@@ -49,8 +50,8 @@ class Programs:
         self._programs, self._lives = learnt, lives
 
 
-def _with_stop_as_group(program: ProgramInfo, known: Mapping[str, bool]) -> ProgramInfo:
+def _with_stop_as_group(program: ProgramInfo, known: StopAsGroup) -> ProgramInfo:
     """supervisord rejects stopasgroup=true with killasgroup=false (supervisor/options.py)."""
-    configured = known.get(program.group, known.get(program.worker))
+    configured = known(program.group, program.name)
     stop_as_group = configured if program.killasgroup else False
     return dataclasses.replace(program, stopasgroup=stop_as_group)

@@ -10,7 +10,7 @@ import psutil
 from supervisor_memkill.errors import Unknown
 from supervisor_memkill.processes import Measure, ProcessInfo, ProcessState, ProgramInfo
 from supervisor_memkill.workers.contract import Reading, Target, Tools
-from supervisor_memkill.world.memory import Gone, ProcessTable
+from supervisor_memkill.world.memory import Gone, ProcessTable, Resident
 
 STARTED = 1_000_000
 """The epoch second at which every fake process started."""
@@ -26,6 +26,9 @@ class FakeProcesses:
         self.suspended: set[int] = set()
         self.caught: dict[int, int] = {}
         """The mask of the signals that a process handles itself; unknown for others."""
+        self.leaders: dict[int, int] = {}
+        """The leader of the process group of a pid; by default each process leads its own."""
+        self.control_groups: dict[int, str] = {}
 
     @property
     def table(self) -> ProcessTable:
@@ -42,6 +45,10 @@ class FakeProcesses:
         self._require(pid)
         return 1
 
+    def resident(self, pid: int) -> Resident:
+        self._require(pid)
+        return Resident(rss=1)
+
     def status(self, pid: int) -> str:
         self._require(pid)
         return str(psutil.STATUS_STOPPED if pid in self.suspended else psutil.STATUS_SLEEPING)
@@ -54,6 +61,13 @@ class FakeProcesses:
         if pid not in self.caught:
             raise Unknown("this system does not show them")
         return self.caught[pid]
+
+    def group(self, pid: int) -> int:
+        self._require(pid)
+        return self.leaders.get(pid, pid)
+
+    def control_group(self, pid: int) -> str:
+        return self.control_groups.get(pid, "")
 
     def _require(self, pid: int) -> None:
         if pid not in self.titles:

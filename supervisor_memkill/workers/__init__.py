@@ -24,7 +24,7 @@ from supervisor_memkill.workers.advice import (
     advise_on_stopwaitsecs,
     advise_on_wrapper,
 )
-from supervisor_memkill.workers.base import BaseKind, all_unknown, tree_pids
+from supervisor_memkill.workers.base import BaseKind, all_unknown, source_away, tree_pids
 from supervisor_memkill.workers.command_line import (
     TimeOption,
     has_worker_below,
@@ -37,6 +37,7 @@ from supervisor_memkill.workers.command_line import (
 from supervisor_memkill.workers.contract import (
     Advice,
     Kind,
+    LeftBehind,
     Note,
     Option,
     Reading,
@@ -58,6 +59,7 @@ __all__ = [
     "BaseKind",
     "GracefulStop",
     "Kind",
+    "LeftBehind",
     "MemkillError",
     "NotSent",
     "Note",
@@ -95,6 +97,7 @@ __all__ = [
     "parse_positive_duration",
     "parse_template",
     "parse_text",
+    "source_away",
     "tree_pids",
     "unknown",
     "unrecognised",

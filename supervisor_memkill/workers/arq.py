@@ -36,13 +36,18 @@ if TYPE_CHECKING:
 OLD_RECORD_SECONDS = 60
 """A record that stays valid for longer may itself be older than people expect of a busy count."""
 
+SHARED_KEY = (
+    "health_check_key is the same for several workers, so that nobody knows whose number it holds: put "
+    "%(name)s or %(pid)s into it, and the same into WorkerSettings"
+)
+
 
 class Arq(StopThenWait):
     """Identified by the command line; with `health_check_key` also by a health record that is still valid."""
 
     framework = "arq"
     command_text = "arq"
-    runs_jobs_itself = True
+    own_programs = frozenset({"arq"})
     options: ClassVar[Mapping[str, Option]] = {
         **StopThenWait.options,
         "job_completion_wait": Option(
@@ -84,6 +89,9 @@ class Arq(StopThenWait):
         found = {}
         for target, key, (text, milliseconds) in zip(targets, keys, records, strict=True):
             reading = readings[target.process.worker]
+            if keys.count(key) > 1:
+                found[target.process.worker] = replace(reading, remark=SHARED_KEY)
+                continue
             found[target.process.worker] = _with_record(reading, key, text, milliseconds)
         return found
 

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from supervisor_memkill.workers.advice import advise_on_memory_limit, advise_on_stopwaitsecs
 from supervisor_memkill.workers.command_line import TimeOption, option_number
+from supervisor_memkill.workers.php import PHP
 from supervisor_memkill.workers.stopping import GracefulStop, SignOfReadiness, StopThenWait
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ class Laravel(StopThenWait):
         "it does not handle signals, so that a stop would cut its running job: PHP has no pcntl (install "
         "that extension), or the worker is still booting",
     )
-    runs_jobs_itself = True
+    own_programs = PHP
     stop = GracefulStop(
         signals=frozenset({"TERM"}),
         other_signals="Laravel finishes its job at QUIT only from 9.24 on, at INT only from 12.22 on, and at "

@@ -229,8 +229,8 @@ class Supervisord:
         return bytes(answer)
 
 
-def from_environment(env: Mapping[str, str]) -> Supervisord:
-    """The supervisord that started this process, by the environment it gives to its children.
+def address_from_environment(env: Mapping[str, str]) -> tuple[str, str | None, str | None]:
+    """The address, user name and password that supervisord gives to its processes.
 
     supervisord sets no user name and password there: the operator does, with ``environment=``.
     Raises UsageError without SUPERVISOR_SERVER_URL.
@@ -241,7 +241,12 @@ def from_environment(env: Mapping[str, str]) -> Supervisord:
             "SUPERVISOR_SERVER_URL is not set: either supervisord did not start this program,"
             " or its configuration has neither a [unix_http_server] nor an [inet_http_server] section"
         )
-    return Supervisord(url, env.get("SUPERVISOR_USERNAME"), env.get("SUPERVISOR_PASSWORD"))
+    return url, env.get("SUPERVISOR_USERNAME"), env.get("SUPERVISOR_PASSWORD")
+
+
+def from_environment(env: Mapping[str, str]) -> Supervisord:
+    """The supervisord at the address in the environment. Raises UsageError without it."""
+    return Supervisord(*address_from_environment(env))
 
 
 class _UnixConnection(http.client.HTTPConnection):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from supervisor_memkill.listener.journal_format import Contents
 from supervisor_memkill.workers.contract import Tools
 from supervisor_memkill.workers.registry import load_kind
 from supervisor_memkill.world.supervisord import Supervisord
-from tests.command_line import CONFIG, UNDER_SUPERVISORD, assert_one_line, run
+from tests.command_line import CONFIG, UNDER_SUPERVISORD, assert_logged, assert_one_line, run
 from tests.conftest import StartSupervisord
 from tests.harness import PROGRAMS
 
@@ -81,6 +82,31 @@ def test_address_is_the_arguments_then_the_environments_then_the_files(beside_su
     assert found.supervisord(arguments(), {}).url == "http://127.0.0.1:9"
 
 
+def test_without_supervisorctls_section_the_address_is_that_of_the_server(
+    beside_supervisords: Path, config: Path
+) -> None:
+    """Many a container has none."""
+    server = "[unix_http_server]\nfile = %(here)s/s.sock\n"
+    (beside_supervisords / "supervisord.conf").write_text(server)
+    assert find_configuration(arguments(), {}).supervisord(arguments(), {}).url == (
+        f"unix://{beside_supervisords}/s.sock"
+    )
+    (beside_supervisords / "supervisord.conf").write_text(SUPERVISORDS)
+    config.write_text(f"{config.read_text()}{server.replace('s.sock', 'named.sock')}")
+    named = arguments(config=config)
+    assert find_configuration(named, {}).supervisord(named, {}).url == f"unix://{config.parent}/named.sock"
+
+
+@pytest.mark.parametrize("server", ["", "[unix_http_server]\nfile = %(ENV_NO_SUCH_NAME)s/s.sock\n"])
+def test_file_of_another_supervisord_at_a_standard_place_is_not_taken(
+    beside_supervisords: Path, server: str
+) -> None:
+    (beside_supervisords / "supervisord.conf").write_text(SUPERVISORDS + server)
+    found = find_configuration(arguments(serverurl="http://127.0.0.1:8"), {})
+    assert (found.is_found, found.supervisords_path, found.config.pools) == (False, None, ())
+    assert find_configuration(arguments(serverurl="http://localhost:9"), {}).is_found
+
+
 def test_dry_run_may_be_asked_for_by_the_file_or_by_the_arguments(config: Path) -> None:
     assert not find_configuration(arguments(config=config), {}).config.dry_run
     assert find_configuration(arguments(config=config, dry_run=True), {}).config.dry_run
@@ -94,17 +120,21 @@ def test_parts_are_built_without_asking_supervisord(config: Path, tmp_path: Path
     supervisord = Supervisord(f"unix://{tmp_path}/none.sock")
     context = build(found, supervisord, {}, own_group="memkill")
     assert [pool.name for pool in context.pools] == ["job"]
-    assert context.journal_path == tmp_path / "own" / "memkill.journal"
+    assert context.journal.path == tmp_path / "own" / "memkill.journal"
     assert not context.coordinator(Contents()).is_shared
     assert not (tmp_path / "own").exists()
 
 
-@pytest.mark.parametrize("under", [{}, UNDER_SUPERVISORD])
-def test_problems_of_the_configuration_come_all_together(tmp_path: Path, under: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    ("under", "assert_reported"), [({}, assert_one_line), (UNDER_SUPERVISORD, assert_logged)]
+)
+def test_problems_of_the_configuration_come_all_together(
+    tmp_path: Path, under: dict[str, str], assert_reported: Callable[..., None]
+) -> None:
     path = tmp_path / "bad.conf"
     path.write_text("[memkill]\nhearbeat = 10s\n[memkill:job]\nmax_rss = lots\nstrikes = 0\n[memkil:x]\n")
     done = run(tmp_path, "--dry-run", "--config", str(path), changes=under)
-    assert_one_line(done, 2, "heartbeat", "max_rss", "strikes", "[memkill:x]", "bad.conf:2", lines=4)
+    assert_reported(done, 2, "heartbeat", "max_rss", "strikes", "[memkill:x]", "bad.conf:2", lines=4)
 
 
 def test_configuration_that_is_not_there_is_one_line(tmp_path: Path) -> None:

@@ -15,10 +15,13 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from supervisor_memkill.commands import context as assembly
+from supervisor_memkill.commands import which
 from supervisor_memkill.config import supervisord_files
 from supervisor_memkill.config.load import load
 from supervisor_memkill.config.options import REDIS_VARIABLE, Config, PoolConfig
 from supervisor_memkill.config.sections import read_file
+from supervisor_memkill.config.supervisord_command import Running, is_supervisord, own_file
+from supervisor_memkill.config.supervisord_sections import read_sections
 from supervisor_memkill.coordination.redis import RedisCoordinator
 from supervisor_memkill.errors import ConfigError, MemkillError
 from supervisor_memkill.rules.decision import OnTimeout
@@ -190,30 +193,36 @@ def test_supervisords_files_are_read_through_or_refused_in_lines(
     except ConfigError as error:
         for problem in error.problems:
             assert_one_line(problem)
-    groups = supervisord_files.reader(lambda: 2**40, path, environ)()
-    assert all(isinstance(group, str) and value in (True, False) for group, value in groups.items())
+    assert supervisord_files.reader(path, environ)()("a", "b") in (True, False, None)
 
 
 @tries(50)
 @example(-1)
 @given(st.integers())
 def test_whatever_pid_supervisord_tells_its_command_line_is_looked_for(pid: int) -> None:
-    assert supervisord_files.reader(lambda: pid, None, {})() is not None
+    assert which.file_of(which.by_hand("unix:///nowhere/s.sock", pid, {})) is None
 
 
 @tries(150)
 @given(st.one_of(files(), TEXTS, st.lists(st.tuples(HEADS, st.lists(LINES))).map(str)))
-def test_stopasgroup_is_found_or_unknown_in_any_file(directory: Path, text: str) -> None:
+def test_supervisords_sections_are_found_or_unknown_in_any_file(directory: Path, text: str) -> None:
     path = directory / "programs.conf"
     path.write_bytes(text.encode())
-    assert all(value in (True, False) for value in supervisord_files.by_group([path]).values())
+    sections = read_sections([path], {}, "node")
+    for name in sections.values:
+        group = name.partition(":")[2]
+        assert sections.stop_as_group(group, group) in (True, False, None)
+        assert sections.is_listener_group(group) in (True, False, None)
+    assert all(one is None or one.startswith(("unix://", "http://")) for one in sections.addresses())
 
 
 @tries(50)
 @given(st.lists(TEXTS, max_size=4) | st.lists(st.sampled_from(["-c", "-cx", "--configuration=", "-n", "x"])))
 def test_any_command_line_names_one_configuration_or_none(words: list[str]) -> None:
-    found = supervisord_files.path_in(words, Path("/cwd"))
-    assert found is None or isinstance(found, Path)
+    running = Running(tuple(words), Path("/cwd"), (Path("/cwd"),))
+    found = own_file(running, lambda path: True, lambda path, start: True)
+    assert found is None or found.is_absolute()
+    assert is_supervisord(words) in (True, False)
 
 
 # --- Redis URLs -----------------------------------------------------------------------------------------

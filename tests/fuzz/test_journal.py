@@ -13,7 +13,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from supervisor_memkill.listener import journal, journal_format
+from supervisor_memkill.listener import journal, journal_format, journal_place
 from supervisor_memkill.listener.journal import Journal, JournalError
 from supervisor_memkill.listener.journal_format import Contents
 from supervisor_memkill.processes import ProcessId
@@ -47,6 +47,7 @@ DRAIN = Drain(
     tree=(ProcessId(812, 5.25), ProcessId(813, 6.5)),
     quiet_seconds=29.0,
 )
+DAMAGED = Contents(epochs=None)
 CONTENTS = Contents(
     {"jobs:one": DRAIN},
     {"jobs": 90.5},
@@ -127,7 +128,7 @@ def assert_right_or_set_aside(path: Path, data: bytes) -> Contents:
     assert loaded.contents == peeked
     if loaded.damaged:
         assert_one_line(loaded.damaged)
-        assert loaded.contents == Contents() and not path.exists()
+        assert loaded.contents == DAMAGED and not path.exists()
     else:
         own.save(loaded.contents)
         assert loaded.other_boot or own.load().contents == loaded.contents
@@ -143,7 +144,7 @@ def assert_right_or_set_aside(path: Path, data: bytes) -> Contents:
     )
 )
 def test_any_bytes_are_the_whole_journal_or_none_of_it(path: Path, data: bytes) -> None:
-    assert assert_right_or_set_aside(path, data) in (Contents(), CONTENTS)
+    assert assert_right_or_set_aside(path, data) in (DAMAGED, CONTENTS)
 
 
 @tries(75)
@@ -152,7 +153,7 @@ def test_bits_that_flipped_are_noticed(path: Path, data: st.DataObject) -> None:
     whole = bytearray(sealed(BODY))
     for _ in range(data.draw(st.integers(1, 4))):
         whole[data.draw(st.integers(0, len(whole) - 1))] ^= 1 << data.draw(st.integers(0, 7))
-    assert assert_right_or_set_aside(path, bytes(whole)) in (Contents(), CONTENTS)
+    assert assert_right_or_set_aside(path, bytes(whole)) in (DAMAGED, CONTENTS)
 
 
 def with_drain(**values: Any) -> dict[str, Any]:
@@ -185,7 +186,7 @@ def test_a_sealed_journal_with_wrong_values_is_set_aside(path: Path, body: Any) 
     "data", [b"", b"null", b"{}", DEEP.encode(), sealed([]), sealed({}), b"\xff", b"\0" * 99]
 )
 def test_what_is_no_journal_is_set_aside(path: Path, data: bytes) -> None:
-    assert assert_right_or_set_aside(path, data) == Contents()
+    assert assert_right_or_set_aside(path, data) == DAMAGED
 
 
 @tries(30)
@@ -205,6 +206,8 @@ def test_whoever_holds_the_journal_is_told_in_a_line(path: Path, holder: bytes) 
 @tries(50)
 @given(st.one_of(st.text(max_size=60), near(st.just("http://127.0.0.1:9001"))))
 def test_every_address_has_a_file_of_its_own_in_the_journals_directory(url: str) -> None:
-    found = journal.default_path(url, {"XDG_RUNTIME_DIR": "/run/user/7"}, 7)
-    assert found.parent == Path("/run/user/7/supervisor-memkill")
-    assert found.suffix == ".journal" and len(found.name) < 80 and found.name.isascii()
+    place = journal_place.place([url], url, {"XDG_RUNTIME_DIR": "/run/user/7"}, 7)
+    assert place.path.parent == journal_place.directory_of(7)
+    assert Path("/run/user/7/supervisor-memkill") in {path.parent for path in place.former}
+    for found in (place.path, *place.former):
+        assert found.suffix == ".journal" and len(found.name) < 80 and found.name.isascii()

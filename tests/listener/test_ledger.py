@@ -25,6 +25,13 @@ class Disk:
         self.times_written = 0
         self.error: JournalError | None = None
         self.fails_at_the_end = False
+        self.is_swept = False
+        self.lock_error: JournalError | None = None
+
+    def keep(self) -> bool:
+        if self.lock_error is not None:
+            raise self.lock_error
+        return self.is_swept
 
     def save(self, contents: Contents) -> None:
         if self.error is not None and not self.fails_at_the_end:
@@ -93,3 +100,23 @@ def test_end_of_a_drain_is_saved(ledger: Ledger, disk: Disk) -> None:
     ledger.remove("jobs:one", ended_at={"jobs": 5.0})
     assert disk.held.drains == {"jobs:two": other}
     assert disk.held.drain_ended_at == {"jobs": 5.0}
+
+
+def test_journal_that_was_swept_is_written_again(ledger: Ledger, disk: Disk) -> None:
+    assert ledger.put(QUIETING, must=True)
+    ledger.keep()
+    assert disk.times_written == 1
+    disk.is_swept, disk.held = True, Contents()
+    ledger.keep()
+    assert disk.held.drains == {"jobs:one": QUIETING}
+
+
+def test_lost_lock_holds_and_its_return_writes_the_journal_again(ledger: Ledger, disk: Disk) -> None:
+    assert ledger.put(QUIETING, must=True)
+    disk.lock_error = JournalError("held by another listener")
+    with pytest.raises(JournalError):
+        ledger.keep()
+    disk.held, disk.lock_error = Contents(), None
+    ledger.keep()
+    ledger.catch_up()
+    assert disk.held.drains == {"jobs:one": QUIETING}

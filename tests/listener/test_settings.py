@@ -104,7 +104,7 @@ def test_unknown_setting_is_asked_for_again(world: World, path: Path) -> None:
     world.programs = lambda: [dataclasses.replace(one, killasgroup=True) for one in programs()]  # type: ignore[method-assign]
     world.finish_jobs()
     life = Life(world, path, kind=Careful)
-    life.listener._surveyor._programs._stop_as_group = lambda: known
+    life.listener._surveyor._programs._stop_as_group = lambda: lambda group, name: known.get(group)
     life.run(60)
     assert world.happened == []
     known["jobs"] = False

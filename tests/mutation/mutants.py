@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeGuard
 
+GATEWAY = ("world/own_supervisord.py",)
 PYTHON = (
     "rules/policy.py",
     "rules/hours.py",
@@ -21,11 +22,15 @@ PYTHON = (
     "rules/drain.py",
     "rules/decision.py",
     "coordination/rules.py",
+    "workers/ownership.py",
     "listener/actions.py",
+    "listener/doubts.py",
     "listener/drainer.py",
     "listener/ledger.py",
     "listener/requests.py",
     "listener/slots.py",
+    *GATEWAY,
+    "world/bounds.py",
 )
 LUA = tuple(f"coordination/lua/{name}.lua" for name in ("common", "acquire", "publish", "release"))
 

@@ -17,6 +17,7 @@ from xmlrpc.server import SimpleXMLRPCRequestHandler, SimpleXMLRPCServer
 
 import pytest
 
+from tests.command_line import UNDER_SUPERVISORD
 from tests.harness import PATIENCE_SECONDS
 
 START = int(time.time()) - 3600
@@ -146,7 +147,7 @@ def listener_under(supervisord: AnsweringSupervisord, directory: Path) -> Iterat
         f"[memkill]\njournal = {directory}/own/memkill.journal\n"
         "[memkill:job]\nmax_rss = 1TB\n"  # nothing is ever over it
     )
-    environment = {"SUPERVISOR_ENABLED": "1", "SUPERVISOR_SERVER_URL": supervisord.url}
+    environment = {**UNDER_SUPERVISORD, "SUPERVISOR_SERVER_URL": supervisord.url}
     listener = ListenerProcess(config, environment)
     try:
         listener.expect(b"READY\n")

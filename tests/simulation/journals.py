@@ -28,6 +28,9 @@ class MemoryJournal:
     def unlock(self) -> None:
         pass
 
+    def keep(self) -> bool:
+        return False
+
     def load(self) -> Loaded:
         contents = self._machine.disk
         drains = json.loads(json.dumps([drain_to_json(drain) for drain in contents.drains.values()]))

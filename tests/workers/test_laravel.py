@@ -144,3 +144,13 @@ def test_the_default_of_its_own_memory_limit_counts() -> None:
     assert "--memory=128 (default) is not above max_rss=128MB" in found.text and not found.refuses
     assert list(kind.advice(replace(GOOD, command=f"{GOOD.command} --memory=0"), 600.0)) == []
     assert list(Laravel({"command_has": None}, tools()).advice(GOOD, 600.0)) == []
+
+
+def test_a_wrapper_without_a_known_name_holds_the_memory_below_it() -> None:
+    """And a process that a job has started does not count for the worker."""
+    kind = make()
+    below = FakeProcesses({100: f"doppler run -- {TITLE}", 101: TITLE}, children={101: 100})
+    assert kind.memory_in_children(process(), below.table)
+    for php in ("php", "/usr/bin/php8.3", "php84"):
+        busy = FakeProcesses({100: TITLE.replace("php", php), 101: "convert a.png"}, children={101: 100})
+        assert not kind.memory_in_children(process(), busy.table), php

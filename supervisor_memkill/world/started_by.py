@@ -1,0 +1,133 @@
+"""Which supervisord started this process, and what the system shows of a running supervisord."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+_STREAMS = (0, 1)
+"""The protocol's descriptors."""
+
+
+@dataclass(frozen=True)
+class Starter:
+    """The supervisord that started this process."""
+
+    pid: int
+    child: int
+    """The process that supervisord itself started: this one, or an ancestor such as a shell."""
+
+    @property
+    def is_direct(self) -> bool:
+        return self.child == os.getpid()
+
+    def lives(self) -> bool:
+        """Whether this supervisord lives. A process whose parent died has another parent."""
+        if self.is_direct:
+            return os.getppid() == self.pid
+        try:
+            return psutil.Process(self.child).ppid() == self.pid
+        except psutil.Error:
+            return False
+
+
+def find_starter(is_supervisord: Callable[[Sequence[str]], bool]) -> Starter | None:
+    """The nearest ancestor whose command line is a supervisord's; None: there is none, or it is hidden."""
+    child = os.getpid()
+    try:
+        for ancestor in psutil.Process().parents():
+            if is_supervisord(_words(ancestor)):
+                return Starter(ancestor.pid, child)
+            child = ancestor.pid
+    except psutil.Error:
+        pass
+    return None
+
+
+def parent() -> Starter:
+    """The parent of this process, as the supervisord that started it."""
+    return Starter(os.getppid(), os.getpid())
+
+
+def _words(process: psutil.Process) -> Sequence[str]:
+    try:
+        return process.cmdline()
+    except (psutil.Error, OSError):
+        return ()
+
+
+def has_pipes() -> bool:
+    """Standard input and output are pipes, as supervisord gives them to a process."""
+    try:
+        modes = [os.fstat(stream).st_mode for stream in _STREAMS]
+    except OSError:
+        return False
+    return all(stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) for mode in modes)
+
+
+def has_streams_of(pid: int) -> bool | None:
+    """Whether this process has the standard input and output of that one; None: not visible."""
+    try:
+        theirs = [Path(f"/proc/{pid}/fd/{stream}").stat() for stream in _STREAMS]
+        ours = [os.fstat(stream) for stream in _STREAMS]
+    except OSError:
+        return None
+    return all(os.path.samestat(one, other) for one, other in zip(ours, theirs, strict=True))
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the system shows of a process; a part is empty if this user may not see it."""
+
+    words: tuple[str, ...] = ()
+    """Its command line."""
+    cwd: Path | None = None
+    """Its directory now."""
+    environ: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """The environment that it was started with."""
+    uid: int | None = None
+
+
+def see(pid: int) -> Seen:
+    """What the system shows of this process; nothing if there is no such process."""
+    try:
+        process = psutil.Process(pid)
+        words = tuple(_words(process))
+    except (psutil.Error, ValueError, OverflowError):
+        return Seen()
+    return Seen(words, _cwd(process), _environ(process), _uid(process))
+
+
+def _cwd(process: psutil.Process) -> Path | None:
+    try:
+        text = process.cwd()
+    except (psutil.Error, OSError):
+        return None
+    return Path(text) if text.startswith("/") else None
+
+
+def _environ(process: psutil.Process) -> Mapping[str, str]:
+    try:
+        return process.environ()
+    except (psutil.Error, OSError):
+        return {}
+
+
+def _uid(process: psutil.Process) -> int | None:
+    try:
+        return process.uids().effective
+    except psutil.Error:
+        return None
+
+
+def open_files(pid: int) -> tuple[Path, ...]:
+    """The files that a process has open; none if this user may not see them."""
+    try:
+        return tuple(Path(file.path) for file in psutil.Process(pid).open_files())
+    except (psutil.Error, OSError, ValueError, OverflowError):
+        return ()

@@ -1,0 +1,89 @@
+"""The listener's gateway speaks with the supervisord that started the listener, and with no other."""
+
+from __future__ import annotations
+
+import re
+import socket
+import subprocess
+import sys
+import xmlrpc.client
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from supervisor_memkill.world.own_supervisord import OtherSupervisord, OwnSupervisord
+from supervisor_memkill.world.started_by import Starter, parent
+from supervisor_memkill.world.supervisord import NoAnswer
+from tests.world.test_supervisord import FakeServer, http_answer
+
+
+class Answering(FakeServer):
+    """Answers each call with True, and getPID with `pid`."""
+
+    def __init__(self, pid: int | str) -> None:
+        self.pid = pid
+        super().__init__(self._say)
+
+    def _say(self, connection: socket.socket) -> None:
+        value = self.pid if self.calls()[-1] == "getPID" else True
+        body = xmlrpc.client.dumps((value,), methodresponse=True)
+        connection.sendall(http_answer(body.encode()))
+
+    def calls(self) -> list[str]:
+        return [
+            found[1].decode() for one in self.requests if (found := re.search(rb"supervisor\.(\w+)", one))
+        ]
+
+
+@pytest.fixture
+def server() -> Iterator[Answering]:
+    answering = Answering(parent().pid)
+    yield answering
+    answering.close()
+
+
+ACTS: list[Callable[[OwnSupervisord], object]] = [
+    lambda own: own.stop("a:b"),
+    lambda own: own.start("a:b"),
+    lambda own: own.signal("a:b", "TSTP"),
+    lambda own: own.identification(),
+]
+
+
+def test_own_supervisord_is_asked_and_told(server: Answering) -> None:
+    own = OwnSupervisord(server.url, starter=parent())
+    assert own.pid() == parent().pid
+    own.stop("a:b")
+    assert server.calls() == ["getPID", "getPID", "stopProcess"]
+
+
+@pytest.mark.parametrize("act", ACTS)
+def test_another_supervisord_gets_no_call_but_the_question_who_it_is(
+    server: Answering, act: Callable[[OwnSupervisord], object]
+) -> None:
+    """Also when it took the address between two calls."""
+    own = OwnSupervisord(server.url, starter=parent())
+    own.stop("a:b")
+    server.requests.clear()
+    server.pid = parent().pid + 1
+    with pytest.raises(OtherSupervisord, match=rf"pid {server.pid}\) answers .* \(pid {parent().pid}\)"):
+        act(own)
+    assert server.calls() == ["getPID"]
+
+
+def test_supervisord_that_ended_is_not_taken_for_one_with_the_same_pid(server: Answering) -> None:
+    """Its pid came round, or another one above it answers and became the parent."""
+    with subprocess.Popen([sys.executable, "-c", ""]) as gone:
+        gone.wait()
+    server.pid = parent().pid
+    own = OwnSupervisord(server.url, starter=Starter(parent().pid, gone.pid))
+    with pytest.raises(OtherSupervisord, match="has ended"):
+        own.stop("a:b")
+    assert server.calls() == ["getPID"]
+
+
+def test_answer_that_is_no_pid_is_no_answer(server: Answering) -> None:
+    server.pid = "none"
+    with pytest.raises((NoAnswer, OtherSupervisord)):
+        OwnSupervisord(server.url, starter=parent()).stop("a:b")
+    assert server.calls() == ["getPID"]
