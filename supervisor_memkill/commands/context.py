@@ -257,6 +257,15 @@ def _journal_place(
     return next((place for place in places if place.existing()), places[0])
 
 
+def journal_by_hand(configuration: Configuration, context: Context) -> Path:
+    """The journal of the listener of the supervisord that is asked. Raises SupervisordError.
+
+    A living listener shows which one it has locked; else the newest at all places of that supervisord counts.
+    """
+    living = which.journal_of_living(context.supervisord, configuration.eventlistener_groups)
+    return living or context.journal.existing() or context.journal.path
+
+
 def _uids_of_listener(configuration: Configuration) -> list[int]:
     """The users that the listener may have, the likeliest first; by hand another user may ask."""
     uids = []

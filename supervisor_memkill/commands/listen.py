@@ -106,7 +106,7 @@ def _listener(context: Context, notifier: Notifier) -> Listener:
         context.coordinator,
         notifier,
         boot_clock,
-        state=None if looks_only else StateKeeper(context.journal_path, context.config, boot_clock),
+        state=None if looks_only else StateKeeper(context.journal.path, context.config, boot_clock),
     )
 
 
