@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from supervisor_memkill.errors import MemkillError, NotSent, Unknown
+from supervisor_memkill.workers import elsewhere
 from supervisor_memkill.workers.advice import advise_on_stopasgroup, advise_on_stopsignal, advise_on_wrapper
 from supervisor_memkill.workers.base import BaseKind, all_unknown, tree_pids
 from supervisor_memkill.workers.command_line import is_shell
@@ -38,7 +39,15 @@ from supervisor_memkill.workers.contract import (
     unknown,
     unrecognised,
 )
-from supervisor_memkill.workers.resque.records import Record, Turn, parse_record, pid_in, record_of, turn_in
+from supervisor_memkill.workers.resque.records import (
+    Record,
+    Turn,
+    is_identity,
+    parse_record,
+    pid_in,
+    record_of,
+    turn_in,
+)
 from supervisor_memkill.world.redis_client import ask
 
 if TYPE_CHECKING:
@@ -112,6 +121,15 @@ class Resque(BaseKind):
             *advise_on_stopasgroup(program, "with TERM_CHILD set, it kills the running job"),
             *advise_on_wrapper(program, "Resque"),
         ]
+
+    def find_others(self, targets: Sequence[Target], table: ProcessTable) -> str:
+        key = f"{self._prefix}workers"
+        here = ask(self.tools.redis, lambda redis: redis.smembers(key))
+        if here:
+            hosts = (identity.partition(":")[0] for identity in here)
+            return elsewhere.describe_hosts(hosts, self.framework, self._hostname)
+        found = elsewhere.places(self.tools.redis, "workers", lambda _, one: is_identity(one))
+        return elsewhere.describe(found, self.framework, key, ":workers")
 
     def _look(self, pids: set[int]) -> _Seen:
         """The records of these processes. Raises Unknown."""

@@ -65,6 +65,11 @@ def turn_in(title: str) -> Turn | None:
     return next(turn for turn in Turn if word in turn.value.split("|"))
 
 
+def is_identity(text: str) -> bool:
+    """Whether a text has the form of an identity, of whatever host."""
+    return re.fullmatch(r"[^:]+:[0-9]{1,10}:.+", text) is not None
+
+
 def pid_in(identity: str, hostname: str) -> int | None:
     """The pid in an identity of this host; None for every other text."""
     host, _, rest = identity.partition(":")

@@ -57,6 +57,11 @@ class Record:
         return -CLOCK_SLACK_SECONDS <= age < BEATS_UNTIL_STALE * self.beat_interval_seconds
 
 
+def is_identity(text: str) -> bool:
+    """Whether a text has the form of an identity, of whatever host."""
+    return re.fullmatch(r".+:[0-9]{1,10}:[0-9a-f]+", text) is not None
+
+
 def pid_in(identity: str, hostname: str) -> int | None:
     """The pid in an identity of this host; None for every other text."""
     rest = identity.removeprefix(f"{hostname}:")
