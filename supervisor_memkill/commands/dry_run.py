@@ -47,6 +47,7 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     notes = list(report.notes)
     if not configuration.is_found:
         notes.insert(0, NO_CONFIGURATION)
+    notes += [f"{one}: its sections are not known" for one in configuration.reading.unread]
     owner = journal.hidden_by(journal_path)
     if owner is not None:
         notes.append(

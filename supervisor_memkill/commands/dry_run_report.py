@@ -66,7 +66,7 @@ def check(surveyor: Surveyor, coordinator: Coordinator, contents: Contents, cloc
     """
     survey = surveyor.check(contents)
     rows: list[Row] = []
-    notes, unknown = list(survey.notes), list[str]()
+    notes, unknown = [*survey.notes, *survey.alerts], list[str]()
     if any(pool.terms.limit_bytes is None for pool in survey.pools):
         notes.append(NO_LIMIT)
     for pool in survey.pools:
@@ -77,6 +77,8 @@ def check(surveyor: Surveyor, coordinator: Coordinator, contents: Contents, cloc
             unknown.append(f"[memkill:{pool.pool.name}] no worker is drained until this is solved: {error}")
         rows += [_row(pool, one, standings[one.worker]) for one in pool.findings]
         notes += _hints(pool)
+        if pool.unrecognised:
+            notes.append(f"[memkill:{pool.pool.name}] none of its workers is recognised: {pool.unrecognised}")
         if pool.failure is not None:
             unknown.append(f"[memkill:{pool.pool.name}] could not be checked: {pool.failure!r}")
     return Report(tuple(rows), tuple(dict.fromkeys([*notes, *unknown])), is_whole=not unknown)
