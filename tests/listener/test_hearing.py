@@ -84,6 +84,8 @@ def test_restarts_wait_longer_each_time_and_end(record: Path) -> None:
         assert ear.run(100_000)
         lives.append(ear.now)
         assert len(ear.reports) <= 2, "at the first suspicion, and at the end"
+        assert "ends now" in ear.reports[-1]
+        assert all("the listener ends in" in line for line in ear.reports[:-1])
     assert [round(life / 150) for life in lives] == [1, 2, 4, 8, 16]
     ear = Ear(record)
     assert not ear.run(3 * AGAIN_SECONDS)
@@ -167,6 +169,19 @@ def test_listener_whose_restarts_cannot_be_counted_stays(tmp_path: Path) -> None
         ear = Ear(record)
         assert not ear.run(4000)
         assert ear.reports
+    assert "restarts cannot be written" in ear.reports[0]
+
+
+def test_listener_of_a_dry_run_hears_its_ticks() -> None:
+    ear = Ear(None)
+    assert not ear.run(7200, tick="TICK_60")
+    assert not ear.reports
+
+
+def test_other_events_are_no_ticks(record: Path) -> None:
+    """They arrive although the TICKs do not: the section subscribes to them, and its TICK was removed."""
+    ear = Ear(record)
+    assert ear.run(1000, tick="PROCESS_STATE_EXITED", every=10)
 
 
 def test_listener_without_any_tick_event_says_so_at_once(record: Path) -> None:
