@@ -86,7 +86,7 @@ def listen(arguments: argparse.Namespace, environ: Mapping[str, str], sinks: Seq
 
 
 def _name(environ: Mapping[str, str], part: str) -> str:
-    """The listener's name as XML-RPC reports it: supervisord writes UTF-8, whatever this process's locale is."""
+    """The listener's name as XML-RPC reports it: supervisord writes UTF-8, whatever the locale is."""
     return os.fsencode(environ.get(f"SUPERVISOR_{part}_NAME", "")).decode(errors="replace")
 
 
