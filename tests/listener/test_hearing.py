@@ -134,6 +134,14 @@ def test_supervisord_that_hung_until_it_was_asked_has_time_for_its_tick(record: 
     assert not ear.run(100)
 
 
+def test_supervisord_that_begins_to_hang_meanwhile_is_no_deafness(record: Path) -> None:
+    ear = Ear(record)
+    assert not ear.run(130)  # it answered
+    ear.standing = AWAY
+    assert not ear.run(100)
+    assert not ear.reports
+
+
 def test_time_in_which_the_listener_did_not_run_is_no_silence(record: Path) -> None:
     """It was stopped by a debugger, or the machine had no time for it: the TICKs wait in the pipe."""
     ear = Ear(record)
