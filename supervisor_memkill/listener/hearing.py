@@ -13,7 +13,12 @@ from supervisor_memkill.clock import Clock
 from supervisor_memkill.listener.deaf_record import DeafRecord
 from supervisor_memkill.listener.own_group import Standing
 from supervisor_memkill.notices.event import Notifier
-from supervisor_memkill.notices.events import ListenerDeaf, ListenerStandsBy, ListenerWithoutTicks
+from supervisor_memkill.notices.events import (
+    ListenerDeaf,
+    ListenerGivesWay,
+    ListenerStandsBy,
+    ListenerWithoutTicks,
+)
 from supervisor_memkill.units import format_duration
 from supervisor_memkill.world.event_protocol import PERIOD_SECONDS
 
@@ -121,7 +126,7 @@ class Hearing:
             self._forget_silence()
             self._notifier.report(ListenerStandsBy(standing.siblings))
             return Judgement.HEARS
-        return self._judge_deaf()
+        return self._judge_deaf(has_siblings=standing.siblings > 0)
 
     def _ask(self) -> Standing:
         standing = self._standing()
@@ -147,7 +152,7 @@ class Hearing:
         again = self._reported_at + AGAIN_SECONDS
         return again if self._restarts >= MAX_RESTARTS else min(again, self._ends_after)
 
-    def _judge_deaf(self) -> Judgement:
+    def _judge_deaf(self, *, has_siblings: bool) -> Judgement:
         restarts, ends_in = self._restarts, self._ends_after - self._silence
         ends = (
             self._record is not None
@@ -156,6 +161,9 @@ class Hearing:
             and self._record.save(restarts=restarts + 1, period_seconds=self._record.period_seconds)
         )
         self._reported_at = self._silence
+        if ends and has_siblings:
+            self._notifier.report(ListenerGivesWay(self._silence))
+            return Judgement.ENDS
         self._notifier.report(ListenerDeaf(self._silence, _words(ends, ends_in, restarts)))
         return Judgement.ENDS if ends else Judgement.HEARS
 

@@ -68,6 +68,14 @@ class ListenerStandsBy(Event):
 
 
 @dataclass(frozen=True)
+class ListenerGivesWay(Event):
+    """Another process of the same event listener (`numprocs`) gets the TICKs. This one ends, then stands by."""
+
+    name = "listener.gives_way"
+    silent_seconds: float
+
+
+@dataclass(frozen=True)
 class ListenerTakesOver(Event):
     """This listener stood by, and does the work from now on."""
 

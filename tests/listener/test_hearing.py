@@ -168,6 +168,8 @@ def test_listener_with_the_journal_gives_way_to_the_one_with_the_ticks(record: P
     ear = Ear(record)
     ear.standing = Standing(is_sent_events=True, siblings=1)
     assert ear.run(10_000, in_charge=True)
+    assert len(ear.stream.having("listener.gives_way")) == 1
+    assert not ear.reports
 
 
 def test_listener_whose_restarts_cannot_be_counted_stays(tmp_path: Path) -> None:
