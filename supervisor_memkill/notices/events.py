@@ -69,7 +69,7 @@ class ListenerStandsBy(Event):
 
 @dataclass(frozen=True)
 class ListenerGivesWay(Event):
-    """Another process of the same event listener (`numprocs`) gets the TICKs. This one ends, then stands by."""
+    """Another process of the same event listener (`numprocs`) gets the TICKs. This one ends and stands by."""
 
     name = "listener.gives_way"
     silent_seconds: float

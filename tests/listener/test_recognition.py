@@ -97,6 +97,21 @@ def test_one_missing_answer_is_no_report(world: World, path: Path) -> None:
     assert life.stream.having("pool.unrecognised")
 
 
+def test_each_time_it_happens_is_judged_anew(world: World, path: Path) -> None:
+    """What was found the last time may be gone, and a short outage later is no report either."""
+    calm(world)
+    made = kind(is_unknown=True)
+    life = Life(world, path, kind=made)
+    life.run(10)
+    made.known = frozenset(world.workers)
+    life.run(10)
+    made.known, made.found = frozenset(), "records in database 3 exist"
+    life.run(1)
+    assert len(life.stream.having("pool.unrecognised")) == 1
+    life.run(10)
+    assert "records in database 3 exist" in life.stream.having("pool.unrecognised")[-1]
+
+
 def test_search_that_fails_says_why(world: World, path: Path) -> None:
     calm(world)
 
