@@ -91,8 +91,6 @@ def _listener_groups(
     programs: Collection[ProgramInfo], in_files: Callable[[], ProgramFiles]
 ) -> frozenset[str]:
     low = {(program.group, program.group_priority) for program in programs if program.group_priority < 0}
-    if not low:
-        return frozenset()
     # A program with a priority below 0 is rare. It counts as one only if the files show this very priority.
     files = in_files()
     named = {(one.group, one.group_priority) for one in files.programs if one.group not in files.events}

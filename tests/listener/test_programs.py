@@ -11,7 +11,7 @@ import pytest
 from supervisor_memkill.config.program_files import NOTHING, ProgramFiles
 from supervisor_memkill.listener.journal_format import Contents
 from supervisor_memkill.listener.programs import Programs
-from supervisor_memkill.processes import ProgramInfo
+from supervisor_memkill.processes import ProcessInfo, ProcessState, ProgramInfo
 from supervisor_memkill.workers.contract import Advice
 from supervisor_memkill.world.supervisord import CallFailed, Unreachable
 from tests.listener.situations import run_until_replaced
@@ -72,7 +72,16 @@ def test_without_files_every_worker_is_held_and_the_cause_is_logged_once(world: 
     life.run(120)
     assert world.happened == []
     (alert,) = life.stream.having("supervisord.alert")
-    assert "HTTP status 500" in alert
+    assert "HTTP status 500" in alert and "cannot be read either" in alert
+
+
+def test_failure_without_a_number_that_is_too_large_points_to_supervisords_log(
+    world: World, path: Path
+) -> None:
+    fail(world)
+    life = life_with(world, path, in_files(world, too_large=()))
+    life.run(30)
+    assert "see supervisord's own log" in life.stream.having("supervisord.alert")[0]
 
 
 def test_settings_that_were_known_before_stay_in_force(world: World, path: Path) -> None:
@@ -167,3 +176,73 @@ def test_program_with_the_priority_of_a_listener_is_one_only_if_the_files_do_not
     programs = Programs(world, dict, lambda: files)  # type: ignore[arg-type]
     programs.learn([])
     assert programs.listener_groups() == listeners
+
+
+def program(name: str = "one", **values: Any) -> ProgramInfo:
+    return dataclasses.replace(ProgramInfo("jobs", name, "cmd", 15, 10, True, 999), **values)
+
+
+def process(name: str = "one", pid: int = 7, start: int = 100) -> ProcessInfo:
+    state = ProcessState.RUNNING if pid else ProcessState.STOPPED
+    return ProcessInfo("jobs", name, state, pid, start, 0, 200)
+
+
+class Asked:
+    """A supervisord whose answer a test changes; stopasgroup is unknown where killasgroup is true."""
+
+    def __init__(self) -> None:
+        self.answer: list[ProgramInfo] | CallFailed = [program()]
+        self.known = Programs(self, dict, lambda: NOTHING)  # type: ignore[arg-type]
+
+    def programs(self) -> list[ProgramInfo]:
+        if isinstance(self.answer, CallFailed):
+            raise self.answer
+        return self.answer
+
+
+def test_settings_known_before_are_kept_when_none_can_be_had_even_if_they_are_not_whole() -> None:
+    asked = Asked()
+    asked.known.learn([process()])
+    asked.answer = FAILED
+    asked.known.learn([process()])
+    assert asked.known.of("jobs:one") == program()
+    asked.known.learn([process(pid=8)])
+    assert asked.known.of("jobs:one") is None, "another process may have other settings"
+
+
+def test_program_that_supervisord_does_not_report_any_more_is_forgotten() -> None:
+    asked = Asked()
+    asked.answer = [program(killasgroup=False)]
+    asked.known.learn([process()])
+    asked.answer = []
+    asked.known.learn([process()])
+    assert asked.known.of("jobs:one") is None
+
+
+def test_settings_of_a_stopped_process_are_the_newest() -> None:
+    """The next start uses them."""
+    asked = Asked()
+    asked.answer = [program(killasgroup=False)]
+    asked.known.learn([process(pid=0)])
+    asked.answer = [program(killasgroup=False, stopsignal=2)]
+    asked.known.learn([process(pid=0)])
+    found = asked.known.of("jobs:one")
+    assert found is not None and found.stopsignal == 2
+
+
+def test_what_is_unknown_is_asked_for_again_unless_nothing_is_reported() -> None:
+    asked = Asked()
+    two = [process(), process("two")]
+    asked.known.learn(two)
+    assert asked.known.are_of_other(two), "the second one was not reported"
+    asked.answer = FAILED
+    asked.known.learn(two)
+    assert not asked.known.are_of_other(two), "each question leaves a traceback in supervisord's log"
+    assert asked.known.are_of_other([process(), process("two", pid=8)])
+
+
+def test_priority_of_zero_is_that_of_a_program() -> None:
+    asked = Asked()
+    asked.answer = [program(group_priority=0)]
+    asked.known.learn([process()])
+    assert asked.known.listener_groups() == frozenset()
