@@ -42,7 +42,6 @@ class Surveyor:
         stop_as_group: Callable[[], StopAsGroup] = lambda: unknown_stop_as_group,
         in_files: Callable[[], ProgramFiles] = lambda: program_files.NOTHING,
         local_time: Callable[[], datetime] = datetime.now,
-        local_time: Callable[[], datetime] = datetime.now,
     ) -> None:
         """`own_group`: the listener's group in supervisord, empty when a person runs the program.
 
