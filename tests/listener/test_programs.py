@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from supervisor_memkill.config.program_files import NOTHING, ProgramFiles
+from supervisor_memkill.config.supervisord_sections import unknown_stop_as_group
 from supervisor_memkill.listener.journal_format import Contents
 from supervisor_memkill.listener.programs import Programs
 from supervisor_memkill.processes import ProcessInfo, ProcessState, ProgramInfo
@@ -173,7 +174,7 @@ def test_program_with_the_priority_of_a_listener_is_one_only_if_the_files_do_not
 ) -> None:
     """Never an event listener: an edited file whose priority is not the one in force proves nothing."""
     world.programs = lambda: [ProgramInfo("low", "low", "c", 15, 10, False, -1)]  # type: ignore[method-assign]
-    programs = Programs(world, dict, lambda: files)  # type: ignore[arg-type]
+    programs = Programs(world, lambda: unknown_stop_as_group, lambda: files)  # type: ignore[arg-type]
     programs.learn([])
     assert programs.listener_groups() == listeners
 
@@ -192,7 +193,7 @@ class Asked:
 
     def __init__(self) -> None:
         self.answer: list[ProgramInfo] | CallFailed = [program()]
-        self.known = Programs(self, dict, lambda: NOTHING)  # type: ignore[arg-type]
+        self.known = Programs(self, lambda: unknown_stop_as_group, lambda: NOTHING)  # type: ignore[arg-type]
 
     def programs(self) -> list[ProgramInfo]:
         if isinstance(self.answer, CallFailed):
