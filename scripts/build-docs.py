@@ -125,8 +125,9 @@ def _events(title: str, *levels: Level) -> Iterator[str]:
 
 
 def _fields(kind: type[Event]) -> str:
-    """The names as the log shows them."""
-    names = [re.sub("_(bytes|seconds)$", "", field.name) for field in dataclasses.fields(kind)]
+    """The names as the log shows them; `measure` only changes the name of another field."""
+    fields = [field.name for field in dataclasses.fields(kind) if field.name != "measure"]
+    names = [re.sub("_(bytes|seconds)$", "", name) for name in fields]
     return ", ".join(f"``{name}``" for name in names) or "none"
 
 

@@ -67,7 +67,14 @@ def with_errors_as_lines(run: Callable[[], int]) -> int:
 
 
 def _complain(problem: object) -> None:
-    print(f"{PROGRAM}: {problem}", file=sys.stderr)  # noqa: T201 - the one line of an error
+    try:
+        is_log = listen.is_run_by_supervisord(os.environ, None)
+    except MemkillError:
+        is_log = False
+    if is_log:
+        listen.report_refusal(str(problem))
+    else:
+        print(f"{PROGRAM}: {problem}", file=sys.stderr)  # noqa: T201 - the one line of an error
 
 
 def _run(argv: Sequence[str], environ: Mapping[str, str]) -> int:
@@ -107,6 +114,8 @@ def _choose(
 
 
 def _refusal(command: Command, word: str, takers: Mapping[str, Sequence[str]]) -> str:
+    if {command.name, word} <= {one.name for one in NAMELESS}:
+        return f"write either {word} or {command.name}, not both"
     if word not in takers:
         return f"{command.name} does not take {word!r} (try --help)"
     if command.name in takers[word]:
@@ -133,6 +142,10 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(f"{message} (try --help)")
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        """Called for the help and the version. argparse itself ignores an error of the output."""
+        output.show(message)
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         """argparse's own message has no suggestion, and differs between versions of Python."""

@@ -4,10 +4,22 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
-Measure = Literal["rss", "pss", "uss"]
+Measure = Literal["rss", "pss", "uss", "rss+swap", "pss+swap"]
 """How the memory of a process is measured."""
+MEASURES: tuple[Measure, ...] = get_args(Measure)
+
+
+@dataclass(frozen=True)
+class MemorySize:
+    """The memory of a worker. If its measure cannot be read, two sizes between which it lies."""
+
+    most_bytes: int
+    least_bytes: int
+    """The same as `most_bytes` if the measure was read."""
+    lost: str = ""
+    """Why the measure could not be read; empty if it was read."""
 
 
 class ProcessState(enum.IntEnum):
@@ -81,6 +93,11 @@ class ProgramInfo:
     """Below 0 for event listeners, unless their ``priority`` was set."""
     stopasgroup: bool | None = None
     """None: unknown. XML-RPC does not report it, so it comes from supervisord's files, if they are found."""
+    running: str | None = None
+    """The command line of its process, which may be another one than `command`: a shell can exec.
+
+    None: unknown. Empty: it does not run, or began so short a time ago that it may still exec.
+    """
 
     @property
     def worker(self) -> str:

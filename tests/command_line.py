@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -45,6 +46,18 @@ def run(
         timeout=60,
         check=False,
     )
+
+
+def assert_logged(done: subprocess.CompletedProcess[str], status: int, *words: str, lines: int = 1) -> None:
+    """The same under supervisord: each line is an event of the log, with its time."""
+    complaints = done.stderr.splitlines()
+    assert (done.returncode, done.stdout, len(complaints)) == (status, "", lines), done
+    for line in complaints:
+        assert re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} ERROR listener\.not_started error=", line), (
+            line
+        )
+    for word in words:
+        assert word in done.stderr, done.stderr
 
 
 def assert_one_line(done: subprocess.CompletedProcess[str], status: int, *words: str, lines: int = 1) -> None:

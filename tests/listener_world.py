@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
@@ -19,6 +19,7 @@ from supervisor_memkill.coordination.contract import (
     SlotClaim,
 )
 from supervisor_memkill.coordination.in_process import InProcessCoordinator
+from supervisor_memkill.errors import Unknown
 from supervisor_memkill.listener.findings import Pool
 from supervisor_memkill.listener.journal import Journal
 from supervisor_memkill.listener.journal_format import Contents
@@ -30,7 +31,17 @@ from supervisor_memkill.notices.log import LogSink
 from supervisor_memkill.processes import ProcessInfo, ProgramInfo
 from supervisor_memkill.rules.drain import Drain, State
 from supervisor_memkill.units import Size
-from supervisor_memkill.workers.contract import Advice, Note, Option, Reading, Target, Tools, Traits, unknown
+from supervisor_memkill.workers.base import source_away
+from supervisor_memkill.workers.contract import (
+    Advice,
+    LeftBehind,
+    Note,
+    Option,
+    Reading,
+    Target,
+    Tools,
+    Traits,
+)
 from supervisor_memkill.world.memory import ProcessTable
 from tests.places import Places
 from tests.small_world import BLOATED, EPOCH, FRESH, LIMIT, World, WorldTable
@@ -83,9 +94,12 @@ class QuietKind:
     def read(self, targets: Sequence[Target], table: ProcessTable) -> Mapping[str, Reading]:
         return {target.process.worker: self._read(target) for target in targets}
 
+    def left_behind(self, supervised: Collection[int], table: ProcessTable) -> Sequence[LeftBehind]:
+        return self._world.left_behind
+
     def _read(self, target: Target) -> Reading:
         if self._world.records_away:
-            return unknown("Redis is away", target.note)
+            return source_away(Unknown("Redis is away"), target.note)
         worker = self._world.workers[target.process.worker]
         return Reading(
             recognised=True,

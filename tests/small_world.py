@@ -8,11 +8,18 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from supervisor_memkill.errors import Unknown
-from supervisor_memkill.processes import ProcessId, ProcessInfo, ProcessState, ProgramInfo
-from supervisor_memkill.workers.contract import Advice
+from supervisor_memkill.processes import (
+    Measure,
+    MemorySize,
+    ProcessId,
+    ProcessInfo,
+    ProcessState,
+    ProgramInfo,
+)
+from supervisor_memkill.workers.contract import Advice, LeftBehind
 from supervisor_memkill.world.memory import ProcessTable
 from supervisor_memkill.world.supervisord import (
     AlreadyStarted,
@@ -66,9 +73,12 @@ class World:
         self.lose_answer_of: str = ""
         self.alive_orphans: set[int] = set()
         self.advice: tuple[Advice, ...] = ()
+        self.left_behind: tuple[LeftBehind, ...] = ()
         self.tells_programs = True
         self.times_programs_were_told = 0
         self.times_measured = Counter[str]()
+        self.measure_lost = ""
+        """Why no measure but RSS can be read; half of the RSS may be counted twice then."""
 
     def clock(self) -> float:
         return self.now
@@ -235,6 +245,12 @@ class WorldTable(ProcessTable):
         self._world.times_measured[worker.name] += 1
         return worker.memory
 
+    def measured(self, pid: int, measure: Measure = "rss", with_children: bool = False) -> MemorySize:
+        size = super().measured(pid, measure, with_children)
+        if not self._world.measure_lost:
+            return size
+        return MemorySize(size.most_bytes, size.least_bytes // 2, self._world.measure_lost)
+
     def is_alive(self, process: ProcessId) -> bool:
         if process.pid in self._world.alive_orphans:
             return True
@@ -242,6 +258,9 @@ class WorldTable(ProcessTable):
 
     def is_suspended(self, pid: int) -> bool:
         return False
+
+    def left_behind(self, supervised: Collection[int]) -> list[int]:
+        return []
 
     def title(self, pid: int) -> str:
         return ""

@@ -194,6 +194,11 @@ def test_command_line_itself_imports_nothing_heavy() -> None:
     assert found.stdout.strip() == ""
 
 
+@pytest.mark.parametrize("words", [("--dry-run", "--sample"), ("--sample", "rq", "--dry-run")])
+def test_two_commands_at_once_are_refused_in_plain_words(words: tuple[str, ...]) -> None:
+    assert refusal(*words) == "write either --dry-run or --sample, not both"
+
+
 # --- output -------------------------------------------------------------------------------------
 
 
@@ -204,8 +209,11 @@ def test_command_line_itself_imports_nothing_heavy() -> None:
         "from supervisor_memkill.commands import output; output.show('text')",
         "import sys; sys.exit(main(['demo']))",
         "import sys; sys.exit(main(['--sample', 'rq']))",
+        "import sys; sys.exit(main(['--help']))",
+        "import sys; sys.exit(main(['--version']))",
+        "import sys; sys.exit(main(['demo', '--help']))",
     ],
-    ids=["show", "demo", "sample"],
+    ids=["show", "demo", "sample", "help", "version", "help of a command"],
 )
 def test_output_that_cannot_be_written_is_one_line(tmp_path: Path, code: str) -> None:
     with Path("/dev/full").open("w") as full:
@@ -218,6 +226,7 @@ def test_output_that_cannot_be_written_is_one_line(tmp_path: Path, code: str) ->
             timeout=60,
             check=False,
         )
+    assert done.returncode == 1
     assert done.stderr.splitlines()[-1].endswith("cannot write the output: No space left on device")
 
 

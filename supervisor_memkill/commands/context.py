@@ -213,6 +213,7 @@ class Context:
             return InProcessCoordinator(boot_clock, contents.drain_ended_at)
         from supervisor_memkill.coordination.read_only import ReadOnlyCoordinator
         from supervisor_memkill.coordination.redis import RedisCoordinator
+        from supervisor_memkill.world.former_process import MachineProcesses
 
         listener = f"{self.config.host}/{self.supervisord.identification()}"
         shared = RedisCoordinator(
@@ -222,8 +223,12 @@ class Context:
             prefix=self.config.key_prefix,
             heartbeat_seconds=self.config.heartbeat_seconds,
             slot_ttl_seconds=self.config.slot_ttl_seconds,
+            epochs=contents.epochs,
+            processes=MachineProcesses(),
         )
-        return ReadOnlyCoordinator(shared, listener, boot_clock) if self.config.dry_run else shared
+        if not self.config.dry_run:
+            return shared
+        return ReadOnlyCoordinator(shared, listener, boot_clock)
 
 
 def build(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from supervisor_memkill.commands import output
 from supervisor_memkill.commands.command import (
@@ -15,6 +16,10 @@ from supervisor_memkill.commands.command import (
     Command,
     Option,
 )
+
+if TYPE_CHECKING:
+    from supervisor_memkill.commands.dry_run_notes import FirstWait
+    from supervisor_memkill.config.options import Config
 
 NO_CONFIGURATION = (
     "the configuration of this supervisord was not found, neither by its command line nor with its address"
@@ -43,7 +48,14 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     context = build(configuration, supervisord, environ, own_group="")
     journal_path = journal_by_hand(configuration, context)
     contents = journal.peek(journal_path)
-    report = dry_run_report.check(context.surveyor, context.coordinator(contents), contents, boot_clock)
+    report = dry_run_report.check(
+        context.surveyor,
+        context.coordinator(contents),
+        contents,
+        boot_clock,
+        first_wait=_first_wait(context.config),
+        has_pools=bool(context.config.pools),
+    )
     notes = list(report.notes)
     if not configuration.is_found:
         notes.insert(0, NO_CONFIGURATION)
@@ -58,8 +70,21 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
         notes.append(f"no worker is drained until this is solved: journal {problem}")
     files = tuple(map(str, context.files))
     report = dataclasses.replace(report, notes=tuple(notes), files=files)
-    output.show(dry_run_report.as_json(report) if arguments.json else dry_run_report.as_table(report))
+    columns = output.columns()
+    output.show(
+        dry_run_report.as_json(report) if arguments.json else dry_run_report.as_table(report, columns)
+    )
     return SUCCESS if report.is_whole else FAILURE
+
+
+def _first_wait(config: Config) -> FirstWait | None:
+    from supervisor_memkill.commands.dry_run_notes import FirstWait
+    from supervisor_memkill.coordination.contract import MAX_SILENT_HEARTBEATS
+
+    if config.redis is None:
+        return None
+    all_have_reported = MAX_SILENT_HEARTBEATS * config.heartbeat_seconds
+    return FirstWait(min(all_have_reported, config.slot_ttl_seconds), config.slot_ttl_seconds)
 
 
 COMMAND = Command("--dry-run", OPTION.help, run, (OPTION, CONFIG, JSON, *SERVER_OPTIONS))

@@ -7,16 +7,24 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from supervisor_memkill.clock import Clock
+from supervisor_memkill.commands import dry_run_notes
+from supervisor_memkill.commands.dry_run_notes import FirstWait
+from supervisor_memkill.commands.table import Table, wrap
 from supervisor_memkill.coordination.contract import CoordinationUnknown, Coordinator
+from supervisor_memkill.errors import one_line
 from supervisor_memkill.listener.findings import Finding, PoolSurvey, slot_claims
 from supervisor_memkill.listener.journal_format import Contents
 from supervisor_memkill.listener.survey import Surveyor
+from supervisor_memkill.notices.events import LEFT_BEHIND_HINT, MeasureUnreadable
 from supervisor_memkill.processes import ProcessState
 from supervisor_memkill.units import format_size
-from supervisor_memkill.workers.contract import Advice
 
 HEADINGS = ("POOL", "WORKER", "PID", "MEMORY", "LIMIT", "BUSY", "PEERS", "VERDICT")
+GIVES_WAY = ("PID", "POOL", "LIMIT", "PEERS", "BUSY")
+"""The columns that a narrow terminal does not show, the first one first."""
 
+NOT_DRAINED = "no worker is drained until this is solved"
+NO_PROGRAMS = "this supervisord has no program besides event listeners"
 NO_LIMIT = (
     "no memory limit is set: choose one from the memory shown,"
     " and set it as max_rss in a [memkill:NAME] section"
@@ -39,7 +47,7 @@ class Row:
     busy: int | None
     """Number of running jobs; None: unknown, or the kind cannot count them."""
     peers_in_service: int | None
-    """Number of other workers of the pool in service; None: unknown."""
+    """Number of other workers of the pool in service; None: unknown, or no pool is configured."""
     over: bool
     would_drain: bool
     verdict: str
@@ -58,25 +66,43 @@ class Report:
     """The files of the configuration: the main one, and those with our sections."""
 
 
-def check(surveyor: Surveyor, coordinator: Coordinator, contents: Contents, clock: Clock) -> Report:
+def check(
+    surveyor: Surveyor,
+    coordinator: Coordinator,
+    contents: Contents,
+    clock: Clock,
+    *,
+    first_wait: FirstWait | None = None,
+    has_pools: bool = True,
+) -> Report:
     """Check all workers once.
 
     `clock` is the boot clock. `coordinator` must be a throwaway one: the check takes slots in it, to find out
-    which worker would wait.
+    which worker would wait. `first_wait` None: coordination is in process. `has_pools` False: no pool is
+    configured.
     """
     survey = surveyor.check(contents)
     rows: list[Row] = []
-    notes, unknown = [*survey.notes, *survey.alerts], list[str]()
-    if any(pool.terms.limit_bytes is None for pool in survey.pools):
+    notes, unknown = [*(survey.notes if has_pools else ()), *survey.alerts], list[str]()
+    if not has_pools and not any(pool.findings for pool in survey.pools):
+        notes.append(NO_PROGRAMS)
+    elif any(pool.terms.limit_bytes is None for pool in survey.pools):
         notes.append(NO_LIMIT)
     for pool in survey.pools:
         try:
-            standings = _standings(pool, coordinator, contents, clock)
+            standings = _standings(pool, coordinator, contents, clock, first_wait)
+            notes += dry_run_notes.of_coordination(pool, coordinator, contents, first_wait)
         except CoordinationUnknown as error:
             standings = {one.worker: _unknown_standing(one, error) for one in pool.findings}
-            unknown.append(f"[memkill:{pool.pool.name}] no worker is drained until this is solved: {error}")
-        rows += [_row(pool, one, standings[one.worker]) for one in pool.findings]
-        notes += _hints(pool)
+            unknown.append(f"[memkill:{pool.pool.name}] {NOT_DRAINED}: {error}")
+        rows += [_row(pool, one, standings[one.worker], has_pool=has_pools) for one in pool.findings]
+        if has_pools:
+            notes += [*dry_run_notes.of_young_workers(pool), *dry_run_notes.hints(pool), *_left_behind(pool)]
+        if pool.source_away:
+            unknown.append(f"[memkill:{pool.pool.name}] {NOT_DRAINED}: {pool.source_away}")
+        if pool.lost_measure:
+            event = MeasureUnreadable(pool.pool.name, pool.pool.measure, pool.lost_measure)
+            notes.append(f"[memkill:{event.pool}] {event.why}; RSS is shown instead: {event.hint}")
         if pool.unrecognised:
             notes.append(f"[memkill:{pool.pool.name}] none of its workers is recognised: {pool.unrecognised}")
         if pool.failure is not None:
@@ -84,19 +110,12 @@ def check(surveyor: Surveyor, coordinator: Coordinator, contents: Contents, cloc
     return Report(tuple(rows), tuple(dict.fromkeys([*notes, *unknown])), is_whole=not unknown)
 
 
-def _hints(survey: PoolSurvey) -> list[str]:
-    """Each hint once, with the workers that it is for."""
-    workers: dict[str, list[str]] = {}
-    for worker, advice in survey.hints():
-        workers.setdefault(_words(advice), []).append(worker)
+def _left_behind(survey: PoolSurvey) -> list[str]:
     return [
-        f"{names[0]}{f' and {len(names) - 1} more' if names[1:] else ''}: {words}"
-        for words, names in workers.items()
+        f"[memkill:{survey.pool.name}] nobody supervises process {one.pid} ({one.record}) any more, and it "
+        f"goes on taking jobs: {LEFT_BEHIND_HINT}"
+        for one in survey.left_behind
     ]
-
-
-def _words(advice: Advice) -> str:
-    return f"{advice.text} (not drained until this is changed)" if advice.refuses else advice.text
 
 
 @dataclass(frozen=True)
@@ -109,7 +128,11 @@ class _Standing:
 
 
 def _standings(
-    survey: PoolSurvey, coordinator: Coordinator, contents: Contents, clock: Clock
+    survey: PoolSurvey,
+    coordinator: Coordinator,
+    contents: Contents,
+    clock: Clock,
+    first_wait: FirstWait | None,
 ) -> dict[str, _Standing]:
     """The standing of each worker; the most urgent one asks first. Raises CoordinationUnknown."""
     pool = survey.pool
@@ -119,9 +142,11 @@ def _standings(
     for finding in survey.findings:
         answer = coordinator.consider(pool.name, pool.rules, finding.request())
         standings[finding.worker] = _Standing(answer.others_in_service, False, finding.verdict.words)
+    is_new = first_wait is not None and coordinator.view(pool.name).is_new
+    granted = "would be drained after the first wait" if is_new else "would be drained now"
     for finding in survey.asking():
         answer = coordinator.acquire(pool.name, pool.rules, finding.request(finding.worker))
-        words = "would be drained now" if answer.granted else f"would wait: {answer.words}"
+        words = granted if answer.granted else f"would wait: {answer.words}"
         peers = standings[finding.worker].peers
         standings[finding.worker] = _Standing(peers, answer.granted, f"{finding.verdict.words}, {words}")
     return standings
@@ -134,7 +159,7 @@ def _unknown_standing(finding: Finding, error: CoordinationUnknown) -> _Standing
     return _Standing(None, False, words)
 
 
-def _row(survey: PoolSurvey, finding: Finding, standing: _Standing) -> Row:
+def _row(survey: PoolSurvey, finding: Finding, standing: _Standing, *, has_pool: bool) -> Row:
     seen, pool, words = finding.seen, survey.pool, standing.words
     running = seen.process.state is ProcessState.RUNNING
     if seen.reading is not None and seen.reading.why and seen.reading.why not in words:
@@ -148,27 +173,28 @@ def _row(survey: PoolSurvey, finding: Finding, standing: _Standing) -> Row:
         limit_bytes=survey.terms.limit_bytes,
         hard_limit_bytes=survey.terms.hard_limit_bytes,
         busy=seen.reading.busy if running and seen.reading else None,
-        peers_in_service=standing.peers,
+        peers_in_service=standing.peers if has_pool else None,
         over=finding.verdict.is_over,
         would_drain=standing.would_drain,
         verdict=words,
     )
 
 
-def as_table(report: Report) -> str:
-    """The report as text for people."""
-    lines = [HEADINGS, *(_cells(row) for row in report.rows)]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(HEADINGS) - 1)]
-    text = [
-        "  ".join([*(cell.ljust(width) for cell, width in zip(line, widths, strict=False)), line[-1]])
-        for line in lines
-    ]
-    read = [f"configuration: {', '.join(report.files)}"] if report.files else []
-    return "\n".join([*text, *read, *(f"note: {note}" for note in report.notes)]) + "\n"
+def as_table(report: Report, columns: int | None = None) -> str:
+    """The report as text for people, in lines of so many characters; None: of any length."""
+    table = Table(HEADINGS, [_cells(row) for row in report.rows], GIVES_WAY)
+    text, left_out = table.fit(columns)
+    notes = list(report.notes)
+    if left_out:
+        notes.append(f"this terminal is too narrow for {', '.join(left_out)}")
+    shown = [text] if report.rows else []
+    read = [wrap(f"configuration: {', '.join(report.files)}", columns)] if report.files else []
+    noted = [wrap(f"note: {one_line(note)}", columns) for note in notes]
+    return "\n".join([*shown, *read, *noted]) + "\n"
 
 
 def _cells(row: Row) -> Sequence[str]:
-    return (
+    cells = (
         row.pool,
         row.worker,
         str(row.pid or "-"),
@@ -178,6 +204,7 @@ def _cells(row: Row) -> Sequence[str]:
         "-" if row.peers_in_service is None else str(row.peers_in_service),
         row.verdict,
     )
+    return [one_line(cell) for cell in cells]
 
 
 def as_json(report: Report) -> str:

@@ -90,6 +90,15 @@ def _name(environ: Mapping[str, str], part: str) -> str:
     return os.fsencode(environ.get(f"SUPERVISOR_{part}_NAME", "")).decode(errors="replace")
 
 
+def report_refusal(problem: str) -> None:
+    """Log an error that keeps the listener from starting, as every line of the log."""
+    from supervisor_memkill.notices.events import ListenerRefused
+    from supervisor_memkill.notices.log import LogSink
+
+    if sys.stderr is not None:
+        LogSink(sys.stderr).take(ListenerRefused(problem))
+
+
 def _check_access(supervisord: Supervisord, notifier: Notifier) -> None:
     """Raises Refused, which the operator has to correct; every other problem may pass by itself."""
     from supervisor_memkill.notices.events import SupervisordAway

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 
 from supervisor_memkill.errors import MemkillError
@@ -22,6 +23,13 @@ def show(text: str) -> None:
     except OSError as error:
         give_up()
         raise MemkillError(f"cannot write the output: {error.strerror or error}") from error
+
+
+def columns() -> int | None:
+    """The width of the terminal in characters; None: the output goes elsewhere, or the width is unknown."""
+    if not sys.stdout.isatty():
+        return None
+    return shutil.get_terminal_size((0, 0)).columns or None
 
 
 def give_up() -> None:

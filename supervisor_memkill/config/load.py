@@ -23,7 +23,7 @@ from supervisor_memkill.config.options import (
 from supervisor_memkill.config.sections import SECTION, ParsedFiles
 from supervisor_memkill.errors import ConfigError, MemkillError
 from supervisor_memkill.rules.decision import OnTimeout
-from supervisor_memkill.units import Size
+from supervisor_memkill.units import Size, format_duration
 from supervisor_memkill.workers.contract import Option
 from supervisor_memkill.world import redis_client
 from supervisor_memkill.world.redis_url import masked
@@ -81,10 +81,10 @@ def _load_global(
     values = _values(SECTION, entries, GLOBAL_KEYS, names, found)
     if not _read_redis_file(SECTION, entries, values, found):
         values["redis"] = _redis_of_environment(environ, found)
-    if not found and values["slot_ttl"] < SLOT_TTL_HEARTBEATS * values["heartbeat"]:
-        culprit = next(entry for entry in entries if entry.key in ("slot_ttl", "heartbeat"))
+    if section and not found and values["slot_ttl"] < (least := SLOT_TTL_HEARTBEATS * values["heartbeat"]):
         found.append(
-            _problem(SECTION, culprit, f"slot_ttl must be at least {SLOT_TTL_HEARTBEATS} times heartbeat")
+            f"{_at(section, 'slot_ttl', 'heartbeat')}: slot_ttl ({format_duration(values['slot_ttl'])})"
+            f" must be at least {SLOT_TTL_HEARTBEATS} times heartbeat ({format_duration(least)})"
         )
     problems.extend(found)
     return values
@@ -195,26 +195,28 @@ def _contradictions(
     section: Section, kind: type[Kind], values: Mapping[str, Any], kind_values: Mapping[str, Any]
 ) -> Iterator[str]:
     """Problems of values that are valid one by one, but not together."""
-    where = f"{section.place}: [{section.name}]"
+    worker = f"worker = {values['worker']}"
     if _is_above(values["max_rss"], values["hard_max_rss"]):
-        yield f"{where} hard_max_rss must be above max_rss"
+        yield f"{_at(section, 'hard_max_rss')}: must be above max_rss"
     traits = kind.traits_for(kind_values)
     if values["protect_jobs"] and not traits.names_jobs:
-        yield f"{where} protect_jobs: worker = {values['worker']} cannot tell which jobs run"
+        yield f"{_at(section, 'protect_jobs')}: {worker} cannot tell which jobs run"
     if values["on_timeout"] is OnTimeout.RESUME and not traits.can_resume:
-        yield f"{where} on_timeout = resume: worker = {values['worker']} cannot be resumed; use stop or wait"
+        yield f"{_at(section, 'on_timeout')}: {worker} cannot be resumed; use stop or wait"
     if values["on_timeout"] is OnTimeout.WAIT and not traits.quiets:
         yield (
-            f"{where} on_timeout = wait: worker = {values['worker']} drains by stopping, and supervisord"
+            f"{_at(section, 'on_timeout')}: {worker} drains by stopping, and supervisord"
             " waits no longer than stopwaitsecs"
         )
     if kind.needs_redis and not values["redis"]:
         yield (
-            f"{where} worker = {values['worker']} needs redis, here, in [memkill], or as {REDIS_VARIABLE}"
+            f"{_at(section, 'worker')}: it needs redis, here, in [memkill], or as {REDIS_VARIABLE}"
             " in the environment, also by hand; redis_file is read by the listener and by hand"
         )
     for problem in kind.problems({**kind_values, "redis": values["redis"]}):
-        yield f"{where} {problem}"
+        named = [entry.key for entry in section.entries if re.search(rf"\b{re.escape(entry.key)}\b", problem)]
+        named.sort(key=lambda key: key == "worker")  # every problem may name it
+        yield f"{_at(section, *named)}: {problem}" if named else f"{_at(section)} {problem}"
 
 
 def _is_above(soft: Size, hard: Size | None) -> bool:
@@ -298,6 +300,15 @@ def _misspelt_sections(files: ParsedFiles) -> Iterator[str]:
 
 def _problem(section: str, entry: Entry, text: str) -> str:
     return f"{_where(section, entry)}: {text}"
+
+
+def _at(section: Section, *keys: str) -> str:
+    """The place of the first of these keys that the section has; without one, of the section."""
+    for key in keys:
+        for entry in section.entries:
+            if entry.key == key:
+                return _where(section.name, entry)
+    return f"{section.place}: [{section.name}]"
 
 
 def _where(section: str, entry: Entry) -> str:

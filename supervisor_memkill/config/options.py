@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import enum
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from supervisor_memkill.processes import Measure
+from supervisor_memkill.processes import MEASURES, Measure
 from supervisor_memkill.rules.decision import OnTimeout
 from supervisor_memkill.rules.hours import DrainHours, parse_drain_hours
 from supervisor_memkill.units import (
@@ -29,6 +29,7 @@ from supervisor_memkill.units import (
 )
 from supervisor_memkill.workers.contract import Option
 from supervisor_memkill.world import redis_client
+from supervisor_memkill.world.memory import can_measure
 
 REDIS_VARIABLE = "MEMKILL_REDIS"
 """The environment variable that is used if [memkill] has no `redis`."""
@@ -50,7 +51,7 @@ class PoolConfig:
     hard_max_rss: Size | None = None
     """None: no hard limit."""
     measure: Measure | None = None
-    """``rss``, ``pss`` or ``uss``; None: the kind decides."""
+    """None: the kind decides."""
     children: bool | None = None
     """Whether the memory of child processes counts; None: the kind decides."""
     strikes: int = 1
@@ -111,6 +112,20 @@ class Config:
 def _parse_redis(text: str) -> str:
     redis_client.check(text)
     return text
+
+
+def measure_parser(measures: Sequence[Measure]) -> Callable[[str], Measure]:
+    """The parser of a measure on a system that supports these."""
+
+    def parse(text: str) -> Measure:
+        word = text.strip().lower()
+        for measure in MEASURES:
+            if word == measure and measure in measures:
+                return measure
+        where = "" if len(measures) == len(MEASURES) else " (this system supports no other measure)"
+        raise ValueError(f"one of {', '.join(measures)}{where}")
+
+    return parse
 
 
 def _parse_name(text: str) -> str:
@@ -246,10 +261,11 @@ POOL_KEYS: Mapping[str, Option] = {
         f" must be above max_rss; {_SIZE}",
     ),
     "measure": Option(
-        parse_choice("rss", "pss", "uss"),
+        measure_parser([measure for measure in MEASURES if can_measure(measure)]),
         PoolConfig.measure,
         "how memory is measured: rss (all memory of the process), pss (shared memory is divided among the"
-        " processes that share it) or uss (only memory that no other process shares)",
+        " processes that share it), uss (only memory that no other process shares), rss+swap or pss+swap"
+        " (with the memory that was moved to swap); pss and swap need Linux",
         shown_default="rss; for celery, dramatiq, huey, taskiq pss",
     ),
     "children": Option(

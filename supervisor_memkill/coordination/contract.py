@@ -16,6 +16,10 @@ MAX_SILENT_HEARTBEATS = 3
 """A worker does not count as in service after its listener was silent for this number of heartbeats."""
 
 
+UNNAMED = "?"
+"""In place of a listener's name: a listener of an older version, which does not name its settings."""
+
+
 class CoordinationUnknown(MemkillError):
     """The coordinator did not answer: a request may or may not have had its effect."""
 
@@ -94,9 +98,30 @@ class Cause(Worded):
     COOLDOWN = "cooldown", "the pool's cooldown is not over"
     """The pool's last drain ended less than `cooldown` ago."""
     MORE_URGENT = "more_urgent", "a more urgent worker drains first"
-    SETTLING = "settling", "waiting for all listeners to report (new pool, lost data or long Redis outage)"
-    """The shared data was lost: all listeners must report again before a slot is granted."""
-    NAME_TAKEN = "name_taken", "another listener has the same name: set host in [memkill]"
+    NEW_POOL = "new_pool", "the pool is new in Redis, and all listeners must report first"
+    """No key of the pool existed, and the listener that found this never saw the pool before."""
+    DATA_LOST = (
+        "data_lost",
+        "Redis lost the pool's data or its clock was set back, and all listeners must report again",
+    )
+    """The pool's data is missing or older than before: slots may be in use that Redis does not know."""
+    REDIS_WAS_AWAY = (
+        "redis_was_away",
+        "a slot expired while no listener reached Redis, and all listeners must report again",
+    )
+    """The listener that held the slot may still drain."""
+    SETTLING = "settling", "all listeners must report first"
+    """A listener of an older version began this wait and did not record why."""
+    NAME_TAKEN = (
+        "name_taken",
+        "another listener has the same name: if this listener did not run before under another user"
+        " or with another journal, set host in [memkill]",
+    )
+    FORMER_LISTENER = (
+        "former_listener",
+        "this listener's former process has ended, and its record in Redis must expire",
+    )
+    """The former process had another journal, so that only its record shows which workers it drained."""
     NAME_IS_NEW = (
         "name_is_new",
         "this listener's name is new, and its workers still count under the old name",
@@ -117,6 +142,12 @@ class Answer:
     """Number of slots that other workers hold."""
     detail: str = ""
     """Details of the cause: the more urgent worker, the seconds that are left ..."""
+    min_available_of: str = ""
+    """The other listener whose setting `min_available` is, ``host/identifier``; "": the own setting."""
+    max_draining: int = 1
+    """The strictest setting of all live listeners."""
+    max_draining_of: str = ""
+    """The same for `max_draining`."""
 
     @property
     def granted(self) -> bool:
@@ -128,7 +159,13 @@ class Answer:
         if self.refused is None:
             return ""
         if self.refused is Cause.TOO_FEW_IN_SERVICE:
-            return f"{self.others_in_service} others are in service and min_available is {self.min_available}"
+            return (
+                f"{self.others_in_service} others are in service"
+                f" and min_available is {self.min_available}{_owner(self.min_available_of)}"
+            )
+        if self.refused is Cause.SLOTS_TAKEN and self.max_draining_of:
+            owner = _owner(self.max_draining_of)
+            return f"max_draining is {self.max_draining}{owner} and is reached ({self.detail})"
         return f"{self.refused.words} ({self.detail})" if self.detail else self.refused.words
 
     @property
@@ -145,6 +182,11 @@ class Answer:
         return self.granted and self.peers_suffice
 
 
+def _owner(listener: str) -> str:
+    """Whose setting it is, if it is another listener's."""
+    return f" (a setting of {'another listener' if listener == UNNAMED else listener})" if listener else ""
+
+
 @dataclass(frozen=True)
 class Published:
     """The answer to a listener's report."""
@@ -153,6 +195,21 @@ class Published:
     """The tokens of this listener that hold a slot. The listener asks per drain, so only tests read this."""
     name_is_taken: bool = False
     """Another live listener has the same name: nothing was changed, and this listener must not drain."""
+    former_seconds: float | None = None
+    """The name is taken by a former process of this listener that has ended: its record expires after this
+    time. None: the name is free, or the other process lives, or it is not known whether it lives."""
+    epoch: str = ""
+    """A name for the pool's data, new after each loss, to be kept in the journal; "": nothing can be lost."""
+
+
+@dataclass(frozen=True)
+class ListenerRules:
+    """The rules of one live listener."""
+
+    listener: str
+    """``host/identifier``; UNNAMED for a listener of an older version."""
+    min_available: int
+    max_draining: int
 
 
 @dataclass(frozen=True)
@@ -169,12 +226,15 @@ class PoolView:
     """Why a worker that holds a slot does not come back into service, by worker."""
     silent: frozenset[str] = frozenset()
     """Workers whose listener has not reported lately: they do not count as in service."""
-    min_available: int = 0
-    max_draining: int | None = None
-    """The strictest settings of the live listeners; 0 and None if there is no live listener."""
+    rules: tuple[ListenerRules, ...] = ()
+    """The settings of the live listeners."""
     drain_ended_seconds_ago: float | None = None
     settling_seconds: float = 0.0
-    """Seconds until slots are granted again after data was lost."""
+    """Seconds until the first slot is granted."""
+    settling_cause: Cause = Cause.SETTLING
+    """Why no slot is granted until then."""
+    is_new: bool = False
+    """The pool has no data yet: the first report of a listener begins it."""
 
 
 class Coordinator(Protocol):

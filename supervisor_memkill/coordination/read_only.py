@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from supervisor_memkill.clock import Clock
 from supervisor_memkill.coordination.contract import (
     Answer,
-    Cause,
     PoolView,
     Published,
     Report,
@@ -62,17 +61,18 @@ class ReadOnlyCoordinator:
         return self._here.publish(pool, rules, [*reports, *others], [*slot_claims, *elsewhere])
 
     def consider(self, pool: str, rules: Rules, request: Request) -> Answer:
-        return self._settled(pool, self._here.consider(pool, self._strictest(pool, rules), request))
+        return self._answer(pool, rules, lambda strictest: self._here.consider(pool, strictest, request))
 
     def acquire(self, pool: str, rules: Rules, request: Request) -> Answer:
         """The slot is taken in this process only, so that the next worker is refused as it would be."""
-        return self._settled(pool, self._here.acquire(pool, self._strictest(pool, rules), request))
+        return self._answer(pool, rules, lambda strictest: self._here.acquire(pool, strictest, request))
 
     def release(self, pool: str, worker: str, token: str, *, drained: bool, seconds_ago: float = 0.0) -> None:
         self._here.release(pool, worker, token, drained=drained, seconds_ago=seconds_ago)
 
     def view(self, pool: str) -> PoolView:
-        return self._shared.view(pool)
+        """The pool as it is in Redis; after `publish`, as it was then."""
+        return self._views[pool] if pool in self._views else self._shared.view(pool)
 
     def record(self, pool: str, event: str, fields: Mapping[str, str]) -> None:
         """A dry run does nothing, so there is nothing to record."""
@@ -80,14 +80,27 @@ class ReadOnlyCoordinator:
     def drain_ended_at(self) -> Mapping[str, float]:
         return {}
 
-    def _strictest(self, pool: str, rules: Rules) -> Rules:
-        view = self._views[pool]
-        most = rules.max_draining if view.max_draining is None else min(rules.max_draining, view.max_draining)
-        least = max(rules.min_available, view.min_available)
-        return dataclasses.replace(rules, min_available=least, max_draining=most)
+    def _strictest(self, pool: str, rules: Rules) -> tuple[Rules, str, str]:
+        """The strictest rules, and the other listeners that `min_available` and `max_draining` come from.
 
-    def _settled(self, pool: str, answer: Answer) -> Answer:
-        seconds = self._views[pool].settling_seconds
-        if seconds <= 0:
+        The live listener of the same name would be replaced by the one that this dry run stands for.
+        """
+        least, most, least_of, most_of = rules.min_available, rules.max_draining, "", ""
+        for other in self._views[pool].rules:
+            if other.listener == self.name:
+                continue
+            if other.min_available > least:
+                least, least_of = other.min_available, other.listener
+            if other.max_draining < most:
+                most, most_of = other.max_draining, other.listener
+        strictest = dataclasses.replace(rules, min_available=least, max_draining=most)
+        return strictest, least_of, most_of
+
+    def _answer(self, pool: str, rules: Rules, ask: Callable[[Rules], Answer]) -> Answer:
+        strictest, least_of, most_of = self._strictest(pool, rules)
+        answer = dataclasses.replace(ask(strictest), min_available_of=least_of, max_draining_of=most_of)
+        view = self._views[pool]
+        if view.settling_seconds <= 0:
             return answer
-        return dataclasses.replace(answer, refused=Cause.SETTLING, detail=f"{seconds:.0f}s left")
+        left = f"{view.settling_seconds:.0f}s left"
+        return dataclasses.replace(answer, refused=view.settling_cause, detail=left)

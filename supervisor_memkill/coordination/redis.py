@@ -9,17 +9,20 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import resources
-from typing import Any
+from typing import Any, Protocol
 
 from supervisor_memkill import checked
 from supervisor_memkill.coordination.contract import (
     MAX_SILENT_HEARTBEATS,
+    UNNAMED,
     Answer,
     Cause,
     CoordinationUnknown,
+    ListenerRules,
     PoolView,
     Published,
     Report,
@@ -37,6 +40,18 @@ EVENTS_KEPT = 1000
 """The approximate maximum length of a pool's event stream."""
 
 
+class Processes(Protocol):
+    """Recognises the processes of listeners on this machine."""
+
+    def own(self) -> Mapping[str, str]:
+        """The process of this listener, to be compared by a later one; empty if the system cannot tell."""
+        ...
+
+    def has_ended(self, process: Mapping[str, Any]) -> bool:
+        """The process ran on this machine and has surely ended."""
+        ...
+
+
 class RedisCoordinator:
     """The coordinator of a listener that shares pools with other listeners."""
 
@@ -52,13 +67,17 @@ class RedisCoordinator:
         heartbeat_seconds: float,
         slot_ttl_seconds: float,
         settle_seconds: float | None = None,
+        epochs: Mapping[str, str] | None = None,
+        processes: Processes | None = None,
     ) -> None:
         """`redis` makes the client on first use.
 
         `listener` is the name of this listener among all, ``host/identifier``; `instance` is random, and
         kept in the journal, so that a restarted listener is recognised. `settle_seconds`: how long no slot
         is granted after data was lost; by default `slot_ttl_seconds`, after which all old slots have
-        expired.
+        expired. `epochs`: the pools that this listener saw, by the journal, each with the epoch of its data,
+        "" if unknown; with None it never ran before. `processes` recognises a former process of this
+        listener; None: no process is recognised.
         """
         self._redis = redis
         self._listener = listener
@@ -67,6 +86,8 @@ class RedisCoordinator:
         self._fresh_ms = _ms(MAX_SILENT_HEARTBEATS * heartbeat_seconds)
         self._ttl_ms = _ms(slot_ttl_seconds)
         self._settle_ms = _ms(slot_ttl_seconds if settle_seconds is None else settle_seconds)
+        self._epochs = dict(epochs or {})
+        self._processes = processes
         self._known: dict[str, Mapping[str, Any]] = {}
         self._scripts: dict[str, Any] = {}
 
@@ -80,6 +101,7 @@ class RedisCoordinator:
         found = self._run(
             "publish",
             pool,
+            process={} if self._processes is None else self._processes.own(),
             **_rules(rules),
             workers=[self._worker(report) for report in reports],
             holdings=[
@@ -88,7 +110,12 @@ class RedisCoordinator:
         )
         with _understood():
             held = found["held"] if found["held"] != {} else []  # Lua's JSON of an empty table
-            return Published(frozenset(map(checked.text, checked.items(held))), checked.flag(found["taken"]))
+            return Published(
+                frozenset(map(checked.text, checked.items(held))),
+                checked.flag(found["taken"]),
+                self._former_seconds(found),
+                checked.text(found.get("epoch", "")),
+            )
 
     def consider(self, pool: str, rules: Rules, request: Request) -> Answer:
         return self._acquire(pool, rules, request, dry=True)
@@ -111,13 +138,35 @@ class RedisCoordinator:
             already_out=request.already_out,
         )
         with _understood():
+            cause, detail = None, one_line(checked.text(found.get("detail", "")))
+            if "refused" in found:
+                cause = _cause(found["refused"])
+            former_seconds = self._former_seconds(found)
+            if former_seconds is not None:
+                cause, detail = Cause.FORMER_LISTENER, f"{math.ceil(former_seconds)}s left"
             return Answer(
-                _cause(found["refused"]) if "refused" in found else None,
+                cause,
                 checked.whole(found["others"]),
                 checked.whole(found["min_available"]),
                 checked.whole(found["draining"]),
-                one_line(checked.text(found.get("detail", ""))),
+                detail,
+                self._owner(found.get("min_available_of", "")),
+                checked.whole(found["max_draining"]),
+                self._owner(found.get("max_draining_of", "")),
             )
+
+    def _owner(self, listener: Any) -> str:
+        """The listener whose setting holds. Its own former setting counts as long as its last report."""
+        name = one_line(checked.text(listener))
+        return f"{name} before its restart" if name == self._listener else name
+
+    def _former_seconds(self, found: Mapping[str, Any]) -> float | None:
+        """How long the record of an ended former process still counts; None: no such process has the name."""
+        if "taken_by" not in found or self._processes is None:
+            return None
+        other = checked.mapping(found["taken_by"])
+        has_ended = self._processes.has_ended(checked.mapping(other.get("process", {})))
+        return max(0.0, checked.number(other["left"]) / 1000) if has_ended else None
 
     def release(self, pool: str, worker: str, token: str, *, drained: bool, seconds_ago: float = 0.0) -> None:
         self._run("release", pool, id=self._id(worker), token=token, drained=drained, ago=_ms(seconds_ago))
@@ -146,10 +195,13 @@ class RedisCoordinator:
             "settle": self._settle_ms,
             "fresh": self._fresh_ms,
             "ttl": self._ttl_ms,
+            "is_new": pool not in self._known and pool not in self._epochs,
             **values,
         }
         if pool in self._known:
             request["known"] = self._known[pool]
+        if epoch := self._known.get(pool, {}).get("epoch") or self._epochs.get(pool):
+            request["epoch"] = epoch
         text = _json(request)
         answer = self._ask(lambda redis: self._script(redis, script)(keys=self._keys(pool), args=[text]))
         with _understood():
@@ -247,11 +299,6 @@ def _view(fields: Mapping[str, str], now_ms: int) -> PoolView:
     meta = json.loads(fields.get("meta", "{}"))
     workers = {name[2:]: json.loads(text) for name, text in fields.items() if name.startswith("w:")}
     slots = {name[2:]: json.loads(text) for name, text in fields.items() if name.startswith("s:")}
-    rules = [
-        tuple(map(int, pair.split("/")[:2]))
-        for pair, till in dict(meta.get("rules") or {}).items()
-        if till >= now_ms
-    ]
     released = meta.get("released") or None
     return PoolView(
         reports=tuple(_report(name, values) for name, values in sorted(workers.items())),
@@ -264,13 +311,40 @@ def _view(fields: Mapping[str, str], now_ms: int) -> PoolView:
         silent=frozenset(
             name for name, values in workers.items() if values["seen"] + values["until_after"] < now_ms
         ),
-        min_available=max((least for least, _ in rules), default=0),
-        max_draining=min((most for _, most in rules), default=None),
+        rules=tuple(_live_rules(fields, meta, now_ms)),
         drain_ended_seconds_ago=None
         if released is None
         else max(0, now_ms - checked.number(released)) / 1000,
         settling_seconds=max(0, checked.number(meta.get("settle", 0)) - now_ms) / 1000,
+        settling_cause=_settling_cause(meta),
+        is_new="meta" not in fields,
     )
+
+
+def _settling_cause(meta: Mapping[str, Any]) -> Cause:
+    """Why the pool waits; SETTLING if a listener of another version began the wait."""
+    if meta.get("settle_of") != meta.get("settle"):
+        return Cause.SETTLING
+    return next((cause for cause in Cause if cause.value == meta.get("settle_cause")), Cause.SETTLING)
+
+
+def _live_rules(fields: Mapping[str, str], meta: Mapping[str, Any], now_ms: int) -> Iterator[ListenerRules]:
+    """The rules of the live listeners; those of listeners of an older version stand in the meta alone."""
+    named = set[str]()
+    for name, text in sorted(fields.items()):
+        listener = json.loads(text) if name.startswith("l:") else {}
+        if "rules" in listener and listener["until"] >= now_ms:
+            pair = checked.text(listener["rules"])
+            named.add(pair)
+            yield ListenerRules(name[2:], *_pair(pair))
+    for pair, till in sorted(dict(meta.get("rules") or {}).items()):
+        if till >= now_ms and pair not in named:
+            yield ListenerRules(UNNAMED, *_pair(pair))
+
+
+def _pair(text: str) -> tuple[int, int]:
+    least, most = map(int, text.split("/")[:2])
+    return least, most
 
 
 def _report(name: str, values: Mapping[str, Any]) -> Report:

@@ -62,7 +62,7 @@ def answer(pool: PoolState, rules: Rules, request: Request, now: float) -> Answe
     draining = sum(token != request.token for token in pool.slots)
 
     def say(refused: Cause | None, detail: str = "") -> Answer:
-        return Answer(refused, others, rules.min_available, draining, detail)
+        return Answer(refused, others, rules.min_available, draining, detail, max_draining=rules.max_draining)
 
     if request.token in pool.slots or request.already_out:
         return say(None)

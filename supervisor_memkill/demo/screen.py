@@ -70,8 +70,9 @@ class Screen:
             f"Three job workers, jobs:a to jobs:c, leak memory. When a worker holds more than {limit},"
             " supervisor-memkill replaces it: the worker takes no new job, finishes the running one, and only"
             " then restarts. Never two workers at once, so that the others can go on with the jobs.",
-            f"A new job comes every {every_seconds:g}s. Each bar shows a worker's memory: ##... is below the"
-            f" limit of {limit}, and ! marks a worker above it.",
+            f"A new job comes every {every_seconds:g}s. Each bar shows a worker's memory at that moment:"
+            f" ##... is below the limit of {limit}, and ! marks a worker above it. A sentence behind > names"
+            " the memory that the listener found at its last check. The end of a line counts finished jobs.",
             f"Everything runs in {directory} under a supervisord of its own, without Redis. It takes about a"
             " minute. Ctrl-C stops everything at any moment, and nothing is left behind.",
         )

@@ -30,7 +30,7 @@ from supervisor_memkill.notices.drain_events import (
     StepSaved,
 )
 from supervisor_memkill.notices.event import Notifier
-from supervisor_memkill.processes import ProcessId, ProcessInfo, ProcessState, ProgramInfo
+from supervisor_memkill.processes import Measure, ProcessId, ProcessInfo, ProcessState, ProgramInfo
 from supervisor_memkill.rules.causes import Reason, StepCause
 from supervisor_memkill.rules.decision import OnTimeout, Plan, Seen, decide
 from supervisor_memkill.rules.drain import (
@@ -117,7 +117,8 @@ class Drainer:
         """Write a new drain of this worker into the journal and do its first step."""
         self._surveyor.learn_programs()  # `supervisorctl update` may have changed them.
         program = self._surveyor.program(finding.worker)
-        if not finding.is_quiet and any(one.refuses for one in survey.pool.advice(program)):
+        advice = survey.pool.advice(finding.seen.process, program, self._process_table())
+        if not finding.is_quiet and any(one.refuses for one in advice):
             return  # The next check reports it.
         drain = self._new_drain(survey, finding, reason, program)
         if self._ledger.put(drain, must=True):
@@ -165,7 +166,7 @@ class Drainer:
         takes_out = step.action in TAKES_OUT
         if not self._ledger.put(step.drain, must=takes_out) and takes_out:
             return
-        for event in words.of_step(drain, step, seen, self._clock()):
+        for event in words.of_step(drain, step, seen, self._clock(), self._measure(drain)):
             self._notifier.report(event)
         self._report_saved(step.drain)
         if step.action is not None:
@@ -213,7 +214,9 @@ class Drainer:
         if readings.fault is not None:
             # A kind that fails must not block the drain.
             reading = unknown("its kind failed", note)
-        return dataclasses.replace(seen, memory_bytes=memory.size_bytes, reading=reading)
+        return dataclasses.replace(
+            seen, memory_bytes=memory.size_bytes, memory_least_bytes=memory.least_bytes, reading=reading
+        )
 
     def _survivors(self, drain: Drain, process: ProcessInfo | None, table: ProcessTable) -> tuple[int, ...]:
         """Pids of the old processes that are still alive, without the processes of the new tree."""
@@ -290,6 +293,10 @@ class Drainer:
         pool = self._pools.get(drain.pool)
         return pool.kind if pool else None
 
+    def _measure(self, drain: Drain) -> Measure:
+        pool = self._pools.get(drain.pool)
+        return pool.measure if pool else "rss"
+
     def _is_late(self, drain: Drain, looked_at: float) -> bool:
         """The observation is too old, or another worker may have the slot by now."""
         now = self._clock()
@@ -345,7 +352,9 @@ class Drainer:
         elif drain.reason.is_own_limit and after is not None and limit and is_below_baseline(after, limit):
             back_off = self._next_back_off(drain, BackOffCause.BELOW_BASELINE, limit)
             back_offs[drain.worker] = back_off
-            below = LimitBelowBaseline(drain.worker, drain.pid, after, limit, back_off.seconds)
+            below = LimitBelowBaseline(
+                drain.worker, drain.pid, after, limit, back_off.seconds, self._measure(drain)
+            )
             self._notifier.report(below)
         return back_offs
 

@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from supervisor_memkill.config.options import PoolConfig
 from supervisor_memkill.coordination.contract import Report, Request, Rules, SlotClaim
-from supervisor_memkill.processes import Measure, ProcessInfo, ProgramInfo
+from supervisor_memkill.errors import Unknown
+from supervisor_memkill.processes import Measure, MemorySize, ProcessInfo, ProcessState, ProgramInfo
 from supervisor_memkill.rules.drain import Drain, State
 from supervisor_memkill.rules.policy import Sighting, Terms, Verdict, is_in_service
-from supervisor_memkill.workers.contract import Advice, Kind
+from supervisor_memkill.workers.contract import Advice, Kind, LeftBehind
+from supervisor_memkill.workers.wrappers import worker_elsewhere
 from supervisor_memkill.world.memory import ProcessTable, can_measure
 
 SETTINGS_UNKNOWN = Advice(
     "supervisord did not report the settings of this program, such as stopsignal", refuses=True
 )
+
+
+HIDDEN_WORKER = (
+    "{0} starts the worker in another container or unit, where its memory cannot be seen: it is never "
+    "drained; run supervisord and supervisor-memkill in there, or start the worker without {0}"
+)
+MAY_EXEC_SECONDS = 10
+"""A shell that runs for longer than this does not replace itself by the worker any more."""
 
 
 @dataclass(frozen=True)
@@ -33,12 +44,15 @@ class Pool:
     def rules(self) -> Rules:
         return Rules(self.config.min_available, self.config.max_draining, self.config.cooldown_seconds)
 
-    def memory(self, process: ProcessInfo, table: ProcessTable) -> int:
-        """The memory of a worker in bytes, by the pool's `measure` and `children`. Raises Unknown."""
+    def memory(self, process: ProcessInfo, table: ProcessTable) -> MemorySize:
+        """The memory of a worker, by the pool's `measure` and `children`. Raises Unknown."""
+        elsewhere = worker_elsewhere(process.pid, table)
+        if elsewhere:
+            raise Unknown(f"{elsewhere} starts the worker where its memory cannot be seen")
         children = self.config.children
         if children is None:
             children = self.kind.memory_in_children(process, table)
-        return table.memory(process.pid, self.measure, children)
+        return table.measured(process.pid, self.measure, children)
 
     @property
     def measure(self) -> Measure:
@@ -47,11 +61,20 @@ class Pool:
             return self.config.measure
         return self.kind.traits.measure if can_measure(self.kind.traits.measure) else "rss"
 
-    def advice(self, program: ProgramInfo | None) -> tuple[Advice, ...]:
+    def advice(
+        self, process: ProcessInfo, program: ProgramInfo | None, table: ProcessTable
+    ) -> tuple[Advice, ...]:
         """What is wrong with a program's settings; `program` None: supervisord did not report them."""
         if program is None:
             return (SETTINGS_UNKNOWN,)
-        return tuple(self.kind.advice(program, self.config.drain_timeout_seconds))
+        is_running = process.state is ProcessState.RUNNING
+        elsewhere = worker_elsewhere(process.pid, table) if is_running else ""
+        hidden = (Advice(HIDDEN_WORKER.format(elsewhere)),) if elsewhere else ()
+        running: str | None = ""
+        if is_running and process.uptime_seconds >= MAY_EXEC_SECONDS:
+            running = table.title(process.pid) or None
+        program = dataclasses.replace(program, running=running)
+        return (*hidden, *self.kind.advice(program, self.config.drain_timeout_seconds))
 
 
 @dataclass(frozen=True)
@@ -101,6 +124,19 @@ class PoolSurvey:
     """Why the look failed; an error in one kind does not affect the other pools."""
     unrecognised: str | None = None
     """Why none of the pool's workers is recognised, and what is there. Empty: one is; None: unknown."""
+    left_behind: tuple[LeftBehind, ...] = ()
+    """Processes of the pool's framework that nobody supervises."""
+
+    @property
+    def source_away(self) -> str | None:
+        """Why the source of the readings does not answer; empty: it answered. None: it was not asked."""
+        readings = [one.seen.reading for one in self.findings if one.seen.reading is not None]
+        return next((one.source_away for one in readings if one.source_away), "") if readings else None
+
+    @property
+    def lost_measure(self) -> str:
+        """Why the pool's measure could not be read for a worker; empty if it was read for each."""
+        return next((one.seen.memory_lost for one in self.findings if one.seen.memory_lost), "")
 
     def finding(self, worker: str) -> Finding | None:
         return next((one for one in self.findings if one.worker == worker), None)

@@ -10,6 +10,7 @@ swept all the same is taken anew.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import stat
@@ -144,9 +145,9 @@ class Journal:
         except OSError as error:
             raise JournalError(f"{source}: cannot be read: {error.strerror}") from error
         except ValueError as error:
-            return Loaded(Contents(), damaged=self._set_aside(source, str(error)))
+            return Loaded(Contents(epochs=None), damaged=self._set_aside(source, str(error)))
         if boot_id != self._boot_id:
-            return Loaded(Contents(), other_boot=True)
+            return Loaded(Contents(epochs=contents.epochs), other_boot=True)
         self._is_saved = True
         return Loaded(contents)
 
@@ -187,7 +188,9 @@ class Journal:
         try:
             yield
         except OSError as error:
-            raise JournalError(f"{self.path}: cannot be {what}: {error.strerror or error}") from error
+            hint = "; set journal in [memkill] to a file in a directory where this user can write"
+            hint = hint if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOENT) else ""
+            raise JournalError(f"{self.path}: cannot be {what}: {error.strerror or error}{hint}") from error
 
 
 def _beside(path: Path, suffix: str) -> Path:
@@ -216,9 +219,12 @@ def peek(path: Path, boot_id: str | None = None) -> Contents:
     """The contents of another listener's journal, to be shown; empty if there are none."""
     try:
         contents, written_in = read(path)
-    except (OSError, ValueError):
+    except OSError:
         return Contents()
-    return contents if written_in == (read_boot_id() if boot_id is None else boot_id) else Contents()
+    except ValueError:
+        return Contents(epochs=None)
+    is_of_this_boot = written_in == (read_boot_id() if boot_id is None else boot_id)
+    return contents if is_of_this_boot else Contents(epochs=contents.epochs)
 
 
 def read(path: Path, clock: Clock = boot_clock) -> tuple[Contents, str]:

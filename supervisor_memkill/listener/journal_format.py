@@ -52,12 +52,23 @@ class Contents:
     """The ids of the last requests that are over: such a request may come once more, and must not count."""
     pauses: Mapping[str, Pause] = field(default_factory=dict)
     """By pool."""
+    doubtful: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    """By worker, the pid and start of a process that may be quiet since the journal was damaged."""
     adopts: bool = False
     """The journal was damaged: quiet workers may be quiet because of a drain, and some are not examined."""
+    epochs: Mapping[str, str] | None = field(default_factory=dict)
+    """The pools that this listener saw in Redis, each with the epoch of its data, "" if that is unknown.
+
+    None: which pools it saw is unknown, because an older version wrote the journal or it was damaged.
+    """
 
     def wants_restart(self, process: ProcessInfo) -> bool:
         """A person requested the restart of this very process."""
         return any(taken.wants(process) for taken in self.requests.values())
+
+    def with_epoch(self, pool: str, epoch: str) -> Contents:
+        """The same, and the listener saw the pool with this epoch."""
+        return dataclasses.replace(self, epochs={**(self.epochs or {}), pool: epoch})
 
 
 def encode(contents: Contents, boot_id: str, now: float) -> str:
@@ -75,7 +86,9 @@ def encode(contents: Contents, boot_id: str, now: float) -> str:
         "requests": [taken_to_json(taken) for taken in contents.requests.values()],
         "ended_requests": list(contents.ended_requests),
         "pauses": {pool: dataclasses.asdict(pause) for pool, pause in contents.pauses.items()},
+        "doubtful": {worker: list(life) for worker, life in contents.doubtful.items()},
         "adopts": contents.adopts,
+        "epochs": None if contents.epochs is None else dict(contents.epochs),
     }
     return json.dumps({"sha256": _digest(body), "body": body}) + "\n"
 
@@ -86,15 +99,27 @@ def decode(data: bytes, now: float) -> tuple[Contents, str]:
     Raises ValueError when the journal is damaged or its format is unknown.
     """
     try:
-        envelope = json.loads(data.decode("utf-8"))
+        envelope = _parse(data)
         body = envelope["body"]
         if envelope["sha256"] != _digest(body):
             raise ValueError("its checksum is wrong")
         return _contents(_as_format_2(body)), _boot(body, now)
+    except KeyError as error:
+        raise ValueError(f"damaged: the field {error.args[0]!r:.40} is missing") from error
     except ValueError as error:
         raise ValueError(f"damaged: {error}") from error
-    except (KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
-        raise ValueError(f"damaged: {type(error).__name__}: {error}") from error
+    except (TypeError, AttributeError, OverflowError, RecursionError) as error:
+        raise ValueError("damaged: a field has a value of the wrong type") from error
+
+
+def _parse(data: bytes) -> Any:
+    """The JSON value. Raises ValueError."""
+    if not data.strip(b" \n\0"):
+        raise ValueError("it is empty")
+    try:
+        return json.loads(data.decode("utf-8"))
+    except (ValueError, RecursionError):
+        raise ValueError("it is not JSON") from None
 
 
 def _contents(body: Mapping[str, Any]) -> Contents:
@@ -113,8 +138,17 @@ def _contents(body: Mapping[str, Any]) -> Contents:
             pool: read_fields(Pause, PAUSE_READERS, one)
             for pool, one in mapping(body.get("pauses", {})).items()
         },
+        doubtful={
+            worker: (count(pid), count(start))
+            for worker, (pid, start) in mapping(body.get("doubtful", {})).items()
+        },
         adopts=flag(body.get("adopts", False)),
+        epochs=_or_none(_epochs)(body.get("epochs")),
     )
+
+
+def _epochs(value: Any) -> Mapping[str, str]:
+    return {pool: text(epoch) for pool, epoch in _object(value).items()}
 
 
 def _boot(body: Mapping[str, Any], now: float) -> str:
@@ -186,9 +220,13 @@ def _object(value: Any) -> Mapping[str, Any]:
 
 
 def _member(values: type[enum.Enum]) -> Reader:
-    look_up: Any = values  # mypy takes this for the making of a new member
-    reader: Reader = look_up
-    return reader
+    def read(value: Any) -> Any:
+        for member in values:
+            if member.value == value:
+                return member
+        raise ValueError(f"{value!r:.40} is not a known {values.__name__}")
+
+    return read
 
 
 def _tree(value: Any) -> tuple[ProcessId, ...]:

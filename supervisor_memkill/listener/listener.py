@@ -18,6 +18,7 @@ from typing import TypeVar
 from supervisor_memkill.clock import Clock
 from supervisor_memkill.config.options import Config
 from supervisor_memkill.coordination.contract import Cause, CoordinationUnknown, Coordinator
+from supervisor_memkill.listener.doubts import with_doubts
 from supervisor_memkill.listener.drainer import Drainer
 from supervisor_memkill.listener.findings import Finding, Pool, PoolSurvey
 from supervisor_memkill.listener.journal import Journal, JournalError, JournalHeld
@@ -28,10 +29,11 @@ from supervisor_memkill.listener.reports import Reports
 from supervisor_memkill.listener.requests import Requests
 from supervisor_memkill.listener.schedule import Schedule
 from supervisor_memkill.listener.slots import Slots
+from supervisor_memkill.listener.sources import Sources
 from supervisor_memkill.listener.state import StateKeeper
 from supervisor_memkill.listener.survey import Surveyor
 from supervisor_memkill.listener.take_over import note_name, take_over
-from supervisor_memkill.notices.drain_events import DrainLeft
+from supervisor_memkill.notices.drain_events import DrainLeft, DryRunDrainLeft
 from supervisor_memkill.notices.event import Notifier
 from supervisor_memkill.notices.events import (
     CoordinationAway,
@@ -42,6 +44,7 @@ from supervisor_memkill.notices.events import (
     JournalBack,
     ListenerStandsBy,
     ListenerTakesOver,
+    MeasureUnreadable,
     SupervisordAway,
     SupervisordBack,
     SupervisordShuttingDown,
@@ -106,6 +109,7 @@ class Listener:
         self._state = state
         self._schedule = Schedule(clock)
         self._reports = Reports(notifier)
+        self._sources = Sources(notifier, clock)
         self._examined: set[str] = set()
         """Workers of which it is known, after a damaged journal, whether they were left quiet."""
         self.ended = False
@@ -198,9 +202,12 @@ class Listener:
         """Lock the journal and take up the drains of the last listener. Raises JournalError."""
         drains_left: Sequence[Drain] = ()
         if self._config.dry_run:
-            self.report_left(self._journal.peek().drains.values())
+            for drain in _unfinished(self._journal.peek().drains.values()):
+                self._notifier.report(DryRunDrainLeft(drain.worker, drain.pid, drain.state))
         else:
-            drains_left = take_over(self._journal, self._ledger, self._away["journal"], self._notifier)
+            drains_left = take_over(
+                self._journal, self._ledger, self._away["journal"], self._notifier, self._pools
+            )
         self._coordinator = self._coordinate(self._ledger.contents)
         if not self._config.dry_run:
             note_name(self._ledger, self._coordinator.name, self._clock)
@@ -322,8 +329,10 @@ class Listener:
             lambda pool: pool.pool.name,
             lambda pool: self._check_pool(drainer, pool, counts=counts),
         )
-        if self._ledger.contents.adopts and all(self._is_examined(pool) for pool in survey.pools):
-            self._ledger.save(dataclasses.replace(self._ledger.contents, adopts=False), must=False)
+        if self._ledger.contents.adopts:
+            adopts = not all(self._is_examined(pool) for pool in survey.pools)
+            examined = with_doubts(self._ledger.contents, survey)
+            self._ledger.save(dataclasses.replace(examined, adopts=adopts), must=False)
 
     def _is_examined(self, survey: PoolSurvey) -> bool:
         """It is known of every worker of the pool whether it was left quiet."""
@@ -341,7 +350,11 @@ class Listener:
         if survey.failure is not None:
             drainer.slots.renew_unseen(survey.pool)
             raise survey.failure
+        self._sources.note(survey)
         self._reports.report_pool(survey)
+        if survey.lost_measure:
+            pool = survey.pool
+            self._notifier.report(MeasureUnreadable(pool.name, pool.measure, survey.lost_measure))
         drainer.slots.publish(survey)
         self._begin_drains(drainer, survey, counts=counts)
 
@@ -352,16 +365,18 @@ class Listener:
             elif finding.verdict.hold is Hold.STRIKES and not counts:
                 continue  # Only the next TICK counts strikes.
             elif not finding.verdict.asks:
-                self._report_held(finding, finding.verdict.hold, finding.verdict.words)
+                self._report_held(survey, finding, finding.verdict.hold, finding.verdict.words)
         for finding in survey.asking():
             if self.ended or finding.worker in self._ledger.drains:
                 continue
             answer = drainer.slots.consider(survey, finding.request())
             if not answer.granted:
-                self._report_held(finding, answer.refused, f"{finding.verdict.words}, but {answer.words}")
+                self._report_held(
+                    survey, finding, answer.refused, f"{finding.verdict.words}, but {answer.words}"
+                )
                 self._check_soon()
             elif self._config.dry_run:
-                self._report_held(finding, None, f"{finding.verdict.words}: would be drained now")
+                self._report_held(survey, finding, None, f"{finding.verdict.words}: would be drained now")
             elif finding.verdict.reason is not None:
                 self._begin(drainer, survey, finding, finding.verdict.reason)
 
@@ -394,7 +409,9 @@ class Listener:
 
     # --- reports --------------------------------------------------------------------------------
 
-    def _report_held(self, finding: Finding, cause: Hold | Cause | None, words: str) -> None:
+    def _report_held(
+        self, survey: PoolSurvey, finding: Finding, cause: Hold | Cause | None, words: str
+    ) -> None:
         """Report why a worker with a reason for a drain is not drained, once per change of the cause."""
         if finding.verdict.reason is None and finding.verdict.hold is not Hold.MEMORY_UNKNOWN:
             self._notifier.forget(WorkerHeld, finding.worker)
@@ -403,17 +420,24 @@ class Listener:
             self._state.decided(finding.worker, words)
         made = DryRunVerdict if self._config.dry_run else WorkerHeld
         seen = finding.seen
-        self._notifier.report(made(finding.worker, seen.process.pid, seen.memory_bytes, cause, words))
+        measure = survey.pool.measure
+        self._notifier.report(
+            made(finding.worker, seen.process.pid, seen.memory_bytes, cause, words, measure)
+        )
 
-    def report_left(self, drains: Iterable[Drain] | None = None) -> None:
-        """Report each unfinished drain; `drains` None: the drains of this listener."""
-        for drain in self._ledger.drains.values() if drains is None else drains:
-            if drain.state is not State.ASKING:
-                self._notifier.report(DrainLeft(drain.worker, drain.pid, drain.state))
+    def report_left(self) -> None:
+        """Report each unfinished drain, when this listener ends."""
+        for drain in _unfinished(self._ledger.drains.values()):
+            self._notifier.report(DrainLeft(drain.worker, drain.pid, drain.state))
 
     def report_unexpected(self, event: str) -> None:
         """Report an event that is no TICK: perhaps no TICK is sent at all."""
         self._notifier.report(UnexpectedEvent(event))
+
+
+def _unfinished(drains: Iterable[Drain]) -> Iterator[Drain]:
+    """The drains that may have done something to their workers."""
+    return (drain for drain in drains if drain.state is not State.ASKING)
 
 
 def _where(error: BaseException) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from supervisor_memkill.errors import Unknown
 from supervisor_memkill.listener.findings import Pool
 from supervisor_memkill.processes import ProcessInfo, ProcessState
-from supervisor_memkill.workers.contract import Reading, Target
+from supervisor_memkill.workers.contract import LeftBehind, Reading, Target
 from supervisor_memkill.world.memory import ProcessTable
 from supervisor_memkill.world.supervisord import SupervisordError
 
@@ -19,7 +19,11 @@ class Memory:
 
     size_bytes: int | None = None
     """None: the process does not run, or its memory is unknown."""
+    least_bytes: int | None = None
+    """The least that it can be; the same as `size_bytes` if its measure was read."""
     why: str = ""
+    lost: str = ""
+    """Why its measure could not be read, so that `size_bytes` is the most that it can be."""
     fault: Exception | None = None
     """The error that the kind raised."""
 
@@ -45,15 +49,21 @@ def read(pool: Pool, targets: Sequence[Target], table: ProcessTable) -> Readings
         return Readings(fault=error)
 
 
+def left_behind(pool: Pool, supervised: Collection[int], table: ProcessTable) -> tuple[LeftBehind, ...]:
+    """The processes of the pool's framework that nobody supervises; see Kind. Raises what the kind raises."""
+    return tuple(pool.kind.left_behind(supervised, table))
+
+
 def measure(pool: Pool, process: ProcessInfo, table: ProcessTable) -> Memory:
     """The worker's memory by the pool's `measure` and `children`. Raises SupervisordError."""
     if process.state is not ProcessState.RUNNING:
         return Memory()
     try:
-        return Memory(pool.memory(process, table))
+        size = pool.memory(process, table)
     except Unknown as error:
         return Memory(why=str(error))
     except SupervisordError:
         raise
     except Exception as error:  # noqa: BLE001 - a kind may be anybody's code
         return Memory(why="its kind failed", fault=error)
+    return Memory(size.most_bytes, size.least_bytes, lost=size.lost)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from supervisor_memkill.clock import Clock
 from supervisor_memkill.notices.event import Notifier
 from supervisor_memkill.notices.events import Away, Back
@@ -10,7 +12,10 @@ from supervisor_memkill.notices.events import Away, Back
 class Outage:
     """Knows whether one of them is away, and since when; reports the beginning and the end."""
 
-    def __init__(self, away: type[Away], back: type[Back], notifier: Notifier, clock: Clock) -> None:
+    def __init__(
+        self, away: Callable[[str], Away], back: Callable[[float], Back], notifier: Notifier, clock: Clock
+    ) -> None:
+        """`away` makes the event from the error, `back` from the length of the outage in seconds."""
         self._away = away
         self._back = back
         self._notifier = notifier

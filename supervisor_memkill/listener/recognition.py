@@ -47,6 +47,8 @@ class Recognition:
             self._looks.pop(pool.name, None)
             self._found.pop(pool.name, None)
             return ""
+        if any(reading.source_away for reading in read):
+            return None  # It is reported as an outage.
         if not any(one.process.uptime_seconds >= BOOTED_SECONDS for one in targets):
             return None
         looks = self._looks[pool.name] = self._looks.get(pool.name, 0) + 1

@@ -72,6 +72,7 @@ class Reports:
                     busy=reading.busy if reading else None,
                     quiet=reading.quiet if reading else None,
                     verdict=finding.verdict.words,
+                    measure=survey.pool.measure,
                 )
             )
 
@@ -84,5 +85,12 @@ class Reports:
             self._notifier.forget(WorkerNearLimit, finding.worker)
             return
         self._notifier.report(
-            WorkerNearLimit(finding.worker, seen.process.pid, survey.pool.name, seen.memory_bytes, warn_bytes)
+            WorkerNearLimit(
+                finding.worker,
+                seen.process.pid,
+                survey.pool.name,
+                seen.memory_bytes,
+                warn_bytes,
+                survey.pool.measure,
+            )
         )

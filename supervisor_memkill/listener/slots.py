@@ -14,6 +14,7 @@ from supervisor_memkill.coordination.contract import (
     Cause,
     CoordinationUnknown,
     Coordinator,
+    Published,
     Report,
     Request,
     SlotClaim,
@@ -22,7 +23,12 @@ from supervisor_memkill.listener.findings import Pool, PoolSurvey, slot_claims
 from supervisor_memkill.listener.ledger import Ledger
 from supervisor_memkill.listener.outage import Outage
 from supervisor_memkill.notices.event import Notifier
-from supervisor_memkill.notices.events import CoordinationAnswered, ListenerNameTaken, SlotNotReleased
+from supervisor_memkill.notices.events import (
+    CoordinationAnswered,
+    ListenerNameTaken,
+    ListenerWaitsForFormer,
+    SlotNotReleased,
+)
 from supervisor_memkill.rules.drain import Drain
 
 
@@ -83,10 +89,25 @@ class Slots:
             self._unreleased.remove(one)
         published = self._coordinator.publish(pool.name, pool.rules, reports, self._claims(pool))
         self._outage.back(pool.name)
-        if published.name_is_taken:
+        self._note_epoch(pool.name, published.epoch)
+        self._report_name(published)
+
+    def _note_epoch(self, pool: str, epoch: str) -> None:
+        """Keep the epoch in the journal: after a restart this listener still knows that it saw the pool.
+
+        No drain can depend on this save: a drain that cannot be saved does not begin.
+        """
+        if epoch:
+            self._ledger.save(self._ledger.contents.with_epoch(pool, epoch), must=False)
+
+    def _report_name(self, published: Published) -> None:
+        if published.former_seconds is not None:
+            self._notifier.report(ListenerWaitsForFormer(self._config.host, published.former_seconds))
+        elif published.name_is_taken:
             self._notifier.report(ListenerNameTaken(self._config.host))
         else:
             self._notifier.forget(ListenerNameTaken)
+            self._notifier.forget(ListenerWaitsForFormer)
 
     def _claims(self, pool: Pool) -> Sequence[SlotClaim]:
         return slot_claims(self._ledger.drains.values(), pool.config, self._clock())

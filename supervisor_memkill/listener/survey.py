@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 
@@ -11,6 +12,7 @@ from supervisor_memkill.config.options import PoolConfig
 from supervisor_memkill.config.program_files import ProgramFiles
 from supervisor_memkill.config.supervisord_sections import StopAsGroup, unknown_stop_as_group
 from supervisor_memkill.listener import observer
+from supervisor_memkill.listener.doubts import can_be_doubtful, doubt
 from supervisor_memkill.listener.findings import Finding, Pool, PoolSurvey, Survey
 from supervisor_memkill.listener.journal_format import Contents
 from supervisor_memkill.listener.programs import Programs
@@ -102,6 +104,8 @@ class Surveyor:
         ]
         if not counts:
             return Survey(tuple(surveys), ())
+        supervised = frozenset(process.pid for process in processes if process.pid)
+        surveys = [_with_left_behind(survey, supervised, table) for survey in surveys]
         odd = notes(assignment, configs, processes)
         return Survey(tuple(surveys), tuple(odd), tuple(self._alerts(processes)))
 
@@ -168,18 +172,23 @@ class Surveyor:
             if counts:
                 self._strikes.count(process, memory.size_bytes, terms.limit_bytes)
             drain = drains.get(process.worker)
-            advice = pool.advice(self.program(process.worker))
+            reading = readings.by_worker.get(process.worker)
+            if reading is not None and drain is None and can_be_doubtful(pool):
+                reading = doubt(reading, process, contents)
+            advice = pool.advice(process, self.program(process.worker), table)
             refusals = tuple(one.text for one in advice if one.refuses)
             self._has_refused = self._has_refused or bool(refusals)
             advices.append(advice)
             seen = Sighting(
                 process=process,
                 memory_bytes=memory.size_bytes,
-                reading=readings.by_worker.get(process.worker),
+                reading=reading,
                 draining=drain.state if drain and drain.state is not State.ASKING else None,
                 strikes=self._strikes.of(process),
                 back_off=contents.back_offs.get(process.worker),
                 memory_why=memory.why,
+                memory_least_bytes=memory.least_bytes,
+                memory_lost=memory.lost,
                 refusals=refusals,
                 pause=contents.pauses.get(pool.name),
                 restart_requested=contents.wants_restart(process),
@@ -209,6 +218,16 @@ class Surveyor:
         if size is None or size.percent is None:
             return size.exact_bytes if size else None
         return size.resolve(self._machine_bytes())
+
+
+def _with_left_behind(survey: PoolSurvey, supervised: Collection[int], table: ProcessTable) -> PoolSurvey:
+    """The survey with the processes that nobody supervises, unless the source of its readings is away."""
+    if survey.failure is not None or survey.source_away:
+        return survey
+    try:
+        return dataclasses.replace(survey, left_behind=observer.left_behind(survey.pool, supervised, table))
+    except Exception as error:  # noqa: BLE001 - a kind may be anybody's code
+        return dataclasses.replace(survey, failure=error)
 
 
 def _note(drain: Drain | None) -> Note | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from supervisor_memkill.clock import Clock
 from supervisor_memkill.listener.journal import Journal
@@ -15,8 +15,14 @@ from supervisor_memkill.notices.events import JournalDamaged, JournalOfAnotherBo
 from supervisor_memkill.rules.drain import Drain
 
 
-def take_over(journal: Journal, ledger: Ledger, outage: Outage, notifier: Notifier) -> Sequence[Drain]:
-    """Lock the journal and load it into the ledger; the drains in it. Raises JournalError."""
+def take_over(
+    journal: Journal, ledger: Ledger, outage: Outage, notifier: Notifier, pools: Iterable[str]
+) -> Sequence[Drain]:
+    """Lock the journal and load it into the ledger; the drains in it. Raises JournalError.
+
+    `pools`: the names of all pools. If the journal does not say which of them the listener saw, it may have
+    seen any.
+    """
     journal.lock()
     loaded = journal.load()
     outage.back()
@@ -25,9 +31,11 @@ def take_over(journal: Journal, ledger: Ledger, outage: Outage, notifier: Notifi
     if loaded.other_boot:
         notifier.report(JournalOfAnotherBoot(journal.path))
     ledger.contents = loaded.contents
+    if loaded.contents.epochs is None:
+        ledger.contents = dataclasses.replace(loaded.contents, epochs=dict.fromkeys(pools, ""))
     if not loaded.contents.instance:
         identified = dataclasses.replace(
-            loaded.contents, instance=secrets.token_hex(8), adopts=bool(loaded.damaged)
+            ledger.contents, instance=secrets.token_hex(8), adopts=bool(loaded.damaged)
         )
         ledger.save(identified, must=False)
     return tuple(loaded.contents.drains.values())

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from supervisor_memkill.notices.event import Event, Level
+from supervisor_memkill.processes import Measure
 from supervisor_memkill.rules.causes import Reason, StepCause
 from supervisor_memkill.rules.drain import Action, Outcome, State
 
@@ -37,6 +38,8 @@ class DrainState(DrainStep):
     max_rss_bytes: int | None = None
     survivors: tuple[int, ...] | None = None
     """The pids of old processes that are still alive at the start."""
+    measure: Measure | None = None
+    """The log shows the memory under this name; None: as `rss_bytes`."""
 
 
 @dataclass(frozen=True)
@@ -161,12 +164,19 @@ class DrainPoolChanged(DrainEvent):
 
 @dataclass(frozen=True)
 class DrainLeft(DrainEvent):
-    """A drain is unfinished when this listener ends, or in a dry run. The worker may be out of service."""
+    """This listener ends before the drain does. The next listener with the same journal finishes it."""
 
     name = "drain.left"
+    state: State
+
+
+@dataclass(frozen=True)
+class DryRunDrainLeft(DrainLeft):
+    """A former listener left this drain, and a dry run does not finish it. The worker may be quiet."""
+
+    name = "dry_run.drain_left"
     level = Level.WARNING
     hint = "start a listener with the same journal: it finishes the drain; or restart the worker by hand"
-    state: State
 
 
 @dataclass(frozen=True)
@@ -258,6 +268,7 @@ class LimitBelowBaseline(DrainEvent):
     rss_bytes: int
     max_rss_bytes: int
     back_off_seconds: float
+    measure: Measure = "rss"
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,13 @@ from pathlib import Path
 
 from supervisor_memkill.coordination.contract import Cause as RefusalCause
 from supervisor_memkill.notices.event import Event, Level
+from supervisor_memkill.processes import Measure
 from supervisor_memkill.rules.policy import Hold
 from supervisor_memkill.rules.requests import Act
+
+LEFT_BEHIND_HINT = (
+    "end it with kill; so that none is left again, start the worker with exec, or set killasgroup=true"
+)
 
 # --- the listener ------------------------------------------------------------------------------
 
@@ -25,6 +30,16 @@ class ListenerStarted(Event):
     journal: Path
     dry_run: bool
     coordination: str
+
+
+@dataclass(frozen=True)
+class ListenerRefused(Event):
+    """The listener cannot start. supervisord starts it again, and this line comes again each time."""
+
+    name = "listener.not_started"
+    level = Level.ERROR
+    hint = "correct what the error names; then look for the line listener.started"
+    error: str
 
 
 @dataclass(frozen=True)
@@ -84,13 +99,27 @@ class ListenerTakesOver(Event):
 
 @dataclass(frozen=True)
 class ListenerNameTaken(Event):
-    """Another running listener has the same name. This listener drains no worker."""
+    """Another listener with the same name reported to Redis lately. This listener drains no worker."""
 
     name = "listener.name_is_taken"
     level = Level.ERROR
-    hint = "set host in [memkill] to another name on one of the two hosts"
+    hint = (
+        "if this listener ran before under another user or with another journal, wait for 3 heartbeats;"
+        " else set host in [memkill] to another name on one of the two hosts"
+    )
     once_per = ()
     host: str
+
+
+@dataclass(frozen=True)
+class ListenerWaitsForFormer(Event):
+    """A former process of this listener, with another journal, has ended. Its record in Redis must expire."""
+
+    name = "listener.waits_for_former"
+    once_per = ()
+    compared = ()
+    host: str
+    expires_in_seconds: float
 
 
 @dataclass(frozen=True)
@@ -179,6 +208,23 @@ class CoordinationBack(Back):
 
 
 @dataclass(frozen=True)
+class ReadingsAway(Away):
+    """A pool's source of readings, such as Celery's broker, does not answer. The pool begins no drain."""
+
+    name = "readings.away"
+    hint = "check that it runs; check redis or broker in the pool's section, or its busy_command"
+    pool: str
+
+
+@dataclass(frozen=True)
+class ReadingsBack(Back):
+    """A pool's source of readings answers again, after this time."""
+
+    name = "readings.back"
+    pool: str
+
+
+@dataclass(frozen=True)
 class SupervisordShuttingDown(Event):
     """supervisord is shutting down. The listener does nothing more; the journal keeps unfinished drains."""
 
@@ -192,7 +238,7 @@ class JournalDamaged(Event):
 
     name = "journal.damaged"
     level = Level.ERROR
-    hint = "start STOPPED workers that nobody stopped; restart custom workers, which may be quiet"
+    hint = "start STOPPED workers that nobody stopped; restart custom workers: they may be quiet"
     error: str
 
 
@@ -320,6 +366,7 @@ class WorkerSeen(Event):
     busy: int | None
     quiet: bool | None
     verdict: str
+    measure: Measure = "rss"
 
 
 @dataclass(frozen=True)
@@ -334,6 +381,8 @@ class WorkerHeld(Event):
     rss_bytes: int | None
     cause: Hold | RefusalCause | None
     why: str
+    measure: Measure = "rss"
+    """The log shows the memory under this name."""
 
 
 @dataclass(frozen=True)
@@ -356,6 +405,7 @@ class WorkerNearLimit(Event):
     pool: str
     rss_bytes: int
     warn_rss_bytes: int
+    measure: Measure = "rss"
 
 
 @dataclass(frozen=True)
@@ -375,6 +425,42 @@ class WorkerUnsafe(WorkerHint):
     name = "worker.unsafe_settings"
     level = Level.ERROR
     hint = "change the setting, then run supervisorctl update while the worker is idle"
+
+
+@dataclass(frozen=True)
+class WorkerLeftBehind(Event):
+    """A process of the pool's framework that nobody supervises any more goes on taking jobs."""
+
+    name = "worker.left_behind"
+    level = Level.WARNING
+    hint = LEFT_BEHIND_HINT
+    once_per = ("pool", "pid")
+    pool: str
+    pid: int
+    record: str
+    queues: tuple[str, ...] | None = None
+    """The queues that it takes jobs from; None: unknown."""
+
+
+@dataclass(frozen=True)
+class MeasureUnreadable(Event):
+    """The pool's measure cannot be read, so that RSS is used: it counts memory that processes share twice.
+
+    `max_rss` is compared with the RSS: a worker is drained too early rather than too late. `hard_max_rss` is
+    compared with the part that surely is not counted twice: no job is cut because of a guess.
+    """
+
+    name = "pool.measure_unreadable"
+    level = Level.WARNING
+    hint = (
+        "give the container SYS_PTRACE (docker: --cap-add SYS_PTRACE; compose: cap_add), or run the listener "
+        "as the workers' user, or set measure = rss and limits that fit it"
+    )
+    once_per = ("pool",)
+    compared = ()
+    pool: str
+    measure: Measure
+    why: str
 
 
 @dataclass(frozen=True)

@@ -38,10 +38,18 @@ class LogSink:
 
 def line_of(event: Event) -> str:
     """The event as one line without its time: level, name, fields, and the hint if it has one."""
-    words = [event.level.name, event.name, *(_field(*field) for field in event.fields().items())]
+    fields = event.fields()
+    measure = fields.pop("measure", "rss")
+    words = [event.level.name, event.name]
+    words += [_field(_as_measured(name, measure), value) for name, value in fields.items()]
     if event.hint:
         words.append(f"hint={_word(event.hint)}")
     return " ".join(words)
+
+
+def _as_measured(name: str, measure: object) -> str:
+    """``rss_bytes`` becomes ``pss_bytes`` where PSS was measured."""
+    return f"{str(measure).replace('+', '_')}_bytes" if name == "rss_bytes" else name
 
 
 def _field(name: str, value: object) -> str:

@@ -27,6 +27,7 @@ from supervisor_memkill.notices.drain_events import (
     DrainThawFailed,
 )
 from supervisor_memkill.notices.event import Event
+from supervisor_memkill.processes import Measure
 from supervisor_memkill.rules.causes import StepCause
 from supervisor_memkill.rules.decision import Seen, Step
 from supervisor_memkill.rules.drain import Action, Drain, State
@@ -51,11 +52,11 @@ _FAILED: dict[Action, type[ActionFailed]] = {
 }
 
 
-def of_step(before: Drain, step: Step, seen: Seen, now: float) -> Iterator[Event]:
+def of_step(before: Drain, step: Step, seen: Seen, now: float, measure: Measure = "rss") -> Iterator[Event]:
     """The events for the changes by this step; `now` is on the boot clock."""
     drain, reading = step.drain, seen.reading
     if drain.state is not before.state:
-        yield _entered(before, drain, step.cause, seen)
+        yield _entered(before, drain, step.cause, seen, measure)
         if step.cause is StepCause.NEW_PROCESS_ENDED:
             yield DrainStartFailed(drain.worker, drain.pid, step.cause.words)
     elif step.action is not None:
@@ -70,7 +71,9 @@ def of_step(before: Drain, step: Step, seen: Seen, now: float) -> Iterator[Event
             yield DrainNotInServiceYet(drain.worker, drain.pid, reading.why if reading else None)
 
 
-def _entered(before: Drain, drain: Drain, cause: StepCause | None, seen: Seen) -> DrainState:
+def _entered(
+    before: Drain, drain: Drain, cause: StepCause | None, seen: Seen, measure: Measure
+) -> DrainState:
     begins = before.state is State.ASKING
     return _ENTERED[drain.state](
         worker=drain.worker,
@@ -81,6 +84,7 @@ def _entered(before: Drain, drain: Drain, cause: StepCause | None, seen: Seen) -
         rss_bytes=drain.memory_before_bytes if begins else None,
         max_rss_bytes=drain.limit_bytes if begins else None,
         survivors=seen.survivors if cause is StepCause.SURVIVORS else None,
+        measure=measure if begins else None,
     )
 
 

@@ -49,6 +49,8 @@ class Seen:
     process: ProcessInfo | None
     """None: the worker is not in supervisord's configuration any more."""
     memory_bytes: int | None = None
+    memory_least_bytes: int | None = None
+    """The least that the memory can be; None: `memory_bytes` is exact, or unknown as well."""
     reading: Reading | None = None
     survivors: tuple[int, ...] = ()
     """The pids in the record's `tree` that are still alive."""
@@ -224,7 +226,10 @@ def _quiet_again(drain: Drain, seen: Seen, now: float) -> Step:
 
 
 def _is_over_hard_limit(seen: Seen, plan: Plan) -> bool:
+    """The worker surely uses more: a stop that cuts jobs never follows from memory that is counted twice."""
     hard, memory = plan.hard_limit_bytes, seen.memory_bytes
+    if seen.memory_least_bytes is not None:
+        memory = seen.memory_least_bytes
     return hard is not None and memory is not None and memory > hard
 
 

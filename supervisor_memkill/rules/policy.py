@@ -112,12 +112,22 @@ class Sighting:
     back_off: BackOff | None = None
     memory_why: str = ""
     """Why the memory is unknown."""
+    memory_least_bytes: int | None = None
+    """The least that the memory can be; None: `memory_bytes` is exact, or unknown as well."""
+    memory_lost: str = ""
+    """Why the pool's measure could not be read, so that `memory_bytes` is the most that the memory can be."""
+
     refusals: tuple[str, ...] = ()
     """Its settings that would lose jobs in a drain."""
     pause: Pause | None = None
     """The pause of its pool."""
     restart_requested: bool = False
     """A person requested the restart of this very process."""
+
+    @property
+    def sure_bytes(self) -> int | None:
+        """What the worker surely uses; None: unknown."""
+        return self.memory_bytes if self.memory_least_bytes is None else self.memory_least_bytes
 
 
 @dataclass(frozen=True)
@@ -194,7 +204,8 @@ def _reasons(seen: Sighting, terms: Terms, *, is_largest: bool) -> Iterator[Reas
     """Why the worker is to be drained, the most urgent reason first."""
     memory, limit, hard_limit = seen.memory_bytes, terms.limit_bytes, terms.hard_limit_bytes
     if memory is not None and limit is not None and memory > limit:
-        is_hard = hard_limit is not None and memory > hard_limit
+        sure = seen.sure_bytes
+        is_hard = hard_limit is not None and sure is not None and sure > hard_limit
         yield Reason.HARD_MAX_RSS if is_hard else Reason.MAX_RSS
     if is_largest and memory is not None:
         yield Reason.MAX_TOTAL_RSS

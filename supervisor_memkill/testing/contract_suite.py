@@ -105,6 +105,7 @@ class ContractSuite:
             if self.reads_redis:
                 assert (reading.recognised, reading.in_service, reading.idle) == (None, None, False)
                 assert str(error).split()[0] in reading.why
+                assert reading.source_away == reading.why, "the listener reports the outage by it"
 
     @pytest.mark.parametrize("garbage", GARBAGE, ids=lambda text: repr(text)[:12])
     def test_a_reading_never_raises_whatever_redis_holds(self, garbage: str | None) -> None:
@@ -131,5 +132,7 @@ def check_reading(reading: Reading) -> None:
     if reading.recognised is None:
         assert not reading.in_service and not reading.idle, "unknown concludes nothing"
         assert reading.why
+    if reading.source_away:
+        assert reading.recognised is None, "nothing is known without the source"
     if reading.idle:
         assert reading.busy == 0

@@ -9,7 +9,7 @@ import psutil
 
 from supervisor_memkill.processes import Measure, ProcessInfo, ProcessState, ProgramInfo
 from supervisor_memkill.workers.contract import Reading, Target, Tools
-from supervisor_memkill.world.memory import Gone, ProcessTable
+from supervisor_memkill.world.memory import Gone, ProcessTable, Resident
 
 STARTED = 1_000_000
 """The epoch second at which every fake process started."""
@@ -23,6 +23,9 @@ class FakeProcesses:
         self.titles = dict(titles)
         self.children = dict(children or {})
         self.suspended: set[int] = set()
+        self.leaders: dict[int, int] = {}
+        """The leader of the process group of a pid; by default each process leads its own."""
+        self.control_groups: dict[int, str] = {}
 
     @property
     def table(self) -> ProcessTable:
@@ -39,6 +42,10 @@ class FakeProcesses:
         self._require(pid)
         return 1
 
+    def resident(self, pid: int) -> Resident:
+        self._require(pid)
+        return Resident(rss=1)
+
     def status(self, pid: int) -> str:
         self._require(pid)
         return str(psutil.STATUS_STOPPED if pid in self.suspended else psutil.STATUS_SLEEPING)
@@ -46,6 +53,13 @@ class FakeProcesses:
     def command_line(self, pid: int) -> Sequence[str]:
         self._require(pid)
         return [self.titles[pid]]
+
+    def group(self, pid: int) -> int:
+        self._require(pid)
+        return self.leaders.get(pid, pid)
+
+    def control_group(self, pid: int) -> str:
+        return self.control_groups.get(pid, "")
 
     def _require(self, pid: int) -> None:
         if pid not in self.titles:

@@ -22,7 +22,7 @@ from supervisor_memkill.workers.advice import (
     advise_on_stopwaitsecs,
     advise_on_wrapper,
 )
-from supervisor_memkill.workers.base import BaseKind, all_unknown, tree_pids
+from supervisor_memkill.workers.base import BaseKind, all_unknown, source_away, tree_pids
 from supervisor_memkill.workers.command_line import (
     TimeOption,
     has_worker_below,
@@ -35,6 +35,7 @@ from supervisor_memkill.workers.command_line import (
 from supervisor_memkill.workers.contract import (
     Advice,
     Kind,
+    LeftBehind,
     Note,
     Option,
     Reading,
@@ -56,6 +57,7 @@ __all__ = [
     "BaseKind",
     "GracefulStop",
     "Kind",
+    "LeftBehind",
     "MemkillError",
     "NotSent",
     "Note",
@@ -90,6 +92,7 @@ __all__ = [
     "parse_positive_duration",
     "parse_template",
     "parse_text",
+    "source_away",
     "tree_pids",
     "unknown",
     "unrecognised",

@@ -12,8 +12,10 @@ from supervisor_memkill.processes import ProgramInfo
 from supervisor_memkill.units import format_duration
 from supervisor_memkill.workers.command_line import (
     BLOCKING_WRAPPERS,
+    TERM_ONLY_WRAPPERS,
     blocking_wrapper,
     is_shell_without_exec,
+    program_in,
 )
 from supervisor_memkill.workers.contract import Advice
 
@@ -106,16 +108,23 @@ def advise_on_killasgroup(program: ProgramInfo, framework: str) -> Iterator[Advi
 
 
 def advise_on_wrapper(program: ProgramInfo, framework: str, *, refuses: bool = False) -> Iterator[Advice]:
-    """The command is a shell without exec, or a wrapper that does not pass the stop signal unchanged."""
-    name = blocking_wrapper(program.command)
-    if name in BLOCKING_WRAPPERS:
+    """A shell without exec, or a wrapper that does not pass the stop signal unchanged, runs the framework.
+
+    The running process decides. The command decides only if the process cannot be seen.
+    """
+    seen = program.command if program.running is None else program.running
+    name = blocking_wrapper(seen)
+    if program_in(seen) in TERM_ONLY_WRAPPERS and program.stopsignal != signal.SIGTERM:
+        name = program_in(seen)
+        yield Advice(f"{name} ignores all stop signals but TERM: set stopsignal=TERM", refuses)
+    elif name in BLOCKING_WRAPPERS:
         yield Advice(
             f"command: {name} does not pass the stop signal unchanged: start {framework} without {name}",
             refuses,
         )
-    elif is_shell_without_exec(program.command):
+    elif (name and program.running is not None) or is_shell_without_exec(seen):
         # bash may or may not replace itself by the last command of its list: the running process shows it.
-        refuses = refuses and name != "bash"
+        refuses = refuses and (name != "bash" or program.running is not None)
         orphan = "" if program.killasgroup else "; without killasgroup=true a SIGKILL leaves it running"
         yield Advice(
             f"command is a shell without exec: stopsignal reaches the shell and not {framework}{orphan}",

@@ -24,10 +24,10 @@ from supervisor_memkill.errors import MemkillError, Unknown
 from supervisor_memkill.units import format_duration, parse_positive_duration
 from supervisor_memkill.workers.advice import advise_on_job_limit, advise_on_stopwaitsecs
 from supervisor_memkill.workers.base import all_unknown
-from supervisor_memkill.workers.command_line import has_worker_below
 from supervisor_memkill.workers.contract import Advice, Option, Reading, Target, unknown
 from supervisor_memkill.workers.stopping import GracefulStop, StopThenWait
 from supervisor_memkill.workers.templates import fill, parse_template
+from supervisor_memkill.workers.wrappers import runs_below
 from supervisor_memkill.world.redis_client import ask
 
 if TYPE_CHECKING:
@@ -36,6 +36,11 @@ if TYPE_CHECKING:
 
 OLD_RECORD_SECONDS = 60
 """A record that stays valid for longer may itself be older than people expect of a busy count."""
+
+SHARED_KEY = (
+    "health_check_key is the same for several workers, so that nobody knows whose number it holds: put "
+    "%(name)s or %(pid)s into it, and the same into WorkerSettings"
+)
 
 
 class Arq(StopThenWait):
@@ -84,12 +89,15 @@ class Arq(StopThenWait):
         found = {}
         for target, key, (text, milliseconds) in zip(targets, keys, records, strict=True):
             reading = readings[target.process.worker]
+            if keys.count(key) > 1:
+                found[target.process.worker] = replace(reading, remark=SHARED_KEY)
+                continue
             found[target.process.worker] = _with_record(reading, key, text, milliseconds)
         return found
 
     def memory_in_children(self, process: ProcessInfo, table: ProcessTable) -> bool:
         """Only behind a wrapper: the jobs run in the process itself."""
-        return has_worker_below(table.title(process.pid))
+        return runs_below(process.pid, table, frozenset({"arq"}))
 
     def more_advice(self, program: ProgramInfo, drain_timeout_seconds: float) -> Iterator[Advice]:
         """The limit is not on the command line: it is the one that the pool repeats."""

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from supervisor_memkill.errors import MemkillError, NotSent, Unknown
-from supervisor_memkill.workers.contract import Advice, Note, Option, Reading, Target, Tools, Traits, unknown
+from supervisor_memkill.workers.contract import (
+    Advice,
+    LeftBehind,
+    Note,
+    Option,
+    Reading,
+    Target,
+    Tools,
+    Traits,
+    unknown,
+)
 
 if TYPE_CHECKING:
     from supervisor_memkill.processes import ProcessInfo, ProgramInfo
@@ -45,6 +56,10 @@ class BaseKind:
         """The reading of one worker. Never raises for failures of the outside world."""
         raise NotImplementedError
 
+    def left_behind(self, supervised: Collection[int], table: ProcessTable) -> Sequence[LeftBehind]:
+        """None: the framework keeps no record that would show them."""
+        return ()
+
     def quiet(self, target: Target, table: ProcessTable) -> Note:
         raise NotSent(f"{self.framework} cannot be quieted")
 
@@ -68,8 +83,13 @@ class BaseKind:
 
 
 def all_unknown(targets: Iterable[Target], error: MemkillError) -> dict[str, Reading]:
-    """The readings after a failure that concerns all workers, such as Redis being away."""
-    return {target.process.worker: unknown(str(error), target.note) for target in targets}
+    """The readings while the source of the readings does not answer, such as Redis."""
+    return {target.process.worker: source_away(error, target.note) for target in targets}
+
+
+def source_away(error: MemkillError, note: Note | None = None) -> Reading:
+    """The reading of one worker while its source, such as Redis or a command, does not answer."""
+    return replace(unknown(str(error), note), source_away=str(error))
 
 
 def tree_pids(process: ProcessInfo, table: ProcessTable) -> tuple[int, ...]:

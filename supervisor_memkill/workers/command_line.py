@@ -5,21 +5,45 @@ from __future__ import annotations
 import functools
 import re
 import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePath
 
 SHELLS = frozenset({"sh", "bash", "dash", "ash", "ksh", "zsh"})
-BLOCKING_WRAPPERS = frozenset(
-    {"su", "runuser", "sudo", "doas", "timeout", "dumb-init", "flock", "script", "conda", "dotenv"}
+_SIGNAL_ALL = frozenset({"timeout", "sudo", "doas", "dumb-init"})
+"""They signal all processes below them at once, which many workers take for a second signal."""
+_STOP_OTHERWISE = frozenset({"su", "runuser", "honcho", "foreman", "watchmedo", "script"})
+"""su and runuser answer TERM with TERM and, 2 s later, with SIGKILL (util-linux, su-common.c). They
+ignore INT. honcho and foreman always send TERM, and SIGKILL 5 s later; watchmedo sends INT, and SIGKILL
+10 s later; script hangs up."""
+_PASS_NOTHING = frozenset(
+    {"flock", "conda", "dotenv", "hatch", "npm", "npx", "yarn", "pnpm", "setsid", "xargs"}
 )
-"""Wrappers that do not pass the stop signal to their child as supervisord sends it.
-
-su and runuser answer TERM with TERM and, 2 s later, with SIGKILL (util-linux, login-utils/su-common.c), and
-do not pass INT; timeout, sudo and dumb-init signal all processes below them at once, which many workers take
-for a second signal; the others end alone.
-"""
-PASSING_WRAPPERS = frozenset({"uv"})
+"""They end alone, or ignore the signal."""
+_PASS_LITTLE = frozenset({"make", "strace", "unshare"})
+"""make passes TERM alone, strace and unshare ignore the signal."""
+BLOCKING_WRAPPERS = _SIGNAL_ALL | _STOP_OTHERWISE | _PASS_NOTHING | _PASS_LITTLE
+"""Wrappers that do not pass the stop signal to their child as supervisord sends it."""
+PASSING_WRAPPERS = frozenset({"uv", "tini", "pdm"})
 """Wrappers that stay as the parent and pass TERM to their child; uv below 0.7 swallows the first INT."""
+TERM_ONLY_WRAPPERS = frozenset({"pdm"})
+"""They ignore INT (pdm 2.26)."""
+
+_INTERPRETERS = re.compile(r"(?:python|pypy|ruby|node|nodejs|perl|bun)[0-9.]*")
+_CONTAINER_WORDS = ("run", "exec", "start", "up", "attach")
+_ELSEWHERE: Mapping[str, tuple[str, ...]] = {
+    **dict.fromkeys(
+        ("docker", "podman", "nerdctl", "docker-compose"), ("run", "exec", "start", "up", "attach")
+    ),
+    **dict.fromkeys(("kubectl", "oc"), ("run", "exec", "attach")),
+    "systemd-run": (),
+    "ssh": (),
+}
+"""Programs that start a process which is not below them, by the words that make them do so; none: always."""
+_GLOBAL_OPTIONS = frozenset(
+    {"-H", "--host", "-c", "--context", "--config", "-l", "--log-level", "-n", "-f", "-p"}
+)
+"""Options before that word, which have a value."""
 
 
 def is_shell(title: str) -> bool:
@@ -28,12 +52,33 @@ def is_shell(title: str) -> bool:
     return bool(words) and PurePath(words[0].removeprefix("-")).name in SHELLS
 
 
+def words_in(title: str) -> list[str]:
+    """The name of the program with this command line, then its arguments, without an interpreter before it.
+
+    The name of a script is without its directory, that of a module without its package's parts.
+    """
+    words = title.split()
+    if not words:
+        return []
+    name = PurePath(words[0].removeprefix("-")).name
+    if _INTERPRETERS.fullmatch(name):
+        for index, word in enumerate(words[1:], 1):
+            if word == "-m" and index + 1 < len(words):
+                return [words[index + 1].partition(".")[0], *words[index + 2 :]]
+            if not word.startswith("-"):
+                return [PurePath(word).name, *words[index + 1 :]]
+    return [name.removesuffix(":"), *words[1:]]
+
+
+def program_in(title: str) -> str:
+    """The name of the program with this command line: of the script or module, if an interpreter runs one."""
+    return "".join(words_in(title)[:1])
+
+
 def blocking_wrapper(title: str) -> str:
     """The name of the shell or blocking wrapper that runs with this command line; empty for others."""
-    words = [PurePath(word.removeprefix("-")).name for word in title.split()[:2]]
-    if len(words) == 2 and words[0].startswith("python"):
-        del words[0]
-    return words[0] if words and words[0] in SHELLS | BLOCKING_WRAPPERS else ""
+    name = program_in(title)
+    return name if name in SHELLS | BLOCKING_WRAPPERS else ""
 
 
 def why_wrapped(title: str, framework: str) -> str:
@@ -48,8 +93,25 @@ def why_wrapped(title: str, framework: str) -> str:
 
 def has_worker_below(title: str) -> bool:
     """The process with this command line is a wrapper: the worker below it holds the memory."""
+    return bool(blocking_wrapper(title)) or program_in(title) in PASSING_WRAPPERS
+
+
+def starts_elsewhere(title: str) -> str:
+    """``docker run`` and the like, which start a worker where it cannot be seen; empty for others."""
     words = title.split()
-    return bool(blocking_wrapper(title)) or bool(words and PurePath(words[0]).name in PASSING_WRAPPERS)
+    name = program_in(title)
+    if name not in _ELSEWHERE or not words or PurePath(words[0]).name != name:
+        return ""
+    starting = _ELSEWHERE[name]
+    if not starting:
+        return name
+    rest = iter(words[2:] if words[1:2] == ["compose"] else words[1:])
+    for word in rest:
+        if word in _GLOBAL_OPTIONS:
+            next(rest, "")
+        elif not word.startswith("-"):
+            return f"{name} {word}" if word in starting else ""
+    return ""
 
 
 def is_shell_without_exec(command: str) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
@@ -82,6 +82,8 @@ class Reading:
     """What is wrong or unknown, in an operator's words; empty if all is known and well."""
     hold: str = ""
     """Why no drain may begin at this moment, although all is well."""
+    source_away: str = ""
+    """Why the source of the readings, such as Redis, does not answer; empty: it answered or was not asked."""
     remark: str = ""
     """What the operator should change although nothing is wrong, such as a wrapper without exec."""
     note: Note = field(default_factory=dict)
@@ -100,6 +102,17 @@ def unknown(why: str, note: Note | None = None) -> Reading:
 def unrecognised(why: str, note: Note | None = None) -> Reading:
     """The reading of a process that is not a worker of this kind: it gets no signal."""
     return replace(unknown(why, note), recognised=False)
+
+
+@dataclass(frozen=True)
+class LeftBehind:
+    """A process of the framework on this machine that nobody supervises, and that goes on taking jobs."""
+
+    pid: int
+    record: str
+    """The name of the framework's record of it."""
+    queues: frozenset[str] = frozenset()
+    """The queues that it takes jobs from; empty: unknown."""
 
 
 @dataclass(frozen=True)
@@ -157,6 +170,14 @@ class Kind(Protocol):
         """One reading per worker (``group:name``), for all workers of the pool in one call.
 
         Never raises for failures of the outside world: the reading is `unknown` then.
+        """
+        ...
+
+    def left_behind(self, supervised: Collection[int], table: ProcessTable) -> Sequence[LeftBehind]:
+        """The framework's processes on this machine that nobody supervises, by its own records.
+
+        `supervised`: the pids of all processes of supervisord. They are not left behind, nor is what is below
+        them. Never raises for failures of the outside world: empty then.
         """
         ...
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from supervisor_memkill.errors import MemkillError, Unknown
 from supervisor_memkill.units import parse_positive_duration
 from supervisor_memkill.workers.advice import advise_on_wrapper
-from supervisor_memkill.workers.base import BaseKind
+from supervisor_memkill.workers.base import BaseKind, source_away
 from supervisor_memkill.workers.command_line import is_shell_without_exec
 from supervisor_memkill.workers.contract import (
     Advice,
@@ -68,6 +68,10 @@ def parse_count(text: object) -> int:
     if found is None:
         raise Unknown(f"not a number of jobs: {str(text)[:40]!r}")
     return int(found[1])
+
+
+class _SourceAway(Unknown):
+    """The source of the busy count does not answer."""
 
 
 class Custom(BaseKind):
@@ -131,6 +135,8 @@ class Custom(BaseKind):
             return replace(unrecognised(why, note), frozen=frozen)
         try:
             busy = self._busy(target, count)
+        except _SourceAway as error:
+            return replace(source_away(error, note), frozen=frozen)
         except MemkillError as error:
             return replace(unknown(str(error), note), frozen=frozen)
         now, is_idle = self.tools.clock(), False
@@ -156,7 +162,11 @@ class Custom(BaseKind):
             raise count
         if count is not None or target.note is None:
             return count
-        return parse_count(self._run("busy_command", target.process))
+        try:
+            answer = self._run("busy_command", target.process)
+        except MemkillError as error:
+            raise _SourceAway(f"busy_command: {error}") from error
+        return parse_count(answer)
 
     def _counts_in_redis(self, targets: Sequence[Target]) -> Mapping[str, int | MemkillError]:
         """The number in each worker's key, or the error; two round trips for all."""
@@ -165,7 +175,7 @@ class Custom(BaseKind):
         try:
             answers = ask(self.tools.redis, lambda redis: _ask_numbers(redis, keys))
         except MemkillError as error:
-            return dict.fromkeys(workers, error)
+            return dict.fromkeys(workers, _SourceAway(str(error)))
         return {
             worker: _count_in(key, answer) for worker, key, answer in zip(workers, keys, answers, strict=True)
         }

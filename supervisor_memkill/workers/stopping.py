@@ -6,7 +6,7 @@ most frameworks drop their running jobs at a second graceful signal.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -23,11 +23,18 @@ from supervisor_memkill.workers.advice import (
 )
 from supervisor_memkill.workers.base import BaseKind
 from supervisor_memkill.workers.command_line import TimeOption, why_wrapped
-from supervisor_memkill.workers.contract import Advice, Note, Option, Reading, Target, unknown
+from supervisor_memkill.workers.contract import Advice, LeftBehind, Note, Option, Reading, Target, unknown
+from supervisor_memkill.workers.wrappers import unknown_wrapper
 
 if TYPE_CHECKING:
     from supervisor_memkill.processes import ProcessInfo, ProgramInfo
     from supervisor_memkill.world.memory import ProcessTable
+
+
+UNKNOWN_WRAPPER = (
+    "{0} runs {1} as its child, and it is not known whether {0} passes the stop signal to it: "
+    "start {1} without {0}, or with exec"
+)
 
 
 def parse_text(text: str) -> str:
@@ -80,7 +87,15 @@ class StopThenWait(BaseKind):
         why = self._why_unrecognised(title)
         if why:
             return Reading(False, False, quiet=None, busy=None, why=why, note=target.note or {})
-        return Reading(True, True, quiet=None, busy=None, note=target.note or {})
+        wrapper = unknown_wrapper(target.process.pid, table)
+        remark = UNKNOWN_WRAPPER.format(wrapper, self.framework) if wrapper else ""
+        return Reading(True, True, quiet=None, busy=None, remark=remark, note=target.note or {})
+
+    def left_behind(self, supervised: Collection[int], table: ProcessTable) -> Sequence[LeftBehind]:
+        """Those with the framework's command line: worker processes may outlive their parent."""
+        wanted = self.values.get("command_has") or self.command_text
+        titles = {pid: table.title(pid) for pid in table.left_behind(supervised)}
+        return [LeftBehind(pid, title[:60]) for pid, title in titles.items() if wanted in title]
 
     def _why_unrecognised(self, title: str) -> str:
         """Why a process with this command line is not recognised; empty if it is."""

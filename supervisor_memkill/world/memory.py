@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -13,7 +13,12 @@ from typing import Protocol, TypeVar
 import psutil
 
 from supervisor_memkill.errors import Unknown
-from supervisor_memkill.processes import Measure, ProcessId
+from supervisor_memkill.processes import Measure, MemorySize, ProcessId
+from supervisor_memkill.world import linux_process
+from supervisor_memkill.world.bounds import bounds_of_one, bounds_of_tree
+from supervisor_memkill.world.linux_process import Gone, Resident, Unmeasurable, absent
+
+__all__ = ["Backend", "Gone", "ProcessTable", "PsutilBackend", "Resident", "Unmeasurable", "can_measure"]
 
 SAME_START_SECONDS = 0.02
 """Two clock ticks of Linux: within this time no other process gets the pid of an ended one."""
@@ -21,10 +26,6 @@ SAME_START_SECONDS = 0.02
 ENDED = frozenset({psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD})
 
 T = TypeVar("T")
-
-
-class Gone(Unknown):
-    """There is no such process. A zombie does not count as a process."""
 
 
 class Backend(Protocol):
@@ -37,7 +38,11 @@ class Backend(Protocol):
     def created(self, pid: int) -> float: ...
 
     def memory_bytes(self, pid: int, measure: Measure) -> int:
-        """Above 0: a process that has no memory left is Gone."""
+        """Above 0: a process that has no memory left is Gone. Raises Unmeasurable as well."""
+        ...
+
+    def resident(self, pid: int) -> Resident:
+        """The sizes that can be read where `memory_bytes` is Unmeasurable."""
         ...
 
     def status(self, pid: int) -> str:
@@ -46,9 +51,17 @@ class Backend(Protocol):
 
     def command_line(self, pid: int) -> Sequence[str]: ...
 
+    def group(self, pid: int) -> int:
+        """The pid of the leader of its process group; 0 if that is in another pid namespace."""
+        ...
+
+    def control_group(self, pid: int) -> str:
+        """Its control groups, in any form that can be compared; empty where the system has none."""
+        ...
+
 
 def can_measure(measure: Measure) -> bool:
-    """Whether this system supports the measure (psutil's memory_full_info)."""
+    """Whether this system supports the measure: Linux by /proc, others by psutil's memory_full_info."""
     return measure == "rss" or psutil.LINUX or (measure == "uss" and psutil.MACOS)
 
 
@@ -65,26 +78,45 @@ class PsutilBackend:
 
     def created(self, pid: int) -> float:
         if psutil.LINUX:
-            return _linux_start(pid)
+            return linux_process.started(pid)
         return _read(pid, lambda process: process.create_time())
 
     def memory_bytes(self, pid: int, measure: Measure) -> int:
         if measure == "rss":
             size = _read(pid, lambda process: process.memory_info().rss)
+        elif psutil.LINUX:
+            size = linux_process.measured(pid, measure)
         else:
-            info = _read(pid, lambda process: process.memory_full_info(), measure)
+            info = _read(pid, lambda process: process.memory_full_info())
             if not hasattr(info, measure):
-                raise Unknown(f"{measure} is not measured on this system; use rss")
+                raise Unmeasurable(f"{measure} is not measured on this system")
             size = int(getattr(info, measure))
         if size == 0:
             raise Gone(f"process {pid} is ending")
         return size
+
+    def resident(self, pid: int) -> Resident:
+        if psutil.LINUX:
+            return linux_process.resident(pid)
+        return Resident(self.memory_bytes(pid, "rss"))
 
     def status(self, pid: int) -> str:
         return str(_read(pid, lambda process: process.status()))
 
     def command_line(self, pid: int) -> Sequence[str]:
         return _read(pid, lambda process: process.cmdline())
+
+    def group(self, pid: int) -> int:
+        try:
+            return os.getpgid(pid)
+        except (OSError, OverflowError):
+            raise absent(pid) from None
+
+    def control_group(self, pid: int) -> str:
+        try:
+            return Path(f"/proc/{pid}/cgroup").read_text()
+        except (OSError, ValueError):
+            return ""
 
 
 class ProcessTable:
@@ -94,9 +126,13 @@ class ProcessTable:
         self._backend = backend or PsutilBackend()
 
     @cached_property
+    def _parents(self) -> Mapping[int, int]:
+        return self._backend.parents()
+
+    @cached_property
     def _children(self) -> Mapping[int, Sequence[int]]:
         children: defaultdict[int, list[int]] = defaultdict(list)
-        for pid, parent in self._backend.parents().items():
+        for pid, parent in self._parents.items():
             if pid != parent:
                 children[parent].append(pid)
         return children
@@ -151,6 +187,29 @@ class ProcessTable:
             total += sum(self._memory_if_there(child.pid, measure) for child in self.tree(pid)[1:])
         return total
 
+    def measured(self, pid: int, measure: Measure = "rss", with_children: bool = False) -> MemorySize:
+        """The memory as `memory` gives it, or the sizes between which it lies if that is Unmeasurable.
+
+        Raises Unknown.
+        """
+        try:
+            size = self.memory(pid, measure, with_children)
+        except Unmeasurable as error:
+            return self._bounds(pid, measure, with_children, str(error))
+        return MemorySize(size, size)
+
+    def _bounds(self, pid: int, measure: Measure, with_children: bool, lost: str) -> MemorySize:
+        """By the sizes that every user may read. Raises Unknown."""
+        below = self.tree(pid)[1:]
+        sizes = {pid: self._backend.resident(pid)}
+        if not with_children:
+            return bounds_of_one(sizes[pid], len(below), measure, lost)
+        for child in below:
+            with contextlib.suppress(Gone):
+                sizes[child.pid] = self._backend.resident(child.pid)
+        parents = {child: parent for parent in sizes for child in self._children.get(parent, ())}
+        return bounds_of_tree(sizes, parents, measure, lost)
+
     def _memory_if_there(self, pid: int, measure: Measure) -> int:
         try:
             return self._backend.memory_bytes(pid, measure)
@@ -165,6 +224,44 @@ class ProcessTable:
         except Gone:
             return False
 
+    def is_left_behind(self, pid: int, supervised: Collection[int]) -> bool:
+        """The process lives, what started it has ended, and none of the `supervised` pids is above it.
+
+        Either the leader of its process group is gone, such as a shell that supervisord ran. Or supervisord
+        itself ended: the process has no parent but the first process, and the control group that it shares
+        with the supervised ones shows that it was theirs. Raises Unknown.
+        """
+        if pid not in self._parents:
+            return False
+        leader = self._backend.group(pid)
+        is_alone = self._parents[pid] == 1 if leader == pid else leader != 0 and leader not in self._parents
+        if not is_alone or not self.is_alive(self.identify(pid)):
+            return False
+        if not self._line_of(pid).isdisjoint(supervised):
+            return False
+        if any(pid in self._line_of(one) for one in supervised):
+            return False  # supervisord itself, or what is above it
+        group = self._backend.control_group(pid)
+        is_beside = any(self._backend.control_group(one) == group for one in supervised)
+        return is_beside and (bool(group) or leader != pid)
+
+    def left_behind(self, supervised: Collection[int]) -> Sequence[int]:
+        """The pids of those that are left behind (see `is_left_behind`), without the processes below them."""
+        found = []
+        for pid in self._parents:
+            with contextlib.suppress(Unknown):
+                if self.is_left_behind(pid, supervised):
+                    found.append(pid)
+        return [pid for pid in found if self._parents[pid] not in found]
+
+    def _line_of(self, pid: int) -> frozenset[int]:
+        """The process, its parent, and so on up."""
+        found: list[int] = []
+        while pid in self._parents and pid not in found:
+            found.append(pid)
+            pid = self._parents[pid]
+        return frozenset(found)
+
     def is_suspended(self, pid: int) -> bool:
         """A stop signal suspended it (state T). Raises Unknown."""
         return self._backend.status(pid) == psutil.STATUS_STOPPED
@@ -177,37 +274,21 @@ class ProcessTable:
             return ""
 
 
-def _read(pid: int, question: Callable[[psutil.Process], T], measure: str = "") -> T:
+def began_epoch(process: ProcessId, wall: float, since_boot: float) -> float:
+    """When the process began, in epoch seconds by the present clock.
+
+    `wall` (epoch seconds) and `since_boot` (seconds) are the present time by the two clocks.
+    """
+    return wall - (since_boot - process.created) if psutil.LINUX else process.created
+
+
+def _read(pid: int, question: Callable[[psutil.Process], T]) -> T:
     """The answer to one question about a process; errors of psutil become Unknown or Gone."""
     try:
         return question(psutil.Process(pid))
     except psutil.NoSuchProcess:
-        raise _absent(pid) from None
+        raise absent(pid) from None
     except psutil.AccessDenied:
-        needs = f"; {measure} needs root, or the process's own user" if measure else ""
-        raise Unknown(f"access to process {pid} is denied{needs}") from None
+        raise Unmeasurable(f"access to process {pid}, which belongs to another user, is denied") from None
     except (psutil.Error, OSError, ValueError, OverflowError) as error:
         raise Unknown(f"process {pid} cannot be read: {error}") from error
-
-
-def _linux_start(pid: int) -> float:
-    """Seconds from boot to the start of a process: field 22 of /proc/PID/stat (proc(5))."""
-    try:
-        # The second field, the program's name in brackets, may itself hold spaces and brackets.
-        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
-        return int(fields[22 - 3]) / os.sysconf("SC_CLK_TCK")
-    except (FileNotFoundError, ProcessLookupError):
-        raise _absent(pid) from None
-    except (OSError, LookupError, ValueError) as error:
-        raise Unknown(f"process {pid} cannot be read: {error}") from error
-
-
-def _absent(pid: int) -> Unknown:
-    """The error for a process that is not found: it is gone, or /proc hides it from this user (hidepid=2)."""
-    try:
-        os.kill(pid, 0)
-    except PermissionError:
-        return Unknown(f"process {pid} is hidden from this user")
-    except (OSError, OverflowError):
-        pass
-    return Gone(f"there is no process {pid}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ import pytest
 from supervisor_memkill.commands.context import build, find_configuration
 from supervisor_memkill.listener.journal_format import Contents
 from supervisor_memkill.world.supervisord import Supervisord
-from tests.command_line import CONFIG, UNDER_SUPERVISORD, assert_one_line, run
+from tests.command_line import CONFIG, UNDER_SUPERVISORD, assert_logged, assert_one_line, run
 from tests.conftest import StartSupervisord
 from tests.harness import PROGRAMS
 
@@ -122,12 +123,16 @@ def test_parts_are_built_without_asking_supervisord(config: Path, tmp_path: Path
     assert not (tmp_path / "own").exists()
 
 
-@pytest.mark.parametrize("under", [{}, UNDER_SUPERVISORD])
-def test_problems_of_the_configuration_come_all_together(tmp_path: Path, under: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    ("under", "assert_reported"), [({}, assert_one_line), (UNDER_SUPERVISORD, assert_logged)]
+)
+def test_problems_of_the_configuration_come_all_together(
+    tmp_path: Path, under: dict[str, str], assert_reported: Callable[..., None]
+) -> None:
     path = tmp_path / "bad.conf"
     path.write_text("[memkill]\nhearbeat = 10s\n[memkill:job]\nmax_rss = lots\nstrikes = 0\n[memkil:x]\n")
     done = run(tmp_path, "--dry-run", "--config", str(path), changes=under)
-    assert_one_line(done, 2, "heartbeat", "max_rss", "strikes", "[memkill:x]", "bad.conf:2", lines=4)
+    assert_reported(done, 2, "heartbeat", "max_rss", "strikes", "[memkill:x]", "bad.conf:2", lines=4)
 
 
 def test_configuration_that_is_not_there_is_one_line(tmp_path: Path) -> None:

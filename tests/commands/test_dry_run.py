@@ -12,16 +12,27 @@ from typing import Any
 
 import pytest
 
-from supervisor_memkill.commands.dry_run_report import NO_LIMIT, Report, Row, as_json, as_table, check
+from supervisor_memkill.commands.dry_run_notes import FirstWait
+from supervisor_memkill.commands.dry_run_report import (
+    NO_LIMIT,
+    NO_PROGRAMS,
+    Report,
+    Row,
+    as_json,
+    as_table,
+    check,
+)
 from supervisor_memkill.config.options import PoolConfig
+from supervisor_memkill.coordination.contract import ListenerRules, PoolView
 from supervisor_memkill.coordination.in_process import InProcessCoordinator
+from supervisor_memkill.coordination.read_only import ReadOnlyCoordinator
 from supervisor_memkill.listener.findings import Pool
 from supervisor_memkill.listener.journal_format import Contents
 from supervisor_memkill.listener.survey import Surveyor
 from supervisor_memkill.processes import ProcessState
 from supervisor_memkill.rules.drain import State
 from supervisor_memkill.units import Size
-from supervisor_memkill.workers.contract import Advice, Tools
+from supervisor_memkill.workers.contract import Advice, LeftBehind, Tools
 from tests import builders
 from tests.listener_world import FRESH, LIMIT, QuietKind, SharedCoordinator, World, WorldTable, pool_config
 from tests.real.conftest import StartPool, start_pool
@@ -53,9 +64,10 @@ def report_on(
     world: World,
     config: PoolConfig | None = None,
     contents: Contents | None = None,
-    coordinator: InProcessCoordinator | None = None,
+    coordinator: Any = None,
+    **settings: Any,
 ) -> Report:
-    """One dry run in the world; nothing may have happened in it."""
+    """One dry run in the world; nothing may have happened in it. `settings` are for `check`."""
     tools = Tools(redis=lambda: None, signal=world.signal, clock=world.clock, host="here")
     supervisord: Any = world
     surveyor = Surveyor(
@@ -67,9 +79,15 @@ def report_on(
         machine_bytes=lambda: 10 * LIMIT,
     )
     coordinator = coordinator or InProcessCoordinator(world.clock)
-    report = check(surveyor, coordinator, contents or Contents(), world.clock)
+    report = check(surveyor, coordinator, contents or Contents(), world.clock, **settings)
     assert world.happened == []
     return report
+
+
+def test_measure_that_cannot_be_read_is_noted_once_with_its_cures(world: World) -> None:
+    world.measure_lost = "pss of process 812 needs the capability SYS_PTRACE"
+    (note,) = [note for note in report_on(world).notes if world.measure_lost in note]
+    assert "cap_add" in note and "measure = rss" in note
 
 
 def row(report: Report, name: str) -> Row:
@@ -131,6 +149,23 @@ def test_unknown_is_shown_as_unknown(world: World) -> None:
     assert not any(one.would_drain for one in report.rows)
 
 
+def test_source_of_readings_that_is_away_is_noted_and_fails_the_dry_run(world: World) -> None:
+    for worker in world.workers.values():
+        worker.memory = FRESH
+    world.records_away = True
+    report = report_on(world)
+    assert report.notes == ("[memkill:jobs] no worker is drained until this is solved: Redis is away",)
+    assert not report.is_whole
+
+
+def test_process_that_nobody_supervises_is_noted(world: World) -> None:
+    world.left_behind = (LeftBehind(812, "web1:812:0a1b"),)
+    report = report_on(world)
+    (note,) = report.notes
+    assert "812 (web1:812:0a1b)" in note and "killasgroup=true" in note
+    assert report.is_whole
+
+
 def test_redis_away_is_noted_though_no_worker_is_over_its_limit(world: World) -> None:
     for worker in world.workers.values():
         worker.memory = FRESH
@@ -162,6 +197,99 @@ def test_table(world: World) -> None:
         "jobs  jobs:two    102  50MB    200MB  1     1      under its limit\n"
         "jobs  jobs:three  -    -       200MB  -     2      not running (FATAL)\n"
     )
+
+
+def test_without_a_pool_there_are_no_peers_and_no_words_about_patterns(world: World) -> None:
+    report = report_on(world, pool_config(max_rss=None, programs=("*",)), has_pools=False)
+    assert {one.peers_in_service for one in report.rows} == {None}
+    assert report.notes == (NO_LIMIT,)
+
+
+def test_supervisord_without_programs_is_named_as_such(world: World) -> None:
+    world.workers.clear()
+    report = report_on(world, pool_config(max_rss=None, programs=("*",)), has_pools=False)
+    assert (report.rows, report.notes) == ((), (NO_PROGRAMS,))
+    assert as_table(report) == f"note: {NO_PROGRAMS}\n"
+
+
+def test_workers_that_run_for_less_than_settle_are_named_as_no_peers_yet(world: World) -> None:
+    report = report_on(world, pool_config(settle_seconds=10_000.0))
+    assert {one.peers_in_service for one in report.rows} == {0}
+    (note,) = report.notes
+    assert note == (
+        "[memkill:jobs] PEERS does not count jobs:one and 2 more yet: up for less than settle (2h46m)"
+    )
+
+
+# --- with other listeners ------------------------------------------------------------------------
+
+WAIT = FirstWait(new_seconds=30.0, lost_seconds=60.0)
+
+
+class Shared:
+    """What the others reported to Redis."""
+
+    def __init__(self, view: PoolView) -> None:
+        self._view = view
+
+    def view(self, pool: str) -> PoolView:
+        return self._view
+
+
+def report_beside(world: World, view: PoolView, contents: Contents | None = None) -> Report:
+    coordinator = ReadOnlyCoordinator(Shared(view), "here/s", world.clock)
+    return report_on(world, contents=contents, coordinator=coordinator, first_wait=WAIT)
+
+
+def test_new_pool_is_named_with_its_first_wait_and_nothing_is_drained_now(world: World) -> None:
+    report = report_beside(world, PoolView((), is_new=True))
+    assert row(report, "one").verdict == "over its limit, would be drained after the first wait"
+    assert "max_draining is reached" in row(report, "two").verdict
+    (note,) = report.notes
+    assert note.startswith(
+        "[memkill:jobs] the pool is new in Redis: after its start, the listener waits 30s "
+    )
+
+
+def test_pool_that_the_listener_saw_before_and_redis_lost_is_no_new_pool(world: World) -> None:
+    report = report_beside(world, PoolView((), is_new=True), Contents(epochs={"jobs": "e"}))
+    (note,) = report.notes
+    assert note.startswith("[memkill:jobs] Redis has lost the data of this pool: after its start, the ")
+    assert "waits 60s" in note or "waits 1m00s" in note
+
+
+def test_listeners_that_are_silent_are_named(world: World) -> None:
+    view = PoolView(
+        (builders.report("two/s/jobs:a"),),
+        silent=frozenset({"two/s/jobs:a", "two/s/jobs:b", "here/s/jobs:c"}),
+    )
+    assert report_beside(world, view).notes == (
+        "[memkill:jobs] PEERS does not count the workers of silent listeners: two/s",
+    )
+
+
+def test_setting_of_another_listener_is_named_in_the_verdict(world: World) -> None:
+    view = PoolView((), rules=(ListenerRules("two/s", 3, 1),))
+    report = report_beside(world, view)
+    assert row(report, "one").verdict == (
+        "over its limit, would wait: 2 others are in service and min_available is 3 (a setting of two/s)"
+    )
+    assert report.notes == ()
+
+
+def test_relaxed_setting_is_previewed_and_the_running_listeners_own_is_named(world: World) -> None:
+    view = PoolView((), rules=(ListenerRules("here/s", 3, 1),))
+    report = report_beside(world, view)
+    assert row(report, "one").would_drain
+    (note,) = report.notes
+    assert note == (
+        "[memkill:jobs] this table is made with min_available = 1 and max_draining = 1, but the running"
+        " listener has 3 and 1: restart it to change its settings"
+    )
+
+
+def test_running_listener_with_the_same_settings_is_no_news(world: World) -> None:
+    assert report_beside(world, PoolView((), rules=(ListenerRules("here/s", 1, 1),))).notes == ()
 
 
 def test_json_has_every_field_in_plain_units(world: World) -> None:

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.command_line import UNDER_SUPERVISORD, assert_one_line, run
+from tests.command_line import UNDER_SUPERVISORD, assert_logged, assert_one_line, run
 
 
 def test_listener_by_hand_says_who_runs_it(tmp_path: Path, config: Path) -> None:
@@ -20,19 +20,19 @@ def test_listener_by_hand_says_who_runs_it(tmp_path: Path, config: Path) -> None
 def test_listener_without_a_server_section_says_so(tmp_path: Path, config: Path) -> None:
     """supervisord sets no SUPERVISOR_SERVER_URL where its configuration has no server section."""
     done = run(tmp_path, "--config", str(config), changes=UNDER_SUPERVISORD)
-    assert_one_line(done, 2, "[unix_http_server]", "[inet_http_server]")
+    assert_logged(done, 2, "[unix_http_server]", "[inet_http_server]")
 
 
 def test_listener_without_a_pool_says_so(tmp_path: Path) -> None:
     path = tmp_path / "empty.conf"
     path.write_text("")
     done = run(tmp_path, "--config", str(path), changes=UNDER_SUPERVISORD)
-    assert_one_line(done, 2, "no [memkill:NAME] section", "empty.conf")
+    assert_logged(done, 2, "no [memkill:NAME] section", "empty.conf")
 
 
 def test_listener_has_no_json(tmp_path: Path, config: Path) -> None:
     done = run(tmp_path, "--config", str(config), "--dry-run", "--json", changes=UNDER_SUPERVISORD)
-    assert_one_line(done, 2, "the listener does not take --json")
+    assert_logged(done, 2, "the listener does not take --json")
 
 
 def test_closed_input_is_one_line(tmp_path: Path, config: Path) -> None:

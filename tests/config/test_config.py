@@ -406,13 +406,19 @@ def test_a_file_that_cannot_be_it_is_told(written: Written, value: str, told: st
         ("redis = localhost", "redis = 'localhost': must be a URL that begins with redis://"),
         ("threads = 0", "5: [memkill:jobs] threads = '0': must be a whole number, 1 or more"),
         ("worker = fakee", "5: [memkill:jobs] worker = 'fakee': unknown kind, did you mean plain?"),
-        ("hard_max_rss = 2GB", "[memkill:jobs] hard_max_rss must be above max_rss"),
-        ("hard_max_rss = 1GB", "[memkill:jobs] hard_max_rss must be above max_rss"),
-        ("worker = needy", "worker = needy needs redis, here, in [memkill], or as MEMKILL_REDIS"),
-        ("on_timeout = resume", "on_timeout = resume: worker = plain cannot be resumed; use stop or wait"),
-        ("worker = stopping\non_timeout = wait", "on_timeout = wait: worker = stopping drains by stopping"),
-        ("protect_jobs = Report", "protect_jobs: worker = plain cannot tell which jobs run"),
-        ("odd = 2", "3: [memkill:jobs] odd must be odd"),
+        ("hard_max_rss = 2GB", "5: [memkill:jobs] hard_max_rss = '2GB': must be above max_rss"),
+        ("hard_max_rss = 1GB", "5: [memkill:jobs] hard_max_rss = '1GB': must be above max_rss"),
+        (
+            "worker = needy",
+            "5: [memkill:jobs] worker = 'needy': it needs redis, here, in [memkill], or as MEMKILL_REDIS",
+        ),
+        ("on_timeout = resume", "on_timeout = 'resume': worker = plain cannot be resumed; use stop or wait"),
+        (
+            "worker = stopping\non_timeout = wait",
+            "6: [memkill:jobs] on_timeout = 'wait': worker = stopping drains by stopping",
+        ),
+        ("protect_jobs = Report", "protect_jobs = 'Report': worker = plain cannot tell which jobs run"),
+        ("odd = 2", "5: [memkill:jobs] odd = '2': odd must be odd"),
         ("key_namespace = %(ENV_X)s", "the environment has no variable X; by hand it must be set"),
         (
             "redis = redis://:%(ENV_X)s@h",
@@ -446,8 +452,14 @@ def test_what_is_wrong_in_a_pool_is_told_with_its_place_and_what_is_allowed(
         ("dry_run = maybe", "dry_run = 'maybe': must be yes or no"),
         ("log_level = loud", "log_level = 'loud': must be one of debug, info, warning, error"),
         ("poll_interval = 0", "poll_interval = '0': must be a duration"),
-        ("slot_ttl = 49s", "2: [memkill] slot_ttl = '49s': slot_ttl must be at least 5 times heartbeat"),
-        ("heartbeat = 13s", "2: [memkill] heartbeat = '13s': slot_ttl must be at least 5 times heartbeat"),
+        (
+            "slot_ttl = 49s",
+            "2: [memkill] slot_ttl = '49s': slot_ttl (49s) must be at least 5 times heartbeat (50s)",
+        ),
+        (
+            "heartbeat = 13s",
+            "2: [memkill] heartbeat = '13s': slot_ttl (1m00s) must be at least 5 times heartbeat (1m05s)",
+        ),
     ],
 )
 def test_what_is_wrong_in_the_main_section_is_told_likewise(
@@ -459,7 +471,7 @@ def test_what_is_wrong_in_the_main_section_is_told_likewise(
 
 def test_two_shares_of_the_memory_are_compared(written: Written) -> None:
     (problem,) = written.problems("[memkill:jobs]\nmax_rss = 50%\nhard_max_rss = 50%\n")
-    assert "hard_max_rss must be above max_rss" in problem
+    assert "hard_max_rss = '50%': must be above max_rss" in problem
 
 
 @pytest.mark.parametrize(

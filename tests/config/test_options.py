@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from supervisor_memkill.config.options import GLOBAL_KEYS, POOL_KEYS, default_text
+from supervisor_memkill.config.options import GLOBAL_KEYS, POOL_KEYS, default_text, measure_parser
 from supervisor_memkill.coordination.contract import MAX_SILENT_HEARTBEATS
+from supervisor_memkill.processes import MEASURES
 from supervisor_memkill.workers.contract import Option
 from supervisor_memkill.workers.registry import BUILT_IN, load_kind
 
@@ -73,3 +74,11 @@ def test_help_texts_name_every_kind_and_the_limits_of_the_code() -> None:
     }
     shown = POOL_KEYS["measure"].shown_default
     assert {kind for kind in BUILT_IN if kind in shown} == measured_otherwise
+
+
+@pytest.mark.parametrize("text", ["pss", "rss+swap", "PSS+swap"])
+def test_measure_that_this_system_does_not_have_is_refused_in_one_line(text: str) -> None:
+    """macOS measures rss and uss, other systems without Linux's /proc measure rss alone."""
+    assert measure_parser(MEASURES)(text) == text.lower()
+    with pytest.raises(ValueError, match=r"^one of rss, uss \(this system supports no other measure\)$"):
+        measure_parser(["rss", "uss"])(text)

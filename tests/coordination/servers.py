@@ -75,6 +75,7 @@ def listening(
     settle_seconds: float | None = None,
     heartbeat_seconds: float = HEARTBEAT,
     slot_ttl_seconds: float = TTL,
+    **values: Any,
 ) -> RedisCoordinator:
     return RedisCoordinator(
         lambda: client,
@@ -84,18 +85,21 @@ def listening(
         heartbeat_seconds=heartbeat_seconds,
         slot_ttl_seconds=slot_ttl_seconds,
         settle_seconds=settle_seconds,
+        **values,
     )
 
 
 class Host:
     """One listener: what it sees of its workers, and the drains in its journal."""
 
-    def __init__(self, client: Any, name: str, instance: str, rule: Rules, reports: Sequence[Report]) -> None:
+    def __init__(
+        self, client: Any, name: str, instance: str, rule: Rules, reports: Sequence[Report], **values: Any
+    ) -> None:
         self.name = name
         self.rules = rule
         self.reports = list(reports)
         self.drains: dict[str, SlotClaim] = {}
-        self.coordinator = listening(client, f"{name}/s", instance)
+        self.coordinator = listening(client, f"{name}/s", instance, **values)
 
     def beat(self) -> Published:
         """What its heartbeat tells."""
@@ -131,9 +135,15 @@ class Fleet:
         self._clocked = ClockedRedis(client, self.clock)
 
     def host(
-        self, name: str, *reports: Report, rule: Rules | None = None, instance: str = "first life"
+        self,
+        name: str,
+        *reports: Report,
+        rule: Rules | None = None,
+        instance: str = "first life",
+        **values: Any,
     ) -> Host:
-        return Host(self._clocked, name, instance, rule or rules(), reports)
+        """`values` are for the coordinator."""
+        return Host(self._clocked, name, instance, rule or rules(), reports, **values)
 
     def passes(self, seconds: float, *living: Host) -> None:
         """Time passes, and those who live tell of themselves at every heartbeat."""

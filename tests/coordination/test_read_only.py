@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from supervisor_memkill.coordination.contract import Cause, PoolView, Report
+from supervisor_memkill.coordination.contract import Cause, ListenerRules, PoolView, Report
 from supervisor_memkill.coordination.read_only import ReadOnlyCoordinator
 from tests.builders import report
 from tests.coordination.servers import POOL, FakeClock, ask, over, rules
@@ -50,9 +50,32 @@ def test_worker_of_a_silent_host_keeps_nobody_waiting() -> None:
 
 
 def test_nothing_is_granted_while_the_pool_settles() -> None:
-    coordinator = looking(PoolView((report("two/s/b"),), settling_seconds=12.0), over("a"))
+    view = PoolView((report("two/s/b"),), settling_seconds=12.0, settling_cause=Cause.DATA_LOST)
+    coordinator = looking(view, over("a"))
     for answer in (
         coordinator.consider(POOL, rules(), ask("a")),
         coordinator.acquire(POOL, rules(), ask("a")),
     ):
-        assert (answer.refused, answer.detail) == (Cause.SETTLING, "12s left")
+        assert (answer.refused, answer.detail) == (Cause.DATA_LOST, "12s left")
+
+
+def test_strictest_setting_of_another_live_listener_holds_and_is_named() -> None:
+    others = (ListenerRules("two/s", 3, 2), ListenerRules("three/s", 2, 1))
+    coordinator = looking(PoolView((report("two/s/b"),), rules=others), over("a"), over("c"), report("d"))
+    lax = rules(min_available=0, max_draining=5)
+    answer = coordinator.consider(POOL, lax, ask("a"))
+    assert (answer.min_available, answer.min_available_of) == (3, "two/s")
+    assert (answer.max_draining, answer.max_draining_of) == (1, "three/s")
+    assert answer.granted
+
+
+def test_own_setting_that_is_as_strict_is_not_named_as_another_ones() -> None:
+    coordinator = looking(PoolView((), rules=(ListenerRules("two/s", 1, 1),)), over("a"))
+    answer = coordinator.consider(POOL, rules(1, 1), ask("a"))
+    assert (answer.min_available_of, answer.max_draining_of) == ("", "")
+
+
+def test_setting_of_the_live_listener_that_it_would_replace_does_not_hold() -> None:
+    """A dry run can preview a relaxed rule."""
+    coordinator = looking(PoolView((), rules=(ListenerRules("one/s", 9, 1),)), over("a"), report("b"))
+    assert coordinator.consider(POOL, rules(min_available=1), ask("a")).granted

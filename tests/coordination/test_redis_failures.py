@@ -203,7 +203,7 @@ def test_eviction_never_gives_a_slot_twice(server: RealRedis, policy: str) -> No
         assert kept or policy.startswith("allkeys")
         with contextlib.suppress(CoordinationUnknown):
             rival = coordinator.acquire(POOL, rules(), ask("b", 9.0))
-            assert rival.refused is (Cause.SLOTS_TAKEN if kept else Cause.SETTLING)
+            assert rival.refused is (Cause.SLOTS_TAKEN if kept else Cause.DATA_LOST)
 
 
 def fill(client: redis.Redis) -> None:
@@ -360,7 +360,7 @@ def test_older_dump_is_noticed(short_path: Path) -> None:
             assert coordinator.view(POOL).holders == ()
             assert coordinator.view(POOL).reports, "the dump was read"
             refused = coordinator.acquire(POOL, rules(), ask("b", 9.0))
-            assert refused.refused is Cause.SETTLING
+            assert refused.refused is Cause.DATA_LOST
             assert publish(coordinator, SlotClaim("a", "token-a")).held == {"token-a"}
             assert CALLS["acquire"](coordinator).granted
     finally:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import re
+from pathlib import Path
 from xml.etree import ElementTree
+
+import pytest
 
 from supervisor_memkill.coordination.contract import Cause
 from supervisor_memkill.notices.catalogue import CATALOGUE
@@ -61,15 +64,10 @@ def test_delays_are_those_of_the_code() -> None:
     assert f"({NEAR_LIMIT * 100:.0f} % or more)" in text
 
 
-def test_log_of_the_readme_is_that_of_the_recorded_drain() -> None:
-    """Without the date and the level."""
-    first = first_drain()
-    (shown,) = [block for block in blocks(README) if "drain.quieting" in block]
-    assert shown.splitlines() == [re.sub(r"^\S+ (\S+) INFO", r"\1", line) for line in first]
-
-
-def test_log_of_the_page_is_that_of_the_recorded_drain() -> None:
-    (shown,) = [block for block in blocks(DOCS / "log-and-events.rst") if "drain.quieting" in block]
+@pytest.mark.parametrize("page", [README, DOCS / "log-and-events.rst"], ids=["README", "page"])
+def test_log_of_the_page_is_that_of_the_recorded_drain(page: Path) -> None:
+    """As the log shows it, with time and level."""
+    (shown,) = [block for block in blocks(page) if "drain.quieting" in block]
     assert shown.splitlines() == first_drain()
 
 

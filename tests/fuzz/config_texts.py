@@ -30,7 +30,7 @@ RIGHT: dict[str, st.SearchStrategy[str]] = {
     "programs": st.sampled_from(["jobs", "jobs:*", "[a-z]*:x? other", "*"]),
     "worker": st.sampled_from([*registry.BUILT_IN, "sidekik", "Plain"]),
     "redis": REDIS_URLS,
-    "measure": st.sampled_from(["rss", "pss", "uss"]),
+    "measure": st.sampled_from(["rss", "pss", "uss", "rss+swap", "pss+swap"]),
     "on_timeout": st.sampled_from(["stop", "wait", "resume"]),
     "host": st.sampled_from(["web1", "web:1"]),
     "key_prefix": st.sampled_from(["memkill", "m:k"]),

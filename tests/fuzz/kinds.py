@@ -32,7 +32,7 @@ QUEUE = {
     "no_ack": False,
 }
 RIGHT_ANSWERS: Mapping[str, Any] = {
-    "stats": {"pid": PID, "pool": {"max-concurrency": 2}, "total": {}},
+    "stats": {"pid": PID, "uptime": 400, "pool": {"max-concurrency": 2}, "total": {}},
     "active_queues": [QUEUE],
     "reserved": [TASK],
     "active": [],
@@ -73,9 +73,9 @@ def make(name: str, draw: Draw, signals: Signals | None = None, redis: Any = Non
     values = {key: option.default for key, option in class_.options.items()}
     known = tools(lambda: redis or FuzzedRedis(draw), signals)
     more: dict[str, Any] = {}
-    if name == "sidekiq":
+    if name in ("sidekiq", "resque", "rq"):
         more = {"wall": lambda: float(NOW)}
     if name == "celery":
-        more = {"control": FuzzedControl(draw)}
+        more = {"control": FuzzedControl(draw), "wall": lambda: float(NOW)}
     kind: Kind = class_({**values, **VALUES.get(name, {})}, known, **more)
     return kind

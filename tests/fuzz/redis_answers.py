@@ -89,6 +89,7 @@ RIGHT_FIELDS: Mapping[str, str] = {
     "hostname": HOST,
     "pid": str(PID),
     "state": "idle",
+    "birth": "1970-01-12T13:47:00.000001Z",
     "last_heartbeat": "1970-01-12T13:55:00.000001Z",
     "queues": "high,default",
 }
@@ -101,6 +102,7 @@ FIELD_VALUES: Mapping[str, st.SearchStrategy[str]] = {
     "hostname": st.sampled_from([HOST, HOST, HOST, "other", ""]),
     "pid": st.one_of(st.just(str(PID)), NUMBER_TEXTS),
     "state": st.sampled_from(["idle", "busy", "started", "suspended", "x", ""]),
+    "birth": st.one_of(TIMES, near(TIMES)),
     "last_heartbeat": st.one_of(TIMES, near(TIMES)),
     "queues": st.one_of(st.just("high,default"), TEXTS),
 }

@@ -12,12 +12,13 @@ from supervisor_memkill.errors import Unknown
 from supervisor_memkill.workers.celery.broker import parse_broker
 from supervisor_memkill.workers.celery.nodes import (
     QUESTIONS,
-    is_of_host,
+    host_of,
+    lives_of,
     name_in,
     nodes_in,
-    pids_of,
     state_of,
 )
+from supervisor_memkill.workers.ownership import Began
 from tests.fuzz.effort import tries
 from tests.fuzz.kinds import NODE, QUEUE, RIGHT_ANSWERS, TASK
 from tests.fuzz.values import JSON, TEXTS, assert_one_line, is_whole, near, near_json
@@ -74,9 +75,11 @@ def test_any_answers_are_a_nodes_state_or_unknown(answers: Any) -> None:
 @tries(80)
 @given(ANSWERS, st.sets(st.integers(0, 200)))
 def test_any_answers_name_the_nodes_of_these_pids_or_nothing(answers: Any, pids: set[int]) -> None:
-    assert set(nodes_in(pids, answers)) <= {name for name, _ in answers["stats"]}
+    assert set(nodes_in(dict.fromkeys(pids, Began(0.0, 0.0)), 500.0, answers)) <= {
+        name for name, _ in answers["stats"]
+    }
     try:
-        assert all(is_whole(pid, 1) for pid in pids_of(NODE, answers))
+        assert all(is_whole(life.pid, 1) for life in lives_of(NODE, answers))
     except Unknown as error:
         assert_one_line(str(error))
 
@@ -96,7 +99,7 @@ TITLES = near(
 @given(TITLES | TEXTS, st.text(max_size=9))
 def test_any_title_leads_to_a_node_or_to_none(title: str, hostname: str) -> None:
     name = name_in(title, hostname)
-    assert name is None or isinstance(is_of_host(name, hostname), bool)
+    assert name is None or isinstance(host_of(name), str)
 
 
 @tries(150)

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from supervisor_memkill.coordination.contract import (
     Answer,
+    Cause,
     CoordinationUnknown,
     PoolView,
     Published,
@@ -171,7 +172,9 @@ def assert_view_is_right(view: PoolView) -> None:
         assert one.busy is None or is_whole(one.busy)
         assert isinstance(one.in_service, bool) and isinstance(one.state, str)
         assert one.urgency is None or is_number(one.urgency)
-    assert is_whole(view.min_available) and (view.max_draining is None or is_whole(view.max_draining))
+    for rule in view.rules:
+        assert is_whole(rule.min_available) and is_whole(rule.max_draining) and isinstance(rule.listener, str)
+    assert isinstance(view.settling_cause, Cause)
     assert view.drain_ended_seconds_ago is None or is_number(view.drain_ended_seconds_ago)
     assert is_number(view.settling_seconds)
 

@@ -283,7 +283,8 @@ def _entry(process: Any) -> dict[str, Any]:
 
 
 def _program(program: Any) -> dict[str, Any]:
-    return {**vars(program), "group_prio": program.group_priority, "stopasgroup": False}
+    known = {name: value for name, value in vars(program).items() if value is not None}
+    return {**known, "group_prio": program.group_priority, "stopasgroup": False}
 
 
 def says_something_right(body: bytes) -> bool:

@@ -13,9 +13,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from supervisor_memkill.errors import Unknown
-from supervisor_memkill.processes import Measure, ProcessId
+from supervisor_memkill.processes import MEASURES, Measure, ProcessId
 from supervisor_memkill.world.machine import memory_limit_bytes
-from supervisor_memkill.world.memory import Gone, ProcessTable, PsutilBackend
+from supervisor_memkill.world.memory import Gone, ProcessTable, PsutilBackend, Resident, Unmeasurable
 from tests.fuzz.effort import tries
 from tests.fuzz.values import LONE_HALVES, NUMBER_TEXTS, TEXTS, assert_one_line, near
 from tests.harness import short_directory
@@ -60,6 +60,10 @@ class Processes:
         self._ask(pid)
         return pid + 1
 
+    def resident(self, pid: int) -> Resident:
+        self._ask(pid)
+        return Resident(rss=pid + 1, anonymous=pid, peak=pid + 1)
+
     def status(self, pid: int) -> str:
         self._ask(pid)
         return self._status
@@ -68,8 +72,15 @@ class Processes:
         self._ask(pid)
         return self._titles
 
+    def group(self, pid: int) -> int:
+        self._ask(pid)
+        return self._parents.get(pid, pid)
 
-FAILURES = st.dictionaries(PIDS, st.sampled_from([Gone, Unknown]), max_size=3)
+    def control_group(self, pid: int) -> str:
+        return self._status
+
+
+FAILURES = st.dictionaries(PIDS, st.sampled_from([Gone, Unknown, Unmeasurable]), max_size=3)
 BACKENDS = st.builds(
     Processes,
     st.dictionaries(PIDS, PIDS, max_size=7),
@@ -96,12 +107,14 @@ def test_any_processes_make_a_tree_with_an_end_or_are_unknown(backend: Processes
 
 
 @tries(100)
-@given(BACKENDS, PIDS, st.booleans(), st.sampled_from(["rss", "pss", "uss"]))
+@given(BACKENDS, PIDS, st.booleans(), st.sampled_from(MEASURES))
 def test_memory_is_a_number_above_0_or_unknown(
     backend: Processes, pid: int, with_children: bool, measure: Measure
 ) -> None:
     try:
-        assert ProcessTable(backend).memory(pid, measure, with_children) > 0
+        size = ProcessTable(backend).measured(pid, measure, with_children)
+        assert 0 <= size.least_bytes <= size.most_bytes and size.most_bytes > 0
+        assert bool(size.lost) or size.least_bytes == size.most_bytes
     except Unknown as error:
         assert_one_line(str(error))
 
@@ -114,6 +127,7 @@ def test_whether_it_lives_and_what_it_is_called_is_known_or_not(backend: Process
     asked: list[Callable[[], bool]] = [
         lambda: table.is_alive(ProcessId(pid, 1.0)),
         lambda: table.is_suspended(pid),
+        lambda: table.is_left_behind(pid, {5, 6}),
     ]
     for is_it in asked:
         try:

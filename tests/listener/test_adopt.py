@@ -144,3 +144,36 @@ def test_worker_that_the_operator_quiets_long_after_a_damaged_journal_is_not_ado
     world.finish_jobs()
     start().run(300)
     assert world.happened == []
+
+
+def test_after_a_damaged_journal_a_worker_that_cannot_confirm_its_quiet_counts_only_once_replaced(
+    world: World, path: Path
+) -> None:
+    """A drain that the journal lost may have left it quiet: the last one in service must not follow it."""
+    world.workers["jobs:one"].quiet = True
+    world.operator_stops("jobs:three")
+    path.parent.mkdir(mode=0o700)
+    path.write_text("rubbish")
+    for _ in range(2):  # The second listener finds it in the journal.
+        life = Life(world, path, kind=SomeUnknowing)
+        life.run(120)
+        assert world.happened == [], "two may be the only one in service"
+        assert life.stream.having("worker.held")
+        life.die()
+    world.operator_restarts("jobs:one")
+    life = Life(world, path, kind=SomeUnknowing)
+    life.run(60, until=lambda: bool(world.happened))
+    assert world.happened == ["quiet jobs:two"]
+    assert not world.broken_promises
+
+
+def test_workers_started_after_a_damaged_journal_are_in_service(world: World, path: Path) -> None:
+    world.operator_stops("jobs:three")
+    world.advance(5)
+    path.parent.mkdir(mode=0o700)
+    path.write_text("rubbish")
+    life = Life(world, path, kind=SomeUnknowing)
+    life.run(10)
+    world.operator_restarts("jobs:three")
+    life.run(30, until=lambda: bool(world.happened))
+    assert world.happened

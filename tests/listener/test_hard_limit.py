@@ -34,6 +34,20 @@ def test_worker_over_its_hard_limit_is_stopped_before_its_jobs_end(world: World,
     run_until_replaced(life, world)
 
 
+def test_jobs_are_not_cut_for_memory_that_may_be_counted_twice(world: World, path: Path) -> None:
+    """Without SYS_PTRACE: the RSS is over both limits, and the half of it is sure."""
+    world.measure_lost = "pss needs the capability SYS_PTRACE"
+    life = Life(world, path, config=pool_config(hard_max_rss=Size(exact_bytes=3 * LIMIT)))
+    name = life.run_to(State.DRAINING)
+    world.workers[name].memory = 4 * LIMIT
+    life.run(60)
+    assert f"stop {name}" not in world.happened
+    world.workers[name].memory = 7 * LIMIT
+    life.run(5)
+    assert f"stop {name}" in world.happened
+    assert len(life.stream.having("pool.measure_unreadable")) == 1
+
+
 @pytest.mark.parametrize("hard_max_rss", [None, Size(exact_bytes=2 * BLOATED)])
 def test_draining_worker_is_measured_only_if_there_is_a_hard_limit(
     world: World, path: Path, hard_max_rss: Size | None

@@ -21,7 +21,7 @@ from supervisor_memkill.listener.journal import (
     make_private_directory,
     peek_problem,
 )
-from supervisor_memkill.listener.journal_format import Contents
+from supervisor_memkill.listener.journal_format import Contents, decode
 from supervisor_memkill.rules.drain import State
 from supervisor_memkill.rules.policy import BackOff, BackOffCause
 from tests.builders import drain
@@ -76,7 +76,7 @@ def test_truncated_journal_is_set_aside_and_reported(path: Path) -> None:
     for length in range(len(whole) - 1):
         path.write_bytes(whole[:length])
         loaded = Journal(path, "boot").load()
-        assert loaded.contents == Contents()
+        assert loaded.contents == Contents(epochs=None)
         assert "damaged" in loaded.damaged
         assert not path.exists()
         aside = path.with_name(path.name + ".damaged")
@@ -99,7 +99,24 @@ def test_changed_byte_is_noticed_or_harmless(path: Path, position: int, byte: in
 def test_listener_starts_whatever_the_journal_holds(path: Path, garbage: bytes) -> None:
     path.parent.mkdir(mode=0o700, exist_ok=True)
     path.write_bytes(garbage)
-    assert Journal(path, "boot").load().contents == Contents()
+    assert Journal(path, "boot").load().contents == Contents(epochs=None)
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"", "it is empty"),
+        (b"\0\0\0\n", "it is empty"),
+        (b"{", "it is not JSON"),
+        (b"\xff\xfe", "it is not JSON"),
+        (b"{}", "the field 'body' is missing"),
+        (b"[1]", "a field has a value of the wrong type"),
+        (b'{"body": {}, "sha256": ""}', "its checksum is wrong"),
+    ],
+)
+def test_damage_is_named_in_plain_words(data: bytes, words: str) -> None:
+    with pytest.raises(ValueError, match=f"^damaged: {words}$"):
+        decode(data, 0.0)
 
 
 def test_unknown_format_is_set_aside(path: Path) -> None:

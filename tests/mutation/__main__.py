@@ -41,6 +41,11 @@ LUA = (
     ("tests/coordination/test_redis_differential.py", "tests/coordination/test_redis_failures.py"),
     SEEDS,
 )
+OWNERSHIP = (
+    ("tests/workers/test_ownership.py",),
+    ("tests/workers/test_sidekiq.py", "tests/workers/test_celery_kind.py", "tests/workers/test_rq.py"),
+)
+WORLD = (("tests/world/test_bounds.py", "tests/world/test_linux_process.py", "tests/world/test_machine.py"),)
 LIMIT_SECONDS = 300
 """A mutant that makes the tests hang for so long is caught by that."""
 
@@ -74,6 +79,10 @@ class Checker:
 def _stages(mutant: Mutant) -> tuple[tuple[str, ...], ...]:
     if mutant.path in GATEWAY:
         return (("tests/world/test_own_supervisord.py",),)
+    if mutant.path.startswith("workers/"):
+        return OWNERSHIP
+    if mutant.path.startswith("world/"):
+        return WORLD
     return LUA if mutant.path.endswith(".lua") else CORE
 
 

@@ -3,6 +3,21 @@
 from __future__ import annotations
 
 EXPLAINED: dict[str, str] = {
+    "coordination/lua/common.lua, hold: "
+    "if till > meta.settle then meta.settle, meta.settle_of, meta.settle_cause = till, till, cause end -> "
+    "if till >= meta.settle then meta.settle, meta.settle_of, meta.settle_cause = till, till, cause end": (
+        "of two waits that end in the same millisecond either cause may be named"
+    ),
+    "coordination/lua/common.lua, strictest: "
+    "if l > least or (l == least and least_of and of < least_of) then least, least_of = l, of end -> "
+    "if l > least or (l == least and least_of and of <= least_of) then least, least_of = l, of end": (
+        "where both names are the same, either may be kept"
+    ),
+    "coordination/lua/common.lua, strictest: "
+    "if m < most or (m == most and most_of and of < most_of) then most, most_of = m, of end -> "
+    "if m < most or (m == most and most_of and of <= most_of) then most, most_of = m, of end": (
+        "where both names are the same, either may be kept"
+    ),
     "coordination/lua/common.lua, load_slots: elseif slot then -> elseif true then": (
         "the list of slots and the slots are written in one script and stand in one hash: none is listed "
         "without being there"
@@ -63,5 +78,8 @@ EXPLAINED: dict[str, str] = {
     ),
     "listener/drainer.py, _forget: self._unanswered.discard(drain.worker) -> pass": (
         "the first look of the worker's next drain, at which it only asks, discards it too"
+    ),
+    "workers/ownership.py, why_not_own: seconds < 0 -> (seconds <= 0)": (
+        "a record that begins in the same moment fits, and needs no reason"
     ),
 }

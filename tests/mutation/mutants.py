@@ -22,7 +22,9 @@ PYTHON = (
     "rules/drain.py",
     "rules/decision.py",
     "coordination/rules.py",
+    "workers/ownership.py",
     "listener/actions.py",
+    "listener/doubts.py",
     "listener/drainer.py",
     "listener/hearing.py",
     "listener/ledger.py",
@@ -31,6 +33,7 @@ PYTHON = (
     "listener/requests.py",
     "listener/slots.py",
     *GATEWAY,
+    "world/bounds.py",
 )
 LUA = tuple(f"coordination/lua/{name}.lua" for name in ("common", "acquire", "publish", "release"))
 

@@ -71,6 +71,14 @@ def test_sizes_and_durations_have_their_units_in_the_value() -> None:
     assert fields_of(before_bytes=None, took_seconds=None) == ""
 
 
+@pytest.mark.parametrize(
+    ("measure", "name"), [("rss", "rss"), ("pss", "pss"), ("pss+swap", "pss_swap"), (None, "rss")]
+)
+def test_memory_has_the_name_of_what_was_measured(measure: str | None, name: str) -> None:
+    shown = fields_of(rss_bytes=1024**3, max_rss_bytes=1024**2, measure=measure)
+    assert shown == f" {name}=1GB max_rss=1MB"
+
+
 def test_a_hint_ends_the_line() -> None:
     (line,) = written(made("event", Level.INFO, "raise max_rss", pid=1))
     assert line.endswith(' event pid=1 hint="raise max_rss"')

@@ -57,6 +57,15 @@ def test_worker_over_the_hard_limit_is_stopped_while_jobs_run() -> None:
     assert outcome(step(draining(), unknown, hard_limit_bytes=400)) == (S.DRAINING, None)
 
 
+def test_no_job_is_cut_for_memory_that_may_be_counted_twice() -> None:
+    """The size that counts shared memory twice is above the hard limit, the sure one is not."""
+    busy = reading(quiet=True, busy=1)
+    perhaps = seen(reading=busy, memory_bytes=500, memory_least_bytes=400)
+    assert outcome(step(draining(), perhaps, hard_limit_bytes=400)) == (S.DRAINING, None)
+    surely = seen(reading=busy, memory_bytes=500, memory_least_bytes=401)
+    assert outcome(step(draining(), surely, hard_limit_bytes=400)) == (S.STOPPING, A.STOP)
+
+
 @pytest.mark.parametrize(
     ("on_timeout", "traits", "expected"),
     [

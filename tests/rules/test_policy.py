@@ -106,6 +106,15 @@ def test_hard_limit_skips_strikes_and_protected_jobs_but_never_makes_a_restart_l
     assert verdict.hard
 
 
+@pytest.mark.parametrize(("least", "hard"), [(400, False), (401, True), (None, True)])
+def test_memory_that_may_be_counted_twice_asks_for_a_drain_and_is_hard_only_if_it_is_sure(
+    least: int | None, hard: bool
+) -> None:
+    verdict = judge(sighting(memory_bytes=500, memory_least_bytes=least), terms(), NOW)
+    assert verdict.asks
+    assert verdict.hard is hard
+
+
 def test_urgency_is_memory_over_limit() -> None:
     assert judge(sighting(memory_bytes=300), terms(), NOW).urgency == 1.5
 

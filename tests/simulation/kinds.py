@@ -6,7 +6,7 @@ Each tells its machine when a reading fails, so that it can be seen what is made
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from redis.exceptions import ConnectionError as Away
@@ -16,6 +16,7 @@ from supervisor_memkill.processes import ProcessInfo, ProgramInfo
 from supervisor_memkill.workers.contract import (
     Advice,
     Kind,
+    LeftBehind,
     Note,
     Option,
     Reading,
@@ -43,14 +44,14 @@ class Records:
 
     def smembers(self, key: str) -> set[str]:
         self._machine.ask_records(self._pool)
-        return {self._identity(process) for process in self._machine.recorded()}
+        return set(self._written())
 
     def pipeline(self, *, transaction: bool) -> _Pipeline:
         return _Pipeline(self)
 
     def execute(self, calls: Sequence[tuple[str, str, Sequence[str]]]) -> list[Any]:
         self._machine.ask_records(self._pool)
-        found = {self._identity(process): self._record(process) for process in self._machine.recorded()}
+        found = self._written()
         return [self._answer(name, key, fields, found) for name, key, fields in calls]
 
     def _answer(self, name: str, key: str, fields: Sequence[str], found: Mapping[str, Any]) -> Any:
@@ -65,6 +66,21 @@ class Records:
         busy = int(found[identity]["busy"]) if part == "work" and identity in found else 0
         return [json.dumps({"payload": {"class": "Job"}})] * busy
 
+    def _written(self) -> Mapping[str, Mapping[str, str]]:
+        """All records by their identities, those of namesakes too."""
+        found = {self._identity(process): self._record(process) for process in self._machine.recorded()}
+        later = self._machine.shape.namesake_seconds
+        if later:
+            living = [one for one in self._machine.living() if one.habits.kind == "sidekiq"]
+            found |= {f"{self._machine.name}:{one.pid}:ffffffffffff": self._namesake(later) for one in living}
+        return found
+
+    def _namesake(self, later: float) -> Mapping[str, str]:
+        """The record of a Sidekiq in another container: quiet and without a job."""
+        now = self._machine.wall()
+        info = {"queues": ["default"], "started_at": now + later}
+        return {"info": json.dumps(info), "busy": "0", "beat": repr(now), "quiet": "true"}
+
     def _identity(self, process: Process) -> str:
         return f"{self._machine.name}:{process.pid}:{process.nonce}"
 
@@ -76,7 +92,12 @@ class Records:
         process.look(last)
         quiet = process.quiet_at is not None and process.quiet_at < last
         return {
-            "info": json.dumps({"queues": sorted(habits.queues) or ["default"]}),
+            "info": json.dumps(
+                {
+                    "queues": sorted(habits.queues) or ["default"],
+                    "started_at": self._machine.wall_at(process.boots_at),
+                }
+            ),
             "busy": str(process.busy_at(last - habits.torn)),
             "beat": repr(self._machine.wall_at(last)),
             "quiet": "true" if quiet else "false",
@@ -110,6 +131,10 @@ class SimSidekiq(Sidekiq):
 
     machine: Machine
 
+    def left_behind(self, supervised: Collection[int], table: ProcessTable) -> Sequence[LeftBehind]:
+        """None: nobody leaves a Sidekiq behind here, and the question would pass for a reading."""
+        return ()
+
     def quiet(self, target: Target, table: ProcessTable) -> Note:
         with self.machine.unpaused():
             return super().quiet(target, table)
@@ -136,6 +161,9 @@ class Small:
 
     def read(self, targets: Sequence[Target], table: ProcessTable) -> Mapping[str, Reading]:
         return {target.process.worker: self._read(target) for target in targets}
+
+    def left_behind(self, supervised: Collection[int], table: ProcessTable) -> Sequence[LeftBehind]:
+        return ()
 
     def _read(self, target: Target) -> Reading:
         raise NotImplementedError

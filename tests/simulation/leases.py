@@ -7,7 +7,7 @@ new one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -58,6 +58,8 @@ class Leases:
     """The last grant of each worker."""
     heard: dict[tuple[str, str], Heard] = field(default_factory=dict)
     """By pool and machine."""
+    lost: dict[tuple[str, str], Lease] = field(default_factory=dict)
+    """By pool and worker: leases in force when Redis lost them, until their machine reports again."""
     ended: dict[str, float] = field(default_factory=dict)
     """When the last drain of each pool ended, by Redis's clock and as far as Redis knows."""
 
@@ -79,11 +81,15 @@ class Leases:
         since, others = at, still
         if before and lease and before.token == lease.token == token and self._is_in_force(lease, now):
             since, others = before.since, before.in_force
+        self.lost.pop((pool, worker), None)
         heard = {machine: heard for (its_pool, machine), heard in self.heard.items() if its_pool == pool}
         self.granted[worker] = Grant(token, since, at, others, still, heard, request["hard"])
         self.leases[pool, worker] = Lease(token, now)
 
     def published(self, pool: str, request: Mapping[str, Any], now: float) -> None:
+        machine = request["listener"].split("/")[0]
+        for key in [key for key in self.lost if key[0] == pool and key[1].startswith(f"{machine}/")]:
+            del self.lost[key]
         for name, token, is_out, _ in request["holdings"]:
             worker = worker_id(name)
             lease = self.leases.get((pool, worker))
@@ -93,16 +99,33 @@ class Leases:
 
     def released(self, pool: str, request: Mapping[str, Any], now: float) -> None:
         worker = worker_id(request["id"])
+        self.lost.pop((pool, worker), None)
         lease = self.leases.get((pool, worker))
         if lease is not None and lease.token == request["token"]:
             del self.leases[pool, worker]
         if request["drained"]:
             self.ended[pool] = max(self.ended.get(pool, -1e12), now - request["ago"] / 1000)
 
-    def lose_all(self) -> None:
-        """Redis lost its data."""
-        self.leases.clear()
-        self.ended.clear()
+    def lose(self, pools: Iterable[str], now: float) -> None:
+        """Redis lost the data of these pools."""
+        for pool in pools:
+            for key in [key for key in self.leases if key[0] == pool]:
+                lease = self.leases.pop(key)
+                if self._is_in_force(lease, now):
+                    self.lost[key] = lease
+            self.ended.pop(pool, None)
+
+    def lost_by_living(self, pool: str, worker: str, now: float, live_seconds: float) -> list[str]:
+        """The other workers of the pool whose slot was lost, and whose machine renewed it in this time."""
+        return sorted(
+            its_worker
+            for (its_pool, its_worker), lease in self.lost.items()
+            if its_pool == pool and its_worker != worker and now - lease.renewed < live_seconds
+        )
+
+    def clock_jumped(self) -> None:
+        """How long ago a lost lease was renewed is unknown from now on."""
+        self.lost.clear()
 
     def clock_went_back(self, now: float) -> None:
         self.ended.clear()

@@ -83,6 +83,8 @@ class Machine:
         """When the listener sent each stop without an answer; until it sees that worker running."""
         self.measured: dict[int, tuple[float, int]] = {}
         """When the memory of each pid was last measured, and its bytes."""
+        self.hides_measure = shape.machines.index(name) == 2
+        """A container without SYS_PTRACE: memory is known only between two sizes, the true one among them."""
         self.readable: dict[str, bool] = {}
         """Whether the last reading of each worker succeeded."""
         self.read_at: dict[str, float] = {}
@@ -99,11 +101,19 @@ class Machine:
         self._pausable = True
         self._fates: list[str] = []
 
+    def shown_memory(self, process: Process) -> int:
+        """The most that the memory of this process can be, as this machine shows it."""
+        return process.memory * 5 // 4 if self.hides_measure else process.memory
+
     # --- clocks -----------------------------------------------------------------------------------
 
     def clock(self) -> float:
         """The boot clock."""
-        return self.engine.now - self._booted_at
+        return self.clock_at(self.engine.now)
+
+    def clock_at(self, when: float) -> float:
+        """The time of the boot clock at that moment."""
+        return when - self._booted_at
 
     def wall(self) -> float:
         return self.wall_at(self.engine.now)
@@ -390,6 +400,7 @@ class Machine:
             prefix=PREFIX,
             heartbeat_seconds=config.heartbeat_seconds,
             slot_ttl_seconds=config.slot_ttl_seconds,
+            epochs=contents.epochs,
         )
 
     def _table(self) -> ProcessTable:

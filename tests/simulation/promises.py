@@ -394,15 +394,15 @@ class Promises:
         if self.world.engine.now < self.orderly_from or act.is_hard or act.attempts > 1:
             return
         for peer in self.world.peers(act.worker):
-            if self._is_more_urgent(peer, act.process):
+            if self._is_more_urgent(peer, act.machine.shown_memory(act.process)):
                 text = f"{act.worker.name} goes before {peer.id}, which is further over its limit"
                 self.broken("L4", act.machine, text)
 
-    def _is_more_urgent(self, peer: Worker, process: Process) -> bool:
+    def _is_more_urgent(self, peer: Worker, memory: int) -> bool:
         """Further over its limit, for long enough that all listeners know it, and nothing else holds it."""
         world, machine, own = self.world, self.world.machine(peer.host), peer.process
         config, standings = machine.pools[peer.pool], self.world.standings
-        if own is None or own.memory <= max(LIMIT, process.memory) or machine.is_gone:
+        if own is None or machine.shown_memory(own) <= max(LIMIT, memory) or machine.is_gone:
             return False
         if config.drain_hours is not None:
             return False  # The clocks of two machines open the hours at different moments.

@@ -116,6 +116,7 @@ class SharedRedis(Server):
         elif "urgency" in request:
             if not request["dry"] and "refused" not in found:
                 self._waits_for_cooldown(arrival, pool, request, now)
+                self._heeds_lost_slots(arrival, pool, request, now)
                 self.leases.acquired(pool, request, now, self._world.engine.now)
         elif "drained" in request:
             self.leases.released(pool, request, now)
@@ -132,6 +133,22 @@ class SharedRedis(Server):
             text = f"{request['id']} gets a slot within the cooldown of {pool}"
             self._world.promises.broken("cooldown", machine, text)
 
+    def _heeds_lost_slots(self, arrival: Arrival, pool: str, request: Mapping[str, Any], now: float) -> None:
+        """Check S1 where Redis lost slots: a live listener has time to report before another one gets a slot.
+
+        A listener lives if it renewed its slot within 3 heartbeats.
+        """
+        before = self.leases.leases.get((pool, worker_id(request["id"])))
+        if request["hard"] or request["already_out"] or (before and before.token == request["token"]):
+            return
+        machine = self._world.machine(arrival.machine)
+        worker, live_seconds = worker_id(request["id"]), 3 * self._world.shape.heartbeat
+        lost = self.leases.lost_by_living(pool, worker, now, live_seconds)
+        others = [name for name, _ in self.leases.in_force(pool, now) if name != worker]
+        if lost and len(lost) + len(others) >= machine.pools[pool].max_draining:
+            text = f"{request['id']} gets a slot of {pool} while the lost slot of {', '.join(lost)} is in use"
+            self._world.promises.broken("S1", machine, text)
+
     # --- what may befall it -----------------------------------------------------------------------
 
     def keep(self) -> None:
@@ -142,6 +159,7 @@ class SharedRedis(Server):
         """A replica that lacked the last writes was promoted, or an older dump was loaded."""
         if self._kept is not None:
             data, leases = self._kept
+            self.leases.lost.clear()
             self.lua.load(data)
             self.leases.ended.clear()
             self.leases.leases = {
@@ -150,17 +168,17 @@ class SharedRedis(Server):
 
     def flush(self) -> None:
         self.lua.flushall()
-        self.leases.lose_all()
+        self.leases.lose([pool.config.name for pool in self._world.shape.pools], self.clock())
 
     def evict(self, pool: str, part: str) -> None:
         """Throw one key of a pool away, as allkeys-* does."""
         self.lua.delete(f"{PREFIX}:{{{pool}}}{part}")
         if not part:
-            self.leases.ended.pop(pool, None)
-            self.leases.leases = {key: one for key, one in self.leases.leases.items() if key[0] != pool}
+            self.leases.lose([pool], self.clock())
 
     def jump(self, seconds: float) -> None:
         self.ahead += seconds
+        self.leases.clock_jumped()
         if seconds < 0:
             self.leases.clock_went_back(self.clock())
 

@@ -51,8 +51,13 @@ class Shape:
     """The share of workers that are over their limit at the start."""
     on_disk: bool = False
     """Whether the real journal is used, in a directory."""
+    namesake_seconds: float = 0.0
+    """Beside each Sidekiq's record stands one of the same host and pid that began so much later, and is
+    quiet; 0: there is none."""
 
 
+NAMESAKE = 40_000.0
+"""Seconds: further away than the wall clock is ever set."""
 NAMES = ("east", "north", "south", "west")
 
 
@@ -73,6 +78,7 @@ def draw(rng: random.Random, seed: int) -> Shape:
         latency=rng.choice((0.002, 0.02, 0.2)),
         bloated=rng.choice((0.3, 0.6, 1.0)),
         on_disk=seed % 16 == 0,
+        namesake_seconds=random.Random(f"{seed} namesake").choice((0.0, 0.0, -NAMESAKE, NAMESAKE)),
     )
 
 

@@ -9,7 +9,7 @@ import psutil
 
 from supervisor_memkill.errors import Unknown
 from supervisor_memkill.processes import Measure
-from supervisor_memkill.world.memory import Gone
+from supervisor_memkill.world.memory import Gone, Resident, Unmeasurable
 from tests.simulation.process import Process
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class Processes:
         found = self._machine.process(pid) or self._machine.orphan(pid) or self._parent(pid)
         if found is None:
             raise Gone(f"there is no process {pid}")
-        return found.created
+        return self._machine.clock_at(found.created)
 
     def _parent(self, pid: int) -> Process | None:
         return next((one for one in self._machine.living() if one.child == pid), None)
@@ -48,8 +48,18 @@ class Processes:
             raise Gone(f"there is no process {pid}")
         if machine.world.weather.memory_unknown(machine):
             raise Unknown("access is denied")
+        if machine.hides_measure:
+            raise Unmeasurable("it needs the capability SYS_PTRACE")
         machine.measured[pid] = (machine.engine.now, process.memory)
         return process.memory
+
+    def resident(self, pid: int) -> Resident:
+        process = self._machine.process(pid)
+        if process is None:
+            return Resident(rss=self.memory_bytes(pid, "rss"))
+        shown = self._machine.shown_memory(process)
+        self._machine.measured[pid] = (self._machine.engine.now, shown)
+        return Resident(rss=shown, anonymous=process.memory * 9 // 10, peak=shown)
 
     def status(self, pid: int) -> str:
         process = self._machine.process(pid)
@@ -64,4 +74,12 @@ class Processes:
             or not process.is_booted(self._machine.engine.now)
         ):
             return ("worker",)
-        return ("sidekiq", "6.4.1", "app", "[0", "of", "1", "busy]")
+        last = self._machine.last_beat(process)
+        is_quiet = last is not None and process.quiet_at is not None and process.quiet_at < last
+        return ("sidekiq", "6.4.1", "app", "[0", "of", "1", "busy]", *(["stopping"] if is_quiet else []))
+
+    def group(self, pid: int) -> int:
+        return pid
+
+    def control_group(self, pid: int) -> str:
+        return ""

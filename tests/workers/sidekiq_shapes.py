@@ -24,7 +24,7 @@ CAPSULES = {"default": {"concurrency": 5, "mode": "weighted", "weights": WEIGHTS
 def _oldest(_version: str) -> Info:
     return {
         "hostname": HOST,
-        "started_at": 1700000000.1234567,
+        "started_at": 1_000_003.1234567,
         "pid": PID,
         "tag": "app",
         "concurrency": 5,

@@ -142,6 +142,14 @@ def test_a_record_that_may_be_old_counts_nothing_and_the_interval_is_named() -> 
     assert "health_check_interval" in reading.remark
 
 
+def test_a_key_that_several_workers_share_counts_for_none_of_them() -> None:
+    kind = make(FakeRedis({"arq:health": RECORD}), health_check_key="arq:health")
+    targets = [Target(process(name=name)) for name in ("one", "two")]
+    for reading in kind.read(targets, FakeProcesses({100: TITLE}).table).values():
+        assert (reading.recognised, reading.in_service, reading.busy) == (True, True, None)
+        assert "the same for several workers" in reading.remark
+
+
 def test_a_record_does_not_replace_the_command_line() -> None:
     reading = read(make(FakeRedis({KEY: RECORD})), title="sh -c arq app.WorkerSettings; true")
     assert (reading.recognised, reading.busy) == (False, None)

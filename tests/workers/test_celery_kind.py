@@ -29,6 +29,8 @@ TITLE = "/srv/venv/bin/python /srv/venv/bin/celery -A app worker -n one@%h"
 SCRIPT = "/srv/venv/bin/python /srv/app/work.py"
 EPOCH = 1_700_000_000.0
 """When the machine was started."""
+UPTIME = 850
+"""Of a node by its own word. The machine runs for 1000 s, and each process began at its pid in seconds."""
 SHELL = "sh -c celery -A app worker -n one@%h; true"
 
 
@@ -48,6 +50,8 @@ class Node:
         self.name = name
         self.pid = pid
         self.queues: Any = [queue(one) for one in queues or ("celery",)]
+        self.uptime: object = UPTIME
+        self.children: Any = []
         self.reserved: Any = []
         self.active: Any = []
         self.scheduled: Any = []
@@ -57,7 +61,7 @@ class Node:
         self.received: list[Command] = []
 
     def answer(self, question: str) -> object:
-        stats = {"pid": self.pid, "pool": {}}
+        stats = {"pid": self.pid, "uptime": self.uptime, "pool": {"processes": self.children}}
         return {"stats": stats, "active_queues": self.queues}.get(question, getattr(self, question, None))
 
     def do(self, command: Command) -> None:
@@ -199,7 +203,66 @@ def test_a_node_that_the_command_line_does_not_name_is_found_by_its_pid() -> Non
 def test_the_same_pid_on_another_host_is_not_recognised() -> None:
     machine = Machine(SCRIPT, Node("w7@web2.example", PID))
     reading = machine.read()
-    assert reading.recognised is None and "no Celery node of this host" in reading.why
+    assert reading.recognised is None and "if that is this machine" in reading.why
+
+
+@pytest.mark.parametrize("uptime", [4500, 920, None, True, "850", float("nan")])
+def test_a_node_with_the_same_name_and_pid_but_another_uptime_is_not_believed(uptime: object) -> None:
+    """Of a container with the same host name. Ours would be stopped at its tasks on the other's word."""
+    machine = Machine()
+    machine.node.uptime, machine.node.queues = uptime, []
+    reading = machine.read()
+    assert not reading.recognised and not reading.idle and reading.quiet is None
+    if isinstance(uptime, int) and uptime > 1:
+        assert "before this process" in reading.why and "same host name" in reading.why
+    with pytest.raises(NotSent):
+        machine.quiet({"node": ONE, "queues": [{"queue": "celery"}], "shared": []})
+    assert machine.node.received == []
+
+
+def test_a_node_that_was_started_anew_by_hup_is_known_by_the_processes_of_its_pool() -> None:
+    """HUP makes Celery exec itself: the process stays, its uptime begins again."""
+    machine = Machine()
+    machine.now, machine.node.uptime = 20_000.0, 60
+    assert machine.read().recognised is False
+    machine.node.children = [CHILD]
+    assert machine.read().recognised
+    machine.node.children = [CHILD, 555]
+    assert machine.read().recognised is False
+
+
+def test_a_node_under_another_host_name_of_this_machine_is_named_or_accepted() -> None:
+    machine = Machine(SCRIPT, Node("w7@old.example", PID))
+    assert "set record_hosts = old.example" in machine.read().why
+    known = tools(clock=lambda: machine.now)
+    values = {"broker": None, "record_hosts": ("old.*",)}
+    machine.kind = Celery(values, known, machine.control, HOST, wall=lambda: EPOCH + machine.now)
+    assert machine.read().recognised
+
+
+def test_of_two_with_one_name_the_one_that_nobody_supervises_is_named() -> None:
+    machine = Machine()
+    machine.control.nodes.append(Node(ONE, 200))
+    machine.processes.titles[200], machine.processes.leaders[200] = TITLE, 199
+    assert "nobody supervises 200 any more, end it" in machine.read().why
+    (found,) = machine.kind.left_behind({PID}, machine.processes.table)
+    assert (found.pid, found.record) == (200, ONE)
+    assert [nodes for _, nodes, _ in machine.control.asked] == [(ONE,)], "the broker is not asked for it"
+
+
+def test_of_a_name_that_a_process_has_which_nobody_supervises_that_process_is_named() -> None:
+    """Its answer came first, and the worker's own was not waited for."""
+    machine = Machine(node=Node(ONE, 200))
+    machine.processes.titles[200], machine.processes.leaders[200] = TITLE, 199
+    assert "200, which nobody supervises any more" in machine.read().why
+
+
+def test_while_the_broker_is_away_each_reading_says_so() -> None:
+    machine = Machine()
+    machine.control.error = Unknown("broker: Connection refused")
+    assert machine.read().source_away == "broker: Connection refused"
+    machine.control.error = None
+    assert machine.read().source_away == ""
 
 
 def test_a_fixed_name_on_the_command_line_is_accepted_on_any_host() -> None:
@@ -281,7 +344,8 @@ def test_a_namesake_that_answers_only_some_questions_leaves_all_unknown() -> Non
             answers = dict(super().ask(names, nodes, seconds, whole=whole))
             return {**answers, "reserved": [*answers["reserved"], (ONE, [])]}
 
-    machine.kind = Celery({}, tools(), Echo(machine.node), HOST)
+    known = tools(clock=lambda: machine.now)
+    machine.kind = Celery({}, known, Echo(machine.node), HOST, wall=lambda: EPOCH + machine.now)
     reading = machine.read(note)
     assert (reading.recognised, reading.idle) == (None, False)
 
@@ -309,6 +373,7 @@ def test_a_silent_worker_hides_no_other() -> None:
     machine = Machine()
     machine.processes.titles[200] = TITLE.replace("one", "two")
     machine.control.nodes.append(Node(f"two@{HOST}", 200))
+    machine.control.nodes[1].uptime = 750
     machine.node.deaf = True
     targets = [Target(process(PID, "one")), Target(process(200, "two"))]
     one, two = machine.kind.read(targets, machine.processes.table).values()

@@ -269,6 +269,8 @@ def test_a_busy_command_that_fails_is_unknown_and_named(command: tuple[str, ...]
     assert reading.recognised is None and not reading.idle
     assert words in reading.why
     assert reading.note == {"told": True}
+    is_answer = "not a number" in words
+    assert bool(reading.source_away) is not is_answer, "a command that answered is no outage"
 
 
 @pytest.mark.parametrize(

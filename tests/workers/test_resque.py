@@ -27,7 +27,7 @@ from supervisor_memkill.testing.fakes import (
 )
 from supervisor_memkill.workers.contract import Kind, Note, Reading, Target
 from supervisor_memkill.workers.resque.kind import Resque
-from supervisor_memkill.workers.resque.records import ACTIVE_JOB, Turn, parse_record, pid_in, turn_in
+from supervisor_memkill.workers.resque.records import ACTIVE_JOB, Turn, owner_in, parse_record, turn_in
 from tests.workers.records_redis import RecordsRedis
 
 HOST, PID = "web1.example", 100
@@ -60,9 +60,12 @@ class Machine:
         self.supervised = process(50 if wrapped else PID)
         self.store = FakeRedis()
         self.signals = Signals()
-        self.kind = Resque(
-            {}, tools(lambda: RecordsRedis(self.store), self.signals, namespace), hostname=HOST
-        )
+        self.kind = self.make()
+
+    def make(self, *record_hosts: str) -> Resque:
+        namespace = self.prefix if self.prefix != "resque" else ""
+        known = tools(lambda: RecordsRedis(self.store), self.signals, namespace, clock=lambda: 601.0)
+        return Resque({"record_hosts": record_hosts}, known, hostname=HOST, wall=lambda: STARTED + 500.0)
 
     def register(self, identity: str = IDENTITY, started: float = STARTED + 5) -> None:
         self.put("workers", {*self.store.data.get(f"{self.prefix}:workers", ()), identity})
@@ -131,18 +134,19 @@ def test_only_a_title_that_the_loop_writes_shows_the_turn(title: str, turn: Turn
 
 
 @pytest.mark.parametrize(
-    ("identity", "pid"),
+    ("identity", "owner"),
     [
-        (IDENTITY, PID),
-        (f"{HOST}:{PID}:*", PID),
+        (IDENTITY, (HOST, PID)),
+        (f"{HOST}:{PID}:*", (HOST, PID)),
+        (f"{HOST}:{PID}:a:b", (HOST, PID)),
         (f"{HOST}:{PID}", None),
-        (f"{HOST}2:{PID}:high", None),
+        (f":{PID}:high", None),
         (f"{HOST}:x:high", None),
         ("", None),
     ],
 )
-def test_only_an_identity_of_this_very_host_has_a_pid(identity: str, pid: int | None) -> None:
-    assert pid_in(identity, HOST) == pid
+def test_an_identity_holds_the_host_and_the_pid(identity: str, owner: tuple[str, int] | None) -> None:
+    assert owner_in(identity) == owner
 
 
 @given(st.lists(st.none() | st.text() | st.builds(job, st.text()), min_size=3, max_size=3))
@@ -201,11 +205,22 @@ def test_a_heartbeat_that_others_would_prune_is_unknown() -> None:
         ("", 5, WAITING),
         (f"web2.example:{PID}:high", 5, WAITING),
         (f"{HOST}:101:high", 5, WAITING),
-        (IDENTITY, -1, WAITING),
+        (IDENTITY, -10, WAITING),
+        (IDENTITY, -3600, PAUSED),
+        (IDENTITY, 7200, PAUSED),
         (IDENTITY, 5, "resque: Starting"),
         (IDENTITY, 5, "rake resque:work"),
     ],
-    ids=["nothing", "another host", "another pid", "of a dead one with its pid", "it boots", "another title"],
+    ids=[
+        "nothing",
+        "another host",
+        "another pid",
+        "of a dead one with its pid",
+        "of one with the same host name",
+        "of a later one",
+        "it boots",
+        "another title",
+    ],
 )
 def test_a_process_that_may_not_be_resque_in_its_loop_gets_no_signal(
     identity: str, started: float, title: str
@@ -219,6 +234,37 @@ def test_a_process_that_may_not_be_resque_in_its_loop_gets_no_signal(
     with pytest.raises(NotSent):
         machine.quiet()
     assert machine.signals.sent == []
+
+
+def test_a_record_under_another_name_of_this_machine_is_named_or_accepted() -> None:
+    machine = Machine()
+    machine.register(f"worker.1:{PID}:high")
+    machine.register(f"far:{PID}:high", STARTED - 3600)
+    assert "set record_hosts = worker.1" in machine.read().why and "far" not in machine.read().why
+    machine.kind = machine.make("worker.*")
+    assert machine.read().recognised
+
+
+def test_a_record_that_cannot_be_read_concerns_its_own_process_alone() -> None:
+    machine = Machine()
+    machine.register()
+    machine.register(f"{HOST}:200:high")
+    machine.put(f"worker:{HOST}:200:high:started", "garbage")
+    machine.processes.titles[200] = WAITING
+    targets = [Target(machine.supervised), Target(process(200, "other"))]
+    readings = machine.kind.read(targets, machine.processes.table)
+    assert [reading.recognised for reading in readings.values()] == [True, None]
+
+
+def test_a_worker_that_nobody_supervises_is_named_with_its_queues() -> None:
+    machine = Machine()
+    machine.register()
+    machine.register(f"{HOST}:200:low", STARTED + 105)
+    machine.processes.titles[200], machine.processes.leaders[200] = WAITING, 199
+    (found,) = machine.kind.left_behind({PID}, machine.processes.table)
+    assert (found.pid, found.queues) == (200, frozenset({"low"}))
+    machine.processes.titles[200] = "resque-web"
+    assert machine.kind.left_behind({PID}, machine.processes.table) == []
 
 
 def test_behind_a_shell_it_gets_no_signal_and_exec_is_named() -> None:

@@ -47,7 +47,12 @@ class Machine:
             {PID: title, **dict.fromkeys(children, TITLE)}, dict.fromkeys(children, PID)
         )
         self.store = FakeRedis()
-        self.kind = RQ({}, tools(lambda: RecordsRedis(self.store), namespace=namespace), hostname=HOST)
+        self.kind = RQ(
+            {},
+            tools(lambda: RecordsRedis(self.store), namespace=namespace),
+            hostname=HOST,
+            wall=lambda: STARTED + 500.0,
+        )
 
     def record(self, pid: int = PID, state: str = "idle", **fields: str) -> str:
         """A worker writes its hash; its key."""
@@ -57,7 +62,8 @@ class Machine:
             "hostname": HOST,
             "pid": str(pid),
             "state": state,
-            "last_heartbeat": moment(STARTED + 5),
+            "birth": moment(STARTED + 5),
+            "last_heartbeat": moment(STARTED + 400),
             "queues": "high,default",
             **fields,
         }
@@ -108,12 +114,11 @@ def test_keys_stand_in_the_namespace() -> None:
 @pytest.mark.parametrize(
     "fields",
     [
-        {"hostname": "web2.example"},
+        {"hostname": "web2.example", "birth": moment(STARTED - 9)},
         {"pid": "101"},
         {"death": moment(STARTED + 6)},
-        {"last_heartbeat": moment(STARTED - 1)},
     ],
-    ids=["another host", "another pid", "dead", "of an earlier process with its pid"],
+    ids=["another host", "another pid", "dead"],
 )
 def test_without_a_record_of_its_own_a_process_is_not_recognised(fields: dict[str, str]) -> None:
     machine = Machine()
@@ -122,6 +127,50 @@ def test_without_a_record_of_its_own_a_process_is_not_recognised(fields: dict[st
     reading = machine.read()
     assert (reading.recognised, reading.in_service) == (False, None)
     assert "no RQ record" in reading.why
+
+
+@pytest.mark.parametrize("seconds", [-3600, -1, 7200])
+def test_a_record_of_another_start_belongs_to_another_process(seconds: int) -> None:
+    """Of one that had the pid before, or of one in another container with the same host name."""
+    machine = Machine()
+    machine.record(state="busy", birth=moment(STARTED + seconds))
+    reading = machine.read()
+    assert (reading.recognised, reading.busy) == (False, None)
+    assert "same host name" in reading.why
+
+
+def test_a_record_under_another_name_of_this_machine_is_named_or_accepted() -> None:
+    machine = Machine()
+    machine.record(hostname="worker.1")
+    machine.store.data["rq:workers"].add("rq:worker:far")
+    machine.store.data["rq:worker:far"] = {
+        **machine.store.data["rq:worker:name-of-100"],
+        "hostname": "far",
+        "birth": moment(STARTED - 9),
+    }
+    assert "set record_hosts = worker.1" in machine.read().why and "far" not in machine.read().why
+    machine.kind = RQ(
+        {"record_hosts": ("worker.*",)}, tools(lambda: RecordsRedis(machine.store)), hostname=HOST
+    )
+    assert machine.read().recognised
+
+
+def test_a_worker_that_nobody_supervises_is_named_with_its_queues() -> None:
+    """supervisord killed the shell before it, and the worker lives on."""
+    machine = Machine(TITLE, 101)
+    machine.processes.children, machine.processes.leaders = {}, {101: 60}
+    machine.kind = RQ(
+        {},
+        tools(lambda: RecordsRedis(machine.store), clock=lambda: 601.0),
+        hostname=HOST,
+        wall=lambda: STARTED + 500.0,
+    )
+    machine.record()
+    machine.record(101)
+    (found,) = machine.kind.left_behind({PID}, machine.processes.table)
+    assert (found.pid, found.queues) == (101, frozenset({"high", "default"}))
+    machine.store.error = redis.ConnectionError("away")
+    assert machine.kind.left_behind({PID}, machine.processes.table) == ()
 
 
 def test_a_record_that_ran_out_is_no_record() -> None:
@@ -142,6 +191,8 @@ def test_a_record_of_this_host_that_cannot_be_read_is_unknown() -> None:
     machine = Machine()
     machine.record()
     machine.record(101, state="dozing")
+    assert machine.read().recognised is True, "that is another process's"
+    machine.store.data["rq:worker:name-of-101"]["pid"] = "x"
     assert machine.read().recognised is None
     machine.store.data["rq:worker:name-of-101"]["hostname"] = "web2.example"
     assert machine.read().recognised is True

@@ -35,6 +35,7 @@ class Machine:
 
     def __init__(self, *, wrapped: bool = False, title: str = TITLE, namespace: str = "") -> None:
         self.prefix = f"{namespace}:" if namespace else ""
+        self.title = title
         self.processes = FakeProcesses({PID: title})
         if wrapped:
             self.processes = FakeProcesses({PID: title, 50: "sh -c bundle exec sidekiq; true"}, {PID: 50})
@@ -60,11 +61,13 @@ class Machine:
         """One heartbeat, now."""
         self.redis.data.setdefault(f"{self.prefix}processes", set()).add(identity)
         self.redis.data[self.prefix + identity] = {
-            "info": json.dumps({"queues": ["default"], **info}),
+            "info": json.dumps({"queues": ["default"], "started_at": STARTED + 60.5, **info}),
             "busy": str(busy),
             "beat": str(self.now),
             "quiet": str(quiet).lower(),
         }
+        if identity == IDENTITY and "busy]" in self.processes.titles.get(PID, ""):
+            self.processes.titles[PID] = self.title + (" stopping" if quiet else "")
         self.redis.data[f"{self.prefix}{identity}:workers"] = dict(
             work or {f"t{n}": JOB for n in range(busy)}
         )
@@ -135,8 +138,112 @@ def test_a_record_that_ran_out_is_no_record() -> None:
 
 def test_a_record_of_another_host_with_the_same_pid_is_not_its_own() -> None:
     machine = Machine()
-    machine.beat(identity=f"web2.example:{PID}:0a1b2c3d4e5f")
-    assert machine.read().recognised is False
+    machine.beat(identity=f"web2.example:{PID}:0a1b2c3d4e5f", started_at=STARTED - 9)
+    reading = machine.read()
+    assert reading.recognised is False and "web2" not in reading.why
+
+
+@pytest.mark.parametrize("seconds", [-3600.0, -1.0, 7200.0])
+def test_a_record_of_the_same_host_and_pid_but_another_start_is_not_believed(seconds: float) -> None:
+    """It may say that the worker is quiet and idle: the worker would be stopped at its jobs."""
+    machine = Machine()
+    machine.beat(quiet=True, started_at=STARTED + seconds)
+    machine.processes.titles[PID] = TITLE
+    reading = machine.read({})
+    assert (reading.recognised, reading.in_service, reading.quiet, reading.idle) == (False, None, None, False)
+    assert IDENTITY in reading.why and "same host name" in reading.why
+    with pytest.raises(MemkillError):
+        machine.quiet()
+    assert machine.signals.sent == []
+
+
+def test_its_own_record_counts_although_another_has_the_same_host_and_pid() -> None:
+    machine = Machine()
+    machine.beat(busy=1)
+    machine.beat(quiet=True, identity=f"{HOST}:{PID}:ffffffffffff", started_at=STARTED - 3600)
+    reading = machine.read()
+    assert (reading.recognised, reading.in_service, reading.busy) == (True, True, 1)
+
+
+def test_two_records_of_one_pid_and_start_are_unknown() -> None:
+    """Two containers of one host name that began together."""
+    machine = Machine()
+    machine.beat()
+    machine.beat(quiet=True, identity=f"{HOST}:{PID}:ffffffffffff")
+    reading = machine.read()
+    assert reading.recognised is None and "give each its own host name" in reading.why
+
+
+def test_a_record_that_the_process_title_contradicts_is_unknown() -> None:
+    """Its own record is lost, and that of a container which began at the same time is there."""
+    machine = Machine()
+    machine.beat(quiet=True)
+    machine.processes.titles[PID] = TITLE
+    reading = machine.read({})
+    assert (reading.recognised, reading.quiet, reading.idle) == (None, None, False)
+    assert "at work by its process title" in reading.why
+
+
+def test_a_record_under_another_name_of_this_machine_is_named_or_accepted() -> None:
+    """DYNO in the worker's environment, an initializer that changes the name, a host that was renamed."""
+    machine = Machine()
+    machine.beat(identity=f"worker.1:{PID}:0a1b2c3d4e5f")
+    assert "set record_hosts = worker.1" in machine.read().why
+    machine.kind = Sidekiq(
+        {"record_hosts": ("old-name", "worker.*")},
+        tools(lambda: machine.redis, machine.signals),
+        hostname=HOST,
+        wall=lambda: machine.now,
+    )
+    assert machine.read().recognised
+    machine.quiet()
+    assert machine.signals.sent == [("jobs:jobs_0", "TSTP")]
+
+
+def test_other_names_are_looked_for_only_where_a_worker_has_no_record() -> None:
+    machine = Machine()
+    machine.beat()
+    machine.beat(identity=f"worker.1:{PID}:0a1b2c3d4e5f")
+    machine.read()
+    assert machine.redis.round_trips == 2
+
+
+def test_a_record_that_cannot_be_read_concerns_its_own_process_alone() -> None:
+    machine = Machine()
+    machine.beat()
+    machine.processes.titles[200] = "sidekiq 6.4.1 myapp [0 of 2 busy]"
+    other = f"{HOST}:200:0a1b2c3d4e5f"
+    machine.beat(identity=other)
+    machine.redis.data[other]["info"] = "garbage"
+    targets = [Target(machine.supervised), Target(process(200, "other"))]
+    readings = machine.kind.read(targets, machine.processes.table)
+    assert readings["jobs:jobs_0"].recognised is True
+    assert readings["jobs:other"].recognised is None and not readings["jobs:other"].source_away
+
+
+def test_a_sidekiq_that_nobody_supervises_is_named_and_left_alone() -> None:
+    """supervisord killed the shell before it: Sidekiq lives on and takes jobs."""
+    machine = Machine()
+    machine.kind = Sidekiq(
+        {},
+        tools(lambda: machine.redis, machine.signals, clock=lambda: 640.0),
+        hostname=HOST,
+        wall=lambda: machine.now,
+    )
+    machine.processes.titles[200] = TITLE
+    machine.processes.leaders[200] = 199
+    orphan = f"{HOST}:200:0a1b2c3d4e5f"
+    machine.beat()
+    machine.beat(identity=orphan, started_at=machine.now - 430)
+    table = machine.processes.table
+    (found,) = machine.kind.left_behind({PID}, table)
+    assert (found.pid, found.record, found.queues) == (200, orphan, frozenset({"default"}))
+    assert machine.kind.left_behind({PID, 199, 200}, table) == []
+    machine.beat(identity=orphan, started_at=machine.now - 4300)
+    assert machine.kind.left_behind({PID}, table) == [], "the record is of an earlier process"
+    machine.redis.error = redis.ConnectionError("away")
+    assert machine.kind.left_behind({PID}, table) == ()
+    assert machine.signals.sent == [] and machine.waiting_signals() == []
 
 
 def test_a_stale_record_is_unknown() -> None:
@@ -149,7 +256,7 @@ def test_a_stale_record_is_unknown() -> None:
 
 
 def test_the_slower_beat_of_sidekiq_7_stays_fresh_for_longer() -> None:
-    machine = Machine()
+    machine = Machine(title="sidekiq 7.3.10 myapp [0 of 2 busy]")
     machine.beat(version="7.3.10", embedded=False)
     machine.now += 16
     assert machine.read().in_service
@@ -157,7 +264,7 @@ def test_the_slower_beat_of_sidekiq_7_stays_fresh_for_longer() -> None:
 
 def test_an_embedded_sidekiq_is_never_signalled() -> None:
     """The signal would reach the program round it, which TSTP suspends."""
-    machine = Machine()
+    machine = Machine(title="puma 6.4.2 (tcp://0.0.0.0:3000) [app]")
     machine.beat(version="7.3.10", embedded=True)
     assert machine.read().recognised is False
     with pytest.raises(MemkillError):
@@ -293,7 +400,7 @@ def test_a_supervised_sidekiq_is_quieted_by_supervisord() -> None:
     ("title", "info", "name"),
     [
         ("sidekiq 4.1.0 myapp [0 of 2 busy]", {}, "USR1"),
-        ("sidekiq 4.1.0 myapp [0 of 2 busy]", {"version": "7.3.10"}, "TSTP"),
+        ("sidekiq 7.3.10 myapp [0 of 2 busy]", {"version": "7.3.10"}, "TSTP"),
         ("an application's own title", {}, "TSTP"),
     ],
 )

@@ -11,18 +11,27 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from supervisor_memkill.errors import Unknown
+from supervisor_memkill.workers.ownership import LONGEST_BOOT_SECONDS, Began
 from supervisor_memkill.workers.sidekiq.records import (
     Record,
+    contradiction,
+    owner_in,
     parse_record,
-    pid_in,
     quiet_signal,
     record_of,
     version_in_title,
+    why_no_record,
 )
 
 IDENTITY = "web1:100:0a1b2c3d4e5f"
 INFO = {"hostname": "web1", "pid": 100, "concurrency": 2, "queues": ["default", "low", "low"]}
-RECORD = Record(IDENTITY, 100, beat=1000.0, beat_interval_seconds=5.0, busy=0, quiet=False)
+RECORD = Record(IDENTITY, 100, beat=1000.0, beat_interval_seconds=5.0, busy=0, quiet=False, started_at=990.5)
+
+
+def began(*pids: int, at: float = 988.0) -> dict[int, Began]:
+    """These processes began at this epoch second; the first one is supervised."""
+    return dict.fromkeys(pids, Began(at, at))
+
 
 ANYTHING = (
     st.none()
@@ -52,19 +61,20 @@ def job(**payload: object) -> str:
 
 
 @pytest.mark.parametrize(
-    ("identity", "pid"),
+    ("identity", "owner"),
     [
-        ("web1:100:0a1b2c3d4e5f", 100),
+        ("web1:100:0a1b2c3d4e5f", ("web1", 100)),
         ("web1:100", None),
-        ("web11:100:0a1b2c3d4e5f", None),
+        ("web11:100:0a1b2c3d4e5f", ("web11", 100)),
         ("web1:abc:0a1b2c3d4e5f", None),
         ("web1:-1:0a1b2c3d4e5f", None),
-        ("other:web1:100:0a1b2c3d4e5f", None),
+        ("other:web1:100:0a1b2c3d4e5f", ("other:web1", 100)),
+        (":100:0a1b2c3d4e5f", None),
         ("", None),
     ],
 )
-def test_only_an_identity_of_this_very_host_has_a_pid(identity: str, pid: int | None) -> None:
-    assert pid_in(identity, "web1") == pid
+def test_an_identity_holds_the_host_and_the_pid(identity: str, owner: tuple[str, int] | None) -> None:
+    assert owner_in(identity) == owner
 
 
 # --- parsing
@@ -155,31 +165,67 @@ def test_a_beat_is_fresh_for_three_beats_and_never_from_the_future(
 
 def test_a_process_gets_its_own_record_before_that_of_a_child() -> None:
     child = replace(RECORD, identity="web1:101:c", pid=101)
-    assert record_of((100, 101), 0, 1001, [child, RECORD]) == RECORD
+    assert record_of(began(100, 101), 1001, [child, RECORD]) == RECORD
 
 
 def test_behind_a_wrapper_the_descendants_record_is_found() -> None:
-    assert record_of((99, 100), 0, 1001, [RECORD]) == RECORD
-    assert record_of((99, 98), 0, 1001, [RECORD]) is None
+    assert record_of(began(99, 100), 1001, [RECORD]) == RECORD
+    assert record_of(began(99, 98), 1001, [RECORD]) is None
 
 
 def test_a_ghost_of_an_earlier_process_with_the_same_pid_is_left_out() -> None:
     """In a container that restarts every pid comes round again, while the old beat is still fresh."""
-    assert record_of((100,), since=1001, wall=1002, records=[RECORD]) is None
-    reborn = replace(RECORD, identity="web1:100:b", beat=1003.0)
-    assert record_of((100,), since=1001, wall=1004, records=[RECORD, reborn]) == reborn
+    assert record_of(began(100, at=1001), wall=1002, records=[RECORD]) is None
+    reborn = replace(RECORD, identity="web1:100:b", beat=1003.0, started_at=1002.5)
+    assert record_of(began(100, at=1001), wall=1004, records=[RECORD, reborn]) == reborn
 
 
-def test_beat_of_the_second_in_which_the_process_started_may_be_of_the_one_before() -> None:
-    """supervisord tells whole seconds, and starts the next process within milliseconds."""
-    last = replace(RECORD, beat=1001.1)
-    assert record_of((100,), since=1001, wall=1002, records=[last]) is None
-    own = replace(RECORD, beat=1002.0)
-    assert record_of((100,), since=1001, wall=1002, records=[own]) == own
-    quick = replace(RECORD, beat=1001.6, started_at=1001.5)
-    assert record_of((100,), since=1001, wall=1002, records=[quick]) == quick
-    former = replace(RECORD, beat=1001.1, started_at=1000.9)
-    assert record_of((100,), since=1001, wall=1002, records=[former]) is None
+@pytest.mark.parametrize(
+    ("seconds", "fits"),
+    [(-3600, False), (-0.1, False), (0, True), (60, True), (LONGEST_BOOT_SECONDS, True), (7200, False)],
+)
+def test_a_record_of_the_same_host_and_pid_is_its_own_only_if_it_began_with_it(
+    seconds: float, fits: bool
+) -> None:
+    """Containers share host names: another's record must not be believed, whatever it says."""
+    stranger = replace(RECORD, started_at=988 + seconds, quiet=True)
+    processes = {100: Began(then=988, now=5e6)}
+    assert (record_of(processes, 1001, [stranger]) == stranger) is fits
+    if not fits:
+        why = why_no_record(processes, 1001, [stranger])
+        assert stranger.identity in why and ("before this" if seconds < 0 else "after this") in why
+        assert "same host name" in why
+
+
+def test_a_record_from_after_the_clock_was_set_fits_by_the_present_clock() -> None:
+    """A machine without a battery boots in 1970, and gets the time when its workers already boot."""
+    assert record_of({100: Began(then=-9000, now=988)}, 1001, [RECORD]) == RECORD
+    assert record_of({100: Began(then=-9000, now=2000)}, 1001, [RECORD]) is None
+
+
+def test_a_record_without_its_start_is_nobodys() -> None:
+    assert record_of(began(100), 1001, [replace(RECORD, started_at=0.0)]) is None
+
+
+@pytest.mark.parametrize(
+    ("quiet", "version", "title", "against"),
+    [
+        (False, "", "sidekiq 6.4.1 app [0 of 5 busy]", ""),
+        (True, "", "sidekiq 6.4.1 app [0 of 5 busy] stopping", ""),
+        (True, "", "sidekiq 6.4.1 app [0 of 5 busy]", "at work by its process title"),
+        (False, "", "sidekiq 6.4.1 app [0 of 5 busy] stopping", "quiet by its process title"),
+        (False, "7.3.10", "sidekiq 7.3.10 app [0 of 5 busy] leader", ""),
+        (False, "7.0.0.beta1", "sidekiq 7.0.0.beta1 app [0 of 5 busy]", ""),
+        (False, "7.3.10", "sidekiq 7.3.2 app [0 of 5 busy]", "of Sidekiq 7.3.10"),
+        (True, "", "java -jar app.jar", ""),
+        (True, "", "sidekiq 6.4.1 a very long name that was cut", ""),
+    ],
+)
+def test_the_process_title_may_show_that_a_record_is_anothers(
+    quiet: bool, version: str, title: str, against: str
+) -> None:
+    words = contradiction(replace(RECORD, quiet=quiet, version=version), title)
+    assert against in words and bool(words) is bool(against)
 
 
 @pytest.mark.parametrize(
@@ -194,26 +240,26 @@ def test_when_a_process_began_is_a_number_or_nothing(reported: object, started_a
 
 def test_of_several_records_the_one_that_still_beats_counts() -> None:
     stale = replace(RECORD, identity="web1:100:b", beat=900.0)
-    assert record_of((100,), 0, 1001, [stale, RECORD]) == RECORD
+    assert record_of(began(100), 1001, [stale, RECORD]) == RECORD
 
 
 def test_two_that_beat_under_one_pid_are_unknown() -> None:
     twin = replace(RECORD, identity="web1:100:b", beat=1000.5)
     with pytest.raises(Unknown, match="two machines"):
-        record_of((100,), 0, 1001, [RECORD, twin])
+        record_of(began(100), 1001, [RECORD, twin])
 
 
 def test_several_sidekiqs_under_one_supervised_process_are_unknown() -> None:
     sibling = replace(RECORD, identity="web1:101:b", pid=101)
     with pytest.raises(Unknown, match="2 Sidekiq processes"):
-        record_of((99, 100, 101), 0, 1001, [RECORD, sibling])
+        record_of(began(99, 100, 101), 1001, [RECORD, sibling])
 
 
 def test_a_stale_record_is_unknown() -> None:
     with pytest.raises(Unknown, match="no beat from Sidekiq for 100 s"):
-        record_of((100,), 0, 1100, [RECORD])
+        record_of(began(100), 1100, [RECORD])
     with pytest.raises(Unknown, match="in the future"):
-        record_of((100,), 0, 900, [RECORD])
+        record_of(began(100), 900, [RECORD])
 
 
 # --- versions

@@ -38,6 +38,7 @@ class Walk:
     def beat(self, *jobs: str, quiet: bool = False, busy: int | None = None) -> None:
         """The next heartbeat, after its interval."""
         self.now += self.shape.beat_seconds
+        self.processes.titles[PID] = self.shape.title + (" stopping" if quiet else "")
         self.store.data = dict(self.shape.keys(self.now, jobs, quiet, busy))
 
     def read(self, note: Note | None = None) -> Reading:

@@ -1,5 +1,10 @@
 from __future__ import annotations
 
+import contextlib
+import os
+import shlex
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -55,9 +60,46 @@ CASES: dict[str, tuple[str, dict[str, str], int]] = {
         1000,
     ),
     "hybrid: v2 rules the memory": ("4:cpu:/app\n0::/app\n", {"unified/app/memory.max": "1000\n"}, 1000),
+    "v2: memory.high slows processes down before memory.max ends them": (
+        "0::/app\n",
+        {"app/memory.max": "3000\n", "app/memory.high": "2000\n"},
+        2000,
+    ),
+    "v2: an ancestor's memory.high": (
+        "0::/pod/app\n",
+        {"pod/app/memory.max": "3000\n", "pod/memory.high": "2000\n", "pod/memory.max": "max\n"},
+        2000,
+    ),
+    "v1: a limit of an ancestor that the container cannot see": (
+        "4:memory:/kubepods/pod1/abc\n",
+        {
+            "memory/memory.limit_in_bytes": NO_LIMIT_V1,
+            "memory/memory.stat": "cache 1\nhierarchical_memory_limit 2000\nrss 5\n",
+        },
+        2000,
+    ),
+    "v1: the own group's hierarchical limit": (
+        "4:memory:/app\n",
+        {
+            "memory/app/memory.limit_in_bytes": "3000\n",
+            "memory/app/memory.stat": "hierarchical_memory_limit 2000\n",
+        },
+        2000,
+    ),
     "a colon in the group's name": ("0::/a:b\n", {"a:b/memory.max": "1000\n"}, 1000),
-    "garbage": ("garbage\n0::\n::\n", {"memory.max": "-5\n"}, MACHINE),
+    "garbage": (
+        "garbage\n0::\n::\n",
+        {"memory.max": "-5\n", "memory/memory.stat": "hierarchical_memory_limit x\n"},
+        MACHINE,
+    ),
 }
+
+
+def write(root: Path, contents: Mapping[str, str]) -> None:
+    for name, text in contents.items():
+        file = root / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
 
 
 @pytest.mark.parametrize(("membership", "files", "expected"), CASES.values(), ids=CASES.keys())
@@ -68,11 +110,73 @@ def test_the_lowest_limit_that_can_be_read_counts(
         "proc/self/cgroup": membership,
         **{f"sys/fs/cgroup/{name}": text for name, text in files.items()},
     }
-    for name, text in contents.items():
-        file = tmp_path / name
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text)
+    write(tmp_path, contents)
     assert memory_limit_bytes(tmp_path, lambda: MACHINE) == expected
+
+
+V1_MOUNT = "30 25 0:26 {top} {point} rw,nosuid - cgroup cgroup rw,memory\n"
+V2_MOUNT = "31 25 0:27 {top} {point} rw,nosuid - cgroup2 cgroup2 rw,nsdelegate\n"
+
+
+@pytest.mark.parametrize(
+    ("mountinfo", "membership", "files"),
+    [
+        (
+            # A container of v1 shows the host's path, and runs supervisord in a group of its own.
+            V1_MOUNT.format(top="/docker/abc", point="/sys/fs/cgroup/memory"),
+            "4:memory:/docker/abc/jobs\n",
+            {
+                "sys/fs/cgroup/memory/jobs/memory.limit_in_bytes": "1000\n",
+                "sys/fs/cgroup/memory/memory.limit_in_bytes": "2000\n",
+            },
+        ),
+        (
+            V2_MOUNT.format(top="/", point="/sys/fs/cgroup/unified"),
+            "0::/jobs\n",
+            {"sys/fs/cgroup/unified/jobs/memory.max": "1000\n"},
+        ),
+        (
+            V1_MOUNT.format(top="/", point="/cgroups\\040of\\040v1"),
+            "4:memory:/jobs\n",
+            {"cgroups of v1/jobs/memory.limit_in_bytes": "1000\n"},
+        ),
+        (
+            "too short - cgroup2\n\n" + V2_MOUNT.format(top="/other", point="/sys/fs/cgroup"),
+            "0::/jobs\n",
+            {"sys/fs/cgroup/memory.max": "1000\n"},
+        ),
+    ],
+)
+def test_groups_are_found_where_they_are_mounted(
+    tmp_path: Path, mountinfo: str, membership: str, files: Mapping[str, str]
+) -> None:
+    write(tmp_path, {"proc/self/mountinfo": mountinfo, "proc/self/cgroup": membership, **files})
+    assert memory_limit_bytes(tmp_path, lambda: MACHINE) == 1000
+
+
+GROUPS_V1 = Path("/sys/fs/cgroup/memory")
+
+
+@pytest.mark.real
+@pytest.mark.skipif(not os.access(GROUPS_V1, os.W_OK), reason="needs root and control groups v1 for memory")
+def test_limit_above_a_namespace_is_seen_from_inside(tmp_path: Path) -> None:
+    """The parent's limit of a nested group, which a container with a namespace of its own cannot name."""
+    parent = GROUPS_V1 / f"memkill-test-{os.getpid()}"
+    child = parent / "container"
+    try:
+        child.mkdir(parents=True)
+        (parent / "memory.limit_in_bytes").write_text(str(512 * 1024**2))
+        ask = "from supervisor_memkill.world.machine import memory_limit_bytes; print(memory_limit_bytes())"
+        mount = f"mount -t cgroup -o memory none {tmp_path} && mount --move {tmp_path} {GROUPS_V1}"
+        inside = f"umount {GROUPS_V1}; {mount}; exec {shlex.quote(sys.executable)} -c {shlex.quote(ask)}"
+        # The namespace begins in the group, so that the group is its root.
+        shell = f"echo $$ > {child}/cgroup.procs && exec unshare -Cm sh -c {shlex.quote(inside)}"
+        done = subprocess.run(["sh", "-c", shell], capture_output=True, text=True, check=True)
+        assert int(done.stdout) == 512 * 1024**2
+    finally:
+        for group in (child, parent):
+            with contextlib.suppress(FileNotFoundError):
+                group.rmdir()
 
 
 def test_files_that_cannot_be_read_leave_the_machines_memory(tmp_path: Path) -> None:

@@ -4,15 +4,15 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import psutil
 import pytest
 
 from supervisor_memkill.errors import Unknown
-from supervisor_memkill.processes import Measure, ProcessId
-from supervisor_memkill.world.memory import Gone, ProcessTable
+from supervisor_memkill.processes import MEASURES, Measure, MemorySize, ProcessId
+from supervisor_memkill.world.memory import Gone, ProcessTable, Resident, Unmeasurable
 from tests.harness import wait_for
 
 MB = 1024**2
@@ -25,6 +25,10 @@ class FakeProcess:
     size: int | Unknown = 10
     status: str = psutil.STATUS_SLEEPING
     command_line: Sequence[str] = ()
+    leader: int | None = None
+    """The leader of its process group; None: itself."""
+    control_group: str = "0::/system.slice/supervisor.service"
+    resident: Resident = field(default_factory=lambda: Resident(rss=10))
 
 
 @dataclass
@@ -48,11 +52,21 @@ class FakeBackend:
             raise size
         return size if measure == "rss" else size // 2
 
+    def resident(self, pid: int) -> Resident:
+        return self._process(pid).resident
+
     def status(self, pid: int) -> str:
         return self._process(pid).status
 
     def command_line(self, pid: int) -> Sequence[str]:
         return self._process(pid).command_line
+
+    def group(self, pid: int) -> int:
+        leader = self._process(pid).leader
+        return pid if leader is None else leader
+
+    def control_group(self, pid: int) -> str:
+        return self._process(pid).control_group
 
     def _process(self, pid: int) -> FakeProcess:
         if pid not in self.processes:
@@ -150,6 +164,58 @@ def test_alive_means_the_same_process_and_no_zombie(
     assert table.is_alive(ProcessId(pid, created)) is alive
 
 
+@pytest.mark.parametrize(
+    ("orphan", "is_left"),
+    [
+        (FakeProcess(parent=1, leader=29), True),
+        (FakeProcess(parent=1, leader=10), False),
+        (FakeProcess(parent=10, leader=29), False),
+        (FakeProcess(parent=11, leader=29), False),
+        (FakeProcess(parent=5, leader=29), True),
+        (FakeProcess(parent=1, leader=0), False),
+        (FakeProcess(parent=1, leader=29, status=psutil.STATUS_ZOMBIE), False),
+        (FakeProcess(parent=1, leader=29, control_group="0::/user.slice"), False),
+        (FakeProcess(parent=1), True),
+        (FakeProcess(parent=5), False),
+        (FakeProcess(parent=1, control_group="0::/system.slice/sidekiq.service"), False),
+    ],
+    ids=[
+        "its shell is gone",
+        "its shell lives",
+        "it is supervised",
+        "it is below a supervised one",
+        "another process took it over",
+        "its shell is in another pid namespace",
+        "a zombie",
+        "it belongs to a person",
+        "its supervisord is gone",
+        "another program runs it",
+        "systemd runs it",
+    ],
+)
+def test_left_behind_is_who_outlived_what_supervisord_started(orphan: FakeProcess, is_left: bool) -> None:
+    others = {1: FakeProcess(parent=0), 5: FakeProcess(parent=1), 10: FakeProcess(parent=5)}
+    processes = {**FAMILY, 99: FakeProcess(parent=5), **others, 30: orphan}
+    table = ProcessTable(FakeBackend(processes))
+    assert table.is_left_behind(30, {10, 99}) is is_left
+    assert table.left_behind({10, 99}) == ([30] if is_left else [])
+
+
+def test_of_a_tree_that_is_left_behind_only_the_first_process_is_named() -> None:
+    shell_is_gone, below = FakeProcess(parent=1, leader=29), FakeProcess(parent=30, leader=29)
+    table = ProcessTable(
+        FakeBackend({1: FakeProcess(parent=0), 10: FakeProcess(), 30: shell_is_gone, 31: below})
+    )
+    assert table.is_left_behind(31, {10}) and table.left_behind({10}) == [30]
+
+
+def test_without_control_groups_only_a_lost_shell_shows_it() -> None:
+    lost = FakeProcess(parent=1, leader=29, control_group="")
+    alone = FakeProcess(parent=1, control_group="")
+    table = ProcessTable(FakeBackend({10: FakeProcess(control_group=""), 30: lost, 31: alone}))
+    assert table.left_behind({10}) == [30]
+
+
 def test_a_title_that_cannot_be_read_is_empty() -> None:
     table = ProcessTable(FakeBackend({10: FakeProcess(command_line=["sidekiq 6.4.1", "[1 of 3 busy]"])}))
     assert table.title(10) == "sidekiq 6.4.1 [1 of 3 busy]"
@@ -176,7 +242,7 @@ def family() -> Iterator[subprocess.Popen[str]]:
 
 @pytest.mark.real
 class TestThisMachine:
-    @pytest.mark.parametrize("measure", ["rss", "pss", "uss"])
+    @pytest.mark.parametrize("measure", MEASURES)
     def test_a_childs_memory_is_seen(self, family: subprocess.Popen[str], measure: Measure) -> None:
         table = ProcessTable()
         alone = table.memory(family.pid, measure)
@@ -211,25 +277,97 @@ class TestThisMachine:
         assert table.title(pid) == ""
 
     @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
-    def test_denied_pss_says_what_it_needs(self) -> None:
-        reader, writer = os.pipe()
-        child = os.fork()
-        if child == 0:
-            # Nothing may leave this branch: it is a second pytest.
-            try:
-                os.setuid(65534)
-                ProcessTable().memory(os.getppid(), "pss")
-            except Unknown as error:
-                os.write(writer, str(error).encode())
-            finally:
-                os._exit(0)
-        os.close(writer)
-        with os.fdopen(reader) as answer:
-            words = answer.read()
-        os.waitpid(child, 0)
-        assert (
-            words == f"access to process {os.getpid()} is denied; pss needs root, or the process's own user"
+    def test_pss_that_is_denied_says_what_it_needs(self) -> None:
+        lost = as_another_user(lambda: ProcessTable().measured(os.getppid(), "pss").lost)
+        assert lost == (
+            f"pss of process {os.getpid()}, which belongs to another user, needs the capability SYS_PTRACE"
         )
+
+    @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+    @pytest.mark.parametrize("measure", ["pss", "uss", "pss+swap"])
+    @pytest.mark.parametrize("with_children", [True, False])
+    def test_the_true_size_lies_between_the_sizes_that_another_user_sees(
+        self, prefork: int, measure: Measure, with_children: bool
+    ) -> None:
+        """Three children got 30 MB from their parent, and have 20 MB each of their own."""
+
+        def seen_by_another_user() -> str:
+            size = ProcessTable().measured(prefork, measure, with_children)
+            return f"{size.least_bytes} {size.most_bytes} {bool(size.lost)}"
+
+        least, most, is_lost = as_another_user(seen_by_another_user).split()
+        size = ProcessTable().measured(prefork, measure, with_children)
+        assert size.lost == "" and size.least_bytes == size.most_bytes
+        assert is_lost == "True"
+        assert int(least) <= size.most_bytes <= int(most)
+        if with_children:
+            assert int(least) > 3 * 10 * MB and int(most) > 4 * 30 * MB
+
+
+def as_another_user(question: Callable[[], str]) -> str:
+    """The answer of a process without privileges."""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        # Nothing may leave this branch: it is a second pytest.
+        try:
+            os.setgroups([])
+            os.setgid(65534)
+            os.setuid(65534)
+            os.write(writer, question().encode())
+        except Unknown as error:
+            os.write(writer, str(error).encode())
+        finally:
+            os._exit(0)
+    os.close(writer)
+    with os.fdopen(reader) as answer:
+        words = answer.read()
+    os.waitpid(child, 0)
+    return words
+
+
+@pytest.fixture
+def prefork() -> Iterator[int]:
+    """A real process with 30 MB that it shares with three children, each of which has 20 MB of its own."""
+    program = (
+        "import os, time\n"
+        "shared = os.urandom(30_000_000)\n"
+        "for _ in range(3):\n"
+        "    if not os.fork():\n"
+        "        own = os.urandom(20_000_000)\n"
+        "        os.write(1, b'up\\n')\n"
+        "        time.sleep(600)\n"
+        "time.sleep(600)\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
+    assert process.stdout is not None
+    try:
+        assert [process.stdout.readline() for _ in range(3)] == ["up\n"] * 3
+        yield process.pid
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        process.stdout.close()
+
+
+def test_a_measure_that_was_read_is_exact() -> None:
+    assert ProcessTable(FakeBackend(FAMILY)).measured(10, "pss", True) == MemorySize(2061, 2061)
+
+
+def test_one_process_that_cannot_be_measured_leaves_the_sizes_of_its_whole_tree() -> None:
+    """Sums of PSS and of RSS have no meaning."""
+    sizes = {pid: replace(one, resident=Resident(one.size, one.size)) for pid, one in FAMILY.items()}  # type: ignore[arg-type]
+    sizes[13] = replace(sizes[13], size=Unmeasurable("denied"))
+    size = ProcessTable(FakeBackend(sizes)).measured(10, "pss", with_children=True)
+    assert size == MemorySize(4123, 4123, "denied")
+    assert ProcessTable(FakeBackend(sizes)).measured(10, "pss") == MemorySize(50, 50)
+
+
+def test_a_process_that_is_gone_has_no_sizes() -> None:
+    with pytest.raises(Gone):
+        ProcessTable(FakeBackend(FAMILY)).measured(5, "pss", True)
 
 
 def test_family_is_what_was_known_and_what_it_started_since() -> None:

@@ -1,8 +1,8 @@
 -- Take a slot, or return the cause of the refusal. A token that holds a slot is granted it again.
 --
 -- KEYS: as in common.lua.
--- ARGV[1]: JSON of listener, instance, version, known, fresh_epoch, settle, fresh, ttl, min_available,
---   max_draining as for publish, and
+-- ARGV[1]: JSON of listener, instance, version, known, epoch, is_new, fresh_epoch, settle, fresh, ttl,
+--   min_available, max_draining as for publish, and
 --   id, token, queues, urgency
 --   cooldown      ms
 --   hard          true: the slot is granted at once, and recorded
@@ -11,16 +11,19 @@
 -- Returns JSON of
 --   refused       the cause; absent if the slot is granted
 --   detail        the draining workers, the more urgent worker, or the seconds that are left
---   others, min_available, draining
+--   others, min_available, max_draining, draining
+--   min_available_of, max_draining_of   the other listener whose setting this is, '?' if it is not known;
+--                 absent if it is the setting of the listener that asks
+--   taken_by      as for publish
 --   epoch, seq, at
 
 local request = cjson.decode(ARGV[1])
 local now = clock()
-local taken = is_taken(request, now)
+local taken, other = is_taken(request, now)
 request.dry = request.dry or taken
 local meta = load_meta(now, request)
 local slots = load_slots(meta, now, request)
-local least, most = strictest(meta, request, now)
+local least, most, least_of, most_of = strictest(meta, request, now)
 local others = others_in_service(meta, slots, request.id, request.queues, now)
 
 local holders, draining, absent = {}, 0, {}
@@ -103,7 +106,7 @@ local function judge()
   if taken then return 'name_taken', request.listener end
   local slot = slots[request.id]
   if (slot and slot.token == request.token) or request.already_out then return nil, '' end
-  if now < meta.settle then return 'settling', math.ceil((meta.settle - now) / 1000) .. 's left' end
+  if now < meta.settle then return settle_cause(meta), math.ceil((meta.settle - now) / 1000) .. 's left' end
   if not request.hard and absent[1] then return 'not_back', absent[1] end
   if not request.hard and draining >= most then return 'slots_taken', table.concat(holders, ', ') end
   if others < least then return 'too_few_in_service', '' end
@@ -128,6 +131,8 @@ if not request.dry then
   save_meta(meta, now)
 end
 return cjson.encode({
-  refused = refused, detail = detail, others = others, min_available = least, draining = draining,
+  refused = refused, detail = detail, others = others, draining = draining,
+  min_available = least, min_available_of = least_of, max_draining = most, max_draining_of = most_of,
+  taken_by = taken and taken_by(other, now) or nil,
   epoch = meta.epoch, seq = meta.seq, at = meta.at,
 })

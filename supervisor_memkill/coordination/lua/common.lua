@@ -6,7 +6,7 @@
 --     w:<worker id>  JSON of the worker as its listener reported it, with "seen" (ms)
 --     s:<worker id>  JSON of the worker's slot: token, since, renewed, expires (ms), not_back (why the worker
 --                    does not come back into service, or '')
---     l:<listener>   JSON: instance, until (ms), workers
+--     l:<listener>   JSON: instance, until (ms), workers, version, process, rules: see publish
 --   KEYS[2]  PREFIX:{POOL}:up    sorted set of the workers, those in service apart; see up_score
 --   KEYS[3]  PREFIX:{POOL}:ask   sorted set of the workers that ask for a slot, by urgency
 --   KEYS[4]  PREFIX:{POOL}:wait  the same workers, by the time (ms) since when they ask
@@ -27,21 +27,52 @@ local function clock()
 end
 
 -- epoch: new after each loss of data. seq: number of writes. at: time of the last write. settle: no slot
--- is granted before this time. released: end of the last drain. rules: "min_available/max_draining" to the
--- time until which they count. sigs: the known sets of queues, each as one text; false if the number is
--- free. swept: see publish. slots: ids of the workers that hold one.
+-- is granted before this time. settle_cause: why, if settle_of is that same time; a listener of an older
+-- version changes settle alone. began: when a listener that is new itself found no key of this pool.
+-- released: end of the last drain. rules: "min_available/max_draining" to the time until which they count.
+-- rules_of: the same to {listener, till}, the last listener that has these. sigs: the known sets of queues,
+-- each as one text; false if the number is free. swept: see publish. slots: ids of the workers that hold one.
+
+-- No slot is granted before this time.
+local function hold(meta, till, cause)
+  if till > meta.settle then meta.settle, meta.settle_of, meta.settle_cause = till, till, cause end
+end
+
+local function settle_cause(meta)
+  return meta.settle_of == meta.settle and meta.settle_cause or 'settling'
+end
+
+-- No key of the pool is left, as if there never was one.
+local function has_no_key()
+  for index = 2, 4 do
+    if redis.call('ZCOUNT', KEYS[index], '-inf', '+inf') > 0 then return false end
+  end
+  return true
+end
+
 local function load_meta(now, request)
   local text = redis.call('HGET', KEYS[1], 'meta')
   local meta = text and cjson.decode(text) or nil
   local known = request.known
   local lost = not meta or now < meta.at - CLOCK_SLACK
     or (known and (known.at > meta.at or (known.epoch == meta.epoch and known.seq > meta.seq)))
+  local is_new = not meta and request.is_new and has_no_key()
   meta = meta or {version = request.version, rules = {}, sigs = {}, slots = {}, released = 0}
   if lost then
-    meta.epoch, meta.seq, meta.at, meta.settle = request.fresh_epoch, 0, now, now + request.settle
+    meta.epoch, meta.seq, meta.at, meta.settle, meta.began = request.fresh_epoch, 0, now, 0, nil
     meta.released, meta.rules = math.min(meta.released, now), {}
     -- Until then, every listener reports again which workers are in service and which ask.
+    if is_new then
+      -- This listener cannot have lost a slot. Another one that lives reports until then, if there is one.
+      meta.began = now
+      hold(meta, now + math.min(request.fresh, request.settle), 'new_pool')
+    else
+      hold(meta, now + request.settle, 'data_lost')
+    end
     if not request.dry then redis.call('DEL', KEYS[2], KEYS[3], KEYS[4]) end
+  elseif meta.began and not request.is_new and request.epoch ~= meta.epoch then
+    -- This listener saw the pool before it began: the pool was not new, its data was lost.
+    hold(meta, meta.began + request.settle, 'data_lost')
   end
   return meta
 end
@@ -66,7 +97,7 @@ local function load_slots(meta, now, request)
       kept[#kept + 1] = id
     elseif slot then
       if now - meta.at > request.fresh then
-        meta.settle = math.max(meta.settle, now + request.fresh)
+        hold(meta, now + request.fresh, 'redis_was_away')
       end
       if not request.dry then redis.call('HDEL', KEYS[1], 's:' .. id) end
     end
@@ -143,23 +174,33 @@ local function others_in_service(meta, slots, id, sig, now)
   return count
 end
 
--- The strictest rules of the live listeners.
+-- The strictest rules of the live listeners, and for each of both the listener that has it: nil for the one
+-- that asks, '?' if it is not known.
 local function strictest(meta, request, now)
-  local least, most = request.min_available, request.max_draining
+  local least, most, least_of, most_of = request.min_available, request.max_draining, nil, nil
+  local names = meta.rules_of or {}
   for rules, till in pairs(meta.rules) do
     local l, m = string.match(rules, '^(%d+)/(%d+)')
+    l, m = tonumber(l), tonumber(m)
     if till < now then
-      meta.rules[rules] = nil
+      meta.rules[rules], names[rules] = nil, nil
     else
-      least, most = math.max(least, tonumber(l)), math.min(most, tonumber(m))
+      local of = names[rules] and names[rules].till >= now and names[rules].listener or '?'
+      if l > least or (l == least and least_of and of < least_of) then least, least_of = l, of end
+      if m < most or (m == most and most_of and of < most_of) then most, most_of = m, of end
     end
   end
-  return least, most
+  return least, most, least_of, most_of
 end
 
--- Whether another live listener has the same name.
+-- Whether another live listener has the same name; and the record of the last listener with this name.
 local function is_taken(request, now)
   local text = redis.call('HGET', KEYS[1], 'l:' .. request.listener)
   local other = text and cjson.decode(text) or nil
   return other and other.instance ~= request.instance and other['until'] > now, other
+end
+
+-- What a listener whose name is taken is answered about the other one.
+local function taken_by(other, now)
+  return {process = other.process, left = math.max(0, other['until'] - now)}
 end

@@ -4,7 +4,10 @@
 -- ARGV[1]: JSON of
 --   listener, instance   the name of the listener, and its random id, kept over restarts
 --   version              the version of this protocol
+--   process              the listener's process; another listener may find out whether it has ended
 --   known                the state that the listener saw last: epoch, seq, at; absent at first
+--   epoch                the epoch that the listener saw last, also before it was restarted; absent if unknown
+--   is_new               true: the listener never saw this pool, also not before it was restarted
 --   fresh_epoch, settle  if data was lost: the new epoch, and how long no slot is granted (ms)
 --   fresh, ttl           how long the report counts, how long a slot lasts (ms)
 --   min_available, max_draining
@@ -12,6 +15,7 @@
 --   holdings             list of {id, token, 1 if the worker is out of service, why it does not come back or ''}
 -- Returns JSON of
 --   taken                another live listener has this name: nothing was changed
+--   taken_by             then: process of that listener, and for how long its record still counts (left, ms)
 --   held                 the tokens that hold a slot
 --   epoch, seq, at       the new state, for `known` of the next call
 
@@ -19,11 +23,14 @@ local request = cjson.decode(ARGV[1])
 local now = clock()
 
 local taken, before = is_taken(request, now)
-if taken then return cjson.encode({taken = true, held = {}}) end
+if taken then return cjson.encode({taken = true, taken_by = taken_by(before, now), held = {}}) end
 
 local meta = load_meta(now, request)
 local slots = load_slots(meta, now, request)
-meta.rules[request.min_available .. '/' .. request.max_draining] = now + request.fresh
+local rules = request.min_available .. '/' .. request.max_draining
+meta.rules[rules] = now + request.fresh
+meta.rules_of = meta.rules_of or {}
+meta.rules_of[rules] = {listener = request.listener, till = now + request.fresh}
 
 local function forget(id)
   redis.call('HDEL', KEYS[1], 'w:' .. id)
@@ -69,6 +76,7 @@ if swept ~= NOT_UP and redis.call('ZCOUNT', KEYS[2], up_score(swept, 0), up_scor
 end
 redis.call('HSET', KEYS[1], 'l:' .. request.listener, cjson.encode({
   instance = request.instance, ['until'] = now + request.fresh, workers = ids, version = request.version,
+  process = request.process, rules = rules,
 }))
 
 local held = {}

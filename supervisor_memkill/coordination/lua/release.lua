@@ -1,7 +1,7 @@
 -- Give a slot back. Only the token that holds it can.
 --
 -- KEYS: as in common.lua.
--- ARGV[1]: JSON of version, known, fresh_epoch, settle, fresh as for publish, and
+-- ARGV[1]: JSON of version, known, epoch, is_new, fresh_epoch, settle, fresh as for publish, and
 --   id, token
 --   drained   true: the worker was taken out of service, so the pool's cooldown begins, even if the slot
 --             was lost meanwhile

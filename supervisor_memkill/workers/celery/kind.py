@@ -2,8 +2,8 @@
 
 How a drain stays safe:
 
-- A worker is identified by the pid that its node answers, and by a node name of this host. Two processes of
-  the same name both obey what is sent to that name: neither is drained.
+- A worker is identified by the pid and the uptime that its node answers, and by a node name of this host. Two
+  processes of the same name both obey what is sent to that name: neither is drained.
 - The quiet is `cancel_consumer` for each of the worker's queues. The note holds these queues before, for the
   resume, which is `add_consumer`.
 - `active_queues` is empty only after the queues were cancelled. By then RabbitMQ has sent all that it will
@@ -22,24 +22,27 @@ import importlib.util
 import socket
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from supervisor_memkill.errors import MemkillError, NotSent, Unknown
-from supervisor_memkill.workers.base import BaseKind, all_unknown, tree_pids
+from supervisor_memkill.workers.base import BaseKind, all_unknown
 from supervisor_memkill.workers.celery.advice import advice_on
 from supervisor_memkill.workers.celery.broker import connection_maker, parse_broker, problems_of
 from supervisor_memkill.workers.celery.control import Answers, Broker, Command, Control
 from supervisor_memkill.workers.celery.nodes import (
     LAST_QUESTIONS,
     QUESTIONS,
+    Life,
     NodeState,
+    host_of,
     is_calm,
-    is_of_host,
+    left_among,
+    lives_of,
     name_in,
     nodes_in,
-    pids_of,
+    not_unique,
     state_of,
 )
 from supervisor_memkill.workers.celery.notes import (
@@ -51,6 +54,7 @@ from supervisor_memkill.workers.celery.notes import (
 from supervisor_memkill.workers.command_line import why_wrapped
 from supervisor_memkill.workers.contract import (
     Advice,
+    LeftBehind,
     Note,
     Option,
     Reading,
@@ -59,6 +63,15 @@ from supervisor_memkill.workers.contract import (
     Traits,
     unknown,
     unrecognised,
+)
+from supervisor_memkill.workers.ownership import (
+    RECORD_HOSTS,
+    Began,
+    Hosts,
+    beginnings,
+    is_left_behind,
+    why_not_own,
+    why_other_name,
 )
 
 if TYPE_CHECKING:
@@ -76,6 +89,9 @@ DUE_SECONDS = 2.0
 DUE_PATIENCE_SECONDS = 60.0
 """How long the stop waits for a moment without due tasks: there may be none."""
 
+NO_ANSWER = (
+    "it is booting, its solo pool runs a task, it uses another broker, or worker_enable_remote_control is off"
+)
 SHOWN_NODES = 5
 
 WITHOUT_QUEUES = "takes jobs from no queue: all were cancelled, or Celery lost them; restart the worker"
@@ -109,8 +125,8 @@ class _Known:
     """One target, and what is known about its process without a question to its node."""
 
     target: Target
-    pids: tuple[int, ...]
-    """The supervised pid, then the pids of its descendants; empty if the process cannot be read."""
+    began: Mapping[int, Began]
+    """When the supervised process, first, and its descendants began; empty if the process cannot be read."""
     predicted: str | None
     """The node name by the command line."""
 
@@ -134,6 +150,7 @@ class Celery(BaseKind):
             "URL of Celery's broker, amqp:// or redis://",
             shown_default="the pool's redis",
         ),
+        "record_hosts": RECORD_HOSTS,
     }
     traits = Traits(
         quiets=True,
@@ -156,7 +173,7 @@ class Celery(BaseKind):
         """`hostname` is the host part of Celery's node names; `wall` returns epoch seconds, as in an ETA."""
         super().__init__(values, tools)
         self._control = control or Broker(connection_maker(values.get("broker"), tools))
-        self._hostname = hostname or socket.gethostname()
+        self._hosts = Hosts(hostname or socket.gethostname(), values.get("record_hosts") or ())
         self._wall = wall
         self._nodes: dict[str, _Node] = {}
         self._silences: dict[str, _Silence] = {}
@@ -180,16 +197,18 @@ class Celery(BaseKind):
 
     def _look_at(self, target: Target, table: ProcessTable) -> _Known:
         return _Known(
-            target, tree_pids(target.process, table), name_in(table.title(target.process.pid), self._hostname)
+            target,
+            beginnings(target.process, table, self._wall, self.tools.clock),
+            name_in(table.title(target.process.pid), self._hosts.own),
         )
 
     def _unasked(self, one: _Known, others: Sequence[_Known], table: ProcessTable) -> Reading | None:
         """The reading of a process whose node need not, or must not, be asked; None for others."""
-        if not one.pids:
+        if not one.began:
             return unknown("the process cannot be read", one.target.note)
         name = self._name(one)
         if name and any(other is not one and self._name(other) == name for other in others):
-            return unrecognised(_not_unique(name), one.target.note)
+            return unrecognised(not_unique(name), one.target.note)
         silence = self._silence(one)
         if silence is not None and self.tools.clock() < silence.until:
             return unknown(silence.why, one.target.note)
@@ -209,45 +228,56 @@ class Celery(BaseKind):
     def _ask(self, asked: Sequence[_Known], table: ProcessTable) -> Mapping[str, Reading]:
         """Ask all of them at once. Raises MemkillError."""
         names = {one.worker: self._name(one) for one in asked}
-        if None in names.values():
-            names.update(self._discovered([one for one in asked if names[one.worker] is None]))
+        nameless = [one for one in asked if names[one.worker] is None]
+        everybody = self._control.ask(["stats"], None, ANSWER_SECONDS) if nameless else {}
+        names.update({one.worker: self._discover(one, everybody) for one in nameless})
         nodes = sorted({name for name in names.values() if name is not None})
         answers = self._control.ask(QUESTIONS, nodes, ANSWER_SECONDS) if nodes else {}
-        return {one.worker: self._reading(one, names[one.worker], answers, table) for one in asked}
+        readings = {}
+        for one in asked:
+            name = names[one.worker]
+            if name is None:
+                readings[one.worker] = self._silent(one, self._why_nameless(one, everybody))
+            else:
+                readings[one.worker] = self._reading(one, name, answers, table)
+        return readings
 
-    def _discovered(self, nameless: Sequence[_Known]) -> Mapping[str, str | None]:
-        """The nodes of workers whose command line does not show the name, among all nodes that answer."""
-        answers = self._control.ask(["stats"], None, ANSWER_SECONDS)
-        return {one.worker: self._discover(one, answers) for one in nameless}
-
-    def _discover(self, one: _Known, answers: Answers) -> str | None:
-        found = [
-            name
-            for name in nodes_in(one.pids, answers)
-            if is_of_host(name, self._hostname) or name == one.predicted
-        ]
+    def _discover(self, one: _Known, everybody: Answers) -> str | None:
+        """The node of a worker whose command line does not show the name, among all nodes that answer."""
+        nodes = nodes_in(one.began, self._wall(), everybody)
+        found = [name for name in nodes if host_of(name) in self._hosts or name == one.predicted]
         return found[0] if len(found) == 1 else None
 
-    def _reading(self, one: _Known, name: str | None, answers: Answers, table: ProcessTable) -> Reading:
-        if name is None:
-            return self._silent(one, "no Celery node of this host answers with its pid")
+    def _why_nameless(self, one: _Known, everybody: Answers) -> str:
+        hosts = {host_of(name) for name in nodes_in(one.began, self._wall(), everybody)}
+        if hosts and not any(host in self._hosts for host in hosts):
+            return why_other_name(one.target.process.pid, self._hosts, hosts)
+        return f"no Celery node of this host answers with its pid: {NO_ANSWER}"
+
+    def _reading(self, one: _Known, name: str, answers: Answers, table: ProcessTable) -> Reading:
         try:
-            pids = pids_of(name, answers)
-            if not pids:
-                return self._silent(one, f"{name} does not answer")
+            lives = lives_of(name, answers)
+            if not lives:
+                return self._silent(one, f"{name} does not answer: {NO_ANSWER}")
             self._silences.pop(one.worker, None)
-            if len(pids) > 1:
-                return unrecognised(_not_unique(name), one.target.note)
-            if pids[0] not in one.pids:
+            if len(lives) > 1:
+                return unrecognised(not_unique(name, left_among(lives, one.began, table)), one.target.note)
+            (life,) = lives
+            if not life.is_of(one.began, self._wall()):
                 self._nodes.pop(one.worker, None)
-                return unrecognised(
-                    f"the node {name} is another process, with pid {pids[0]}", one.target.note
-                )
-            self._nodes[one.worker] = _Node(one.key, name, pids[0])
+                return unrecognised(self._why_another(one, name, life, table), one.target.note)
+            self._nodes[one.worker] = _Node(one.key, name, life.pid)
             reading = self._of_node(one.target, state_of(name, answers), table)
             return self._unless_due(name, reading) if reading.idle else reading
         except Unknown as error:
             return unknown(str(error), one.target.note)
+
+    def _why_another(self, one: _Known, name: str, life: Life, table: ProcessTable) -> str:
+        if is_left_behind(life.pid, one.began, table):
+            return f"the node {name} is another process, {life.pid}, which nobody supervises any more: end it"
+        if life.pid not in one.began:
+            return f"the node {name} is another process, with pid {life.pid}"
+        return why_not_own(name, self._wall() - life.uptime_seconds, one.began[life.pid])
 
     def _unless_due(self, name: str, reading: Reading) -> Reading:
         """Not idle while a task is about to become due, for a limited time. Raises Unknown."""
@@ -262,11 +292,7 @@ class Celery(BaseKind):
         why = "a task becomes due: the stop waits for a moment without due tasks"
         return replace(reading, idle=False, why=why, note={**reading.note, "due_since": since})
 
-    def _silent(self, one: _Known, words: str) -> Reading:
-        why = (
-            f"{words}: it is booting, its solo pool runs a task, it uses another broker, "
-            "or worker_enable_remote_control is off"
-        )
+    def _silent(self, one: _Known, why: str) -> Reading:
         silence, now = self._silence(one), self.tools.clock()
         since = silence.since if silence else now
         pause = min(max((now - since) / 10, SHORTEST_PAUSE_SECONDS), LONGEST_PAUSE_SECONDS)
@@ -337,11 +363,11 @@ class Celery(BaseKind):
         if not isinstance(name, str):
             raise Unknown("the name of its node is unknown")
         answers = self._control.ask(QUESTIONS, [name], ANSWER_SECONDS, whole=True)
-        pids = pids_of(name, answers)
-        if len(pids) > 1:
-            raise Unknown(_not_unique(name))
-        if not pids or pids[0] not in one.pids:
-            raise Unknown(f"{name} does not answer" if not pids else f"{name} is another process now")
+        lives = lives_of(name, answers)
+        if len(lives) > 1:
+            raise Unknown(not_unique(name))
+        if not lives or not lives[0].is_of(one.began, self._wall()):
+            raise Unknown(f"{name} does not answer" if not lives else f"{name} is another process now")
         return state_of(name, answers)
 
     def before_stop(self, target: Target, table: ProcessTable) -> None:
@@ -352,6 +378,12 @@ class Celery(BaseKind):
             return
         state = self._certain_state(target, table)
         self._control.tell(state.name, [Command("shutdown")])
+
+    def left_behind(self, supervised: Collection[int], table: ProcessTable) -> Sequence[LeftBehind]:
+        """Those whose command line shows a node name: no question to the broker."""
+        titles = {pid: table.title(pid) for pid in table.left_behind(supervised)}
+        names = {pid: name_in(title, self._hosts.own) for pid, title in titles.items()}
+        return [LeftBehind(pid, name) for pid, name in names.items() if name is not None]
 
     def memory_in_children(self, process: ProcessInfo, table: ProcessTable) -> bool:
         """Yes: the tasks run in the child processes of the worker's pool."""
@@ -364,8 +396,3 @@ class Celery(BaseKind):
 def _is_installed(package: str) -> bool:
     # find_spec raises for kombu once it is imported: it replaces itself by a lazy module without __spec__.
     return package in sys.modules or importlib.util.find_spec(package) is not None
-
-
-def _not_unique(name: str) -> str:
-    hint = "give each program its own, such as -n %(program_name)s@%%h"
-    return f"more than one worker has the name {name}: {hint}"

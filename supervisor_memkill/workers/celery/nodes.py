@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
@@ -11,6 +11,8 @@ from typing import Any
 from supervisor_memkill.errors import Unknown
 from supervisor_memkill.workers.celery.control import Answers
 from supervisor_memkill.workers.command_line import option_text
+from supervisor_memkill.workers.ownership import Began, is_left_behind
+from supervisor_memkill.world.memory import ProcessTable
 
 QUESTIONS = ("stats", "active_queues", "reserved", "active")
 """A node runs them in this order, and takes no task in between (celery/worker/control.py). A task moves from
@@ -64,27 +66,64 @@ def _expanded(name: str, hostname: str) -> str | None:
     return re.sub(r"%(.)", lambda hole: known[hole[1]], name)
 
 
-def is_of_host(node: str, hostname: str) -> bool:
-    """The node is named after this host: pids of another host, or container, mean nothing here."""
-    return node.partition("@")[2] == hostname
+def host_of(node: str) -> str:
+    """The host that the node is named after: pids of another host, or container, mean nothing here."""
+    return node.partition("@")[2]
 
 
-def pids_of(node: str, answers: Answers) -> list[int]:
-    """The pids of all processes that answer to this name. Raises Unknown."""
-    return [_pid_in(value, node) for name, value in answers["stats"] if name == node]
+@dataclass(frozen=True)
+class Life:
+    """The process that answers to a name, by its own words."""
+
+    pid: int
+    uptime_seconds: float
+    """By the node's clock, in whole seconds; below 0 after that clock was set back."""
+    children: frozenset[int]
+    """The pids of a prefork pool's processes; empty for other pools."""
+
+    def is_of(self, began: Mapping[int, Began], wall: float) -> bool:
+        """It is one of these processes, by its pid and by its start; `wall` is epoch seconds.
+
+        A HUP starts Celery anew in the same process. Its start is late then; the pool's processes show it.
+        """
+        own = began.get(self.pid)
+        if own is None:
+            return False
+        started = wall - self.uptime_seconds
+        is_late = started > max(own.then, own.now)
+        return own.fits(started) or (is_late and bool(self.children) and self.children <= began.keys())
 
 
-def nodes_in(pids: Collection[int], answers: Answers) -> list[str]:
-    """The names of the nodes with one of these pids, by the readable answers."""
-    found = []
+def lives_of(node: str, answers: Answers) -> list[Life]:
+    """All processes that answer to this name. Raises Unknown."""
+    return [_life_in(value, node) for name, value in answers["stats"] if name == node]
+
+
+def nodes_in(began: Mapping[int, Began], wall: float, answers: Answers) -> list[str]:
+    """The names of the nodes that are one of these processes, by the readable answers."""
+    found = set()
     for name, value in answers["stats"]:
         try:
-            pid = _pid_in(value, name)
+            if _life_in(value, name).is_of(began, wall):
+                found.add(name)
         except Unknown:
             continue
-        if pid in pids:
-            found.append(name)
-    return sorted(set(found))
+    return sorted(found)
+
+
+def not_unique(name: str, left: Sequence[int] = ()) -> str:
+    """Why a worker with this name is not drained; `left`: the pids of namesakes that nobody supervises."""
+    if left:
+        pids = " and ".join(map(str, left))
+        return f"more than one worker has the name {name}: nobody supervises {pids} any more, end it"
+    hint = "give each program its own, such as -n %(program_name)s@%%h"
+    return f"more than one worker has the name {name}: {hint}"
+
+
+def left_among(lives: Iterable[Life], began: Mapping[int, Began], table: ProcessTable) -> list[int]:
+    """The pids of those lives that are none of these processes, and that nobody supervises."""
+    others = [life.pid for life in lives if life.pid not in began]
+    return [pid for pid in others if is_left_behind(pid, began, table)]
 
 
 def state_of(node: str, answers: Answers) -> NodeState:
@@ -136,6 +175,19 @@ def _pid_in(value: object, node: str) -> int:
     if not isinstance(pid, int) or isinstance(pid, bool) or pid <= 0:
         raise Unknown(f"{node} answered without a pid: {str(value)[:60]!r}")
     return pid
+
+
+def _life_in(value: object, node: str) -> Life:
+    """From an answer to `stats` (celery/worker/worker.py). Raises Unknown."""
+    pid = _pid_in(value, node)
+    given = value if isinstance(value, dict) else {}
+    uptime: Any = given.get("uptime")
+    pool = given.get("pool")
+    if type(uptime) not in (int, float) or not -(2**40) < uptime < 2**40:
+        raise Unknown(f"{node} answered without its uptime: {str(value)[:60]!r}")
+    children = pool.get("processes") if isinstance(pool, dict) else None
+    pids = children if isinstance(children, list) else []
+    return Life(pid, float(uptime), frozenset(one for one in pids if type(one) is int))
 
 
 def _queues_in(value: object, node: str) -> Sequence[Mapping[str, Any]]:

@@ -20,8 +20,10 @@ stand-in that does the same; not run against Resque itself:
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from supervisor_memkill.errors import MemkillError, NotSent, Unknown
@@ -31,7 +33,9 @@ from supervisor_memkill.workers.base import BaseKind, all_unknown, tree_pids
 from supervisor_memkill.workers.command_line import is_shell
 from supervisor_memkill.workers.contract import (
     Advice,
+    LeftBehind,
     Note,
+    Option,
     Reading,
     Target,
     Tools,
@@ -39,15 +43,18 @@ from supervisor_memkill.workers.contract import (
     unknown,
     unrecognised,
 )
-from supervisor_memkill.workers.resque.records import (
-    Record,
-    Turn,
-    is_identity,
-    parse_record,
-    pid_in,
-    record_of,
-    turn_in,
+from supervisor_memkill.workers.ownership import (
+    MOST_OTHER_NAMES,
+    RECORD_HOSTS,
+    Began,
+    Hosts,
+    began_now,
+    beginnings,
+    is_left_behind,
+    why_not_own,
+    why_other_name,
 )
+from supervisor_memkill.workers.resque.records import Record, Turn, owner_in, parse_record, record_of, turn_in
 from supervisor_memkill.world.redis_client import ask
 
 if TYPE_CHECKING:
@@ -55,20 +62,36 @@ if TYPE_CHECKING:
     from supervisor_memkill.world.memory import ProcessTable
 
 
+TITLE = "resque-"
+"""How the title of a worker and of its forked child begins, such as ``resque-2.0: Waiting for *``."""
+
+
 @dataclass(frozen=True)
 class _Seen:
     """What one look at Redis showed."""
 
+    identities: frozenset[str]
+    """Of all hosts."""
     records: tuple[Record, ...]
+    unreadable: Mapping[int, str]
+    """By pid, what is wrong with a record of this host."""
     all_are_paused: bool
     now: float
     """Epoch seconds, by Redis's clock."""
+
+    def of(self, began: Mapping[int, Began]) -> Record | None:
+        """The record of the process, or of the worker below it; None without one. Raises Unknown."""
+        for pid, why in self.unreadable.items():
+            if pid in began:
+                raise Unknown(why)
+        return record_of(began, self.now, self.records)
 
 
 class Resque(BaseKind):
     """Finds each worker's record by host and pid; `key_namespace` replaces redis-namespace's ``resque``."""
 
     framework = "Resque"
+    options: ClassVar[Mapping[str, Option]] = {"record_hosts": RECORD_HOSTS}
     needs_redis: ClassVar[bool] = True
     traits = Traits(
         quiets=True,
@@ -79,22 +102,80 @@ class Resque(BaseKind):
     )
     """USR2 is repeated only if the worker still waits for jobs long after it: that changes nothing."""
 
-    def __init__(self, values: Mapping[str, Any], tools: Tools, hostname: str | None = None) -> None:
-        """`hostname` is the name that Resque uses for this machine."""
+    def __init__(
+        self,
+        values: Mapping[str, Any],
+        tools: Tools,
+        hostname: str | None = None,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        """`hostname` is the name that Resque uses for this machine; `wall` returns epoch seconds."""
         super().__init__(values, tools)
-        self._hostname = hostname or socket.gethostname()
+        self._hosts = Hosts(hostname or socket.gethostname(), values.get("record_hosts") or ())
+        self._wall = wall
         self._prefix = f"{tools.key_namespace or 'resque'}:"
 
     def read(self, targets: Sequence[Target], table: ProcessTable) -> Mapping[str, Reading]:
-        trees = {target.process.worker: tree_pids(target.process, table) for target in targets}
-        try:
-            seen = self._look({pid for pids in trees.values() for pid in pids})
-        except MemkillError as error:
-            return all_unknown(targets, error)
-        return {
-            target.process.worker: _reading(target, trees[target.process.worker], table, seen)
+        trees = {
+            target.process.worker: beginnings(target.process, table, self._wall, self.tools.clock)
             for target in targets
         }
+        pids = {pid for began in trees.values() for pid in began}
+        try:
+            seen = self._look(pids.__contains__)
+            readings = {
+                target.process.worker: _reading(target, trees[target.process.worker], table, seen)
+                for target in targets
+            }
+            return self._with_other_hosts(readings, trees, seen)
+        except MemkillError as error:
+            return all_unknown(targets, error)
+
+    def _with_other_hosts(
+        self, readings: Mapping[str, Reading], trees: Mapping[str, Mapping[int, Began]], seen: _Seen
+    ) -> Mapping[str, Reading]:
+        """Say of workers without a record whether one of another host name has their pid and start."""
+        named = dict(readings)
+        for worker, reading in readings.items():
+            if reading.recognised is False and trees[worker]:
+                names = self._other_names(seen.identities, trees[worker])
+                for pid, hosts in names.items():
+                    named[worker] = replace(reading, why=why_other_name(pid, self._hosts, hosts))
+        return named
+
+    def _other_names(
+        self, identities: Collection[str], began: Mapping[int, Began]
+    ) -> Mapping[int, Collection[str]]:
+        """For each of these pids: other hosts with a record of that pid and that start. Raises Unknown."""
+        elsewhere = [
+            (identity, *owner)
+            for identity in sorted(identities)
+            if (owner := owner_in(identity)) is not None and owner[1] in began and owner[0] not in self._hosts
+        ][:MOST_OTHER_NAMES]
+        if not elsewhere:
+            return {}
+        replies = ask(self.tools.redis, lambda redis: self._fetch(redis, [one[0] for one in elsewhere]))[2:]
+        names: dict[int, set[str]] = {}
+        for (identity, host, pid), *values in zip(elsewhere, replies[::3], replies[1::3], strict=True):
+            with suppress(Unknown):
+                record = parse_record(identity, pid, (values[0], values[1][0], None))
+                if record is not None and began[pid].fits(record.started):
+                    names.setdefault(pid, set()).add(host)
+        return names
+
+    def left_behind(self, supervised: Collection[int], table: ProcessTable) -> Sequence[LeftBehind]:
+        def is_wanted(pid: int) -> bool:
+            return is_left_behind(pid, supervised, table)
+
+        try:
+            return [
+                LeftBehind(record.pid, record.identity, record.queues)
+                for record in self._look(is_wanted).records
+                if began_now(record.pid, table, self._wall, self.tools.clock).fits(record.started)
+                and turn_in(table.title(record.pid)) is not None
+            ]
+        except MemkillError:
+            return ()
 
     def quiet(self, target: Target, table: ProcessTable) -> Note:
         reading = self.read([target], table)[target.process.worker]
@@ -107,8 +188,12 @@ class Resque(BaseKind):
         self.tools.signal(target.process.worker, "CONT")
 
     def memory_in_children(self, process: ProcessInfo, table: ProcessTable) -> bool:
-        """Only behind a shell: a forked child lives as long as one job."""
-        return is_shell(table.title(process.pid))
+        """Only behind a wrapper: a forked child lives as long as one job."""
+        itself, *below = tree_pids(process, table) or (process.pid,)
+        title = table.title(itself)
+        if title.startswith(TITLE):
+            return False
+        return is_shell(title) or any(table.title(pid).startswith(TITLE) for pid in below)
 
     def advice(self, program: ProgramInfo, drain_timeout_seconds: float) -> Sequence[Advice]:
         """A drained worker has no running job at its stop, so that nothing here refuses a drain."""
@@ -127,32 +212,42 @@ class Resque(BaseKind):
         here = ask(self.tools.redis, lambda redis: redis.smembers(key))
         if here:
             hosts = (identity.partition(":")[0] for identity in here)
-            return elsewhere.describe_hosts(hosts, self.framework, self._hostname)
-        found = elsewhere.places(self.tools.redis, "workers", lambda _, one: is_identity(one))
+            return elsewhere.describe_hosts(hosts, self.framework, self._hosts.own)
+        found = elsewhere.places(self.tools.redis, "workers", lambda _, one: owner_in(one) is not None)
         return elsewhere.describe(found, self.framework, key, ":workers")
 
-    def _look(self, pids: set[int]) -> _Seen:
-        """The records of these processes. Raises Unknown."""
+    def _look(self, is_wanted: Callable[[int], bool]) -> _Seen:
+        """The records of this machine's host name with a wanted pid. Raises Unknown."""
         identities = ask(self.tools.redis, lambda redis: redis.smembers(f"{self._prefix}workers"))
-        of_host = {identity: pid_in(identity, self._hostname) for identity in identities}
-        wanted = [(identity, pid) for identity, pid in of_host.items() if pid in pids and pid is not None]
-        replies = iter(ask(self.tools.redis, lambda redis: self._fetch(redis, wanted)))
+        wanted = [
+            (identity, owner[1])
+            for identity in sorted(identities)
+            if (owner := owner_in(identity)) is not None and owner[0] in self._hosts and is_wanted(owner[1])
+        ]
+        replies = iter(
+            ask(self.tools.redis, lambda redis: self._fetch(redis, [identity for identity, _ in wanted]))
+        )
         all_are_paused, (seconds, _) = next(replies), next(replies)
-        found = []
+        found, unreadable = [], {}
         for identity, pid in wanted:
             started, (heartbeat,), job = next(replies), next(replies), next(replies)
-            found.append(parse_record(identity, pid, (started, heartbeat, job)))
+            try:
+                found.append(parse_record(identity, pid, (started, heartbeat, job)))
+            except Unknown as error:
+                unreadable[pid] = str(error)
         return _Seen(
+            identities=frozenset(identities),
             records=tuple(record for record in found if record is not None),
+            unreadable=unreadable,
             all_are_paused=str(all_are_paused or "").strip().lower() == "true",
             now=float(seconds),
         )
 
-    def _fetch(self, redis: Any, wanted: Iterable[tuple[str, int]]) -> Sequence[Any]:
+    def _fetch(self, redis: Any, identities: Iterable[str]) -> Sequence[Any]:
         pipe = redis.pipeline(transaction=False)
         pipe.get(f"{self._prefix}pause-all-workers")
         pipe.time()
-        for identity, _pid in wanted:
+        for identity in identities:
             pipe.get(f"{self._prefix}worker:{identity}:started")
             pipe.hmget(f"{self._prefix}workers:heartbeat", [identity])
             pipe.get(f"{self._prefix}worker:{identity}")
@@ -160,17 +255,17 @@ class Resque(BaseKind):
         return replies
 
 
-def _reading(target: Target, pids: Sequence[int], table: ProcessTable, seen: _Seen) -> Reading:
-    if not pids:
+def _reading(target: Target, began: Mapping[int, Began], table: ProcessTable, seen: _Seen) -> Reading:
+    if not began:
         return unknown("the process cannot be read", target.note)
     try:
-        record = record_of(pids, target.process.start, seen.now, seen.records)
+        record = seen.of(began)
     except Unknown as error:
         return unknown(str(error), target.note)
     title = table.title(target.process.pid)
     turn = turn_in(title)
     if record is None or record.pid != target.process.pid or turn is None:
-        why = _why_unrecognised(target.process.pid, title, turn, record)
+        why = _why_unrecognised(target.process.pid, title, turn, record) or _why_no_record(began, seen)
         return unrecognised(why, target.note)
     is_paused = turn is Turn.PAUSED
     return Reading(
@@ -200,9 +295,16 @@ def _why_not_in_service(is_paused: bool, seen: _Seen) -> str:
 
 
 def _why_unrecognised(pid: int, title: str, turn: Turn | None, record: Record | None) -> str:
-    """Why a process is not recognised."""
+    """Why a process is not recognised; empty if it has no record of its own."""
     if record is not None and record.pid != pid:
         return f"Resque {record.pid} runs behind {title[:60]!r}: start it with exec, so that signals reach it"
     if turn is None:
         return f"the title {title[:60]!r} is not Resque's: it is still booting, or it is not Resque"
+    return ""
+
+
+def _why_no_record(began: Mapping[int, Began], seen: _Seen) -> str:
+    for record in seen.records:
+        if record.pid in began:
+            return why_not_own(record.identity, record.started, began[record.pid])
     return "Resque's set of workers does not contain it: wrong redis or key_namespace, or Redis lost its data"

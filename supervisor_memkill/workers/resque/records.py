@@ -8,12 +8,13 @@ from __future__ import annotations
 import enum
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from supervisor_memkill.errors import Unknown
+from supervisor_memkill.workers.ownership import Began
 
 HEARTBEAT_STALE_SECONDS = 300.0
 """The default of `prune_interval` (lib/resque.rb): after it, any other worker may remove the record."""
@@ -65,16 +66,11 @@ def turn_in(title: str) -> Turn | None:
     return next(turn for turn in Turn if word in turn.value.split("|"))
 
 
-def is_identity(text: str) -> bool:
-    """Whether a text has the form of an identity, of whatever host."""
-    return re.fullmatch(r"[^:]+:[0-9]{1,10}:.+", text) is not None
-
-
-def pid_in(identity: str, hostname: str) -> int | None:
-    """The pid in an identity of this host; None for every other text."""
+def owner_in(identity: str) -> tuple[str, int] | None:
+    """The host name and the pid in an identity; None for every other text."""
     host, _, rest = identity.partition(":")
     pid, colon, _queues = rest.partition(":")
-    return int(pid) if host == hostname and colon and re.fullmatch(r"[0-9]{1,10}", pid) else None
+    return (host, int(pid)) if host and colon and re.fullmatch(r"[0-9]{1,10}", pid) else None
 
 
 def parse_record(identity: str, pid: int, values: Sequence[Any]) -> Record | None:
@@ -118,15 +114,14 @@ def _jobs(job: Any) -> tuple[str, ...] | None:
     return (name,) if isinstance(name, str) else None
 
 
-def record_of(pids: Sequence[int], since: float, now: float, records: Iterable[Record]) -> Record | None:
-    """The record of the process pids[0], otherwise of the worker below it; None without one.
+def record_of(began: Mapping[int, Began], now: float, records: Iterable[Record]) -> Record | None:
+    """The record of the supervised process, otherwise of the worker below it; None without one.
 
-    `since` (epoch seconds) is when the supervised process started: an earlier record belongs to a dead
-    process whose pid was used again. `now` is epoch seconds by Redis's clock. Raises Unknown if the
-    heartbeat is stale, or if several records match.
+    `began`: when each process of the tree began, the supervised one first. `now` is epoch seconds by Redis's
+    clock. Raises Unknown if the heartbeat is stale, or if several records match.
     """
-    found = [record for record in records if record.pid in pids and record.started >= since]
-    own = [record for record in found if record.pid == pids[0]] or found
+    found = [one for one in records if one.pid in began and began[one.pid].fits(one.started)]
+    own = [record for record in found if record.pid == next(iter(began))] or found
     if len(own) > 1:
         raise Unknown(f"{len(own)} Resque records for one supervised process")
     for record in own:

@@ -21,14 +21,35 @@ Facts, tried with 1.16.2 and 3.0.0:
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from supervisor_memkill.errors import MemkillError, Unknown
 from supervisor_memkill.workers import elsewhere
 from supervisor_memkill.workers.base import all_unknown
 from supervisor_memkill.workers.command_line import blocking_wrapper, has_worker_below
-from supervisor_memkill.workers.contract import Advice, Option, Reading, Target, Tools, unknown, unrecognised
+from supervisor_memkill.workers.contract import (
+    Advice,
+    LeftBehind,
+    Option,
+    Reading,
+    Target,
+    Tools,
+    unknown,
+    unrecognised,
+)
+from supervisor_memkill.workers.ownership import (
+    RECORD_HOSTS,
+    Began,
+    Hosts,
+    began_now,
+    beginnings,
+    is_left_behind,
+    why_not_own,
+    why_other_name,
+)
 from supervisor_memkill.workers.rq.advice import STOP, advise_on_worker_class, is_pool, stop_of
 from supervisor_memkill.workers.rq.records import FIELDS, Record, is_worker_key, parse_record, records_of
 from supervisor_memkill.workers.stopping import GracefulStop, StopThenWait
@@ -45,44 +66,81 @@ DROPS_JOBS = (
 )
 
 
+NO_RECORD = (
+    "no RQ record of this process: it is still booting, it is not RQ, or Redis lost its data since the "
+    "worker started (then restart the worker by hand, which brings the record back)"
+)
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What one look at Redis showed."""
+
+    records: tuple[Record, ...]
+    """Of this machine's host name."""
+    elsewhere: tuple[Record, ...]
+    """Of all other hosts."""
+    unreadable: tuple[tuple[object, str], ...]
+    """The pid, which may be unreadable too, and what is wrong with a record of this host."""
+    all_are_suspended: bool
+
+    def of(self, began: Mapping[int, Began]) -> tuple[Record, ...]:
+        """The records of this host. Raises Unknown if one that cannot be read may be of these pids."""
+        known = {str(pid) for pid in began}
+        for pid, why in self.unreadable:
+            if str(pid) in known or not str(pid).isdecimal():
+                raise Unknown(why)
+        return self.records
+
+
 class RQ(StopThenWait):
     """Finds each worker's record by host and pid; `key_namespace` is RQ_KEY_PREFIX (3.0)."""
 
     framework = "RQ"
     command_text = "rq"
     stop = STOP
-    options: ClassVar[Mapping[str, Option]] = {}
+    options: ClassVar[Mapping[str, Option]] = {"record_hosts": RECORD_HOSTS}
     needs_redis: ClassVar[bool] = True
 
-    def __init__(self, values: Mapping[str, Any], tools: Tools, hostname: str | None = None) -> None:
-        """`hostname` is the hostname that RQ writes into its records."""
+    def __init__(
+        self,
+        values: Mapping[str, Any],
+        tools: Tools,
+        hostname: str | None = None,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        """`hostname` is the hostname that RQ writes into its records; `wall` returns epoch seconds."""
         super().__init__(values, tools)
-        self._hostname = hostname or socket.gethostname()
+        self._hosts = Hosts(hostname or socket.gethostname(), values.get("record_hosts") or ())
+        self._wall = wall
         self._prefix = tools.key_namespace or "rq"
+        self._own: dict[str, tuple[int, int, set[int]]] = {}
+        """The pid and start of each worker's process, and the pids of its records, by the last reading."""
 
     def read(self, targets: Sequence[Target], table: ProcessTable) -> Mapping[str, Reading]:
         try:
-            records, is_suspended = self._records()
+            seen = self._look()
         except MemkillError as error:
             return all_unknown(targets, error)
-        return {
-            target.process.worker: self._reading(target, table, records, is_suspended) for target in targets
-        }
+        return {target.process.worker: self._reading(target, table, seen) for target in targets}
 
-    def _reading(
-        self, target: Target, table: ProcessTable, records: Iterable[Record | Unknown], is_suspended: bool
-    ) -> Reading:
+    def _reading(self, target: Target, table: ProcessTable, seen: _Seen) -> Reading:
         try:
-            pids = [found.pid for found in table.tree(target.process.pid)]
-            own = records_of(pids, target.process.start, _readable(records))
+            began = beginnings(target.process, table, self._wall, self.tools.clock)
+            if not began:
+                raise Unknown("the process cannot be read")
+            own = records_of(began, seen.of(began))
             drops = any(_would_drop_jobs(record, table) for record in own)
         except Unknown as error:
             return unknown(str(error), target.note)
+        if own:
+            process = target.process
+            self._own[process.worker] = (process.pid, process.start, {record.pid for record in own})
         title = table.title(target.process.pid)
-        why = _why_unrecognised(target.process.pid, title, own)
+        why = _why_unrecognised(target.process.pid, title, own) if own else self._why_no_record(began, seen)
         if why:
             return unrecognised(why, target.note)
-        is_suspended = is_suspended or any(record.is_suspended for record in own)
+        is_suspended = seen.all_are_suspended or any(record.is_suspended for record in own)
         return Reading(
             recognised=True,
             in_service=not is_suspended,
@@ -94,9 +152,34 @@ class RQ(StopThenWait):
             note=target.note or {},
         )
 
+    def _why_no_record(self, began: Mapping[int, Began], seen: _Seen) -> str:
+        """Why none of the records is the process's own."""
+        for record in seen.records:
+            if record.pid in began:
+                return why_not_own(record.name, record.birth, began[record.pid])
+        for pid, one in began.items():
+            names = {other.host for other in seen.elsewhere if other.pid == pid and one.fits(other.birth)}
+            if names:
+                return why_other_name(pid, self._hosts, names)
+        return NO_RECORD
+
+    def left_behind(self, supervised: Collection[int], table: ProcessTable) -> Sequence[LeftBehind]:
+        try:
+            return [
+                LeftBehind(record.pid, record.name, record.queues)
+                for record in self._look().records
+                if is_left_behind(record.pid, supervised, table)
+                and began_now(record.pid, table, self._wall, self.tools.clock).fits(record.birth)
+            ]
+        except MemkillError:
+            return ()
+
     def memory_in_children(self, process: ProcessInfo, table: ProcessTable) -> bool:
         """For a pool and behind a wrapper; a work horse's memory alone does not count."""
         title = table.title(process.pid)
+        own = self._own.get(process.worker)
+        if own is not None and own[:2] == (process.pid, process.start):
+            return is_pool(title) or process.pid not in own[2]
         return is_pool(title) or has_worker_below(title)
 
     def stop_of(self, program: ProgramInfo) -> GracefulStop:
@@ -110,29 +193,35 @@ class RQ(StopThenWait):
         here = sorted(ask(self.tools.redis, lambda redis: redis.smembers(key)))
         if here:
             hosts = ask(self.tools.redis, lambda redis: _hosts(redis, here))
-            return elsewhere.describe_hosts(hosts, self.framework, self._hostname)
+            return elsewhere.describe_hosts(hosts, self.framework, self._hosts.own)
         found = elsewhere.places(self.tools.redis, "workers", is_worker_key)
         return elsewhere.describe(found, self.framework, key, ":workers")
 
-    def _records(self) -> tuple[list[Record | Unknown], bool]:
-        """This host's records, and whether all workers are suspended. Raises Unknown.
+    def _look(self) -> _Seen:
+        """The records of all hosts. Raises Unknown.
 
         The keys are random, so that a few fields of every worker in this Redis are read: two round trips.
         """
         keys = sorted(ask(self.tools.redis, lambda redis: redis.smembers(f"{self._prefix}:workers")))
         replies = iter(ask(self.tools.redis, lambda redis: self._hashes(redis, keys)))
         is_suspended = bool(next(replies))
-        found: list[Record | Unknown] = []
+        found, unreadable = list[Record](), list[tuple[object, str]]()
         for key in keys:
             fields, executions = next(replies), next(replies)
             try:
-                record = parse_record(key, self._hostname, fields, executions)
+                record = parse_record(key, fields, executions)
             except Unknown as error:
-                found.append(error)
+                if fields[0] in self._hosts:
+                    unreadable.append((fields[1], str(error)))
                 continue
             if record is not None:
                 found.append(record)
-        return found, is_suspended
+        return _Seen(
+            records=tuple(record for record in found if record.host in self._hosts),
+            elsewhere=tuple(record for record in found if record.host not in self._hosts),
+            unreadable=tuple(unreadable),
+            all_are_suspended=is_suspended,
+        )
 
     def _hashes(self, redis: Any, keys: Sequence[str]) -> Sequence[Any]:
         pipe = redis.pipeline(transaction=False)
@@ -151,16 +240,6 @@ def _hosts(redis: Any, keys: Iterable[str]) -> list[str]:
     return [host for host in pipe.execute() if host]
 
 
-def _readable(records: Iterable[Record | Unknown]) -> list[Record]:
-    """The records, if all of this host are readable. Raises Unknown: the other may be the one sought."""
-    found = []
-    for record in records:
-        if isinstance(record, Unknown):
-            raise record
-        found.append(record)
-    return found
-
-
 def _would_drop_jobs(record: Record, table: ProcessTable) -> bool:
     """It is idle but has a child: the scheduler, which RQ below 3.0 ends too slowly."""
     return record.is_below_3 and record.busy == 0 and len(table.tree(record.pid)) > 1
@@ -168,11 +247,6 @@ def _would_drop_jobs(record: Record, table: ProcessTable) -> bool:
 
 def _why_unrecognised(pid: int, title: str, own: Sequence[Record]) -> str:
     """Why the process with these records is not recognised; empty if it is."""
-    if not own:
-        return (
-            "no RQ record of this process: it is still booting, it is not RQ, or Redis lost its data since "
-            "the worker started (then restart the worker by hand, which brings the record back)"
-        )
     if any(record.is_stopping for record in own):
         return "it is already stopping: a second signal would kill the running job"
     if any(record.pid == pid for record in own) or (is_pool(title) and not blocking_wrapper(title)):

@@ -6,18 +6,19 @@ Source: `register_birth`, `set_state` and `heartbeat` in RQ's rq/worker.py (1.16
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 
 from supervisor_memkill.errors import Unknown
+from supervisor_memkill.workers.ownership import Began
 
 FIELDS = (
     "hostname",
     "pid",
     "state",
-    "last_heartbeat",
+    "birth",
     "death",
     "queues",
     "shutdown_requested_date",
@@ -36,8 +37,9 @@ class Record:
 
     name: str
     pid: int
-    beat: float
-    """Epoch seconds, by this host's clock."""
+    host: str
+    birth: float
+    """When it registered, in epoch seconds by its own clock."""
     busy: int
     queues: frozenset[str] = frozenset()
     is_suspended: bool = False
@@ -52,14 +54,14 @@ def is_worker_key(workers_key: str, key: str) -> bool:
     return key.startswith(f"{workers_key.removesuffix('s')}:")
 
 
-def parse_record(name: str, hostname: str, fields: Sequence[Any], executions: Any) -> Record | None:
-    """The record in the values of FIELDS; None if it is gone, dead, or of another host.
+def parse_record(name: str, fields: Sequence[Any], executions: Any) -> Record | None:
+    """The record in the values of FIELDS; None if it is gone or dead.
 
     `executions` is the size of the worker's set of executions, which RQ keeps from 3.0 on. Raises
     Unknown for values that RQ does not write.
     """
-    host, pid, state, beat, death, queues, stopping, version = fields
-    if host != hostname or death is not None:
+    host, pid, state, birth, death, queues, stopping, version = fields
+    if host is None or death is not None:
         return None
     try:
         running = (
@@ -67,8 +69,9 @@ def parse_record(name: str, hostname: str, fields: Sequence[Any], executions: An
         )  # no state yet: the worker has just registered
         return Record(
             name=name,
+            host=host,
             pid=_whole(pid),
-            beat=_epoch_seconds(beat),
+            birth=_epoch_seconds(birth),
             busy=max(running, _whole(executions)),
             queues=frozenset(queues.split(",")) if queues else frozenset(),
             is_suspended=state == "suspended",
@@ -96,15 +99,17 @@ def _epoch_seconds(text: str) -> float:
     raise ValueError(f"{text[:40]!r} is not a time")
 
 
-def records_of(pids: Sequence[int], since: float, records: Iterable[Record]) -> tuple[Record, ...]:
-    """The record of the process pids[0], otherwise the records of the processes below it.
+def records_of(began: Mapping[int, Began], records: Iterable[Record]) -> tuple[Record, ...]:
+    """The record of the supervised process, otherwise the records of the processes below it.
 
-    `since` (epoch seconds) is when the supervised process started: an older beat belongs to a dead process
-    whose pid was used again, which happens at once in a container that restarts. No beat is too old by its
-    age: an idle worker writes every 405 s, and the hash itself expires after 480 s (both by
+    `began`: when each process of the tree began, the supervised one first. No record is too old by its last
+    heartbeat: an idle worker writes every 405 s, and the hash itself expires after 480 s (both by
     ``--worker-ttl``). Raises Unknown if two records have the same pid.
     """
-    found = tuple(record for record in records if record.pid in pids and record.beat >= since)
+    found = tuple(one for one in records if one.pid in began and began[one.pid].fits(one.birth))
     if len({record.pid for record in found}) < len(found):
-        raise Unknown("two machines write RQ records under this hostname")
-    return tuple(record for record in found if record.pid == pids[0]) or found
+        raise Unknown(
+            f"two machines or containers with the host name {found[0].host} write RQ records of the same "
+            "pid: give each its own host name"
+        )
+    return tuple(record for record in found if record.pid == next(iter(began), 0)) or found

@@ -4,6 +4,8 @@ How a drain stays safe, although a record is up to one beat old:
 
 - A process without a fresh record gets no signal: TSTP suspends a wrapper, and a Sidekiq that is
   still booting.
+- A record is the process's own only if host, pid and start fit, and if the process title does not say the
+  opposite: containers share host names, and pids come round.
 - The first record that says quiet may have counted its jobs before the quiet. Idle is believed in a
   later beat of the same process.
 - Behind a wrapper, supervisord knows the wrapper's pid and not Sidekiq's. Such a Sidekiq gets its signals
@@ -15,7 +17,7 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -24,7 +26,9 @@ from supervisor_memkill.workers import elsewhere
 from supervisor_memkill.workers.base import BaseKind, all_unknown, tree_pids
 from supervisor_memkill.workers.contract import (
     Advice,
+    LeftBehind,
     Note,
+    Option,
     Reading,
     Target,
     Tools,
@@ -32,16 +36,25 @@ from supervisor_memkill.workers.contract import (
     unknown,
     unrecognised,
 )
+from supervisor_memkill.workers.ownership import (
+    RECORD_HOSTS,
+    Began,
+    Hosts,
+    began_now,
+    beginnings,
+    is_left_behind,
+    why_other_name,
+)
 from supervisor_memkill.workers.sidekiq.advice import advice_on
+from supervisor_memkill.workers.sidekiq.reader import Found, RecordReader
 from supervisor_memkill.workers.sidekiq.records import (
-    FIELDS,
     Record,
-    is_identity,
-    parse_record,
-    pid_in,
+    contradiction,
+    owner_in,
     quiet_signal,
     record_of,
     version_in_title,
+    why_no_record,
 )
 from supervisor_memkill.world.redis_client import ask
 
@@ -57,6 +70,7 @@ class Sidekiq(BaseKind):
     """Finds each worker's record, quiets the worker, and believes it idle by the rule above."""
 
     framework = "Sidekiq"
+    options: ClassVar[Mapping[str, Option]] = {"record_hosts": RECORD_HOSTS}
     needs_redis: ClassVar[bool] = True
     traits = Traits(quiets=True, confirms_quiet=True, repeat_quiet_after_seconds=30.0, names_jobs=True)
     """The quiet is repeated after 3 of the longest beats: a second TSTP changes nothing."""
@@ -70,37 +84,45 @@ class Sidekiq(BaseKind):
     ) -> None:
         """`hostname` is Sidekiq's name for this machine; `wall` returns epoch seconds, as in its beats."""
         super().__init__(values, tools)
-        self._hostname = hostname or os.environ.get("DYNO") or socket.gethostname()
+        self._hosts = Hosts(
+            hostname or os.environ.get("DYNO") or socket.gethostname(), values.get("record_hosts") or ()
+        )
         self._wall = wall
         self._prefix = f"{tools.key_namespace}:" if tools.key_namespace else ""
+        self._reader = RecordReader(tools.redis, self._prefix, self._hosts)
 
     def read(self, targets: Sequence[Target], table: ProcessTable) -> Mapping[str, Reading]:
-        trees = {target.process.worker: tree_pids(target.process, table) for target in targets}
+        trees = {target.process.worker: self._beginnings(target, table) for target in targets}
+        pids = {pid for began in trees.values() for pid in began}
         try:
-            records = self._records({pid for pids in trees.values() for pid in pids})
+            found = self._reader.read(pids.__contains__)
         except MemkillError as error:
             readings = all_unknown(targets, error)
         else:
             readings = {
-                target.process.worker: self._reading(target, trees[target.process.worker], table, records)
+                target.process.worker: self._reading(target, trees[target.process.worker], table, found)
                 for target in targets
             }
+            self._name_other_hosts(readings, trees, found.identities)
         for target in targets:
             if _is_frozen_by_us(target, table):
                 readings[target.process.worker] = replace(readings[target.process.worker], frozen=True)
         return readings
 
+    def _beginnings(self, target: Target, table: ProcessTable) -> Mapping[int, Began]:
+        return beginnings(target.process, table, self._wall, self.tools.clock)
+
     def _reading(
-        self, target: Target, pids: Sequence[int], table: ProcessTable, records: Iterable[Record]
+        self, target: Target, began: Mapping[int, Began], table: ProcessTable, found: Found
     ) -> Reading:
         try:
-            record = record_of(pids, target.process.start, self._wall(), records)
+            record = self._record_in(found, began, table)
         except Unknown as error:
             return unknown(str(error), target.note)
-        if record is None or record.embedded:
-            why = "no Sidekiq record of this process: it is still booting, or it is not Sidekiq"
-            if record is not None:
-                why = "an embedded Sidekiq: signals would reach the program that contains it"
+        if record is None:
+            return unrecognised(why_no_record(began, self._wall(), found.records), target.note)
+        if record.embedded:
+            why = "an embedded Sidekiq: signals would reach the program that contains it"
             return unrecognised(why, target.note)
         note = {} if target.note is None else _remember(target.note, record)
         is_adopted = record.quiet and target.note is None
@@ -116,6 +138,51 @@ class Sidekiq(BaseKind):
             remark=_remark(target.process, record, table),
             note=note,
         )
+
+    def _record_in(self, found: Found, began: Mapping[int, Began], table: ProcessTable) -> Record | None:
+        """The record of the process, or of the Sidekiq below it; None without one. Raises Unknown."""
+        record = record_of(began, self._wall(), found.of(began))
+        if record is None:
+            return None
+        against = contradiction(record, table.title(record.pid))
+        if against:
+            raise Unknown(against)
+        return record
+
+    def _name_other_hosts(
+        self,
+        readings: dict[str, Reading],
+        trees: Mapping[str, Mapping[int, Began]],
+        identities: Collection[str],
+    ) -> None:
+        """Say of workers without a record whether one of another host name has their pid and start."""
+        lost = {worker: trees[worker] for worker, reading in readings.items() if reading.recognised is False}
+        began = {pid: one for tree in lost.values() for pid, one in tree.items()}
+        try:
+            names = self._reader.other_names(identities, began) if began else {}
+        except MemkillError:
+            return
+        for worker, tree in lost.items():
+            for pid in tree:
+                if pid in names:
+                    why = why_other_name(pid, self._hosts, names[pid])
+                    readings[worker] = replace(readings[worker], why=why)
+
+    def left_behind(self, supervised: Collection[int], table: ProcessTable) -> Sequence[LeftBehind]:
+        def is_wanted(pid: int) -> bool:
+            return is_left_behind(pid, supervised, table)
+
+        try:
+            records = self._reader.read(is_wanted).records
+            return [
+                LeftBehind(record.pid, record.identity, record.queues)
+                for record in records
+                if not record.embedded
+                and record.is_fresh(self._wall())
+                and began_now(record.pid, table, self._wall, self.tools.clock).fits(record.started_at)
+            ]
+        except MemkillError:
+            return ()
 
     def quiet(self, target: Target, table: ProcessTable) -> Note:
         try:
@@ -143,7 +210,7 @@ class Sidekiq(BaseKind):
             if not isinstance(drained, str):
                 raise
             identity = drained
-        if pid_in(identity, self._hostname) != target.process.pid:
+        if (owner_in(identity) or ("", 0))[1] != target.process.pid:
             self._push(identity, "TERM")
 
     def memory_in_children(self, process: ProcessInfo, table: ProcessTable) -> bool:
@@ -159,44 +226,17 @@ class Sidekiq(BaseKind):
         here = ask(self.tools.redis, lambda redis: redis.smembers(key))
         if here:
             hosts = (identity.rsplit(":", 2)[0] for identity in here)
-            return elsewhere.describe_hosts(hosts, self.framework, self._hostname)
-        found = elsewhere.places(self.tools.redis, "processes", lambda _, one: is_identity(one))
+            return elsewhere.describe_hosts(hosts, self.framework, self._hosts.own)
+        found = elsewhere.places(self.tools.redis, "processes", lambda _, one: owner_in(one) is not None)
         return elsewhere.describe(found, self.framework, key, ":processes")
 
     def _record(self, target: Target, table: ProcessTable) -> Record:
         """The process's record as it is now. Raises Unknown."""
-        pids = tree_pids(target.process, table)
-        record = record_of(pids, target.process.start, self._wall(), self._records(set(pids)))
+        began = self._beginnings(target, table)
+        record = self._record_in(self._reader.read(began.__contains__), began, table)
         if record is None or record.embedded:
             raise Unknown("no fresh Sidekiq record of this process")
         return record
-
-    def _records(self, pids: set[int]) -> Sequence[Record]:
-        """The records of these pids on this host, in two round trips. Raises MemkillError."""
-        identities = ask(self.tools.redis, lambda redis: redis.smembers(f"{self._prefix}processes"))
-        wanted = [
-            (identity, pid)
-            for identity in sorted(identities)
-            if (pid := pid_in(identity, self._hostname)) is not None and pid in pids
-        ]
-        if not wanted:
-            return []
-        replies = iter(ask(self.tools.redis, lambda redis: self._hashes(redis, wanted)))
-        found = []
-        for identity, pid in wanted:
-            fields, work, workers = next(replies), next(replies), next(replies)
-            found.append(parse_record(identity, pid, fields, [*work, *workers]))
-        return [record for record in found if record is not None]
-
-    def _hashes(self, redis: Any, wanted: Sequence[tuple[str, int]]) -> Sequence[Any]:
-        pipe = redis.pipeline(transaction=False)
-        for identity, _pid in wanted:
-            key = self._prefix + identity
-            pipe.hmget(key, FIELDS)
-            pipe.hvals(f"{key}:work")  # from 6.5
-            pipe.hvals(f"{key}:workers")  # up to 6.4
-        replies: Sequence[Any] = pipe.execute()
-        return replies
 
     def _push(self, identity: str, name: str) -> None:
         """Put a signal, once, into the list that Sidekiq reads at its next beat. Raises Unknown."""

@@ -8,11 +8,12 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from supervisor_memkill.errors import Unknown
+from supervisor_memkill.workers.ownership import Began, why_not_own
 
 FIELDS = ("info", "busy", "beat", "quiet")
 """The fields of an identity's hash that make a Record."""
@@ -41,15 +42,7 @@ class Record:
     jobs: tuple[str, ...] | None = ()
     """Class names of the running jobs; None if one of them is unknown."""
     started_at: float = 0.0
-    """Epoch seconds, by the worker's clock; 0 if unknown."""
-
-    def is_of_process_since(self, since: float) -> bool:
-        """It may belong to a process that began in this whole epoch second.
-
-        A dead process whose pid was used again, which happens at once in a container that restarts, began
-        earlier, and its last beat is no later than that second.
-        """
-        return self.beat >= since + 1 or (self.beat >= since and self.started_at >= since)
+    """When it wrote its first record, in epoch seconds by the worker's clock; 0 if unknown."""
 
     def is_fresh(self, wall: float) -> bool:
         """Whether the process was alive recently; `wall` is epoch seconds."""
@@ -57,18 +50,10 @@ class Record:
         return -CLOCK_SLACK_SECONDS <= age < BEATS_UNTIL_STALE * self.beat_interval_seconds
 
 
-def is_identity(text: str) -> bool:
-    """Whether a text has the form of an identity, of whatever host."""
-    return re.fullmatch(r".+:[0-9]{1,10}:[0-9a-f]+", text) is not None
-
-
-def pid_in(identity: str, hostname: str) -> int | None:
-    """The pid in an identity of this host; None for every other text."""
-    rest = identity.removeprefix(f"{hostname}:")
-    pid, colon, _nonce = rest.partition(":")
-    if rest == identity or not colon or not re.fullmatch(r"[0-9]{1,10}", pid):
-        return None
-    return int(pid)
+def owner_in(identity: str) -> tuple[str, int] | None:
+    """The host name and the pid in an identity; None for every other text."""
+    host, _, rest = identity.rpartition(":")[0].rpartition(":")
+    return (host, int(rest)) if host and re.fullmatch(r"[0-9]{1,10}", rest) else None
 
 
 def parse_record(identity: str, pid: int, fields: Sequence[Any], work: Iterable[Any]) -> Record | None:
@@ -140,22 +125,39 @@ def version_in_title(title: str) -> str | None:
     return match[1] if match else None
 
 
+def contradiction(record: Record, title: str) -> str:
+    """What the process title says against the record; empty if nothing, or if it is not Sidekiq's title.
+
+    Sidekiq writes both at each beat, the title first (lib/sidekiq/launcher.rb, 4.2 to 8.1). If the quiet
+    arrives between the two, they differ until the next beat.
+    """
+    version, (_, busy, rest) = version_in_title(title), title.partition("busy]")
+    if version is None:
+        return ""
+    if record.version and not record.version.startswith(version):
+        return f"the record {record.identity} is of Sidekiq {record.version}, and the process is {version}"
+    if busy and ("stopping" in rest) is not record.quiet:
+        by_record, by_title = ("quiet", "at work") if record.quiet else ("at work", "quiet")
+        return f"{by_record} by the record {record.identity}, but {by_title} by its process title"
+    return ""
+
+
 def quiet_signal(version: str) -> str:
     """TSTP, or USR1 for a version known to be older than 4.2.9; USR1 kills a later Sidekiq."""
     numbers = tuple(int(part) for part in re.findall(r"[0-9]{1,9}", version)[:3])
     return "USR1" if numbers and numbers < (4, 2, 9) else "TSTP"
 
 
-def record_of(pids: Sequence[int], since: float, wall: float, records: Iterable[Record]) -> Record | None:
-    """The record of the process pids[0], otherwise of the Sidekiq below it; None without one.
+def record_of(began: Mapping[int, Began], wall: float, records: Iterable[Record]) -> Record | None:
+    """The record of the supervised process, otherwise of the Sidekiq below it; None without one.
 
-    `since` (whole epoch seconds) is when the supervised process started. Raises Unknown if the record is
+    `began`: when each process of the tree began, the supervised one first. Raises Unknown if the record is
     stale, or if several records match.
     """
-    if not pids:
+    if not began:
         raise Unknown("the process cannot be read")
-    candidates = [record for record in records if record.pid in pids and record.is_of_process_since(since)]
-    own = [record for record in candidates if record.pid == pids[0]] or candidates
+    candidates = [one for one in records if one.pid in began and began[one.pid].fits(one.started_at)]
+    own = [record for record in candidates if record.pid == next(iter(began))] or candidates
     if not own:
         return None
     fresh = [record for record in own if record.is_fresh(wall)]
@@ -167,5 +169,17 @@ def record_of(pids: Sequence[int], since: float, wall: float, records: Iterable[
     if len({record.pid for record in fresh}) > 1:
         raise Unknown(f"{len(fresh)} Sidekiq processes run under one supervised process")
     if len(fresh) > 1:
-        raise Unknown("two machines write Sidekiq records under this hostname")
+        names = sorted(record.identity for record in fresh)[:2]
+        raise Unknown(
+            f"two machines or containers with the same host name write {' and '.join(names)}: give each its "
+            "own host name"
+        )
     return fresh[0]
+
+
+def why_no_record(began: Mapping[int, Began], wall: float, records: Iterable[Record]) -> str:
+    """Why none of these records is the process's own; only those that are still written are named."""
+    for record in records:
+        if record.pid in began and record.is_fresh(wall):
+            return why_not_own(record.identity, record.started_at, began[record.pid])
+    return "no Sidekiq record of this process: it is still booting, or it is not Sidekiq"

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from supervisor_memkill.coordination.contract import Cause
+from supervisor_memkill.coordination.contract import Cause, ListenerRules
 from supervisor_memkill.coordination.rules import PATIENCE_SECONDS
 from tests.builders import report
 from tests.coordination.servers import (
@@ -223,11 +223,31 @@ def test_strictest_min_available_of_the_living_counts(fleet: Fleet) -> None:
     fleet.settled(lax, strict)
     refused = lax.ask("a")
     assert (refused.refused, refused.min_available) == (Cause.TOO_FEW_IN_SERVICE, 3)
-    assert lax.coordinator.view(POOL).min_available == 3
+    assert refused.words == "2 others are in service and min_available is 3 (a setting of strict/s)"
+    assert {one.min_available for one in lax.coordinator.view(POOL).rules} == {0, 3}
     fleet.passes(FRESH, lax)
-    assert lax.ask("a").refused is Cause.TOO_FEW_IN_SERVICE
+    refused = lax.ask("a")
+    assert (refused.refused, refused.min_available_of) == (Cause.TOO_FEW_IN_SERVICE, "strict/s")
     fleet.passes(1, lax)
     assert lax.ask("a").granted
+
+
+def test_of_equally_strict_listeners_the_same_one_is_always_named(fleet: Fleet) -> None:
+    lax = fleet.host("lax", over("a"), over("b"), rule=rules(0, 3))
+    others = [fleet.host(name, rule=rules(5, most)) for name, most in (("z", 2), ("y", 1), ("x", 4))]
+    others += [fleet.host(name, rule=rules(least, 1)) for name, least in (("w", 4), ("v", 3))]
+    fleet.settled(lax, *others)
+    answer = lax.ask("a")
+    assert (answer.min_available, answer.min_available_of) == (5, "x/s")
+    assert (answer.max_draining, answer.max_draining_of) == (1, "v/s")
+
+
+def test_setting_that_others_share_is_no_setting_of_theirs(fleet: Fleet) -> None:
+    one = fleet.host("one", over("a"), rule=rules(2, 1))
+    fleet.settled(one, fleet.host("two", rule=rules(2, 3)), fleet.host("three", rule=rules(1, 1)))
+    answer = one.ask("a")
+    assert (answer.min_available, answer.min_available_of) == (2, "")
+    assert (answer.max_draining, answer.max_draining_of) == (1, "")
 
 
 def test_strictest_max_draining_of_the_living_counts(fleet: Fleet) -> None:
@@ -235,11 +255,13 @@ def test_strictest_max_draining_of_the_living_counts(fleet: Fleet) -> None:
     strict = fleet.host("strict", report("d"), rule=rules(max_draining=1))
     fleet.settled(lax, strict)
     assert lax.ask("a").granted
-    assert lax.ask("b").refused is Cause.SLOTS_TAKEN
-    assert lax.coordinator.view(POOL).max_draining == 1
+    refused = lax.ask("b")
+    assert refused.refused is Cause.SLOTS_TAKEN
+    assert refused.words == "max_draining is 1 (a setting of strict/s) and is reached (lax/s/a)"
+    assert {one.max_draining for one in lax.coordinator.view(POOL).rules} == {1, 2}
     fleet.passes(FRESH + 1, lax)
     assert lax.ask("b").granted
-    assert lax.coordinator.view(POOL).max_draining == 2
+    assert lax.coordinator.view(POOL).rules == (ListenerRules("lax/s", 1, 2),)
 
 
 def test_clock_that_is_set_back_makes_no_strict_setting_last(fleet: Fleet) -> None:

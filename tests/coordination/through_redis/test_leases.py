@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -158,7 +159,7 @@ def test_every_call_may_be_repeated(client: redis.Redis, steps: list[tuple[str, 
         for name, times in steps:
             answers = [OPERATIONS[name](one) for _ in range(times if repeats else 1)]
             assert all(answer == answers[0] for answer in answers)
-            told.append(answers[0])
+            told.append(replace(answers[0], epoch="") if name == "take anew" else answers[0])
             fleet.clock.now += 1
         endings.append((told, contents(client)))
     assert endings[0] == endings[1]

@@ -28,18 +28,6 @@ from tests.coordination.servers import (
 pytestmark = pytest.mark.real
 
 
-def test_first_use_of_a_pool_grants_nothing_until_every_listener_told_of_itself(fleet: Fleet) -> None:
-    one = fleet.host("one", over("a"), report("b"))
-    one.beat()
-    assert one.ask("a").refused is Cause.SETTLING
-    assert one.ask("a", hard=True).refused is Cause.SETTLING
-    assert one.coordinator.view(POOL).settling_seconds == TTL
-    fleet.passes(TTL - 1, one)
-    assert one.ask("a").refused is Cause.SETTLING
-    fleet.passes(1, one)
-    assert one.ask("a").granted
-
-
 def lose_everything(client: redis.Redis) -> None:
     client.flushall()
 
@@ -85,10 +73,10 @@ def test_nothing_is_granted_after_data_was_lost_until_all_told_anew(
 ) -> None:
     one, two = pair
     lose(fleet.redis)
-    assert one.ask("a").refused is Cause.SETTLING
+    assert one.ask("a").refused is Cause.DATA_LOST
     fleet.passes(TTL - 1, one, two)
     for host, worker in ((one, "a"), (two, "c")):
-        assert host.ask(worker, urgency=9.0).refused is Cause.SETTLING
+        assert host.ask(worker, urgency=9.0).refused is Cause.DATA_LOST
     fleet.passes(1, one, two)
     assert two.ask("c").refused is Cause.MORE_URGENT, "who asks is known again"
     assert one.ask("a").granted
@@ -100,8 +88,8 @@ def test_loss_of_one_of_two_writes_in_the_same_millisecond_is_noticed(
     one, two = pair
     two.beat()
     change_meta(fleet.redis, seq=lambda seq: seq - 1)
-    assert two.ask("c", urgency=9.0).refused is Cause.SETTLING
-    assert one.ask("a").refused is Cause.SETTLING
+    assert two.ask("c", urgency=9.0).refused is Cause.DATA_LOST
+    assert one.ask("a").refused is Cause.DATA_LOST
 
 
 @pytest.mark.parametrize("lose", LOSSES)
@@ -155,7 +143,7 @@ def test_who_only_looks_throws_nothing_away_though_data_was_lost(
     one, _ = pair
     lose_the_hash(fleet.redis)
     before = fleet.redis.zcard(key(part=":up"))
-    assert one.coordinator.consider(POOL, one.rules, ask("a")).refused is Cause.SETTLING
+    assert one.coordinator.consider(POOL, one.rules, ask("a")).refused is Cause.DATA_LOST
     assert fleet.redis.zcard(key(part=":up")) == before > 0
 
 
@@ -214,7 +202,7 @@ def test_slot_that_expired_while_redis_was_away_from_all_is_given_to_nobody_at_o
     one.ask("a")
     fleet.passes(TTL + 1)
     two.beat()
-    assert two.ask("c").refused is Cause.SETTLING
+    assert two.ask("c").refused is Cause.REDIS_WAS_AWAY
     one.beat()
     fleet.passes(FRESH, one, two)
     refused = two.ask("c")
@@ -230,7 +218,23 @@ def test_holder_that_died_while_redis_was_away_blocks_for_no_longer_than_the_wai
     two.coordinator.release(POOL, "d", "nothing", drained=False)
     two.beat()
     fleet.passes(FRESH - 1, two)
-    assert two.ask("c").refused is Cause.SETTLING
+    assert two.ask("c").refused is Cause.REDIS_WAS_AWAY
+    fleet.passes(1, two)
+    assert two.ask("c").granted
+
+
+def test_slot_that_expired_unseen_makes_no_wait_shorter(fleet: Fleet, pair: tuple[Host, Host]) -> None:
+    one, two = pair
+    one.ask("a")
+    fleet.redis.flushall()
+    strict = fleet.host("strict", report("e"), settle_seconds=200, epochs={POOL: ""})
+    strict.beat()
+    one.beat()
+    fleet.passes(TTL + 1)
+    two.beat()
+    assert two.ask("c").refused is Cause.DATA_LOST
+    fleet.passes(200 - TTL - 2, two)
+    assert two.ask("c").refused is Cause.DATA_LOST
     fleet.passes(1, two)
     assert two.ask("c").granted
 

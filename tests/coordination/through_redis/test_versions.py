@@ -71,7 +71,7 @@ def test_view_shows_what_was_told(pair: tuple[Host, Host]) -> None:
 
 def test_view_of_a_pool_that_nobody_told_of_is_empty(fleet: Fleet) -> None:
     view = fleet.host("one").coordinator.view("another")
-    assert (view.reports, view.holders, view.max_draining) == ((), (), None)
+    assert (view.reports, view.holders, view.rules) == ((), (), ())
 
 
 def test_events_are_kept_up_to_a_number(fleet: Fleet, pair: tuple[Host, Host]) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from supervisor_memkill.listener.journal_format import Contents
 from supervisor_memkill.rules.drain import State
 from tests.simulation.process import Habits
-from tests.simulation.scenarios.scene import CELERY, SIDEKIQ, TTL, scene
+from tests.simulation.scenarios.scene import CELERY, HEARTBEAT, SIDEKIQ, TTL, scene
 
 
 def test_flush_between_grant_and_quiet_lets_no_second_drain_begin() -> None:
@@ -22,6 +23,36 @@ def test_flush_between_grant_and_quiet_lets_no_second_drain_begin() -> None:
         assert s.acts(north, "quiet") == []
         s.finish_jobs()
         s.until(lambda: s.is_back(s.east) and s.is_back(north))
+
+
+def test_new_listener_gets_no_slot_while_a_live_listener_has_not_reported_the_slot_that_redis_lost() -> None:
+    """North has a new journal and finds no data. East drains, and reaches Redis again only after a while."""
+    with scene(SIDEKIQ) as s:
+        (north,) = s.others
+        s.settles()
+        s.bloat(s.east, by=50, endless=True)
+        s.until(lambda: s.state(s.east) is State.DRAINING)
+        s.world.weather.rests(north, 0.5)
+        s.world.weather.kill(north)
+        north.disk = Contents()
+        s.world.weather.cut(s.east, 1.5 * HEARTBEAT)
+        s.world.redis.flush()
+        s.bloat(north)
+        s.until(lambda: s.times("cause=new_pool"))
+        s.until(lambda: s.times("cause=data_lost"))
+        s.until(lambda: s.times("cause=slots_taken"))
+        assert s.acts(north, "quiet") == []
+        s.finish_jobs()
+        s.until(lambda: s.is_back(s.east) and s.is_back(north))
+
+
+def test_first_drain_of_a_new_pool_waits_for_three_heartbeats_and_no_longer() -> None:
+    with scene(SIDEKIQ) as s:
+        s.until(lambda: s.east.lives == 1)
+        s.until(lambda: s.worker(s.east).process is not None)
+        s.bloat(s.east)
+        s.until(lambda: s.acts(s.east, "quiet"))
+        assert 3 * HEARTBEAT <= s.acts(s.east, "quiet")[0] < TTL
 
 
 def test_flush_during_two_requests_grants_nothing_for_slot_ttl() -> None:

@@ -1,0 +1,86 @@
+"""The notes below the table of a dry run: what the operator should know or change, one sentence each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from supervisor_memkill.coordination.contract import Coordinator
+from supervisor_memkill.listener.findings import PoolSurvey
+from supervisor_memkill.listener.journal_format import Contents
+from supervisor_memkill.processes import ProcessState
+from supervisor_memkill.units import format_duration
+from supervisor_memkill.workers.contract import Advice
+
+
+@dataclass(frozen=True)
+class FirstWait:
+    """How long the first drain waits in a pool that has no data in Redis."""
+
+    new_seconds: float
+    """In a pool that is new to the listener as well."""
+    lost_seconds: float
+    """In a pool that the listener saw before."""
+
+
+def of_coordination(
+    survey: PoolSurvey, coordinator: Coordinator, contents: Contents, first_wait: FirstWait | None
+) -> Iterator[str]:
+    """What the operator should know of the other listeners. Raises CoordinationUnknown."""
+    if first_wait is None:
+        return
+    pool, view = survey.pool, coordinator.view(survey.pool.name)
+    where = f"[memkill:{pool.name}]"
+    if view.is_new:
+        is_known = contents.epochs is None or pool.name in contents.epochs
+        seconds = first_wait.lost_seconds if is_known else first_wait.new_seconds
+        why = "Redis has lost the data of this pool" if is_known else "the pool is new in Redis"
+        yield (
+            f"{where} {why}: after its start, the listener waits {format_duration(seconds)} until all other"
+            " listeners have reported, and only then begins a drain; PEERS counts only the workers that this"
+            " supervisord runs"
+        )
+    if silent := {worker.rpartition("/")[0] for worker in view.silent} - {coordinator.name}:
+        yield f"{where} PEERS does not count the workers of silent listeners: {', '.join(sorted(silent))}"
+    for live in view.rules:
+        former = (live.min_available, live.max_draining)
+        if live.listener == coordinator.name and former != (
+            pool.rules.min_available,
+            pool.rules.max_draining,
+        ):
+            yield (
+                f"{where} this table is made with min_available = {pool.rules.min_available} and"
+                f" max_draining = {pool.rules.max_draining}, but the running listener has {former[0]} and"
+                f" {former[1]}: restart it to change its settings"
+            )
+
+
+def of_young_workers(survey: PoolSurvey) -> Iterator[str]:
+    """Workers that soon count as in service, and not yet."""
+    young = [
+        one.worker
+        for one in survey.findings
+        if one.seen.process.state is ProcessState.RUNNING
+        and one.seen.process.uptime_seconds < survey.terms.settle_seconds
+    ]
+    if young:
+        others = f" and {len(young) - 1} more" if young[1:] else ""
+        yield (
+            f"[memkill:{survey.pool.name}] PEERS does not count {young[0]}{others} yet:"
+            f" up for less than settle ({format_duration(survey.terms.settle_seconds)})"
+        )
+
+
+def hints(survey: PoolSurvey) -> list[str]:
+    """Each hint once, with the workers that it is for."""
+    workers: dict[str, list[str]] = {}
+    for worker, advice in survey.hints():
+        workers.setdefault(_words(advice), []).append(worker)
+    return [
+        f"{names[0]}{f' and {len(names) - 1} more' if names[1:] else ''}: {words}"
+        for words, names in workers.items()
+    ]
+
+
+def _words(advice: Advice) -> str:
+    return f"{advice.text} (not drained until this is changed)" if advice.refuses else advice.text

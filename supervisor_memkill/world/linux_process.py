@@ -1,0 +1,133 @@
+"""Processes as Linux shows them in /proc (proc(5)).
+
+Root without the capability SYS_PTRACE, which containers have by default, may read ``status`` and ``stat`` of
+every process, and ``smaps`` of no process of another user.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from supervisor_memkill.errors import Unknown
+from supervisor_memkill.processes import Measure
+
+PROC = Path("/proc")
+
+_SMAPS_FIELDS: Mapping[Measure, tuple[str, ...]] = {
+    "pss": ("Pss",),
+    "uss": ("Private_Clean", "Private_Dirty", "Private_Hugetlb"),
+    "pss+swap": ("Pss", "SwapPss"),
+}
+_OPTIONAL = frozenset({"Private_Hugetlb"})
+
+
+class Gone(Unknown):
+    """There is no such process. A zombie does not count as a process."""
+
+
+class _Denied(Unknown):
+    """This user may not read the file."""
+
+
+class Unmeasurable(Unknown):
+    """This measure cannot be read for this process. Its `Resident` sizes can be."""
+
+
+@dataclass(frozen=True)
+class Resident:
+    """The sizes of a process in bytes that every user may read."""
+
+    rss: int
+    anonymous: int = 0
+    """The part of `rss` that belongs to no file and to no shared memory; 0 if it is unknown."""
+    peak: int = 0
+    """The largest `rss` since the process began; 0 if it is unknown."""
+    swap: int = 0
+
+
+def started(pid: int, proc: Path = PROC) -> float:
+    """Seconds from boot to the start of a process: field 22 of ``stat``. Raises Gone, Unknown."""
+    # The second field, the program's name in brackets, may itself hold spaces and brackets.
+    fields = _file(pid, "stat", proc).rpartition(")")[2].split()
+    try:
+        return int(fields[22 - 3]) / os.sysconf("SC_CLK_TCK")
+    except (LookupError, ValueError) as error:
+        raise Unknown(f"process {pid} cannot be read: {error}") from error
+
+
+def measured(pid: int, measure: Measure, proc: Path = PROC) -> int:
+    """The memory in bytes, by any measure but rss. Raises Gone, Unmeasurable, Unknown."""
+    if measure == "rss+swap":
+        sizes = _status(pid, proc)
+        if "VmSwap" not in sizes:
+            raise Unmeasurable(f"this system does not show the swap of process {pid}")
+        return sizes["VmRSS"] + sizes["VmSwap"]
+    sizes = _sizes(_smaps(pid, measure, proc))
+    if not sizes:
+        raise Gone(f"process {pid} is ending")
+    missing = [name for name in _SMAPS_FIELDS[measure] if name not in sizes and name not in _OPTIONAL]
+    if missing:
+        raise Unmeasurable(f"this system does not show {missing[0]} of process {pid}")
+    return sum(sizes[name] for name in _SMAPS_FIELDS[measure])
+
+
+def resident(pid: int, proc: Path = PROC) -> Resident:
+    """The sizes in ``status``. Raises Gone, Unknown."""
+    sizes = _status(pid, proc)
+    return Resident(sizes["VmRSS"], sizes["RssAnon"], sizes["VmHWM"], sizes["VmSwap"])
+
+
+def absent(pid: int) -> Unknown:
+    """The error for a process that is not found: it is gone, or /proc hides it from this user (hidepid=2)."""
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return Unknown(f"process {pid} is hidden from this user")
+    except (OSError, OverflowError):
+        pass
+    return Gone(f"there is no process {pid}")
+
+
+def _status(pid: int, proc: Path) -> Counter[str]:
+    sizes = _sizes(_file(pid, "status", proc))
+    if "VmRSS" not in sizes:
+        raise Gone(f"process {pid} is ending")  # Its memory is freed already.
+    return sizes
+
+
+def _smaps(pid: int, measure: Measure, proc: Path) -> str:
+    try:
+        for name in ("smaps_rollup", "smaps"):  # smaps_rollup: from Linux 4.14
+            if (proc / str(pid) / name).exists():
+                return _file(pid, name, proc)
+    except (_Denied, PermissionError):
+        raise Unmeasurable(
+            f"{measure} of process {pid}, which belongs to another user, needs the capability SYS_PTRACE"
+        ) from None
+    started(pid, proc)  # Raises Gone.
+    raise Unmeasurable(f"this system has no smaps, which {measure} needs")
+
+
+def _sizes(text: str) -> Counter[str]:
+    """The sum in bytes of each field that is given in kB."""
+    sums: Counter[str] = Counter()
+    for name, kilobytes in re.findall(r"^(\w+):\s+([0-9]{1,15}) kB$", text, re.MULTILINE):
+        sums[name] += int(kilobytes) * 1024
+    return sums
+
+
+def _file(pid: int, name: str, proc: Path) -> str:
+    """Raises Gone, _Denied, Unknown."""
+    try:
+        return (proc / str(pid) / name).read_text(errors="replace")
+    except (FileNotFoundError, ProcessLookupError):
+        raise absent(pid) from None
+    except PermissionError:
+        raise _Denied(f"access to process {pid} is denied") from None
+    except (OSError, ValueError) as error:
+        raise Unknown(f"process {pid} cannot be read: {error}") from error

@@ -1,0 +1,100 @@
+"""Processes as /proc shows them, on kernels and sandboxes other than this machine's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from supervisor_memkill.errors import Unknown
+from supervisor_memkill.processes import Measure
+from supervisor_memkill.world.linux_process import (
+    Gone,
+    Resident,
+    Unmeasurable,
+    measured,
+    resident,
+    started,
+)
+
+KB = 1024
+PID = 1
+"""A pid that exists, so that a file that is missing does not mean that the process is gone."""
+STAT = f"{PID} (a) b) S 1 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 500 0 0\n"
+STATUS = "Name:\tjobs\nVmHWM:\t 90 kB\nVmRSS:\t 80 kB\nRssAnon:\t 70 kB\nVmSwap:\t 5 kB\n"
+ROLLUP = (
+    "5555-7fff ---p 00000000 00:00 0 [rollup]\nRss: 80 kB\nPss: 40 kB\nPss_Anon: 30 kB\n"
+    "Private_Clean: 3 kB\nPrivate_Dirty: 20 kB\nSwap: 9 kB\nSwapPss: 4 kB\n"
+)
+MAP = "55-7f r-xp 00000000 08:01 5 /bin/a\nSize: 9 kB\nPss: 8 kB\nPrivate_Clean: 1 kB\nPrivate_Dirty: 2 kB\n"
+
+
+def process(proc: Path, **files: str) -> Path:
+    """A /proc with the process 1, which has these files besides `stat`."""
+    directory = proc / str(PID)
+    directory.mkdir()
+    for name, text in {"stat": STAT, **files}.items():
+        (directory / name).write_text(text)
+    return proc
+
+
+@pytest.mark.parametrize(
+    ("measure", "expected"), [("pss", 40), ("uss", 23), ("pss+swap", 44), ("rss+swap", 85)]
+)
+def test_each_measure_is_read(tmp_path: Path, measure: Measure, expected: int) -> None:
+    proc = process(tmp_path, smaps_rollup=ROLLUP, status=STATUS)
+    assert measured(PID, measure, proc) == expected * KB
+
+
+def test_kernel_without_a_rollup_has_its_maps_added_up(tmp_path: Path) -> None:
+    """Before Linux 4.14, and gVisor."""
+    proc = process(tmp_path, smaps=MAP + MAP)
+    assert measured(PID, "pss", proc) == 16 * KB
+    assert measured(PID, "uss", proc) == 6 * KB
+
+
+@pytest.mark.parametrize(
+    ("measure", "files", "words"),
+    [
+        ("pss", {}, "this system has no smaps, which pss needs"),
+        ("pss+swap", {"smaps": MAP}, "this system does not show SwapPss of process 1"),
+        ("rss+swap", {"status": "VmRSS:\t 80 kB\n"}, "this system does not show the swap of process 1"),
+    ],
+)
+def test_measure_that_the_system_does_not_have_is_unmeasurable(
+    tmp_path: Path, measure: Measure, files: dict[str, str], words: str
+) -> None:
+    with pytest.raises(Unmeasurable, match=words):
+        measured(PID, measure, process(tmp_path, **files))
+
+
+def test_sizes_for_every_user_are_those_of_status(tmp_path: Path) -> None:
+    assert resident(PID, process(tmp_path, status=STATUS)) == Resident(80 * KB, 70 * KB, 90 * KB, 5 * KB)
+
+
+def test_kernel_that_shows_the_rss_alone_leaves_the_others_at_0(tmp_path: Path) -> None:
+    assert resident(PID, process(tmp_path, status="VmRSS:\t 80 kB\n")) == Resident(80 * KB)
+
+
+@pytest.mark.parametrize("files", [{"status": "Name:\tjobs\n", "smaps_rollup": ""}])
+def test_process_without_memory_is_ending(tmp_path: Path, files: dict[str, str]) -> None:
+    proc = process(tmp_path, **files)
+    for measure in ("pss", "uss", "pss+swap", "rss+swap"):
+        with pytest.raises(Gone):
+            measured(PID, measure, proc)
+    with pytest.raises(Gone):
+        resident(PID, proc)
+
+
+def test_process_that_is_not_there_is_gone(tmp_path: Path) -> None:
+    for question in (started, resident):
+        with pytest.raises(Gone):
+            question(2**22 + 1, tmp_path)
+    with pytest.raises(Gone):
+        measured(2**22 + 1, "pss", tmp_path)
+
+
+@pytest.mark.parametrize("stat", ["", "no brackets", "1 (a) S 1"])
+def test_start_that_cannot_be_read_is_unknown(tmp_path: Path, stat: str) -> None:
+    with pytest.raises(Unknown):
+        started(PID, process(tmp_path, stat=stat))
