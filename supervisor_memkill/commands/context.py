@@ -16,10 +16,11 @@ from pathlib import Path
 from supervisor_memkill.clock import boot_clock
 from supervisor_memkill.commands import which
 from supervisor_memkill.commands.which import Asked
-from supervisor_memkill.config import supervisord_files
+from supervisor_memkill.config import program_files, supervisord_files
 from supervisor_memkill.config.ini import Section
 from supervisor_memkill.config.load import load
 from supervisor_memkill.config.options import Config, PoolConfig
+from supervisor_memkill.config.program_files import ProgramFiles
 from supervisor_memkill.config.sections import ParsedFiles, read_file
 from supervisor_memkill.config.supervisord_sections import StopAsGroup, SupervisordSections
 from supervisor_memkill.coordination.contract import Coordinator
@@ -199,6 +200,8 @@ class Context:
     journal: JournalPlace
     files: tuple[Path, ...]
     """The files of the configuration that count: supervisord's main file, and those with our sections."""
+    in_files: Callable[[], ProgramFiles]
+    """What supervisord's files say about its programs now."""
 
     def coordinator(self, contents: Contents) -> Coordinator:
         """Coordination through Redis if it is configured, else in process; a dry run only reads.
@@ -234,12 +237,14 @@ def build(
     """Put the parts together. `own_group`: the listener's group in supervisord; empty by hand."""
     config = configuration.config
     pools = build_pools(config, supervisord)
+    in_files = supervisord_files.program_reader(configuration.supervisords_path, configuration.environ)
     surveyor = build_surveyor(
         pools,
         supervisord,
         own_group=own_group,
         eventlistener_groups=configuration.eventlistener_groups,
         stop_as_group=supervisord_files.reader(configuration.supervisords_path, configuration.environ),
+        in_files=in_files,
     )
     return Context(
         config,
@@ -248,6 +253,7 @@ def build(
         surveyor,
         _journal_place(configuration, supervisord, environ, own_group=own_group),
         configuration.reading.paths,
+        in_files,
     )
 
 
@@ -260,6 +266,15 @@ def _journal_place(
     uids = [os.geteuid()] if own_group else _uids_of_listener(configuration)
     places = [journal_place.place(addresses, supervisord.url, environ, uid) for uid in uids]
     return next((place for place in places if place.existing()), places[0])
+
+
+def journal_by_hand(configuration: Configuration, context: Context) -> Path:
+    """The journal of the listener of the supervisord that is asked. Raises SupervisordError.
+
+    A living listener shows which one it has locked; else the newest at all places of that supervisord counts.
+    """
+    living = which.journal_of_living(context.supervisord, configuration.eventlistener_groups)
+    return living or context.journal.existing() or context.journal.path
 
 
 def _uids_of_listener(configuration: Configuration) -> list[int]:
@@ -307,8 +322,9 @@ def build_surveyor(
     own_group: str,
     eventlistener_groups: Collection[str],
     stop_as_group: Callable[[], StopAsGroup],
+    in_files: Callable[[], ProgramFiles] = lambda: program_files.NOTHING,
 ) -> Surveyor:
-    """`own_group`: see `build`; `stop_as_group`: see Surveyor."""
+    """`own_group`: see `build`; `stop_as_group` and `in_files`: see Surveyor."""
     return Surveyor(
         supervisord,
         tuple(pools),
@@ -318,4 +334,5 @@ def build_surveyor(
         machine_bytes=memory_limit_bytes,
         eventlistener_groups=eventlistener_groups,
         stop_as_group=stop_as_group,
+        in_files=in_files,
     )

@@ -39,15 +39,14 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     import dataclasses
 
     from supervisor_memkill.clock import boot_clock
-    from supervisor_memkill.commands import dry_run_report, which
-    from supervisor_memkill.commands.context import build, find_configuration
+    from supervisor_memkill.commands import dry_run_report
+    from supervisor_memkill.commands.context import build, find_configuration, journal_by_hand
     from supervisor_memkill.listener import journal
 
     configuration = find_configuration(arguments, environ)
     supervisord = configuration.supervisord(arguments, environ)
     context = build(configuration, supervisord, environ, own_group="")
-    living = which.journal_of_living(supervisord, configuration.eventlistener_groups)
-    journal_path = living or context.journal.existing() or context.journal.path
+    journal_path = journal_by_hand(configuration, context)
     contents = journal.peek(journal_path)
     report = dry_run_report.check(
         context.surveyor,
@@ -60,6 +59,7 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     notes = list(report.notes)
     if not configuration.is_found:
         notes.insert(0, NO_CONFIGURATION)
+    notes += [f"{one}: its sections are not known" for one in configuration.reading.unread]
     owner = journal.hidden_by(journal_path)
     if owner is not None:
         notes.append(

@@ -83,7 +83,7 @@ def check(
     """
     survey = surveyor.check(contents)
     rows: list[Row] = []
-    notes, unknown = list(survey.notes if has_pools else ()), list[str]()
+    notes, unknown = [*(survey.notes if has_pools else ()), *survey.alerts], list[str]()
     if not has_pools and not any(pool.findings for pool in survey.pools):
         notes.append(NO_PROGRAMS)
     elif any(pool.terms.limit_bytes is None for pool in survey.pools):
@@ -103,6 +103,8 @@ def check(
         if pool.lost_measure:
             event = MeasureUnreadable(pool.pool.name, pool.pool.measure, pool.lost_measure)
             notes.append(f"[memkill:{event.pool}] {event.why}; RSS is shown instead: {event.hint}")
+        if pool.unrecognised:
+            notes.append(f"[memkill:{pool.pool.name}] none of its workers is recognised: {pool.unrecognised}")
         if pool.failure is not None:
             unknown.append(f"[memkill:{pool.pool.name}] could not be checked: {pool.failure!r}")
     return Report(tuple(rows), tuple(dict.fromkeys([*notes, *unknown])), is_whole=not unknown)

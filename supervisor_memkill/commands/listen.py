@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 from collections.abc import Mapping, Sequence
@@ -16,7 +17,9 @@ from supervisor_memkill.errors import UsageError
 
 if TYPE_CHECKING:
     from supervisor_memkill.commands.context import Context
+    from supervisor_memkill.listener.hearing import Hearing
     from supervisor_memkill.listener.listener import Listener
+    from supervisor_memkill.listener.own_group import OwnGroup
     from supervisor_memkill.notices.event import Notifier, Sink
     from supervisor_memkill.world.supervisord import Supervisord
 
@@ -49,9 +52,10 @@ def listen(arguments: argparse.Namespace, environ: Mapping[str, str], sinks: Seq
     protocol_fd = private_stdout()
     from supervisor_memkill.commands import which
     from supervisor_memkill.commands.context import build, find_configuration
+    from supervisor_memkill.listener.own_group import OwnGroup
     from supervisor_memkill.listener.serve import serve
     from supervisor_memkill.notices.event import Notifier
-    from supervisor_memkill.notices.events import ListenerEnded
+    from supervisor_memkill.notices.events import ListenerEnded, SupervisordAlert
     from supervisor_memkill.notices.log import LogSink
     from supervisor_memkill.world.own_supervisord import OwnSupervisord
     from supervisor_memkill.world.supervisord import address_from_environment
@@ -60,20 +64,30 @@ def listen(arguments: argparse.Namespace, environ: Mapping[str, str], sinks: Seq
     configuration = find_configuration(arguments, environ, above)
     if not configuration.config.pools:
         where = arguments.config or "the configuration of supervisord"
-        raise UsageError(f"no [memkill:NAME] section in {where}")
+        unread = "; ".join(["", *configuration.reading.unread])
+        raise UsageError(f"no [memkill:NAME] section in {where}{unread}")
     notifier = Notifier([LogSink(sys.stderr, configuration.config.log_level), *sinks])
+    for problem in configuration.reading.unread:
+        notifier.report(SupervisordAlert(f"{problem}: its sections are not known"))
     supervisord = OwnSupervisord(*address_from_environment(environ), starter=above)
     _check_access(supervisord, notifier)
-    own_group = environ.get("SUPERVISOR_GROUP_NAME", "")
+    own_group, own_name = (_name(environ, part) for part in ("GROUP", "PROCESS"))
     context = build(configuration, supervisord, environ, own_group=own_group)
-    listener = _listener(context, notifier)
+    own = OwnGroup(supervisord, own_group, own_name)
+    listener = _listener(context, notifier, own)
     _report_start(context, notifier)
-    ended_by = serve(listener, stdin_fd=0, stdout_fd=protocol_fd)
+    hearing = _hearing(context, notifier, own, own_group)
+    ended_by = serve(listener, stdin_fd=0, stdout_fd=protocol_fd, hearing=hearing)
     listener.report_left()
     notifier.report(ListenerEnded())
     if ended_by is not None:
         _die_of(ended_by)
     return SUCCESS
+
+
+def _name(environ: Mapping[str, str], part: str) -> str:
+    """The listener's name as XML-RPC reports it: supervisord writes UTF-8, whatever the locale is."""
+    return os.fsencode(environ.get(f"SUPERVISOR_{part}_NAME", "")).decode(errors="replace")
 
 
 def report_refusal(problem: str) -> None:
@@ -98,7 +112,19 @@ def _check_access(supervisord: Supervisord, notifier: Notifier) -> None:
         notifier.report(SupervisordAway(str(error)))
 
 
-def _listener(context: Context, notifier: Notifier) -> Listener:
+def _hearing(context: Context, notifier: Notifier, own: OwnGroup, own_group: str) -> Hearing:
+    from time import monotonic
+
+    from supervisor_memkill.listener.deaf_record import DeafRecord, record_path
+    from supervisor_memkill.listener.hearing import Hearing, shortest_period
+
+    period = shortest_period(context.in_files().events.get(own_group))
+    record = None if context.config.dry_run else DeafRecord(record_path(context.journal.path, own.worker))
+    # Not the boot clock: the time in which the machine sleeps is no silence.
+    return Hearing(period, own.standing, record, notifier, monotonic)
+
+
+def _listener(context: Context, notifier: Notifier, own: OwnGroup) -> Listener:
     from supervisor_memkill.clock import boot_clock
     from supervisor_memkill.listener.journal import Journal
     from supervisor_memkill.listener.listener import Listener
@@ -116,6 +142,7 @@ def _listener(context: Context, notifier: Notifier) -> Listener:
         notifier,
         boot_clock,
         state=None if looks_only else StateKeeper(context.journal.path, context.config, boot_clock),
+        siblings=lambda: own.standing().siblings,
     )
 
 

@@ -88,15 +88,12 @@ class Requester:
 
 def requester(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Requester:
     """For the supervisord that the arguments name. Raises MemkillError."""
-    from supervisor_memkill.commands import which
-    from supervisor_memkill.commands.context import build, find_configuration
+    from supervisor_memkill.commands.context import build, find_configuration, journal_by_hand
     from supervisor_memkill.listener import state_file
 
     configuration = find_configuration(arguments, environ)
-    supervisord = configuration.supervisord(arguments, environ)
-    context = build(configuration, supervisord, environ, own_group="")
-    living = which.journal_of_living(supervisord, configuration.eventlistener_groups)
-    return Requester(context, state_file.path_beside(living or context.journal.path))
+    context = build(configuration, configuration.supervisord(arguments, environ), environ, own_group="")
+    return Requester(context, state_file.path_beside(journal_by_hand(configuration, context)))
 
 
 def wait_until(

@@ -147,12 +147,17 @@ def _read_text(path: Path) -> str:
         data = path.read_bytes()
     except OSError as error:
         raise ConfigError([f"{path}: cannot be read: {error.strerror}"]) from error
+    # supervisord reads by the locale, and a comment in another encoding does not stop it
+    return data.decode("utf-8-sig", "surrogateescape").replace("\r\n", "\n")
+
+
+def is_utf8(text: str) -> bool:
+    """The file holds this text in UTF-8."""
     try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise ConfigError([f"{path}:{line}: not UTF-8"]) from error
-    return text.replace("\r\n", "\n")
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def absolute(path: Path) -> Path:
@@ -168,7 +173,7 @@ def environment_names(environ: Mapping[str, str]) -> dict[str, str]:
     return {f"ENV_{name}": value for name, value in environ.items()}
 
 
-def expand(section: Section, entry: Entry, names: Mapping[str, str]) -> str:
+def expand(section: Section, entry: Entry, names: Mapping[str, object]) -> str:
     """The value with every ``%(NAME)s`` filled in, as supervisord does it (``%%`` is one ``%``).
 
     Raises ConfigError.

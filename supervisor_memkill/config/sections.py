@@ -29,6 +29,8 @@ class ParsedFiles:
     """The problems of our own sections, one line of text each."""
     main: Path | None = None
     """The first file; None: no file was read."""
+    unread: tuple[str, ...] = ()
+    """The included files that cannot be read, one line of text each. supervisord goes on without one, too."""
 
     @property
     def paths(self) -> tuple[Path, ...]:
@@ -82,7 +84,15 @@ def assemble(files: Iterable[File]) -> ParsedFiles:
                 single, repeated = _without_repeated_keys(section)
                 sections[section.name] = single
                 problems.extend(repeated)
+                problems.extend(_not_utf8(single))
     return ParsedFiles(tuple(sections.values()), tuple(others), supervisorctl, tuple(problems), main)
+
+
+def _not_utf8(section: Section) -> list[str]:
+    places = [entry.place for entry in section.entries if not ini.is_utf8(entry.key + entry.value)]
+    return [
+        f"{place}: not UTF-8" for place in places or ([] if ini.is_utf8(section.name) else [section.place])
+    ]
 
 
 def _without_repeated_keys(section: Section) -> tuple[Section, list[str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import glob
 import os
 import socket
@@ -9,8 +10,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from supervisor_memkill.config import ini
+from supervisor_memkill.config import ini, program_files
 from supervisor_memkill.config.ini import File, Section
+from supervisor_memkill.config.program_files import ProgramFiles
 from supervisor_memkill.config.sections import ParsedFiles, assemble, parse
 from supervisor_memkill.config.supervisord_command import search_places
 from supervisor_memkill.config.supervisord_sections import StopAsGroup, SupervisordSections, read_sections
@@ -32,10 +34,16 @@ def read_supervisord(path: Path, environ: Mapping[str, str], node_name: str) -> 
     """The sections of supervisord's file and of the files that it includes (those include no others).
 
     `environ` and `node_name` fill ``%(ENV_X)s`` and ``%(host_node_name)s`` in ``files``. Raises
-    ConfigError if a file cannot be read.
+    ConfigError if the main file cannot be read.
     """
     main = parse(path)
-    return assemble([main, *map(parse, _included_once(main, environ, node_name))])
+    files, unread = [main], list[str]()
+    for included in _included_once(main, environ, node_name):
+        try:
+            files.append(parse(included))
+        except ConfigError as error:
+            unread.append(str(error))
+    return dataclasses.replace(assemble(files), unread=tuple(unread))
 
 
 def supervisord_files(path: Path, environ: Mapping[str, str], node_name: str) -> list[Path]:
@@ -130,3 +138,19 @@ def sections_of(path: Path | None, environ: Mapping[str, str]) -> SupervisordSec
     except ConfigError:
         return SupervisordSections()
     return read_sections(files, environ, node)
+
+
+def program_reader(path: Path | None, environ: Mapping[str, str]) -> Callable[[], ProgramFiles]:
+    """A function that reads what supervisord's files say about its programs now; arguments as in `reader`."""
+
+    def read() -> ProgramFiles:
+        if path is None:
+            return program_files.NOTHING
+        node = socket.gethostname()
+        try:
+            files = supervisord_files(path, environ, node)
+        except ConfigError as error:
+            return ProgramFiles(not_understood=(str(error),))
+        return program_files.read(files, environ, node)
+
+    return read

@@ -136,7 +136,9 @@ def read_sections(files: Iterable[Path], environ: Mapping[str, str], node_name: 
         try:
             file = ini.parse(path, _is_supervisords, lambda _: False)
         except ConfigError:
-            return SupervisordSections()
+            if path.exists():
+                return SupervisordSections()
+            continue  # a link to nowhere, which supervisord passes over as well
         if file.problems:
             return SupervisordSections()
         for section in file.sections:

@@ -122,6 +122,8 @@ class PoolSurvey:
     """Empty if the look failed."""
     failure: Exception | None = None
     """Why the look failed; an error in one kind does not affect the other pools."""
+    unrecognised: str | None = None
+    """Why none of the pool's workers is recognised, and what is there. Empty: one is; None: unknown."""
     left_behind: tuple[LeftBehind, ...] = ()
     """Processes of the pool's framework that nobody supervises."""
 
@@ -179,6 +181,8 @@ class Survey:
     pools: tuple[PoolSurvey, ...]
     notes: tuple[str, ...]
     """Oddities in the assignment of workers to pools; only checks report them."""
+    alerts: tuple[str, ...] = ()
+    """What in supervisord's configuration hinders the listener, one sentence each; likewise."""
 
 
 def slot_claims(drains: Collection[Drain], pool: PoolConfig, now: float) -> list[SlotClaim]:

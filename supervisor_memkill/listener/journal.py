@@ -33,6 +33,10 @@ class JournalError(MemkillError):
     """The journal cannot be written, read or locked: nothing may be taken out of service."""
 
 
+class JournalHeld(JournalError):
+    """Another listener of this supervisord has locked the journal."""
+
+
 @dataclass(frozen=True)
 class Loaded:
     """The result of loading the journal."""
@@ -89,7 +93,7 @@ class Journal:
         except OSError:
             holder = os.pread(fd, 32, 0).decode("ascii", "replace").strip() or "unknown"
             os.close(fd)
-            raise JournalError(
+            raise JournalHeld(
                 f"{path}: held by another listener of this supervisord (pid {holder}); "
                 "put all pools into one configuration, or set another journal for each listener"
             ) from None

@@ -20,11 +20,12 @@ from supervisor_memkill.config.options import Config
 from supervisor_memkill.coordination.contract import Cause, CoordinationUnknown, Coordinator
 from supervisor_memkill.listener.doubts import with_doubts
 from supervisor_memkill.listener.drainer import Drainer
-from supervisor_memkill.listener.findings import Finding, Pool, PoolSurvey, Survey
-from supervisor_memkill.listener.journal import Journal, JournalError
+from supervisor_memkill.listener.findings import Finding, Pool, PoolSurvey
+from supervisor_memkill.listener.journal import Journal, JournalError, JournalHeld
 from supervisor_memkill.listener.journal_format import Contents
 from supervisor_memkill.listener.ledger import Ledger
 from supervisor_memkill.listener.outage import Outage
+from supervisor_memkill.listener.reports import Reports
 from supervisor_memkill.listener.requests import Requests
 from supervisor_memkill.listener.schedule import Schedule
 from supervisor_memkill.listener.slots import Slots
@@ -41,24 +42,20 @@ from supervisor_memkill.notices.events import (
     Failed,
     JournalAway,
     JournalBack,
+    ListenerStandsBy,
+    ListenerTakesOver,
     MeasureUnreadable,
-    PoolNote,
     SupervisordAway,
     SupervisordBack,
     SupervisordShuttingDown,
     UnexpectedEvent,
     WorkerHeld,
-    WorkerHint,
-    WorkerNearLimit,
-    WorkerSeen,
-    WorkerUnsafe,
 )
 from supervisor_memkill.notices.stream import StreamSink
 from supervisor_memkill.processes import ProcessState
 from supervisor_memkill.rules.causes import Reason
 from supervisor_memkill.rules.drain import Drain, State
 from supervisor_memkill.rules.policy import Hold
-from supervisor_memkill.workers.contract import Advice
 from supervisor_memkill.world.memory import ProcessTable
 from supervisor_memkill.world.supervisord import ShuttingDown, Supervisord, SupervisordError
 
@@ -83,8 +80,12 @@ class Listener:
         *,
         process_table: Callable[[], ProcessTable] = ProcessTable,
         state: StateKeeper | None = None,
+        siblings: Callable[[], int] = lambda: 0,
     ) -> None:
-        """`coordinate` makes the coordinator from the journal's contents; `state` None: no state file."""
+        """`coordinate` makes the coordinator from the journal's contents; `state` None: no state file.
+
+        `siblings` counts the other running processes of the same event listener.
+        """
         self._config = config
         self._pools = {pool.name: pool for pool in pools}
         self._supervisord = supervisord
@@ -94,6 +95,8 @@ class Listener:
         self._notifier = notifier
         self._clock = clock
         self._process_table = process_table
+        self._siblings = siblings
+        self._stands_by = False
         self._away = {
             "supervisord": Outage(SupervisordAway, SupervisordBack, notifier, clock),
             "journal": Outage(JournalAway, JournalBack, notifier, clock),
@@ -105,13 +108,17 @@ class Listener:
         self._requests = Requests(self._ledger, notifier, clock)
         self._state = state
         self._schedule = Schedule(clock)
+        self._reports = Reports(notifier)
         self._sources = Sources(notifier, clock)
-        self._hints: dict[str, list[Advice]] = {}
-        """The hints of the last look, by worker."""
         self._examined: set[str] = set()
         """Workers of which it is known, after a damaged journal, whether they were left quiet."""
         self.ended = False
         """Set from outside, also by a signal handler: the listener does no further step."""
+
+    @property
+    def is_in_charge(self) -> bool:
+        """It has the journal, or is a dry run, which needs none."""
+        return self._drainer is not None
 
     def wait_seconds(self) -> float | None:
         """Seconds until something is due without an event; None: nothing is due."""
@@ -134,12 +141,13 @@ class Listener:
                 self._notifier.report(SupervisordShuttingDown())
             except SupervisordError as error:
                 self._away["supervisord"].away(error)
+            except JournalHeld as error:
+                self._stand_by(error)
             except JournalError as error:
                 self._away["journal"].away(error)
             except CoordinationUnknown as error:
                 self._away["coordination"].away(error)
             else:
-                self._away["supervisord"].back()
                 is_whole = True
         self._write_state()
         if not is_whole:
@@ -152,6 +160,17 @@ class Listener:
             away = {what: outage.error for what, outage in self._away.items() if outage.is_away}
             with self._guarded("state file"):
                 self._state.write(self._ledger.contents, away)
+
+    def _stand_by(self, error: JournalHeld) -> None:
+        """Another process of the same event listener works. Any other owner of the journal is a mistake."""
+        if self._stands_by:
+            return
+        siblings = self._siblings()
+        self._stands_by = siblings > 0
+        if self._stands_by:
+            self._notifier.report(ListenerStandsBy(siblings))
+        else:
+            self._away["journal"].away(error)
 
     def _turn(self, *, ticked: bool) -> None:
         drainer = self._drainer or self._take_over()
@@ -217,6 +236,8 @@ class Listener:
         if self._coordinator.is_shared or self._ledger.contents.requests:
             self._schedule.check_within(0.0)  # Slots must be renewed before they expire, and people wait.
         self._drainer = drainer
+        if self._stands_by:
+            self._notifier.report(ListenerTakesOver())
         return drainer
 
     def _renew(self, slots: Slots) -> None:
@@ -274,6 +295,7 @@ class Listener:
                 return
             with self._guarded(f"worker {drain.worker}"):
                 drainer.step(drain)
+                self._away["supervisord"].back()  # The step asked for the worker's process.
         if len(self._ledger.drains) < before:
             self._schedule.check_within(0.0)  # A slot is free for another worker.
 
@@ -300,7 +322,8 @@ class Listener:
             self._requests.end(self._surveyor.members())
         contents = self._ledger.contents
         survey = self._surveyor.check(contents) if counts else self._surveyor.look(contents)
-        self._report_notes(survey)
+        self._away["supervisord"].back()
+        self._reports.report_survey(survey, is_check=counts)
         self._for_each(
             survey.pools,
             lambda pool: pool.pool.name,
@@ -328,8 +351,7 @@ class Listener:
             drainer.slots.renew_unseen(survey.pool)
             raise survey.failure
         self._sources.note(survey)
-        self._report_seen(survey)
-        self._report_hints(survey)
+        self._reports.report_pool(survey)
         if survey.lost_measure:
             pool = survey.pool
             self._notifier.report(MeasureUnreadable(pool.name, pool.measure, survey.lost_measure))
@@ -411,58 +433,6 @@ class Listener:
     def report_unexpected(self, event: str) -> None:
         """Report an event that is no TICK: perhaps no TICK is sent at all."""
         self._notifier.report(UnexpectedEvent(event))
-
-    def _report_hints(self, survey: PoolSurvey) -> None:
-        """Report each hint about a worker once, until a look does not find it any more."""
-        found: dict[str, list[Advice]] = {finding.worker: [] for finding in survey.findings}
-        for worker, advice in survey.hints():
-            found[worker].append(advice)
-        for worker, hints in found.items():
-            for advice in hints:
-                if advice not in self._hints.get(worker, ()):
-                    made = WorkerUnsafe if advice.refuses else WorkerHint
-                    self._notifier.report(made(worker, advice.text))
-            self._hints[worker] = hints
-
-    def _report_notes(self, survey: Survey) -> None:
-        for note in survey.notes:
-            self._notifier.report(PoolNote(note))
-
-    def _report_seen(self, survey: PoolSurvey) -> None:
-        for finding in survey.findings:
-            self._report_near_limit(survey, finding)
-            seen, reading = finding.seen, finding.seen.reading
-            self._notifier.report(
-                WorkerSeen(
-                    worker=finding.worker,
-                    pool=survey.pool.name,
-                    pid=seen.process.pid or None,
-                    rss_bytes=seen.memory_bytes,
-                    busy=reading.busy if reading else None,
-                    quiet=reading.quiet if reading else None,
-                    verdict=finding.verdict.words,
-                    measure=survey.pool.measure,
-                )
-            )
-
-    def _report_near_limit(self, survey: PoolSurvey, finding: Finding) -> None:
-        """Report a worker once when it passes warn_rss, and again after it was below."""
-        seen, warn_bytes = finding.seen, survey.terms.warn_bytes
-        if warn_bytes is None or seen.memory_bytes is None:
-            return
-        if seen.memory_bytes <= warn_bytes:
-            self._notifier.forget(WorkerNearLimit, finding.worker)
-            return
-        self._notifier.report(
-            WorkerNearLimit(
-                finding.worker,
-                seen.process.pid,
-                survey.pool.name,
-                seen.memory_bytes,
-                warn_bytes,
-                survey.pool.measure,
-            )
-        )
 
 
 def _unfinished(drains: Iterable[Drain]) -> Iterator[Drain]:

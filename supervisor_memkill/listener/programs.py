@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
+from supervisor_memkill.config import program_files
+from supervisor_memkill.config.program_files import ProgramFiles
 from supervisor_memkill.config.supervisord_sections import StopAsGroup
 from supervisor_memkill.processes import ProcessInfo, ProgramInfo
-from supervisor_memkill.world.supervisord import Supervisord
+from supervisor_memkill.world.supervisord import CallFailed, Supervisord
 
 
 class Programs:
@@ -15,39 +17,105 @@ class Programs:
 
     supervisord reports its files as it read them last, but `reread` alone puts nothing in force. The settings
     in force change with `update`, which ends the process.
+
+    supervisord reports the settings of all programs together or not at all. If it cannot, the files count.
     """
 
-    def __init__(self, supervisord: Supervisord, stop_as_group: Callable[[], StopAsGroup]) -> None:
-        """`stop_as_group` reads supervisord's files."""
+    def __init__(
+        self,
+        supervisord: Supervisord,
+        stop_as_group: Callable[[], StopAsGroup],
+        in_files: Callable[[], ProgramFiles] = lambda: program_files.NOTHING,
+    ) -> None:
+        """`stop_as_group` and `in_files` read supervisord's files."""
         self._supervisord = supervisord
         self._stop_as_group = stop_as_group
+        self._in_files = in_files
         self._programs: dict[str, ProgramInfo] = {}
         self._lives: dict[str, tuple[int, int]] = {}
         """Pid and start of each process when its settings were learnt."""
+        self._listener_groups: frozenset[str] = frozenset()
+        self.alerts: tuple[str, ...] = ()
+        """Why supervisord does not report its settings, and what that means; empty if it does."""
 
     def of(self, worker: str) -> ProgramInfo | None:
-        """The settings of this worker; None if supervisord did not report them."""
+        """The settings of this worker; None if they are unknown."""
         return self._programs.get(worker)
 
+    def all(self) -> Collection[ProgramInfo]:
+        """All settings that are known."""
+        return self._programs.values()
+
     def are_of_other(self, processes: Sequence[ProcessInfo]) -> bool:
-        """supervisord has other processes than when the settings were learnt: `supervisorctl update` ran."""
-        return {process.worker for process in processes} != self._programs.keys()
+        """supervisord has other processes than when the settings were learnt: perhaps `update` ran.
+
+        What supervisord did not report is asked for again, unless it reports nothing at all.
+        """
+        is_known = bool(self.alerts) or {one.worker for one in processes} == self._programs.keys()
+        return not is_known or _lives_of(processes) != self._lives
 
     def listener_groups(self) -> frozenset[str]:
-        """The groups with a priority below 0, the default of event listeners."""
-        return frozenset(program.group for program in self._programs.values() if program.group_priority < 0)
+        """The groups with a priority below 0, which event listeners have, unless the files name a program."""
+        return self._listener_groups
 
     def learn(self, processes: Sequence[ProcessInfo]) -> None:
-        """Ask supervisord for all settings again. Raises SupervisordError."""
-        known, lives = self._stop_as_group(), {one.worker: (one.pid, one.start) for one in processes}
-        reported = {program.worker: program for program in self._supervisord.programs()}
-        learnt = {worker: _with_stop_as_group(program, known) for worker, program in reported.items()}
+        """Ask supervisord for all settings again. Raises SupervisordError if it is away."""
+        lives = _lives_of(processes)
+        learnt = {program.worker: program for program in self._reported(processes)}
         for worker, life in lives.items():
             former = self._programs.get(worker)
             lives_on = life[0] != 0 and life == self._lives.get(worker)
-            if lives_on and worker in learnt and former is not None and former.stopasgroup is not None:
+            if lives_on and former is not None and self._is_kept(former, learnt.get(worker)):
                 learnt[worker] = former
         self._programs, self._lives = learnt, lives
+        self._listener_groups = _listener_groups(learnt.values(), self._in_files)
+
+    def _is_kept(self, former: ProgramInfo, now: ProgramInfo | None) -> bool:
+        """The settings that the process was started with are in force; better those than none at all."""
+        return bool(self.alerts) if now is None else former.stopasgroup is not None
+
+    def _reported(self, processes: Sequence[ProcessInfo]) -> Sequence[ProgramInfo]:
+        try:
+            reported = self._supervisord.programs()
+        except CallFailed as error:
+            files = self._in_files()
+            self.alerts = tuple(_alerts(error, files))
+            present = {process.worker for process in processes}
+            return [program for program in files.programs if program.worker in present]
+        self.alerts = ()
+        known = self._stop_as_group()
+        return [_with_stop_as_group(program, known) for program in reported]
+
+
+def _listener_groups(
+    programs: Collection[ProgramInfo], in_files: Callable[[], ProgramFiles]
+) -> frozenset[str]:
+    low = {(program.group, program.group_priority) for program in programs if program.group_priority < 0}
+    # A program with a priority below 0 is rare. It counts as one only if the files show this very priority.
+    files = in_files()
+    named = {(one.group, one.group_priority) for one in files.programs if one.group not in files.events}
+    return frozenset(group for group, _ in low - named)
+
+
+def _lives_of(processes: Sequence[ProcessInfo]) -> dict[str, tuple[int, int]]:
+    return {one.worker: (one.pid, one.start) for one in processes}
+
+
+def _alerts(error: CallFailed, files: ProgramFiles) -> list[str]:
+    failed = f"supervisord does not report the settings of its programs ({error}); "
+    if not files.programs:
+        return [
+            f"{failed}its configuration files cannot be read either: a worker with unknown settings is not"
+            " drained",
+            *files.not_understood,
+        ]
+    used = "those in its configuration files are used"
+    if not files.too_large:
+        return [f"{failed}{used}: see supervisord's own log for the cause", *files.not_understood]
+    return [
+        *(f"supervisord can report no setting because of this one: {one}; {used}" for one in files.too_large),
+        *files.not_understood,
+    ]
 
 
 def _with_stop_as_group(program: ProgramInfo, known: StopAsGroup) -> ProgramInfo:

@@ -10,9 +10,10 @@ import queue
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import FrameType
 
+from supervisor_memkill.listener.hearing import Hearing, Judgement
 from supervisor_memkill.listener.listener import Listener
 from supervisor_memkill.world.event_protocol import (
     PERIOD_SECONDS,
@@ -26,8 +27,11 @@ Inbox = queue.SimpleQueue["Event | None"]
 """The events in their order; None: the end."""
 
 
-def serve(listener: Listener, stdin_fd: int, stdout_fd: int) -> int | None:
-    """Run the listener until supervisord is gone, or SIGTERM or SIGINT comes; that signal, else None."""
+def serve(listener: Listener, stdin_fd: int, stdout_fd: int, hearing: Hearing | None = None) -> int | None:
+    """Run the listener until supervisord is gone, or SIGTERM or SIGINT comes; that signal, else None.
+
+    Also ends, as by SIGTERM, when `hearing` finds that supervisord sends no events any more.
+    """
     inbox: Inbox = queue.SimpleQueue()
     signals: list[int] = []
 
@@ -45,16 +49,28 @@ def serve(listener: Listener, stdin_fd: int, stdout_fd: int) -> int | None:
     signal.signal(signal.SIGINT, end)
     # A daemon thread, because it may still read when the process ends.
     threading.Thread(target=read_events, name="events", daemon=True).start()
-    run_turns(listener, inbox, Ticks(), time.time)
-    return signals[0] if signals else None
+    is_deaf = run_turns(listener, inbox, Ticks(), time.time, hearing)
+    if signals:
+        return signals[0]
+    return signal.SIGTERM if is_deaf else None
 
 
-def run_turns(listener: Listener, inbox: Inbox, ticks: Ticks, wall: Callable[[], float]) -> None:
-    """Do a turn at once, then one whenever a TICK comes or something is due."""
+def run_turns(
+    listener: Listener,
+    inbox: Inbox,
+    ticks: Ticks,
+    wall: Callable[[], float],
+    hearing: Hearing | None = None,
+) -> bool:
+    """Do a turn at once, then one whenever a TICK comes or something is due. True: no TICKs come any more."""
     ticked = False
     while not listener.ended:
         listener.turn(ticked=ticked)
-        events = _take(inbox, listener.wait_seconds())
+        waits = [listener.wait_seconds(), hearing.look_seconds if hearing is not None else None]
+        events = _take(inbox, min((wait for wait in waits if wait is not None), default=None))
+        if hearing is not None and _is_deaf(hearing, events, listener):
+            listener.ended = True
+            return True
         for event in events:
             if event.request is not None:
                 listener.request(event.request)
@@ -62,6 +78,13 @@ def run_turns(listener: Listener, inbox: Inbox, ticks: Ticks, wall: Callable[[],
                 listener.report_unexpected(event.name)
         # Several TICKs are one check. Each is counted here, so that a repeated one is recognised.
         ticked = sum(ticks.counts(event, wall()) for event in events) > 0
+    return False
+
+
+def _is_deaf(hearing: Hearing, events: Sequence[Event], listener: Listener) -> bool:
+    for event in events:
+        hearing.hears(event.name)
+    return hearing.judge(is_in_charge=listener.is_in_charge) is Judgement.ENDS
 
 
 def _take(inbox: Inbox, wait_seconds: float | None) -> list[Event]:

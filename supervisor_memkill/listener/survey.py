@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 
 from supervisor_memkill.clock import Clock
+from supervisor_memkill.config import program_files
 from supervisor_memkill.config.options import PoolConfig
+from supervisor_memkill.config.program_files import ProgramFiles
 from supervisor_memkill.config.supervisord_sections import StopAsGroup, unknown_stop_as_group
 from supervisor_memkill.listener import observer
 from supervisor_memkill.listener.doubts import can_be_doubtful, doubt
 from supervisor_memkill.listener.findings import Finding, Pool, PoolSurvey, Survey
 from supervisor_memkill.listener.journal_format import Contents
 from supervisor_memkill.listener.programs import Programs
+from supervisor_memkill.listener.recognition import Recognition
+from supervisor_memkill.listener.rivals import rivals
 from supervisor_memkill.processes import ProcessInfo, ProcessState, ProgramInfo
 from supervisor_memkill.rules.drain import Drain, State
 from supervisor_memkill.rules.policy import Sighting, Strikes, Terms, judge_all
@@ -38,12 +42,13 @@ class Surveyor:
         machine_bytes: Callable[[], int],
         eventlistener_groups: Collection[str] = (),
         stop_as_group: Callable[[], StopAsGroup] = lambda: unknown_stop_as_group,
+        in_files: Callable[[], ProgramFiles] = lambda: program_files.NOTHING,
         local_time: Callable[[], datetime] = datetime.now,
     ) -> None:
         """`own_group`: the listener's group in supervisord, empty when a person runs the program.
 
-        `machine_bytes` gives the memory of the machine, for limits in percent. `stop_as_group` reads
-        supervisord's files. `local_time` gives the machine's local time, for drain_hours.
+        `machine_bytes` gives the memory of the machine, for limits in percent. `stop_as_group` and `in_files`
+        read supervisord's files. `local_time` gives the machine's local time, for drain_hours.
         """
         self._supervisord = supervisord
         self._pools = tuple(pools)
@@ -53,10 +58,11 @@ class Surveyor:
         self._machine_bytes = machine_bytes
         self._local_time = local_time
         self._listener_groups = frozenset(eventlistener_groups)
-        self._programs = Programs(supervisord, stop_as_group)
+        self._programs = Programs(supervisord, stop_as_group, in_files)
         self._has_refused = False
         """In the last look at all pools, or since, the settings of a program would have lost jobs."""
         self._strikes = Strikes()
+        self._recognition = Recognition(clock)
 
     def pool_of(self, worker: str) -> str | None:
         """The name of the worker's pool; None if it belongs to no pool. Raises SupervisordError."""
@@ -96,11 +102,16 @@ class Surveyor:
             self._survey_safely(pool, assignment.members[pool.name], contents, table, counts=counts)
             for pool in pools
         ]
-        if counts:
-            supervised = frozenset(process.pid for process in processes if process.pid)
-            surveys = [_with_left_behind(survey, supervised, table) for survey in surveys]
-        odd = notes(assignment, configs, processes) if counts else ()
-        return Survey(tuple(surveys), tuple(odd))
+        if not counts:
+            return Survey(tuple(surveys), ())
+        supervised = frozenset(process.pid for process in processes if process.pid)
+        surveys = [_with_left_behind(survey, supervised, table) for survey in surveys]
+        odd = notes(assignment, configs, processes)
+        return Survey(tuple(surveys), tuple(odd), tuple(self._alerts(processes)))
+
+    def _alerts(self, processes: Sequence[ProcessInfo]) -> Iterator[str]:
+        yield from self._programs.alerts
+        yield from rivals(self._programs.all(), processes, self._excluded_groups(), self._own_group)
 
     def members(self) -> Mapping[str, Sequence[ProcessInfo]]:
         """The workers of each pool. Raises SupervisordError."""
@@ -152,6 +163,7 @@ class Surveyor:
         readings = observer.read(pool, targets, table)
         if readings.fault is not None:
             raise readings.fault
+        unrecognised = self._recognition.judge(pool, targets, readings.by_worker, table) if counts else None
         sightings, advices = [], []
         for process in processes:
             memory = observer.measure(pool, process, table)
@@ -183,7 +195,8 @@ class Surveyor:
             )
             sightings.append(seen)
         verdicts = judge_all(sightings, terms, self._clock())
-        return PoolSurvey(pool, terms, tuple(map(Finding, sightings, verdicts, advices)))
+        findings = tuple(map(Finding, sightings, verdicts, advices))
+        return PoolSurvey(pool, terms, findings, unrecognised=unrecognised)
 
     def terms(self, config: PoolConfig) -> Terms:
         """The pool's settings, with sizes in bytes and with the hours as they are at this moment."""

@@ -50,6 +50,54 @@ class ListenerEnded(Event):
 
 
 @dataclass(frozen=True)
+class ListenerDeaf(Event):
+    """supervisord answers, but sends this listener no TICK any more. `then` says what the listener does."""
+
+    name = "listener.deaf"
+    level = Level.ERROR
+    hint = (
+        "let nothing write to the listener's standard output before it starts, such as a login shell's"
+        " greeting (sh -lc); after a change of events, run supervisorctl update"
+    )
+    silent_seconds: float
+    then: str
+
+
+@dataclass(frozen=True)
+class ListenerWithoutTicks(Event):
+    """The listener's own section subscribes to no TICK event, so that no worker is ever checked."""
+
+    name = "listener.without_ticks"
+    level = Level.ERROR
+    hint = "set events = TICK_60 in the listener's [eventlistener:...] section, then run supervisorctl update"
+
+
+@dataclass(frozen=True)
+class ListenerStandsBy(Event):
+    """Another process of the same event listener (`numprocs`) does the work. This one waits for its end."""
+
+    name = "listener.stands_by"
+    once_per = ()
+    compared = ()
+    siblings: int
+
+
+@dataclass(frozen=True)
+class ListenerGivesWay(Event):
+    """Another process of the same event listener (`numprocs`) gets the TICKs. This one ends and stands by."""
+
+    name = "listener.gives_way"
+    silent_seconds: float
+
+
+@dataclass(frozen=True)
+class ListenerTakesOver(Event):
+    """This listener stood by, and does the work from now on."""
+
+    name = "listener.takes_over"
+
+
+@dataclass(frozen=True)
 class ListenerNameTaken(Event):
     """Another listener with the same name reported to Redis lately. This listener drains no worker."""
 
@@ -423,3 +471,25 @@ class PoolNote(Event):
     level = Level.WARNING
     once_per = ("note",)
     note: str
+
+
+@dataclass(frozen=True)
+class PoolUnrecognised(Event):
+    """No worker of a pool is recognised: none of them is ever drained. `why` also says what is there."""
+
+    name = "pool.unrecognised"
+    level = Level.WARNING
+    hint = "correct the pool's worker, redis, key_namespace or programs; see the page of its framework"
+    once_per = ("pool",)
+    pool: str
+    workers: int
+    why: str
+
+
+@dataclass(frozen=True)
+class SupervisordAlert(Event):
+    """Something in supervisord's configuration hinders the listener. `alert` says what to change."""
+
+    name = "supervisord.alert"
+    level = Level.WARNING
+    alert: str

@@ -77,6 +77,10 @@ class BaseKind:
         """None: nothing is known about supervisord settings that could lose jobs."""
         return ()
 
+    def find_others(self, targets: Sequence[Target], table: ProcessTable) -> str:
+        """Nothing: it is not known where else to look for workers."""
+        return ""
+
 
 def all_unknown(targets: Iterable[Target], error: MemkillError) -> dict[str, Reading]:
     """The readings while the source of the readings does not answer, such as Redis."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 from supervisor_memkill.processes import Measure
 
@@ -209,5 +209,17 @@ class Kind(Protocol):
 
         A kind that drains by stopping has only supervisord's stopwaitsecs for its drain_timeout: a shorter
         stopwaitsecs cuts jobs that the operator allowed more time.
+        """
+        ...
+
+
+@runtime_checkable
+class FindsOthers(Protocol):
+    """A kind that can say what is there of its framework, where none of a pool's workers is recognised."""
+
+    def find_others(self, targets: Sequence[Target], table: ProcessTable) -> str:
+        """What is there instead, such as records of another host or in another database: a clause.
+
+        Empty if nothing is found. It is called rarely, and may take a second. Raises MemkillError.
         """
         ...

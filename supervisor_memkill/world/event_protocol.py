@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+
+from supervisor_memkill.errors import UsageError
 
 PERIOD_SECONDS: Mapping[str, int] = {"TICK_5": 5, "TICK_60": 60, "TICK_3600": 3600}
 """supervisord's TICK events, and how often each comes."""
@@ -114,8 +117,15 @@ def private_stdout() -> int:
     """A descriptor of standard output for the protocol alone; descriptor 1 is standard error from now on.
 
     After one stray byte on the protocol's channel, supervisord never sends this listener an event again.
-    So the output of libraries and children must go elsewhere.
+    So the output of libraries and children must go elsewhere. Raises UsageError if standard error is the same
+    channel, as by ``2>&1`` in the command: the log would be stray bytes.
     """
+    channel, errors = os.fstat(1), os.fstat(2)
+    if stat.S_ISFIFO(channel.st_mode) and os.path.samestat(channel, errors):
+        raise UsageError(
+            "standard error and standard output are one: the log would break supervisord's event protocol;"
+            " remove 2>&1 from the command, and set stderr_logfile"
+        )
     private = os.dup(1)  # not inherited by children (PEP 446)
     os.dup2(2, 1)
     return private

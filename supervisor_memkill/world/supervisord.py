@@ -67,6 +67,10 @@ class NoAnswer(SupervisordError):
     """The request was sent, but no valid answer came: it may have had its effect."""
 
 
+class CallFailed(NoAnswer):
+    """supervisord is there, but answered this call with an error or with something that is not understood."""
+
+
 # The codes are supervisor.xmlrpc.Faults of supervisor 4.
 _FAULTS: Mapping[int, type[SupervisordError]] = {
     1: Refused,
@@ -136,10 +140,13 @@ class Supervisord:
             return None
 
     def programs(self) -> list[ProgramInfo]:
-        """The settings of every process, as supervisord last read them."""
-        return _understood(
-            lambda answer: [_program(entry) for entry in answer], self._call("getAllConfigInfo")
-        )
+        """The settings of every process, as supervisord last read them.
+
+        A program with a setting that is not understood is left out. Raises CallFailed if supervisord cannot
+        answer: one number above 2**31 - 1, which XML-RPC cannot carry, is enough.
+        """
+        entries = _understood(checked.items, self._call("getAllConfigInfo"))
+        return [program for entry in entries if (program := _program_or_none(entry)) is not None]
 
     def stop(self, worker: str) -> None:
         """Begin the stop. The process stays stopped, whatever its autorestart, until it is started."""
@@ -165,7 +172,7 @@ class Supervisord:
         if status == HTTPStatus.NOT_FOUND:
             raise Refused(_NO_INTERFACE)
         if status != HTTPStatus.OK:
-            raise NoAnswer(f"{self.url} answered {method} with HTTP status {status}")
+            raise CallFailed(f"{self.url} answered {method} with HTTP status {status}")
         try:
             (value,), _ = xmlrpc.client.loads(answer)
         except xmlrpc.client.Fault as fault:
@@ -179,7 +186,7 @@ class Supervisord:
             AttributeError,
             ArithmeticError,
         ) as error:
-            raise NoAnswer(f"{self.url} answered {method} with something that is not XML-RPC") from error
+            raise CallFailed(f"{self.url} answered {method} with something that is not XML-RPC") from error
         return value
 
     def _exchange(self, body: bytes) -> tuple[int, bytes]:
@@ -293,7 +300,7 @@ def _understood(parse: Callable[[Any], T], answer: Any) -> T:
     try:
         return parse(answer)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise NoAnswer("supervisord's answer is not understood; is it supervisor 4?") from error
+        raise CallFailed("supervisord's answer is not understood; is it supervisor 4?") from error
 
 
 def _process(entry: Mapping[str, Any]) -> ProcessInfo:
@@ -322,13 +329,20 @@ def _state(number: Any) -> ProcessState:
         return ProcessState.UNKNOWN
 
 
+def _program_or_none(entry: Any) -> ProgramInfo | None:
+    try:
+        return _program(entry)
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return None
+
+
 def _program(entry: Mapping[str, Any]) -> ProgramInfo:
     return ProgramInfo(
         group=checked.text(entry["group"]),
         name=checked.text(entry["name"]),
         command=checked.text(entry["command"]),
         stopsignal=checked.count(entry["stopsignal"]),
-        stopwaitsecs=checked.count(entry["stopwaitsecs"]),
+        stopwaitsecs=max(0, checked.whole(entry["stopwaitsecs"])),  # supervisord accepts one below 0, too
         killasgroup=checked.flag(entry["killasgroup"]),
         group_priority=checked.whole(entry["group_prio"]),
     )

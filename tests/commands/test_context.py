@@ -68,7 +68,9 @@ def test_named_file_goes_before_and_supervisords_own_gives_the_address(
 def test_supervisords_own_configuration_that_cannot_be_read_is_passed_over_where_another_is_named(
     beside_supervisords: Path, config: Path
 ) -> None:
-    (beside_supervisords / "supervisord.conf").write_bytes(b"\xff")
+    path = beside_supervisords / "supervisord.conf"
+    path.unlink()
+    path.mkdir()  # open() fails, also for root
     found = find_configuration(arguments(config=config), {})
     assert (found.supervisords, found.is_found) == (None, True)
 

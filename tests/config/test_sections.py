@@ -133,15 +133,23 @@ def test_an_empty_file_and_one_from_windows_are_files_too(tmp_path: Path, text: 
 
 
 def test_a_file_that_cannot_be_read_is_one_line(tmp_path: Path) -> None:
-    latin1 = tmp_path / "latin1.conf"
-    latin1.write_bytes(b"[memkill]\nhost = gr\xfcn\n")
     for path, told in (
         (tmp_path / "missing.conf", "cannot be read: No such file"),
         (tmp_path, "cannot be read: Is a directory"),
-        (latin1, "latin1.conf:2: not UTF-8"),
     ):
         with pytest.raises(ConfigError) as refused:
             read_file(path)
         (line,) = refused.value.problems
         assert told in line
         assert str(path) in line
+
+
+def test_another_encoding_is_refused_in_our_sections_alone(tmp_path: Path) -> None:
+    """supervisord reads by the locale: a comment or a program in another encoding must not stop us."""
+    path = tmp_path / "latin1.conf"
+    path.write_bytes(b"[memkill]\nhost = gr\xfcn\n")
+    assert read_file(path).problems == (f"{path}:2: not UTF-8",)
+    path.write_bytes(b"; gr\xfcn\n[program:x]\ncommand = gr\xfcn\n[memkill]\nhost = green ; gr\xfcn\n")
+    reading = read_file(path)
+    assert not reading.problems
+    assert reading.sections[0].get("host") == "green"

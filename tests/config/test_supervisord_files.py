@@ -169,3 +169,13 @@ def test_supervisords_configuration_is_found_where_supervisorctl_finds_it(first:
 
 def test_no_configuration_of_supervisord_is_none() -> None:
     assert find_supervisord_config(Path("bin/x"), Path("/srv"), lambda _: False) is None
+
+
+def test_included_file_that_cannot_be_read_is_passed_over_as_supervisord_does(tmp_path: Path) -> None:
+    """A link to nowhere in conf.d, or a file of another user: supervisord goes on without it, too."""
+    main = _write(tmp_path / "supervisord.conf", "[include]\nfiles = conf.d/*.conf\n")
+    _write(tmp_path / "conf.d/b.conf", "[memkill:jobs]\nmax_rss = 1GB\n")
+    (tmp_path / "conf.d/a.conf").symlink_to("nowhere")
+    reading = read_supervisord(main, {}, "node")
+    assert [section.name for section in reading.sections] == ["memkill:jobs"]
+    assert len(reading.unread) == 1 and "a.conf: cannot be read: No such file" in reading.unread[0]

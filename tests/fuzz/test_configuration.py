@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from supervisor_memkill.commands import context as assembly
 from supervisor_memkill.commands import which
-from supervisor_memkill.config import supervisord_files
+from supervisor_memkill.config import program_files, supervisord_files
 from supervisor_memkill.config.load import load
 from supervisor_memkill.config.options import REDIS_VARIABLE, Config, PoolConfig
 from supervisor_memkill.config.sections import read_file
@@ -214,6 +214,28 @@ def test_supervisords_sections_are_found_or_unknown_in_any_file(directory: Path,
         assert sections.stop_as_group(group, group) in (True, False, None)
         assert sections.is_listener_group(group) in (True, False, None)
     assert all(one is None or one.startswith(("unix://", "http://")) for one in sections.addresses())
+
+
+KEYS = "numprocs process_name command stopsignal stopwaitsecs priority events programs killasgroup exitcodes"
+ODD = ["", "%", "%(", "%(process_num)s", "%(process_num)d", "-1", "9" * 30, "2GB", "\x00", "x,y"]
+SETTINGS = st.tuples(
+    st.sampled_from([*KEYS.split(), "stdout_logfile_maxbytes"]), st.one_of(st.sampled_from(ODD), TEXTS)
+)
+
+
+@tries(150)
+@given(
+    st.lists(st.tuples(st.sampled_from(["program:x", "eventlistener:x", "group:x", "DEFAULT"]), SETTINGS)),
+)
+def test_programs_are_found_or_left_out_in_any_file(
+    directory: Path, sections: list[tuple[str, tuple[str, str]]]
+) -> None:
+    path = directory / "programs.conf"
+    lines = [f"[{head}]\n{key} = {value}" for head, (key, value) in sections]
+    path.write_bytes("\n".join(lines).encode(errors="surrogatepass"))
+    found = program_files.read([path], {}, "node")
+    assert all(program.stopwaitsecs >= 0 for program in found.programs)
+    assert all(isinstance(words, str) for words in (*found.too_large, *found.not_understood))
 
 
 @tries(50)

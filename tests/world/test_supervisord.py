@@ -19,6 +19,7 @@ from supervisor_memkill.processes import STOPPED_STATES, ProcessInfo, ProcessSta
 from supervisor_memkill.world.supervisord import (
     AlreadyStarted,
     BadSignal,
+    CallFailed,
     CannotStart,
     NoAnswer,
     NoSuchProcess,
@@ -261,6 +262,19 @@ class TestAnswers:
         with pytest.raises(SupervisordError, match=r"g:n: .* FAILED: why") as caught:
             Supervisord(serve(faults(30, "FAILED: why")).url).stop("g:n")
         assert not isinstance(caught.value, CannotStart)
+
+    def test_a_call_that_fails_is_not_taken_for_a_supervisord_that_is_away(self, serve: Serve) -> None:
+        """One number above 2**31 - 1 makes getAllConfigInfo fail for ever, and no other call."""
+        for answer in (http_answer(b"", status="500 Internal Server Error"), http_answer(b"no XML")):
+            with pytest.raises(CallFailed):
+                Supervisord(serve(says(answer)).url).programs()
+
+    def test_program_with_an_odd_setting_is_left_out_alone(self, serve: Serve) -> None:
+        numbers = {"stopsignal": 15, "stopwaitsecs": -1, "group_prio": 999}
+        entry = {"group": "g", "name": "a", "command": "x", "killasgroup": False, **numbers}
+        odd = {**entry, "name": "b", "command": 7}
+        (found,) = Supervisord(serve(returns([entry, odd, "nothing"])).url).programs()
+        assert (found.name, found.stopwaitsecs) == ("a", 0)
 
     @pytest.mark.parametrize("status", ["401 Unauthorized", "403 Forbidden"])
     def test_a_refused_password_says_where_it_is_set_and_not_what_it_is(

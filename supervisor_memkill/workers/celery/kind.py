@@ -92,6 +92,8 @@ DUE_PATIENCE_SECONDS = 60.0
 NO_ANSWER = (
     "it is booting, its solo pool runs a task, it uses another broker, or worker_enable_remote_control is off"
 )
+SHOWN_NODES = 5
+
 WITHOUT_QUEUES = "takes jobs from no queue: all were cancelled, or Celery lost them; restart the worker"
 """Celery 5.3.6 loses what `add_consumer` added when it reconnects to its broker, 5.7.0 does not
 (celery/worker/consumer/consumer.py: add_task_queue). So a resumed worker may get here."""
@@ -318,6 +320,14 @@ class Celery(BaseKind):
             remark=f"{behind}, which must pass signals on to it" if is_wrapped else "",
             note=note,
         )
+
+    def find_others(self, targets: Sequence[Target], table: ProcessTable) -> str:
+        nodes = sorted({name for name, _ in self._control.ask(["stats"], None, ANSWER_SECONDS)["stats"]})
+        if not nodes:
+            return "no Celery node at all answers at this broker"
+        more = f" and {len(nodes) - SHOWN_NODES} more" if len(nodes) > SHOWN_NODES else ""
+        shown = ", ".join(name[:60] for name in nodes[:SHOWN_NODES])
+        return f"the Celery nodes that answer at this broker are {shown}{more}"
 
     # --- acts -----------------------------------------------------------------------------------
 

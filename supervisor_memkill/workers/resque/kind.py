@@ -27,6 +27,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from supervisor_memkill.errors import MemkillError, NotSent, Unknown
+from supervisor_memkill.workers import elsewhere
 from supervisor_memkill.workers.advice import advise_on_stopasgroup, advise_on_stopsignal, advise_on_wrapper
 from supervisor_memkill.workers.base import BaseKind, all_unknown, tree_pids
 from supervisor_memkill.workers.command_line import is_shell
@@ -205,6 +206,15 @@ class Resque(BaseKind):
             *advise_on_stopasgroup(program, "with TERM_CHILD set, it kills the running job"),
             *advise_on_wrapper(program, "Resque"),
         ]
+
+    def find_others(self, targets: Sequence[Target], table: ProcessTable) -> str:
+        key = f"{self._prefix}workers"
+        here = ask(self.tools.redis, lambda redis: redis.smembers(key))
+        if here:
+            hosts = (identity.partition(":")[0] for identity in here)
+            return elsewhere.describe_hosts(hosts, self.framework, self._hosts.own)
+        found = elsewhere.places(self.tools.redis, "workers", lambda _, one: owner_in(one) is not None)
+        return elsewhere.describe(found, self.framework, key, ":workers")
 
     def _look(self, is_wanted: Callable[[int], bool]) -> _Seen:
         """The records of this machine's host name with a wanted pid. Raises Unknown."""

@@ -27,6 +27,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from supervisor_memkill.errors import MemkillError, Unknown
+from supervisor_memkill.workers import elsewhere
 from supervisor_memkill.workers.base import all_unknown
 from supervisor_memkill.workers.command_line import blocking_wrapper, has_worker_below
 from supervisor_memkill.workers.contract import (
@@ -50,7 +51,7 @@ from supervisor_memkill.workers.ownership import (
     why_other_name,
 )
 from supervisor_memkill.workers.rq.advice import STOP, advise_on_worker_class, is_pool, stop_of
-from supervisor_memkill.workers.rq.records import FIELDS, Record, parse_record, records_of
+from supervisor_memkill.workers.rq.records import FIELDS, Record, is_worker_key, parse_record, records_of
 from supervisor_memkill.workers.stopping import GracefulStop, StopThenWait
 from supervisor_memkill.world.redis_client import ask
 
@@ -187,6 +188,15 @@ class RQ(StopThenWait):
     def more_advice(self, program: ProgramInfo, drain_timeout_seconds: float) -> Iterable[Advice]:
         return advise_on_worker_class(program)
 
+    def find_others(self, targets: Sequence[Target], table: ProcessTable) -> str:
+        key = f"{self._prefix}:workers"
+        here = sorted(ask(self.tools.redis, lambda redis: redis.smembers(key)))
+        if here:
+            hosts = ask(self.tools.redis, lambda redis: _hosts(redis, here))
+            return elsewhere.describe_hosts(hosts, self.framework, self._hosts.own)
+        found = elsewhere.places(self.tools.redis, "workers", is_worker_key)
+        return elsewhere.describe(found, self.framework, key, ":workers")
+
     def _look(self) -> _Seen:
         """The records of all hosts. Raises Unknown.
 
@@ -221,6 +231,13 @@ class RQ(StopThenWait):
             pipe.scard(f"{key}:executions")  # from 3.0: rq/executions.py
         replies: Sequence[Any] = pipe.execute()
         return replies
+
+
+def _hosts(redis: Any, keys: Iterable[str]) -> list[str]:
+    pipe = redis.pipeline(transaction=False)
+    for key in keys:
+        pipe.hget(key, "hostname")
+    return [host for host in pipe.execute() if host]
 
 
 def _would_drop_jobs(record: Record, table: ProcessTable) -> bool:

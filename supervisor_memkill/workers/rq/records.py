@@ -49,6 +49,11 @@ class Record:
     """Its version is below 3.0, or is unknown."""
 
 
+def is_worker_key(workers_key: str, key: str) -> bool:
+    """Whether a member of a set is the key of an RQ worker, such as ``rq:worker:NAME`` in ``rq:workers``."""
+    return key.startswith(f"{workers_key.removesuffix('s')}:")
+
+
 def parse_record(name: str, fields: Sequence[Any], executions: Any) -> Record | None:
     """The record in the values of FIELDS; None if it is gone or dead.
 

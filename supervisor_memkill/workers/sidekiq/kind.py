@@ -22,6 +22,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from supervisor_memkill.errors import MemkillError, NotSent, Unknown
+from supervisor_memkill.workers import elsewhere
 from supervisor_memkill.workers.base import BaseKind, all_unknown, tree_pids
 from supervisor_memkill.workers.contract import (
     Advice,
@@ -219,6 +220,15 @@ class Sidekiq(BaseKind):
 
     def advice(self, program: ProgramInfo, drain_timeout_seconds: float) -> Sequence[Advice]:
         return advice_on(program)
+
+    def find_others(self, targets: Sequence[Target], table: ProcessTable) -> str:
+        key = f"{self._prefix}processes"
+        here = ask(self.tools.redis, lambda redis: redis.smembers(key))
+        if here:
+            hosts = (identity.rsplit(":", 2)[0] for identity in here)
+            return elsewhere.describe_hosts(hosts, self.framework, self._hosts.own)
+        found = elsewhere.places(self.tools.redis, "processes", lambda _, one: owner_in(one) is not None)
+        return elsewhere.describe(found, self.framework, key, ":processes")
 
     def _record(self, target: Target, table: ProcessTable) -> Record:
         """The process's record as it is now. Raises Unknown."""

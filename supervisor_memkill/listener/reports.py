@@ -1,0 +1,96 @@
+"""Reports the results of looks: each oddity once, until a look does not find it any more."""
+
+from __future__ import annotations
+
+from supervisor_memkill.listener.findings import Finding, PoolSurvey, Survey
+from supervisor_memkill.notices.event import Notifier
+from supervisor_memkill.notices.events import (
+    PoolNote,
+    PoolUnrecognised,
+    SupervisordAlert,
+    WorkerHint,
+    WorkerNearLimit,
+    WorkerSeen,
+    WorkerUnsafe,
+)
+from supervisor_memkill.workers.contract import Advice
+
+
+class Reports:
+    """Knows what the last look found."""
+
+    def __init__(self, notifier: Notifier) -> None:
+        self._notifier = notifier
+        self._alerts: frozenset[str] = frozenset()
+        self._hints: dict[str, list[Advice]] = {}
+        """The hints of the last look, by worker."""
+
+    def report_survey(self, survey: Survey, *, is_check: bool) -> None:
+        """Report what concerns no single pool. `is_check`: only a check looks for alerts."""
+        for note in survey.notes:
+            self._notifier.report(PoolNote(note))
+        if is_check:
+            for alert in survey.alerts:
+                if alert not in self._alerts:
+                    self._notifier.report(SupervisordAlert(alert))
+            self._alerts = frozenset(survey.alerts)
+
+    def report_pool(self, survey: PoolSurvey) -> None:
+        """Report what concerns one pool and its workers."""
+        self._report_unrecognised(survey)
+        self._report_seen(survey)
+        self._report_hints(survey)
+
+    def _report_unrecognised(self, survey: PoolSurvey) -> None:
+        pool, why = survey.pool.name, survey.unrecognised
+        if why:
+            self._notifier.report(PoolUnrecognised(pool, len(survey.findings), why))
+        elif why is not None:
+            self._notifier.forget(PoolUnrecognised, pool)
+
+    def _report_hints(self, survey: PoolSurvey) -> None:
+        found: dict[str, list[Advice]] = {finding.worker: [] for finding in survey.findings}
+        for worker, advice in survey.hints():
+            found[worker].append(advice)
+        for worker, hints in found.items():
+            for advice in hints:
+                if advice not in self._hints.get(worker, ()):
+                    made = WorkerUnsafe if advice.refuses else WorkerHint
+                    self._notifier.report(made(worker, advice.text))
+            self._hints[worker] = hints
+
+    def _report_seen(self, survey: PoolSurvey) -> None:
+        for finding in survey.findings:
+            self._report_near_limit(survey, finding)
+            seen, reading = finding.seen, finding.seen.reading
+            self._notifier.report(
+                WorkerSeen(
+                    worker=finding.worker,
+                    pool=survey.pool.name,
+                    pid=seen.process.pid or None,
+                    rss_bytes=seen.memory_bytes,
+                    busy=reading.busy if reading else None,
+                    quiet=reading.quiet if reading else None,
+                    verdict=finding.verdict.words,
+                    measure=survey.pool.measure,
+                )
+            )
+
+    def _report_near_limit(self, survey: PoolSurvey, finding: Finding) -> None:
+        """Report a worker once when it passes warn_rss, and again after it was below."""
+        seen, warn_bytes = finding.seen, survey.terms.warn_bytes
+        if warn_bytes is None or seen.memory_bytes is None:
+            return
+        if seen.memory_bytes <= warn_bytes:
+            self._notifier.forget(WorkerNearLimit, finding.worker)
+            return
+        self._notifier.report(
+            WorkerNearLimit(
+                finding.worker,
+                seen.process.pid,
+                survey.pool.name,
+                seen.memory_bytes,
+                warn_bytes,
+                survey.pool.measure,
+            )
+        )
