@@ -92,8 +92,8 @@ def test_listener_works_in_a_container(directory: Path, uid: int) -> None:
         *(f"mount --bind {outside} {place}" for outside, place in bound.items()),
         "mount -o remount,bind,ro /",
         f"exec setpriv --reuid {uid} --regid {uid} --clear-groups --bounding-set {DOCKERS_CAPABILITIES}"
-        " --inh-caps -all env -i PATH=/usr/bin:/bin LD_LIBRARY_PATH=/mnt/lib PYTHONPATH=/srv:/media PYTHONDONTWRITEBYTECODE=1"
-        f" {inner_python} -m supervisor.supervisord -c /tmp/supervisord.conf",
+        " --inh-caps -all env -i PATH=/usr/bin:/bin LD_LIBRARY_PATH=/mnt/lib PYTHONPATH=/srv:/media"
+        f" PYTHONDONTWRITEBYTECODE=1 {inner_python} -m supervisor.supervisord -c /tmp/supervisord.conf",
     ]
     command = ["unshare", "--mount", "--pid", "--fork", "--mount-proc", "sh", "-ec", "\n".join(inside)]
     started = subprocess.Popen(command, cwd="/", stdout=subprocess.DEVNULL, start_new_session=True)
