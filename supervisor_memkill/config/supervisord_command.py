@@ -8,11 +8,12 @@ directory later (``directory``), so that more than one directory may have to be 
 from __future__ import annotations
 
 import getopt
-import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from supervisor_memkill.world.addresses import real_path
 
 _PYTHON = re.compile(r"(python|pypy)[-.\d]*[a-z]?")
 _SUPERVISORD = re.compile(r"supervisord[-.\d]*(\.py)?")
@@ -120,7 +121,7 @@ def own_file(
     for start in running.started_in or (None,):
         path = _first(command, start, exists)
         if path is not None and belongs(path, start):
-            found.setdefault(os.path.realpath(path), path)
+            found.setdefault(real_path(str(path)), path)
     return next(iter(found.values())) if len(found) == 1 else None
 
 
@@ -140,4 +141,4 @@ def may_be_in(cwd: Path | None, start: Path | None, directory: str | None) -> bo
     if cwd is None or start is None:
         return True
     places = [start] if directory is None else [start, start / directory]
-    return os.path.realpath(cwd) in map(os.path.realpath, places)
+    return real_path(str(cwd)) in {real_path(str(place)) for place in places}

@@ -14,15 +14,21 @@ def same_form(url: str) -> str:
     """The address in the one form that all its spellings have; the text itself if it is no address."""
     if url.startswith(UNIX):
         # /var/run is a link to /run: the same socket
-        with contextlib.suppress(ValueError):  # A zero byte is in no path.
-            return f"{UNIX}{os.path.realpath(url.removeprefix(UNIX))}"
-        return url
+        return f"{UNIX}{real_path(url.removeprefix(UNIX))}"
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port or 80
     except ValueError:
         return url
     return url if host is None else f"{parts.scheme}://{'localhost' if is_loopback(host) else host}:{port}"
+
+
+def real_path(path: str) -> str:
+    """The path without links; the path itself if no file can have it."""
+    try:
+        return os.path.realpath(path)
+    except (OSError, ValueError):  # a null character
+        return path
 
 
 def is_loopback(host: str) -> bool:

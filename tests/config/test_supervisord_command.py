@@ -116,6 +116,7 @@ def test_without_an_option_it_is_the_first_place_that_exists_unless_it_is_anothe
         ("/", "/app", "/", True),
         ("/app/run", "/app", "run", True),
         ("/app", "/app", "/", True),
+        ("/app", "/", "no\0path", False),
         (None, "/app", None, True),
         ("/", None, None, True),
     ],

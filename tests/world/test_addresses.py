@@ -32,10 +32,10 @@ def test_other_addresses_stay_apart() -> None:
     assert same_form("http://host") == "http://host:80"
 
 
-@pytest.mark.parametrize("text", ["", "no address", "http://[", "http://h:port"])
+@pytest.mark.parametrize("text", ["", "no address", "http://[", "http://h:port", "unix:///a\0b"])
 def test_what_is_no_address_is_one_of_its_own(text: str) -> None:
     assert same_form(text) == text
-    assert not is_of_this_machine(text)
+    assert is_of_this_machine(text) is text.startswith("unix://")
 
 
 @pytest.mark.parametrize(
