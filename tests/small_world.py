@@ -11,7 +11,13 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from supervisor_memkill.errors import Unknown
-from supervisor_memkill.processes import ProcessId, ProcessInfo, ProcessState, ProgramInfo
+from supervisor_memkill.processes import (
+    ENDED_BY_SIGNAL,
+    ProcessId,
+    ProcessInfo,
+    ProcessState,
+    ProgramInfo,
+)
 from supervisor_memkill.workers.contract import Advice
 from supervisor_memkill.world.memory import ProcessTable
 from supervisor_memkill.world.supervisord import (
@@ -35,6 +41,8 @@ class Worker:
     state: ProcessState = P.RUNNING
     pid: int = 0
     start: int = EPOCH - 3600
+    began_at: float | None = None
+    """When the process really began, by the clock of the world; None: as `start` says."""
     stop: int = 0
     memory: int = BLOATED
     quiet: bool = False
@@ -46,6 +54,7 @@ class Worker:
     ignores_quiet: bool = False
     changes_at: float = 0.0
     stopped_by_operator: bool = False
+    exitstatus: int = 0
     orphans: tuple[int, ...] = ()
     """Children of the present process, which may outlive it."""
 
@@ -66,6 +75,7 @@ class World:
         self.lose_answer_of: str = ""
         self.alive_orphans: set[int] = set()
         self.advice: tuple[Advice, ...] = ()
+        self.stopwaitsecs = 10
         self.tells_programs = True
         self.times_programs_were_told = 0
         self.times_measured = Counter[str]()
@@ -99,7 +109,7 @@ class World:
     def spawn(self, worker: Worker) -> None:
         worker.state, worker.pid, worker.start = P.STARTING, self._fresh_pid(), self.epoch
         worker.memory, worker.quiet, worker.changes_at = FRESH, False, self.now + 1
-        worker.stopped_by_operator, worker.orphans = False, ()
+        worker.stopped_by_operator, worker.orphans, worker.began_at = False, (), None
 
     def finish_jobs(self) -> None:
         for worker in self.workers.values():
@@ -128,7 +138,9 @@ class World:
     # --- supervisord's calls ----------------------------------------------------------------------
 
     def _stop(self, worker: Worker) -> None:
-        worker.state, worker.changes_at = P.STOPPING, self.now + worker.stop_seconds
+        is_killed = worker.stop_seconds >= self.stopwaitsecs
+        worker.state, worker.exitstatus = P.STOPPING, ENDED_BY_SIGNAL if is_killed else 0
+        worker.changes_at = self.now + min(worker.stop_seconds, self.stopwaitsecs)
 
     def _reach(self) -> None:
         if self.away is not None:
@@ -136,7 +148,14 @@ class World:
 
     def _info(self, worker: Worker) -> ProcessInfo:
         return ProcessInfo(
-            "jobs", worker.name, worker.state, worker.pid, worker.start, worker.stop, self.epoch
+            "jobs",
+            worker.name,
+            worker.state,
+            worker.pid,
+            worker.start,
+            worker.stop,
+            self.epoch,
+            exitstatus=worker.exitstatus,
         )
 
     def all_processes(self) -> list[ProcessInfo]:
@@ -153,7 +172,8 @@ class World:
         if not self.tells_programs:
             return []
         return [
-            ProgramInfo("jobs", worker.name, "cmd", 15, 10, False, 999) for worker in self.workers.values()
+            ProgramInfo("jobs", worker.name, "cmd", 15, self.stopwaitsecs, False, 999)
+            for worker in self.workers.values()
         ]
 
     def stop(self, name: str) -> None:
@@ -242,6 +262,13 @@ class WorldTable(ProcessTable):
 
     def is_suspended(self, pid: int) -> bool:
         return False
+
+    def age_seconds(self, pid: int) -> float:
+        worker = self._worker(pid)
+        return self._world.now - (worker.start - EPOCH if worker.began_at is None else worker.began_at)
+
+    def directory(self, pid: int) -> str:
+        return "/"
 
     def title(self, pid: int) -> str:
         return ""

@@ -10,6 +10,7 @@ from supervisor_memkill.clock import Clock
 from supervisor_memkill.coordination.contract import CoordinationUnknown, Coordinator
 from supervisor_memkill.listener.findings import Finding, PoolSurvey, slot_claims
 from supervisor_memkill.listener.journal_format import Contents
+from supervisor_memkill.listener.pool_sizes import PoolSizes, in_words
 from supervisor_memkill.listener.survey import Surveyor
 from supervisor_memkill.processes import ProcessState
 from supervisor_memkill.units import format_size
@@ -70,6 +71,7 @@ def check(surveyor: Surveyor, coordinator: Coordinator, contents: Contents, cloc
     for pool in survey.pools:
         try:
             standings = _standings(pool, coordinator, contents, clock)
+            notes += _never(pool, coordinator)
         except CoordinationUnknown as error:
             standings = {one.worker: _unknown_standing(one, error) for one in pool.findings}
             unknown.append(f"[memkill:{pool.pool.name}] no worker is drained until this is solved: {error}")
@@ -78,6 +80,17 @@ def check(surveyor: Surveyor, coordinator: Coordinator, contents: Contents, cloc
         if pool.failure is not None:
             unknown.append(f"[memkill:{pool.pool.name}] could not be checked: {pool.failure!r}")
     return Report(tuple(rows), tuple(dict.fromkeys([*notes, *unknown])), is_whole=not unknown)
+
+
+def _never(survey: PoolSurvey, coordinator: Coordinator) -> list[str]:
+    """A note if the pool can never drain. Raises CoordinationUnknown."""
+    least = survey.pool.config.min_available
+    workers = PoolSizes().too_few(survey, least, coordinator) if survey.findings else None
+    if workers is None or survey.terms.limit_bytes is None:
+        return []
+    where = f"[memkill:{survey.pool.name}]"
+    way_out = "set min_available = 0, or run another worker"
+    return [f"{where} min_available = {least}, and {in_words(workers)}: {way_out}"]
 
 
 def _hints(survey: PoolSurvey) -> list[str]:
@@ -92,7 +105,11 @@ def _hints(survey: PoolSurvey) -> list[str]:
 
 
 def _words(advice: Advice) -> str:
-    return f"{advice.text} (not drained until this is changed)" if advice.refuses else advice.text
+    if advice.refuses:
+        return f"{advice.text} (not drained until this is changed)"
+    if advice.cuts_jobs:
+        return f"{advice.text} (until this is changed, on_timeout = stop waits for the running jobs)"
+    return advice.text
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,14 @@ class Pool:
         """What is wrong with a program's settings; `program` None: supervisord did not report them."""
         if program is None:
             return (SETTINGS_UNKNOWN,)
-        return tuple(self.kind.advice(program, self.config.drain_timeout_seconds))
+        return tuple(self.kind.advice(program, self._drain_timeout_seconds))
+
+    @property
+    def _drain_timeout_seconds(self) -> float | None:
+        """None: the kind drains by stopping, and nobody set drain_timeout."""
+        if self.config.drain_timeout_seconds is None and not self.kind.traits.quiets:
+            return None
+        return self.config.idle_within_seconds
 
 
 @dataclass(frozen=True)

@@ -45,6 +45,16 @@ def read(pool: Pool, targets: Sequence[Target], table: ProcessTable) -> Readings
         return Readings(fault=error)
 
 
+def age_seconds(process: ProcessInfo, table: ProcessTable) -> float | None:
+    """How long the process has lived; None if no process runs, or if the system does not tell."""
+    if not process.pid:
+        return None
+    try:
+        return table.age_seconds(process.pid)
+    except Unknown:
+        return None
+
+
 def measure(pool: Pool, process: ProcessInfo, table: ProcessTable) -> Memory:
     """The worker's memory by the pool's `measure` and `children`. Raises SupervisordError."""
     if process.state is not ProcessState.RUNNING:

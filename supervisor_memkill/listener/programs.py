@@ -44,8 +44,9 @@ class Programs:
         for worker, life in lives.items():
             former = self._programs.get(worker)
             lives_on = life[0] != 0 and life == self._lives.get(worker)
-            if lives_on and worker in learnt and former is not None and former.stopasgroup is not None:
-                learnt[worker] = former
+            if lives_on and worker in learnt and former is not None:
+                as_group = learnt[worker].stopasgroup if former.stopasgroup is None else former.stopasgroup
+                learnt[worker] = dataclasses.replace(former, stopasgroup=as_group)
         self._programs, self._lives = learnt, lives
 
 

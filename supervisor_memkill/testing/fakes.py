@@ -23,6 +23,8 @@ class FakeProcesses:
         self.titles = dict(titles)
         self.children = dict(children or {})
         self.suspended: set[int] = set()
+        self.directories: dict[int, str] = {}
+        self.environments: dict[int, Mapping[str, str]] = {}
 
     @property
     def table(self) -> ProcessTable:
@@ -46,6 +48,14 @@ class FakeProcesses:
     def command_line(self, pid: int) -> Sequence[str]:
         self._require(pid)
         return [self.titles[pid]]
+
+    def directory(self, pid: int) -> str:
+        self._require(pid)
+        return self.directories.get(pid, "/")
+
+    def environment(self, pid: int) -> Mapping[str, str]:
+        self._require(pid)
+        return self.environments.get(pid, {})
 
     def _require(self, pid: int) -> None:
         if pid not in self.titles:

@@ -91,7 +91,7 @@ class Arq(StopThenWait):
         """Only behind a wrapper: the jobs run in the process itself."""
         return has_worker_below(table.title(process.pid))
 
-    def more_advice(self, program: ProgramInfo, drain_timeout_seconds: float) -> Iterator[Advice]:
+    def more_advice(self, program: ProgramInfo, drain_timeout_seconds: float | None) -> Iterator[Advice]:
         """The limit is not on the command line: it is the one that the pool repeats."""
         wait = self.values["job_completion_wait"]
         setting = f"job_completion_wait={format_duration(wait)}"

@@ -18,6 +18,8 @@ su and runuser answer TERM with TERM and, 2 s later, with SIGKILL (util-linux, l
 do not pass INT; timeout, sudo and dumb-init signal all processes below them at once, which many workers take
 for a second signal; the others end alone.
 """
+KILLING_WRAPPERS = frozenset({"su", "runuser"})
+"""Those that kill their child at the stop, although its jobs are running."""
 PASSING_WRAPPERS = frozenset({"uv"})
 """Wrappers that stay as the parent and pass TERM to their child; uv below 0.7 swallows the first INT."""
 

@@ -97,7 +97,7 @@ class StopThenWait(BaseKind):
         """Yes: the jobs run in worker processes below the supervised one."""
         return True
 
-    def advice(self, program: ProgramInfo, drain_timeout_seconds: float) -> Sequence[Advice]:
+    def advice(self, program: ProgramInfo, drain_timeout_seconds: float | None) -> Sequence[Advice]:
         stop = self.stop_of(program)
         return [
             *advise_on_stopsignal(program, stop.signals, stop.other_signals, refuses=True),
@@ -113,13 +113,13 @@ class StopThenWait(BaseKind):
         """`stop`, changed if the program's settings or options change what the framework does."""
         return self.stop
 
-    def more_advice(self, program: ProgramInfo, drain_timeout_seconds: float) -> Iterable[Advice]:
+    def more_advice(self, program: ProgramInfo, drain_timeout_seconds: float | None) -> Iterable[Advice]:
         """What `stop` cannot express."""
         return ()
 
 
 def _advise_on_job_limit(
-    stop: GracefulStop, program: ProgramInfo, framework: str, drain_timeout_seconds: float
+    stop: GracefulStop, program: ProgramInfo, framework: str, drain_timeout_seconds: float | None
 ) -> Iterator[Advice]:
     limit = stop.job_limit
     seconds = limit.seconds(program.command) if limit else None

@@ -68,6 +68,14 @@ class Processes:
         self._ask(pid)
         return self._titles
 
+    def directory(self, pid: int) -> str:
+        self._ask(pid)
+        return "/"
+
+    def environment(self, pid: int) -> Mapping[str, str]:
+        self._ask(pid)
+        return {}
+
 
 FAILURES = st.dictionaries(PIDS, st.sampled_from([Gone, Unknown]), max_size=3)
 BACKENDS = st.builds(

@@ -39,7 +39,12 @@ def test_every_field_has_a_reader(made: type, readers: Mapping[str, Reader]) -> 
 
 def test_contents_survive_the_format() -> None:
     drain = stopping(
-        stop_answer=StopAnswer.ACCEPTED, tree=(ProcessId(5, 1.25),), note={"b1": 1.5, "identity": "h:5:x"}
+        stop_answer=StopAnswer.ACCEPTED,
+        stop_busy=2,
+        stop_jobs=("Mail", "Report"),
+        stop_was_kill=True,
+        tree=(ProcessId(5, 1.25),),
+        note={"b1": 1.5, "identity": "h:5:x"},
     )
     contents = Contents(
         drains={drain.worker: drain},
@@ -56,8 +61,10 @@ def test_contents_survive_the_format() -> None:
 def test_field_that_a_journal_lacks_has_its_default() -> None:
     values = json.loads(json.dumps(drain_to_json(stopping())))
     del values["memory_after_bytes"], values["stop"]["margin_seconds"], values["stop"]["last_asked_epoch"]
+    del values["stop"]["busy"], values["stop"]["jobs"], values["stop"]["was_kill"]
     read = drain_from_json(values)
     assert (read.stop.margin_seconds, read.memory_after_bytes, read.stop.last_asked_epoch) == (5.0, None, 0)
+    assert (read.stop.busy, read.stop.jobs, read.stop.was_kill) == (None, None, False)
 
 
 @pytest.mark.parametrize(

@@ -20,12 +20,22 @@ PYTHON = (
     "rules/requests.py",
     "rules/drain.py",
     "rules/decision.py",
+    "rules/stop_end.py",
     "coordination/rules.py",
     "listener/actions.py",
     "listener/drainer.py",
+    "listener/journal_format.py",
     "listener/ledger.py",
+    "listener/observer.py",
+    "listener/pool_sizes.py",
+    "listener/programs.py",
     "listener/requests.py",
+    "listener/schedule.py",
     "listener/slots.py",
+    "listener/take_over.py",
+    "notices/stream.py",
+    "workers/advice.py",
+    "workers/sidekiq/timeout.py",
 )
 LUA = tuple(f"coordination/lua/{name}.lua" for name in ("common", "acquire", "publish", "release"))
 

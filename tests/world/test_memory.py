@@ -54,6 +54,14 @@ class FakeBackend:
     def command_line(self, pid: int) -> Sequence[str]:
         return self._process(pid).command_line
 
+    def directory(self, pid: int) -> str:
+        self._process(pid)
+        return f"/srv/{pid}"
+
+    def environment(self, pid: int) -> Mapping[str, str]:
+        self._process(pid)
+        return {"PID": str(pid)}
+
     def _process(self, pid: int) -> FakeProcess:
         if pid not in self.processes:
             raise Gone(f"there is no process {pid}")
@@ -246,3 +254,31 @@ def test_family_leaves_out_the_children_of_another_process_with_the_pid_of_one_t
     backend = FakeBackend({10: FakeProcess(1, 9.0), 30: FakeProcess(10, 9.5)})
     ended = ProcessId(10, 4.0)
     assert ProcessTable(backend).family([ended]) == (ended,)
+
+
+def test_age_is_measured_on_the_clock_of_the_process_starts() -> None:
+    now = [150.0]
+    table = ProcessTable(FakeBackend(dict(FAMILY)), lambda: now[0])
+    assert table.age_seconds(12) == 49.0
+    now[0] = 100.5
+    assert table.age_seconds(12) == 0.0, "the clock of process starts is a tick ahead"
+    now[0] = 50.0
+    with pytest.raises(Unknown, match="began in the future"):
+        table.age_seconds(12)
+    with pytest.raises(Gone):
+        table.age_seconds(77)
+
+
+def test_age_directory_and_environment_of_a_real_process() -> None:
+    words = [sys.executable, "-c", "print('up', flush=True); input()"]
+    with subprocess.Popen(
+        words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd="/", env={"KEY": "value"}
+    ) as child:
+        assert child.stdout is not None and child.stdout.readline()
+        table = ProcessTable()
+        assert 0.0 <= table.age_seconds(child.pid) < 600.0
+        assert table.directory(child.pid) == "/"
+        assert table.environment(child.pid)["KEY"] == "value"
+        child.communicate(b"\n")
+    with pytest.raises(Unknown):
+        table.directory(child.pid)
