@@ -35,6 +35,8 @@ class ProcessState(enum.IntEnum):
     UNKNOWN = 1000
 
 
+ENDED_BY_SIGNAL = -1
+"""supervisord's exit status of a process that a signal ended, whichever (supervisor/options.py)."""
 STOPPED_STATES = frozenset({ProcessState.STOPPED, ProcessState.EXITED, ProcessState.FATAL})
 """The states in which startProcess works. Not BACKOFF: supervisord is still trying."""
 
@@ -67,6 +69,8 @@ class ProcessInfo:
     now: int
     """Epoch second at which supervisord answered."""
     spawnerr: str = ""
+    exitstatus: int = 0
+    """Of the last process: its exit status, `ENDED_BY_SIGNAL`, or 0 if none ended yet."""
 
     @property
     def worker(self) -> str:

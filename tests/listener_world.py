@@ -123,7 +123,7 @@ class QuietKind:
     def memory_in_children(self, process: ProcessInfo, table: ProcessTable) -> bool:
         return False
 
-    def advice(self, program: ProgramInfo, drain_timeout_seconds: float) -> Sequence[Advice]:
+    def advice(self, program: ProgramInfo, drain_timeout_seconds: float | None) -> Sequence[Advice]:
         return self._world.advice
 
 

@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterable, Sequence
 
 from supervisor_memkill.errors import Unknown
 from supervisor_memkill.processes import (
+    ENDED_BY_SIGNAL,
     Measure,
     MemorySize,
     ProcessId,
@@ -42,6 +43,8 @@ class Worker:
     state: ProcessState = P.RUNNING
     pid: int = 0
     start: int = EPOCH - 3600
+    began_at: float | None = None
+    """When the process really began, by the clock of the world; None: as `start` says."""
     stop: int = 0
     memory: int = BLOATED
     quiet: bool = False
@@ -53,6 +56,7 @@ class Worker:
     ignores_quiet: bool = False
     changes_at: float = 0.0
     stopped_by_operator: bool = False
+    exitstatus: int = 0
     orphans: tuple[int, ...] = ()
     """Children of the present process, which may outlive it."""
 
@@ -74,6 +78,7 @@ class World:
         self.alive_orphans: set[int] = set()
         self.advice: tuple[Advice, ...] = ()
         self.left_behind: tuple[LeftBehind, ...] = ()
+        self.stopwaitsecs = 10
         self.tells_programs = True
         self.times_programs_were_told = 0
         self.times_measured = Counter[str]()
@@ -109,7 +114,7 @@ class World:
     def spawn(self, worker: Worker) -> None:
         worker.state, worker.pid, worker.start = P.STARTING, self._fresh_pid(), self.epoch
         worker.memory, worker.quiet, worker.changes_at = FRESH, False, self.now + 1
-        worker.stopped_by_operator, worker.orphans = False, ()
+        worker.stopped_by_operator, worker.orphans, worker.began_at = False, (), None
 
     def finish_jobs(self) -> None:
         for worker in self.workers.values():
@@ -138,7 +143,9 @@ class World:
     # --- supervisord's calls ----------------------------------------------------------------------
 
     def _stop(self, worker: Worker) -> None:
-        worker.state, worker.changes_at = P.STOPPING, self.now + worker.stop_seconds
+        is_killed = worker.stop_seconds >= self.stopwaitsecs
+        worker.state, worker.exitstatus = P.STOPPING, ENDED_BY_SIGNAL if is_killed else 0
+        worker.changes_at = self.now + min(worker.stop_seconds, self.stopwaitsecs)
 
     def _reach(self) -> None:
         if self.away is not None:
@@ -146,7 +153,14 @@ class World:
 
     def _info(self, worker: Worker) -> ProcessInfo:
         return ProcessInfo(
-            "jobs", worker.name, worker.state, worker.pid, worker.start, worker.stop, self.epoch
+            "jobs",
+            worker.name,
+            worker.state,
+            worker.pid,
+            worker.start,
+            worker.stop,
+            self.epoch,
+            exitstatus=worker.exitstatus,
         )
 
     def all_processes(self) -> list[ProcessInfo]:
@@ -163,7 +177,8 @@ class World:
         if not self.tells_programs:
             return []
         return [
-            ProgramInfo("jobs", worker.name, "cmd", 15, 10, False, 999) for worker in self.workers.values()
+            ProgramInfo("jobs", worker.name, "cmd", 15, self.stopwaitsecs, False, 999)
+            for worker in self.workers.values()
         ]
 
     def stop(self, name: str) -> None:
@@ -264,6 +279,13 @@ class WorldTable(ProcessTable):
 
     def left_behind(self, supervised: Collection[int]) -> list[int]:
         return []
+
+    def age_seconds(self, pid: int) -> float:
+        worker = self._worker(pid)
+        return self._world.now - (worker.start - EPOCH if worker.began_at is None else worker.began_at)
+
+    def directory(self, pid: int) -> str:
+        return "/"
 
     def title(self, pid: int) -> str:
         return ""

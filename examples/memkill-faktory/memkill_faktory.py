@@ -61,7 +61,7 @@ class Faktory(BaseKind):
         self.tools.signal(target.process.worker, "TSTP")
         return {}
 
-    def advice(self, program: ProgramInfo, drain_timeout_seconds: float) -> Sequence[Advice]:
+    def advice(self, program: ProgramInfo, drain_timeout_seconds: float | None) -> Sequence[Advice]:
         return [
             *advise_on_stopwaitsecs(program, TIMEOUT_SECONDS, "faktory-worker's own timeout"),
             *advise_on_stopsignal(program, {"TERM", "INT"}, "it gives its jobs back only at these"),

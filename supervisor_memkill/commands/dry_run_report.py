@@ -14,6 +14,7 @@ from supervisor_memkill.coordination.contract import CoordinationUnknown, Coordi
 from supervisor_memkill.errors import one_line
 from supervisor_memkill.listener.findings import Finding, PoolSurvey, slot_claims
 from supervisor_memkill.listener.journal_format import Contents
+from supervisor_memkill.listener.pool_sizes import PoolSizes, in_words
 from supervisor_memkill.listener.survey import Surveyor
 from supervisor_memkill.notices.events import LEFT_BEHIND_HINT, MeasureUnreadable
 from supervisor_memkill.processes import ProcessState
@@ -92,6 +93,7 @@ def check(
         try:
             standings = _standings(pool, coordinator, contents, clock, first_wait)
             notes += dry_run_notes.of_coordination(pool, coordinator, contents, first_wait)
+            notes += _never(pool, coordinator)
         except CoordinationUnknown as error:
             standings = {one.worker: _unknown_standing(one, error) for one in pool.findings}
             unknown.append(f"[memkill:{pool.pool.name}] {NOT_DRAINED}: {error}")
@@ -108,6 +110,17 @@ def check(
         if pool.failure is not None:
             unknown.append(f"[memkill:{pool.pool.name}] could not be checked: {pool.failure!r}")
     return Report(tuple(rows), tuple(dict.fromkeys([*notes, *unknown])), is_whole=not unknown)
+
+
+def _never(survey: PoolSurvey, coordinator: Coordinator) -> list[str]:
+    """A note if the pool can never drain. Raises CoordinationUnknown."""
+    least = survey.pool.config.min_available
+    workers = PoolSizes().too_few(survey, least, coordinator) if survey.findings else None
+    if workers is None or survey.terms.limit_bytes is None:
+        return []
+    where = f"[memkill:{survey.pool.name}]"
+    way_out = "set min_available = 0, or run another worker"
+    return [f"{where} min_available = {least}, and {in_words(workers)}: {way_out}"]
 
 
 def _left_behind(survey: PoolSurvey) -> list[str]:

@@ -33,6 +33,7 @@ from supervisor_memkill.world.memory import can_measure
 
 REDIS_VARIABLE = "MEMKILL_REDIS"
 """The environment variable that is used if [memkill] has no `redis`."""
+DEFAULT_DRAIN_TIMEOUT_SECONDS = 3600.0
 SLOT_TTL_HEARTBEATS = 5
 """The least number of heartbeats in `slot_ttl`: a slot must survive a few lost heartbeats."""
 
@@ -60,7 +61,8 @@ class PoolConfig:
     min_available: int = 1
     """Other workers of the pool that must be in service."""
     max_draining: int = 1
-    drain_timeout_seconds: float = 3600.0
+    drain_timeout_seconds: float | None = None
+    """None: nobody set it; see `idle_within_seconds`."""
     on_timeout: OnTimeout = OnTimeout.STOP
     """``stop``, ``wait`` or ``resume``."""
     cooldown_seconds: float = 0.0
@@ -85,6 +87,12 @@ class PoolConfig:
     """The prefix of the framework's keys; may be empty."""
     kind_values: Mapping[str, Any] = field(default_factory=dict, repr=False)
     """The values of all keys of the kind, parsed or by default."""
+
+    @property
+    def idle_within_seconds(self) -> float:
+        """The drain timeout of a worker that can be quieted; one that drains by stopping has stopwaitsecs."""
+        timeout = self.drain_timeout_seconds
+        return DEFAULT_DRAIN_TIMEOUT_SECONDS if timeout is None else timeout
 
 
 @dataclass(frozen=True)
@@ -301,12 +309,14 @@ POOL_KEYS: Mapping[str, Option] = {
         parse_positive_duration,
         PoolConfig.drain_timeout_seconds,
         f"how long a drain waits for the running jobs; then it does what on_timeout says; {_DURATION}",
+        shown_default="1h; for kinds that drain by stopping, stopwaitsecs in supervisord",
     ),
     "on_timeout": Option(
         _parse_on_timeout,
         PoolConfig.on_timeout,
-        "what a drain does after drain_timeout: stop (stop the worker, although jobs are running), wait (wait"
-        " on) or resume (give up, and let the worker take jobs again, if its kind can)",
+        "what a drain does after drain_timeout: stop (stop the worker, although jobs are running; but wait on"
+        " while settings of supervisord or of the worker would lose these jobs), wait (wait on) or resume"
+        " (give up, and let the worker take jobs again, if its kind can)",
     ),
     "cooldown": Option(
         parse_duration,

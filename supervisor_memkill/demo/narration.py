@@ -70,6 +70,7 @@ def _held(fields: _Fields) -> str:
 _SENTENCES: Mapping[str, Callable[[_Fields], str]] = {
     "listener.started": lambda fields: "supervisor-memkill has started. It checks all workers every 5s.",
     "worker.held": _held,
+    "worker.held_for_ever": _held,
     "drain.quieting": lambda fields: (
         f"{fields['worker']} is over its limit ({fields['rss']} of {fields['max_rss']}): it takes no new job."
     ),
@@ -82,4 +83,5 @@ _SENTENCES: Mapping[str, Callable[[_Fields], str]] = {
         f"{fields['worker']} is in service again after {fields['took']}:"
         f" {fields['before']} before, {fields['after']} now."
     ),
+    "drain.killed": lambda fields: f"{fields['worker']} did not end by itself, and was killed.",
 }

@@ -44,7 +44,7 @@ REST_SECONDS = 30.0
 EVIDENCE_LINES = 15
 Show = Callable[[str], None]
 
-DRAIN_IS_OVER = frozenset({"drain.done", "drain.let_go", "drain.not_begun"})
+DRAIN_IS_OVER = frozenset({"drain.done", "drain.killed", "drain.let_go", "drain.not_begun"})
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,7 @@ from supervisor_memkill.rules.drain import (
 from supervisor_memkill.rules.policy import BackOff, BackOffCause, Hold, is_below_baseline, next_back_off
 from supervisor_memkill.workers.contract import Kind, Reading, Target, Traits, unknown
 from supervisor_memkill.world.memory import ProcessTable
-from supervisor_memkill.world.supervisord import Supervisord
+from supervisor_memkill.world.supervisord import Supervisord, SupervisordError
 
 ORPHAN_TRAITS = Traits(quiets=True, confirms_quiet=True)
 ORPHAN_READING = Reading(recognised=True, in_service=True, quiet=None, busy=None)
@@ -139,7 +139,7 @@ class Drainer:
             state=State.ASKING,
             began_at=now,
             since=now,
-            deadline=now + survey.pool.config.drain_timeout_seconds,
+            deadline=now + survey.pool.config.idle_within_seconds,
             memory_before_bytes=finding.seen.memory_bytes,
             limit_bytes=survey.terms.limit_bytes or 0,
             stop=Stop(wait_seconds=float(program.stopwaitsecs)) if program else Stop(),
@@ -148,7 +148,8 @@ class Drainer:
 
     def step(self, drain: Drain) -> None:
         """One step of one drain."""
-        plan, seen = self._plan(drain), self._observe(drain)
+        seen = self._observe(drain)
+        drain, plan = self._with_settings(drain, seen)
         drain = _with_note(self._with_late_answer(drain, seen), seen)
         step = decide(drain, seen, plan, self._clock())
         if step.wants_answer:
@@ -166,7 +167,7 @@ class Drainer:
         takes_out = step.action in TAKES_OUT
         if not self._ledger.put(step.drain, must=takes_out) and takes_out:
             return
-        for event in words.of_step(drain, step, seen, self._clock(), self._measure(drain)):
+        for event in words.of_step(drain, step, seen, plan, self._clock(), self._measure(drain)):
             self._notifier.report(event)
         self._report_saved(step.drain)
         if step.action is not None:
@@ -178,18 +179,45 @@ class Drainer:
     def _report_saved(self, drain: Drain) -> None:
         self._notifier.report(StepSaved(drain.worker, drain.pid, drain.state))
 
-    def _plan(self, drain: Drain) -> Plan:
+    def _with_settings(self, drain: Drain, seen: Seen) -> tuple[Drain, Plan]:
+        """The record with the stopwaitsecs in force, and the settings for this step."""
         pool = self._pools.get(drain.pool)
         if pool is None:
-            return Plan(ORPHAN_TRAITS, None, OnTimeout.STOP, 0.0)
+            return drain, Plan(ORPHAN_TRAITS, None, OnTimeout.STOP, 0.0)
+        program = self._program(drain, seen)
+        if program is not None and not drain.stop.attempts:
+            drain = change_stop(drain, wait_seconds=float(program.stopwaitsecs))
         terms = self._surveyor.terms(pool.config)
-        return Plan(
+        return drain, Plan(
             traits=pool.kind.traits,
             hard_limit_bytes=terms.hard_limit_bytes,
             on_timeout=pool.config.on_timeout,
             settle_seconds=terms.settle_seconds,
             protect_jobs=terms.protect_jobs,
+            losses=self._losses(drain, pool, program, seen.process),
         )
+
+    def _program(self, drain: Drain, seen: Seen) -> ProgramInfo | None:
+        """supervisord's settings of the worker; they are asked for if they matter and are not known yet."""
+        program = self._surveyor.program(drain.worker)
+        if program is None and seen.process is not None and self._clock() >= drain.deadline:
+            with contextlib.suppress(SupervisordError):
+                self._surveyor.learn_programs()
+            program = self._surveyor.program(drain.worker)
+        return program
+
+    def _losses(
+        self, drain: Drain, pool: Pool, program: ProgramInfo | None, process: ProcessInfo | None
+    ) -> tuple[str, ...]:
+        """The settings by which a stop with running jobs would lose them. Unknown settings would."""
+        if process is None:
+            return ()
+        try:
+            advice = pool.advice(process, program, self._process_table())
+        except Exception as error:  # noqa: BLE001 - a kind may be anybody's code
+            self._notifier.report(KindFailed(drain.worker, drain.pid, f"{type(error).__name__}: {error}"))
+            return ("the kind could not check the worker's settings",)
+        return tuple(one.text for one in advice if one.refuses or one.cuts_jobs)
 
     # --- observe --------------------------------------------------------------------------------
 
@@ -318,8 +346,7 @@ class Drainer:
     # --- end ------------------------------------------------------------------------------------
 
     def _finish(self, before: Drain, drain: Drain, cause: StepCause | None) -> None:
-        event = words.of_end(before, drain, cause, self._clock())
-        if event is not None:
+        for event in words.of_end(before, drain, cause, self._clock()):
             self._notifier.report(event)
         back_offs = dict(self._ledger.contents.back_offs)
         if drain.state is State.DONE:

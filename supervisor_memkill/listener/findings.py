@@ -74,7 +74,14 @@ class Pool:
         if is_running and process.uptime_seconds >= MAY_EXEC_SECONDS:
             running = table.title(process.pid) or None
         program = dataclasses.replace(program, running=running)
-        return (*hidden, *self.kind.advice(program, self.config.drain_timeout_seconds))
+        return (*hidden, *self.kind.advice(program, self._drain_timeout_seconds))
+
+    @property
+    def _drain_timeout_seconds(self) -> float | None:
+        """None: the kind drains by stopping, and nobody set drain_timeout."""
+        if self.config.drain_timeout_seconds is None and not self.kind.traits.quiets:
+            return None
+        return self.config.idle_within_seconds
 
 
 @dataclass(frozen=True)

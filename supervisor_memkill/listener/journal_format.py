@@ -233,6 +233,12 @@ def _tree(value: Any) -> tuple[ProcessId, ...]:
     return tuple(ProcessId(count(pid), seconds(created)) for pid, created in value)
 
 
+def _texts(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        raise ValueError(f"{value!r:.40} is not a list")
+    return tuple(map(text, value))
+
+
 STOP_READERS: Mapping[str, Reader] = {
     "wait_seconds": seconds,
     "attempts": count,
@@ -241,6 +247,9 @@ STOP_READERS: Mapping[str, Reader] = {
     "margin_seconds": seconds,
     "answer": _member(StopAnswer),
     "sent_at": _or_none(seconds),
+    "busy": _or_none(count),
+    "jobs": _or_none(_texts),
+    "was_kill": flag,
 }
 DRAIN_READERS: Mapping[str, Reader] = {
     "worker": text,

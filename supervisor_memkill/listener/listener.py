@@ -17,7 +17,7 @@ from typing import TypeVar
 
 from supervisor_memkill.clock import Clock
 from supervisor_memkill.config.options import Config
-from supervisor_memkill.coordination.contract import Cause, CoordinationUnknown, Coordinator
+from supervisor_memkill.coordination.contract import Answer, Cause, CoordinationUnknown, Coordinator
 from supervisor_memkill.listener.doubts import with_doubts
 from supervisor_memkill.listener.drainer import Drainer
 from supervisor_memkill.listener.findings import Finding, Pool, PoolSurvey
@@ -25,6 +25,7 @@ from supervisor_memkill.listener.journal import Journal, JournalError, JournalHe
 from supervisor_memkill.listener.journal_format import Contents
 from supervisor_memkill.listener.ledger import Ledger
 from supervisor_memkill.listener.outage import Outage
+from supervisor_memkill.listener.pool_sizes import PoolSizes, in_words
 from supervisor_memkill.listener.reports import Reports
 from supervisor_memkill.listener.requests import Requests
 from supervisor_memkill.listener.schedule import Schedule
@@ -50,6 +51,7 @@ from supervisor_memkill.notices.events import (
     SupervisordShuttingDown,
     UnexpectedEvent,
     WorkerHeld,
+    WorkerHeldForEver,
 )
 from supervisor_memkill.notices.stream import StreamSink
 from supervisor_memkill.processes import ProcessState
@@ -110,6 +112,7 @@ class Listener:
         self._schedule = Schedule(clock)
         self._reports = Reports(notifier)
         self._sources = Sources(notifier, clock)
+        self._pool_sizes = PoolSizes()
         self._examined: set[str] = set()
         """Workers of which it is known, after a damaged journal, whether they were left quiet."""
         self.ended = False
@@ -371,9 +374,7 @@ class Listener:
                 continue
             answer = drainer.slots.consider(survey, finding.request())
             if not answer.granted:
-                self._report_held(
-                    survey, finding, answer.refused, f"{finding.verdict.words}, but {answer.words}"
-                )
+                self._report_refused(survey, finding, answer, counts=counts)
                 self._check_soon()
             elif self._config.dry_run:
                 self._report_held(survey, finding, None, f"{finding.verdict.words}: would be drained now")
@@ -410,7 +411,12 @@ class Listener:
     # --- reports --------------------------------------------------------------------------------
 
     def _report_held(
-        self, survey: PoolSurvey, finding: Finding, cause: Hold | Cause | None, words: str
+        self,
+        survey: PoolSurvey,
+        finding: Finding,
+        cause: Hold | Cause | None,
+        words: str,
+        event: type[WorkerHeld] = WorkerHeld,
     ) -> None:
         """Report why a worker with a reason for a drain is not drained, once per change of the cause."""
         if finding.verdict.reason is None and finding.verdict.hold is not Hold.MEMORY_UNKNOWN:
@@ -418,12 +424,24 @@ class Listener:
             return
         if self._state is not None:
             self._state.decided(finding.worker, words)
-        made = DryRunVerdict if self._config.dry_run else WorkerHeld
+        made = DryRunVerdict if self._config.dry_run else event
         seen = finding.seen
         measure = survey.pool.measure
         self._notifier.report(
             made(finding.worker, seen.process.pid, seen.memory_bytes, cause, words, measure)
         )
+
+    def _report_refused(self, survey: PoolSurvey, finding: Finding, answer: Answer, *, counts: bool) -> None:
+        """Report the refusal of a slot, and whether it can ever end."""
+        words, workers = f"{finding.verdict.words}, but {answer.words}", None
+        if answer.refused is Cause.TOO_FEW_IN_SERVICE and self._coordinator is not None:
+            least = answer.min_available
+            workers = self._pool_sizes.too_few(survey, least, self._coordinator, ask=counts)
+        if workers is None:
+            self._report_held(survey, finding, answer.refused, words)
+        else:
+            words = f"{words}; {in_words(workers)}"
+            self._report_held(survey, finding, answer.refused, words, WorkerHeldForEver)
 
     def report_left(self) -> None:
         """Report each unfinished drain, when this listener ends."""

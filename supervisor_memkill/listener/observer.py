@@ -54,6 +54,16 @@ def left_behind(pool: Pool, supervised: Collection[int], table: ProcessTable) ->
     return tuple(pool.kind.left_behind(supervised, table))
 
 
+def age_seconds(process: ProcessInfo, table: ProcessTable) -> float | None:
+    """How long the process has lived; None if no process runs, or if the system does not tell."""
+    if not process.pid:
+        return None
+    try:
+        return table.age_seconds(process.pid)
+    except Unknown:
+        return None
+
+
 def measure(pool: Pool, process: ProcessInfo, table: ProcessTable) -> Memory:
     """The worker's memory by the pool's `measure` and `children`. Raises SupervisordError."""
     if process.state is not ProcessState.RUNNING:

@@ -63,16 +63,12 @@ class Programs:
         lives = _lives_of(processes)
         learnt = {program.worker: program for program in self._reported(processes)}
         for worker, life in lives.items():
-            former = self._programs.get(worker)
+            former, now = self._programs.get(worker), learnt.get(worker)
             lives_on = life[0] != 0 and life == self._lives.get(worker)
-            if lives_on and former is not None and self._is_kept(former, learnt.get(worker)):
-                learnt[worker] = former
+            if lives_on and former is not None and (now is not None or self.alerts):
+                learnt[worker] = _in_force(former, now)
         self._programs, self._lives = learnt, lives
         self._listener_groups = _listener_groups(learnt.values(), self._in_files)
-
-    def _is_kept(self, former: ProgramInfo, now: ProgramInfo | None) -> bool:
-        """The settings that the process was started with are in force; better those than none at all."""
-        return bool(self.alerts) if now is None else former.stopasgroup is not None
 
     def _reported(self, processes: Sequence[ProcessInfo]) -> Sequence[ProgramInfo]:
         try:
@@ -85,6 +81,13 @@ class Programs:
         self.alerts = ()
         known = self._stop_as_group()
         return [_with_stop_as_group(program, known) for program in reported]
+
+
+def _in_force(former: ProgramInfo, now: ProgramInfo | None) -> ProgramInfo:
+    """The settings that the process was started with; `now`: those that are reported now, None: none are."""
+    if now is None or former.stopasgroup is not None:
+        return former
+    return dataclasses.replace(former, stopasgroup=now.stopasgroup)
 
 
 def _listener_groups(

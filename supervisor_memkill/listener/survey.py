@@ -192,6 +192,7 @@ class Surveyor:
                 refusals=refusals,
                 pause=contents.pauses.get(pool.name),
                 restart_requested=contents.wants_restart(process),
+                age_seconds=observer.age_seconds(process, table),
             )
             sightings.append(seen)
         verdicts = judge_all(sightings, terms, self._clock())

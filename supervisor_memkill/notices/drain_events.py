@@ -40,6 +40,10 @@ class DrainState(DrainStep):
     """The pids of old processes that are still alive at the start."""
     measure: Measure | None = None
     """The log shows the memory under this name; None: as `rss_bytes`."""
+    busy: int | None = None
+    """The number of jobs that were running when the stop was sent; None elsewhere, and if it is unknown."""
+    jobs: tuple[str, ...] | None = None
+    """The class names of these jobs."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +107,25 @@ class DrainDone(DrainStep):
 
 
 @dataclass(frozen=True)
+class DrainKilled(DrainStep):
+    """The drain is over. Its stop ended in SIGKILL, or by a signal that cut jobs: `busy` jobs may be lost."""
+
+    name = "drain.killed"
+    level = Level.ERROR
+    hint = "look for these jobs in the worker's log and run them again; give its stop more time: stopwaitsecs"
+    busy: int | None = None
+    """The number of jobs that were running when the stop was sent."""
+    jobs: tuple[str, ...] | None = None
+    """The class names of these jobs."""
+    stopwaitsecs: int | None = None
+    before_bytes: int | None = None
+    after_bytes: int | None = None
+    quiet_seconds: float | None = None
+    stopped_seconds: float | None = None
+    took_seconds: float | None = None
+
+
+@dataclass(frozen=True)
 class DrainLetGo(DrainStep):
     """The drain ended without a restart by the listener. The worker stays as it is now."""
 
@@ -142,6 +165,20 @@ class DrainBusy(DrainEvent):
     compared = ("busy", "why")
     busy: int | None
     why: str | None
+
+
+@dataclass(frozen=True)
+class DrainHeldAtTimeout(DrainEvent):
+    """drain_timeout is over, but a stop would lose the running jobs: the drain waits until they end."""
+
+    name = "drain.held_at_timeout"
+    level = Level.ERROR
+    hint = "change one of the settings, and run supervisorctl update when the jobs have ended"
+    once_per = ("worker",)
+    compared = ("losses",)
+    busy: int | None
+    jobs: tuple[str, ...] | None
+    losses: tuple[str, ...]
 
 
 @dataclass(frozen=True)

@@ -386,6 +386,15 @@ class WorkerHeld(Event):
 
 
 @dataclass(frozen=True)
+class WorkerHeldForEver(WorkerHeld):
+    """A worker over its limit is never drained: its pool has too few workers for min_available."""
+
+    name = "worker.held_for_ever"
+    level = Level.WARNING
+    hint = "set min_available = 0 in its pool, or run another worker"
+
+
+@dataclass(frozen=True)
 class DryRunVerdict(WorkerHeld):
     """In a dry run under supervisord: what the listener would do with a worker that should be drained."""
 

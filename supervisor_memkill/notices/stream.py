@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 
 from supervisor_memkill.notices.drain_events import (
     DrainDone,
+    DrainKilled,
     DrainLetGo,
     DrainNotBegun,
     DrainState,
@@ -35,7 +36,7 @@ class StreamSink:
         elif isinstance(event, StepEnded):
             if event.touched and event.worker in self._entered:
                 self._send(self._entered.pop(event.worker))
-        elif isinstance(event, DrainDone | DrainLetGo):
+        elif isinstance(event, DrainDone | DrainKilled | DrainLetGo):
             self._entered.pop(event.worker, None)
             self._send(event)
         elif isinstance(event, DrainNotBegun):

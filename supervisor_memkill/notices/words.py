@@ -10,6 +10,8 @@ from supervisor_memkill.notices.drain_events import (
     DrainBusy,
     DrainDone,
     DrainDraining,
+    DrainHeldAtTimeout,
+    DrainKilled,
     DrainLetGo,
     DrainNotBegun,
     DrainNotInServiceYet,
@@ -29,7 +31,7 @@ from supervisor_memkill.notices.drain_events import (
 from supervisor_memkill.notices.event import Event
 from supervisor_memkill.processes import Measure
 from supervisor_memkill.rules.causes import StepCause
-from supervisor_memkill.rules.decision import Seen, Step
+from supervisor_memkill.rules.decision import Plan, Seen, Step
 from supervisor_memkill.rules.drain import Action, Drain, State
 
 SLOW_SETTLING_SECONDS = 60.0
@@ -52,7 +54,9 @@ _FAILED: dict[Action, type[ActionFailed]] = {
 }
 
 
-def of_step(before: Drain, step: Step, seen: Seen, now: float, measure: Measure = "rss") -> Iterator[Event]:
+def of_step(
+    before: Drain, step: Step, seen: Seen, plan: Plan, now: float, measure: Measure = "rss"
+) -> Iterator[Event]:
     """The events for the changes by this step; `now` is on the boot clock."""
     drain, reading = step.drain, seen.reading
     if drain.state is not before.state:
@@ -61,6 +65,9 @@ def of_step(before: Drain, step: Step, seen: Seen, now: float, measure: Measure 
             yield DrainStartFailed(drain.worker, drain.pid, step.cause.words)
     elif step.action is not None:
         yield DrainAgain(drain.worker, drain.pid, drain.state, step.action)
+    if step.holds_stop:
+        busy, jobs = (reading.busy, reading.jobs) if reading is not None else (None, None)
+        yield DrainHeldAtTimeout(drain.worker, drain.pid, busy, jobs or None, plan.losses)
     waits = drain.state in (State.QUIETING, State.DRAINING)
     if waits and reading is not None and (reading.busy is not None or reading.why):
         yield DrainBusy(drain.worker, drain.pid, reading.busy, reading.why or None)
@@ -85,29 +92,54 @@ def _entered(
         max_rss_bytes=drain.limit_bytes if begins else None,
         survivors=seen.survivors if cause is StepCause.SURVIVORS else None,
         measure=measure if begins else None,
+        busy=drain.stop.busy if drain.state is State.STOPPING else None,
+        jobs=(drain.stop.jobs or None) if drain.state is State.STOPPING else None,
     )
 
 
-def of_end(before: Drain, drain: Drain, cause: StepCause | None, now: float) -> Event | None:
-    """The event for a drain that is over; None after a refusal, which `worker.held` reports."""
-    if drain.state is State.DONE:
-        return DrainDone(
-            worker=drain.worker,
-            pid=drain.pid,
-            pool=drain.pool,
-            reason=drain.reason,
-            before_bytes=drain.memory_before_bytes,
-            after_bytes=drain.memory_after_bytes,
-            quiet_seconds=drain.quiet_seconds,
-            stopped_seconds=drain.stopped_seconds,
-            took_seconds=now - drain.began_at,
-        )
+def of_end(before: Drain, drain: Drain, cause: StepCause | None, now: float) -> Iterator[Event]:
+    """The events for a drain that is over; none after a refusal, which `worker.held` reports."""
+    if drain.stop.was_kill:
+        yield _killed(drain, now)
     why = cause.words if cause else None
-    if drain.touched:
-        return DrainLetGo(drain.worker, drain.pid, drain.pool, drain.reason, cause, before.state, why)
-    if cause is StepCause.REFUSED:
-        return None
-    return DrainNotBegun(drain.worker, drain.pid, cause, why)
+    if drain.state is State.DONE:
+        if not drain.stop.was_kill:
+            yield _done(drain, now)
+    elif drain.touched:
+        yield DrainLetGo(drain.worker, drain.pid, drain.pool, drain.reason, cause, before.state, why)
+    elif cause is not StepCause.REFUSED:
+        yield DrainNotBegun(drain.worker, drain.pid, cause, why)
+
+
+def _done(drain: Drain, now: float) -> DrainDone:
+    return DrainDone(
+        worker=drain.worker,
+        pid=drain.pid,
+        pool=drain.pool,
+        reason=drain.reason,
+        before_bytes=drain.memory_before_bytes,
+        after_bytes=drain.memory_after_bytes,
+        quiet_seconds=drain.quiet_seconds,
+        stopped_seconds=drain.stopped_seconds,
+        took_seconds=now - drain.began_at,
+    )
+
+
+def _killed(drain: Drain, now: float) -> DrainKilled:
+    return DrainKilled(
+        worker=drain.worker,
+        pid=drain.pid,
+        pool=drain.pool,
+        reason=drain.reason,
+        busy=drain.stop.busy,
+        jobs=drain.stop.jobs or None,
+        stopwaitsecs=int(drain.stop.wait_seconds),
+        before_bytes=drain.memory_before_bytes,
+        after_bytes=drain.memory_after_bytes,
+        quiet_seconds=drain.quiet_seconds,
+        stopped_seconds=drain.stopped_seconds,
+        took_seconds=now - drain.began_at,
+    )
 
 
 def action_failed(drain: Drain, action: Action, error: Exception) -> ActionFailed:

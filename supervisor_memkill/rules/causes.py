@@ -46,6 +46,7 @@ class StepCause(Worded):
         "the process ended by itself after it was asked to take no new job",
     )
     ENDED_BY_ITSELF = "ended_by_itself", "the process ended by itself"
+    KILLED = "killed", "the worker did not end by itself: a signal such as SIGKILL ended it"
     SURVIVORS = "survivors", "old processes are still alive"
     RESTARTED_BY_OTHERS = "restarted_by_others", "somebody else restarted the worker"
     NEW_PROCESS_ENDED = "new_process_ended", "the new process ended by itself"

@@ -15,6 +15,7 @@ from supervisor_memkill.coordination.contract import Answer
 from supervisor_memkill.processes import ProcessInfo, ProcessState
 from supervisor_memkill.rules.causes import Reason, StepCause
 from supervisor_memkill.rules.drain import Action, Drain, State, StopAnswer, change_stop, move
+from supervisor_memkill.rules.stop_end import was_kill, with_running_jobs
 from supervisor_memkill.workers.contract import Reading, Traits
 
 START_DELAY_SECONDS, MAX_START_DELAY_SECONDS = 1.0, 60.0
@@ -40,6 +41,22 @@ class Plan:
     on_timeout: OnTimeout
     settle_seconds: float
     protect_jobs: tuple[str, ...] = ()
+    losses: tuple[str, ...] = ()
+    """The settings by which a stop with running jobs would lose these jobs, one sentence each."""
+
+    @property
+    def at_timeout(self) -> OnTimeout:
+        """What is done when drain_timeout is over. A stop that would lose the running jobs waits for them."""
+        if self.on_timeout is OnTimeout.RESUME and self.traits.can_resume:
+            return OnTimeout.RESUME
+        if self.on_timeout is OnTimeout.WAIT or self.losses:
+            return OnTimeout.WAIT
+        return OnTimeout.STOP
+
+    @property
+    def holds_stop(self) -> bool:
+        """Only the settings that would lose jobs keep the drain from its stop."""
+        return self.at_timeout is OnTimeout.WAIT and self.on_timeout is not OnTimeout.WAIT
 
 
 @dataclass(frozen=True)
@@ -72,6 +89,8 @@ class Step:
     """Why the state changed or the drain ended; None: the state alone explains it."""
     wants_answer: bool = False
     """Ask coordination, then decide again: the action would take a worker out of service."""
+    holds_stop: bool = False
+    """`drain_timeout` is over, and the drain waits on: a stop would lose the running jobs."""
 
 
 def decide(drain: Drain, seen: Seen, plan: Plan, now: float) -> Step:
@@ -134,11 +153,11 @@ def _quieting(drain: Drain, seen: Seen, plan: Plan, now: float) -> Step:
         return _end(drain, now, StepCause.QUIET_LOST)
     if _is_over_hard_limit(seen, plan):
         return _stop_if_peers_suffice(drain, seen, now, StepCause.OVER_HARD_LIMIT)
-    if _is_timed_out(drain, reading, plan, now) and plan.on_timeout is not OnTimeout.WAIT:
+    is_over = _is_timed_out(drain, reading, plan, now)
+    if is_over and plan.at_timeout is not OnTimeout.WAIT:
         return _on_timeout(drain, seen, plan, now)
-    if is_lost:
-        return _quiet_again(drain, seen, now)
-    return Step(drain)
+    step = _quiet_again(drain, seen, now) if is_lost else Step(drain)
+    return dataclasses.replace(step, holds_stop=is_over and plan.holds_stop)
 
 
 def _draining(drain: Drain, seen: Seen, plan: Plan, now: float) -> Step:
@@ -175,6 +194,8 @@ def _resuming(drain: Drain, seen: Seen, plan: Plan, now: float) -> Step:
         return _end(drain, now, StepCause.RESUMED)
     if reading is not None and reading.quiet is True:
         drain = dataclasses.replace(drain, is_quiet=True)
+    if plan.losses and (reading is None or not reading.idle):
+        return Step(drain, Action.RESUME if plan.traits.can_resume else None, holds_stop=True)
     return _stop_if_peers_suffice(drain, seen, now, StepCause.CANNOT_RESUME)
 
 
@@ -252,9 +273,9 @@ def _is_timed_out(drain: Drain, reading: Reading | None, plan: Plan, now: float)
 
 
 def _on_timeout(drain: Drain, seen: Seen, plan: Plan, now: float) -> Step:
-    if plan.on_timeout is OnTimeout.WAIT:
-        return Step(drain)
-    if plan.on_timeout is OnTimeout.RESUME and plan.traits.can_resume:
+    if plan.at_timeout is OnTimeout.WAIT:
+        return Step(drain, holds_stop=plan.holds_stop)
+    if plan.at_timeout is OnTimeout.RESUME:
         resuming = move(drain, State.RESUMING, now, is_quiet=False)  # From now on the worker may take jobs.
         return Step(resuming, Action.RESUME, cause=StepCause.DRAIN_TIMEOUT)
     if drain.state is State.DRAINING:
@@ -280,13 +301,14 @@ def _stop_if_peers_suffice(drain: Drain, seen: Seen, now: float, cause: StepCaus
 def _stop(drain: Drain, seen: Seen, now: float, cause: StepCause) -> Step:
     process = _process(seen)
     quiet_seconds = now - drain.quiet_sent_at if drain.quiet_sent_at is not None else None
+    asked = dataclasses.replace(
+        drain.stop, attempts=1, asked_epoch=process.now, last_asked_epoch=process.now, sent_at=now
+    )
     drain = move(
         drain,
         State.STOPPING,
         now,
-        stop=dataclasses.replace(
-            drain.stop, attempts=1, asked_epoch=process.now, last_asked_epoch=process.now, sent_at=now
-        ),
+        stop=with_running_jobs(asked, seen.reading),
         quiet_seconds=quiet_seconds,
     )
     return Step(drain, Action.STOP, cause)
@@ -312,7 +334,7 @@ def _stop_again(drain: Drain, seen: Seen, plan: Plan, now: float) -> Step:
     """The process is RUNNING, so that no stop has reached it: after the first one it would be STOPPING."""
     process = _process(seen)
     if drain.is_quiet and _takes_jobs(seen, plan):
-        if drain.quiet_attempts == 0:
+        if drain.quiet_attempts == 0 or (plan.losses and not _is_over_hard_limit(seen, plan)):
             return _end(drain, now, StepCause.BACK_AT_WORK)
         drain = dataclasses.replace(drain, is_quiet=False)
     if not drain.is_quiet:
@@ -330,13 +352,17 @@ def _stop_again(drain: Drain, seen: Seen, plan: Plan, now: float) -> Step:
         asked_epoch=drain.stop.asked_epoch if drain.stop.attempts else process.now,
         last_asked_epoch=process.now,
     )
+    drain = dataclasses.replace(drain, stop=with_running_jobs(drain.stop, seen.reading))
     return Step(drain, Action.STOP)
 
 
 def _stopped(drain: Drain, seen: Seen, process: ProcessInfo, now: float) -> Step:
     if not _is_stopped_by_us(drain, process):
         return _end(drain, now, StepCause.STOPPED_BY_OTHERS)
-    return _start_when_gone(drain, seen, process, now, None)
+    if drain.stopped_seen_at is None:
+        drain = change_stop(drain, was_kill=was_kill(drain.stop, process, seen.survivors, now))
+    cause = StepCause.KILLED if drain.stop.was_kill else None
+    return _start_when_gone(drain, seen, process, now, cause)
 
 
 def _is_stopped_by_us(drain: Drain, process: ProcessInfo) -> bool:

@@ -120,6 +120,12 @@ class Stop:
     """How far outside these times supervisord's stop time may lie for a stop by the listener."""
     answer: StopAnswer = StopAnswer.NONE
     sent_at: float | None = None
+    busy: int | None = None
+    """The number of running jobs in the last reading before the stop; None: unknown."""
+    jobs: tuple[str, ...] | None = None
+    """Their class names; None: unknown."""
+    was_kill: bool = False
+    """It ended in SIGKILL, or by another signal while jobs were running: see stop_end.py."""
 
 
 @dataclass(frozen=True)

@@ -123,6 +123,13 @@ class Sighting:
     """The pause of its pool."""
     restart_requested: bool = False
     """A person requested the restart of this very process."""
+    age_seconds: float | None = None
+    """How long its process has lived, by a clock that nobody can set; None: unknown."""
+
+    @property
+    def uptime_seconds(self) -> float:
+        """The age of its process; else supervisord's figure, which is wrong after its clock was set."""
+        return self.process.uptime_seconds if self.age_seconds is None else self.age_seconds
 
     @property
     def sure_bytes(self) -> int | None:
@@ -211,7 +218,7 @@ def _reasons(seen: Sighting, terms: Terms, *, is_largest: bool) -> Iterator[Reas
         yield Reason.MAX_TOTAL_RSS
     if seen.restart_requested:
         yield Reason.RESTART
-    if terms.max_age_seconds is not None and seen.process.uptime_seconds > _age_limit(seen.process, terms):
+    if terms.max_age_seconds is not None and seen.uptime_seconds > _age_limit(seen.process, terms):
         yield Reason.MAX_AGE
 
 
@@ -245,7 +252,7 @@ def _held(seen: Sighting, terms: Terms, now: float, reason: Reason) -> tuple[Hol
         return Hold.DRAIN_HOURS, terms.closed
     if reason is Reason.MAX_RSS and seen.strikes < terms.strikes:
         return Hold.STRIKES, f"{seen.strikes} of {terms.strikes}"
-    uptime = seen.process.uptime_seconds
+    uptime = seen.uptime_seconds
     if reason is not Reason.RESTART and uptime < terms.min_uptime_seconds:
         return Hold.MIN_UPTIME, f"{format_duration(uptime)} of {format_duration(terms.min_uptime_seconds)}"
     back_off = seen.back_off
@@ -267,7 +274,7 @@ def is_in_service(seen: Sighting, settle_seconds: float) -> bool:
     reading = seen.reading
     return (
         seen.process.state is ProcessState.RUNNING
-        and seen.process.uptime_seconds >= settle_seconds
+        and seen.uptime_seconds >= settle_seconds
         and seen.draining is None
         and reading is not None
         and reading.in_service is True
@@ -296,6 +303,11 @@ class Strikes:
         """Forget every worker but these."""
         kept = set(workers)
         self._counts = {worker: row for worker, row in self._counts.items() if worker in kept}
+
+
+def can_never_drain(workers: int, min_available: int) -> bool:
+    """A pool of so many workers has too few of them, even if all are in service."""
+    return workers - 1 < min_available
 
 
 def is_below_baseline(memory_bytes: int, limit_bytes: int) -> bool:

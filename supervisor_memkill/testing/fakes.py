@@ -29,6 +29,8 @@ class FakeProcesses:
         self.leaders: dict[int, int] = {}
         """The leader of the process group of a pid; by default each process leads its own."""
         self.control_groups: dict[int, str] = {}
+        self.directories: dict[int, str] = {}
+        self.environments: dict[int, Mapping[str, str]] = {}
 
     @property
     def table(self) -> ProcessTable:
@@ -68,6 +70,14 @@ class FakeProcesses:
 
     def control_group(self, pid: int) -> str:
         return self.control_groups.get(pid, "")
+
+    def directory(self, pid: int) -> str:
+        self._require(pid)
+        return self.directories.get(pid, "/")
+
+    def environment(self, pid: int) -> Mapping[str, str]:
+        self._require(pid)
+        return self.environments.get(pid, {})
 
     def _require(self, pid: int) -> None:
         if pid not in self.titles:

@@ -5,6 +5,7 @@ Each function yields an Advice for every problem that it finds, and nothing if a
 
 from __future__ import annotations
 
+import math
 import signal
 from collections.abc import Collection, Iterator
 
@@ -12,6 +13,7 @@ from supervisor_memkill.processes import ProgramInfo
 from supervisor_memkill.units import format_duration, format_size
 from supervisor_memkill.workers.command_line import (
     BLOCKING_WRAPPERS,
+    KILLING_WRAPPERS,
     TERM_ONLY_WRAPPERS,
     blocking_wrapper,
     is_shell_without_exec,
@@ -19,14 +21,25 @@ from supervisor_memkill.workers.command_line import (
 )
 from supervisor_memkill.workers.contract import Advice
 
+SUPERVISORD_STOPWAITSECS = 10
+"""supervisord's default, which nobody chose for the jobs of this program (supervisor/options.py)."""
+STOP_MARGIN_SECONDS = 5
+"""What a framework needs beside its own timeout: Sidekiq's author allows so much for the jobs' way back."""
+
 
 def advise_on_stopsignal(
-    program: ProgramInfo, allowed: Collection[str], why: str, *, refuses: bool = False
+    program: ProgramInfo,
+    allowed: Collection[str],
+    why: str,
+    *,
+    refuses: bool = False,
+    cuts_jobs: bool = False,
 ) -> Iterator[Advice]:
     """stopsignal is not one of the `allowed`, such as ``{"TERM"}``; `why` follows a colon."""
     name = _signal_name(program.stopsignal)
     if name not in allowed:
-        yield Advice(f"stopsignal={name} must be {' or '.join(sorted(allowed))}: {why}", refuses)
+        text = f"stopsignal={name} must be {' or '.join(sorted(allowed))}: {why}"
+        yield Advice(text, refuses, cuts_jobs)
 
 
 def _signal_name(number: int) -> str:
@@ -57,39 +70,66 @@ def advise_on_reached_children(program: ProgramInfo) -> Iterator[Advice]:
 
 
 def advise_on_stopwaitsecs(
-    program: ProgramInfo, seconds: float, what: str, *, refuses: bool = False
+    program: ProgramInfo,
+    seconds: float,
+    what: str,
+    *,
+    other_way: str = "",
+    refuses: bool = False,
+    cuts_jobs: bool = False,
 ) -> Iterator[Advice]:
-    """stopwaitsecs is not above `seconds`, the duration of `what` (a noun, such as an option's name)."""
+    """stopwaitsecs is not above `seconds`, the duration of `what` (a noun, such as an option's name).
+
+    `other_way` is what to change in the framework instead, such as "start the worker with -t 5".
+    """
     if program.stopwaitsecs <= seconds:
+        ways = f"; set stopwaitsecs = {seconds + STOP_MARGIN_SECONDS:g}, or {other_way}" if other_way else ""
         yield Advice(
             f"stopwaitsecs={program.stopwaitsecs} must be above {what} of {seconds:g} s, such as "
-            f"{seconds + 5:g}: otherwise SIGKILL cuts running jobs",
+            f"{seconds + STOP_MARGIN_SECONDS:g}: otherwise SIGKILL cuts running jobs{ways}",
             refuses,
+            cuts_jobs,
         )
 
 
 def advise_on_drain_timeout(
-    program: ProgramInfo, framework: str, drain_timeout_seconds: float
+    program: ProgramInfo, framework: str, drain_timeout_seconds: float | None
 ) -> Iterator[Advice]:
-    """stopwaitsecs is below drain_timeout, for a framework that drains by stopping."""
-    if program.stopwaitsecs < drain_timeout_seconds:
+    """stopwaitsecs gives jobs too little time, for a framework that drains by stopping.
+
+    It is below drain_timeout; or nobody set drain_timeout (None), and stopwaitsecs is supervisord's default,
+    so that nobody said how long the jobs of this program take.
+    """
+    seconds = program.stopwaitsecs
+    cuts = f"{framework} drains by stopping, and SIGKILL after stopwaitsecs would cut jobs that need longer"
+    other = f"; or, if no job takes longer than {seconds} s, set drain_timeout = {seconds}s in the pool"
+    other = other if seconds else ""
+    if drain_timeout_seconds is None:
+        if seconds in (0, SUPERVISORD_STOPWAITSECS):
+            default = " (supervisord's default)" if seconds else ""
+            yield Advice(
+                f"stopwaitsecs={seconds}{default}, and drain_timeout is not set: {cuts}; set stopwaitsecs to "
+                f"the duration of the longest job{other}",
+                refuses=True,
+            )
+    elif seconds < drain_timeout_seconds:
         timeout = format_duration(drain_timeout_seconds)
         yield Advice(
-            f"stopwaitsecs={program.stopwaitsecs} is below drain_timeout={timeout}: {framework} drains by "
-            "stopping, and SIGKILL after stopwaitsecs would cut jobs that need longer; set stopwaitsecs="
-            f"{drain_timeout_seconds:.0f}, or set drain_timeout to the duration of the longest job",
+            f"stopwaitsecs={seconds} is below drain_timeout={timeout}: {cuts}; set stopwaitsecs = "
+            f"{math.ceil(drain_timeout_seconds)} in supervisord's section of the program{other}",
             refuses=True,
         )
 
 
 def advise_on_job_limit(
-    seconds: float, setting: str, framework: str, drain_timeout_seconds: float
+    seconds: float, setting: str, framework: str, drain_timeout_seconds: float | None
 ) -> Iterator[Advice]:
     """The framework itself cuts jobs so many seconds after the stop signal, which is below drain_timeout.
 
-    `setting` is the framework's setting as it is in force, such as ``--timeout=8``.
+    `setting` is the framework's setting as it is in force, such as ``--timeout=8``. `drain_timeout_seconds`
+    None: nobody set it, so that nobody allowed the jobs more time than the framework gives them.
     """
-    if seconds < drain_timeout_seconds:
+    if drain_timeout_seconds is not None and seconds < drain_timeout_seconds:
         timeout = format_duration(drain_timeout_seconds)
         yield Advice(
             f"{setting} is below drain_timeout={timeout}: {framework} drains by stopping, and cuts jobs that "
@@ -141,6 +181,7 @@ def advise_on_wrapper(program: ProgramInfo, framework: str, *, refuses: bool = F
         yield Advice(
             f"command: {name} does not pass the stop signal unchanged: start {framework} without {name}",
             refuses,
+            cuts_jobs=name in KILLING_WRAPPERS,
         )
     elif (name and program.running is not None) or is_shell_without_exec(seen):
         # bash may or may not replace itself by the last command of its list: the running process shows it.

@@ -95,7 +95,7 @@ class Arq(StopThenWait):
             found[target.process.worker] = _with_record(reading, key, text, milliseconds)
         return found
 
-    def more_advice(self, program: ProgramInfo, drain_timeout_seconds: float) -> Iterator[Advice]:
+    def more_advice(self, program: ProgramInfo, drain_timeout_seconds: float | None) -> Iterator[Advice]:
         """The limit is not on the command line: it is the one that the pool repeats."""
         wait = self.values["job_completion_wait"]
         setting = f"job_completion_wait={format_duration(wait)}"

@@ -73,7 +73,7 @@ class BaseKind:
         """No: the memory of the supervised process alone counts."""
         return False
 
-    def advice(self, program: ProgramInfo, drain_timeout_seconds: float) -> Sequence[Advice]:
+    def advice(self, program: ProgramInfo, drain_timeout_seconds: float | None) -> Sequence[Advice]:
         """None: nothing is known about supervisord settings that could lose jobs."""
         return ()
 

@@ -24,6 +24,8 @@ _PASS_LITTLE = frozenset({"make", "strace", "unshare"})
 """make passes TERM alone, strace and unshare ignore the signal."""
 BLOCKING_WRAPPERS = _SIGNAL_ALL | _STOP_OTHERWISE | _PASS_NOTHING | _PASS_LITTLE
 """Wrappers that do not pass the stop signal to their child as supervisord sends it."""
+KILLING_WRAPPERS = frozenset({"su", "runuser"})
+"""Those that kill their child at the stop, although its jobs are running."""
 PASSING_WRAPPERS = frozenset({"uv", "tini", "pdm"})
 """Wrappers that stay as the parent and pass TERM to their child; uv below 0.7 swallows the first INT."""
 TERM_ONLY_WRAPPERS = frozenset({"pdm"})

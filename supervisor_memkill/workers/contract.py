@@ -123,6 +123,9 @@ class Advice:
     """One sentence: the setting and its value, what it costs, and what it should be."""
     refuses: bool = False
     """The graceful stop would lose jobs: the program's workers are not drained until this is mended."""
+    cuts_jobs: bool = False
+    """A stop while jobs are running would lose them. The worker is drained, but ``on_timeout = stop`` waits
+    on until its jobs have ended, or until this is mended."""
 
 
 @dataclass(frozen=True)
@@ -204,11 +207,12 @@ class Kind(Protocol):
         """Whether the memory of the child processes counts for this process with ``children = auto``."""
         ...
 
-    def advice(self, program: ProgramInfo, drain_timeout_seconds: float) -> Sequence[Advice]:
+    def advice(self, program: ProgramInfo, drain_timeout_seconds: float | None) -> Sequence[Advice]:
         """The settings of this program that could lose jobs: stopsignal, stopwaitsecs, a wrapper and others.
 
         A kind that drains by stopping has only supervisord's stopwaitsecs for its drain_timeout: a shorter
-        stopwaitsecs cuts jobs that the operator allowed more time.
+        stopwaitsecs cuts jobs that the operator allowed more time. None: such a kind, and nobody set
+        drain_timeout, so that stopwaitsecs is the time that jobs have. Other kinds always get a number.
         """
         ...
 

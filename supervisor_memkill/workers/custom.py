@@ -209,8 +209,10 @@ class Custom(BaseKind):
         words = [values["busy_key"] or "", *(values["quiet_command"] or ()), *(values["busy_command"] or ())]
         return values["quiet_signal"] is not None or any("%(pid)s" in word for word in words)
 
-    def advice(self, program: ProgramInfo, drain_timeout_seconds: float) -> Sequence[Advice]:
+    def advice(self, program: ProgramInfo, drain_timeout_seconds: float | None) -> Sequence[Advice]:
         found = list(advise_on_wrapper(program, "the worker")) if self._acts_on_the_process else []
+        if program.stopsignal == signal.SIGKILL:
+            found.append(Advice("stopsignal=KILL cuts running jobs: set another signal", cuts_jobs=True))
         for option in ("quiet_command", "busy_command"):
             command, *_ = self.values[option] or ("",)
             if _is_missing(command):

@@ -68,7 +68,7 @@ class Huey(StopThenWait):
             children_survive_kill=option_text(program.command, "-k", "--worker-type") == "process",
         )
 
-    def more_advice(self, program: ProgramInfo, drain_timeout_seconds: float) -> Iterator[Advice]:
+    def more_advice(self, program: ProgramInfo, drain_timeout_seconds: float | None) -> Iterator[Advice]:
         yield from _advise_on_uv(program)
         yield from _advise_on_django(program)
 

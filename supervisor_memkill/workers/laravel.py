@@ -53,7 +53,7 @@ class Laravel(StopThenWait):
         "other signals never",
     )
 
-    def more_advice(self, program: ProgramInfo, drain_timeout_seconds: float) -> Iterator[Advice]:
+    def more_advice(self, program: ProgramInfo, drain_timeout_seconds: float | None) -> Iterator[Advice]:
         seconds = JOB_TIMEOUT.seconds(program.command)
         yield from advise_on_stopwaitsecs(program, seconds or 0.0, JOB_TIMEOUT.name)
         given = option_number(program.command, MEMORY_OPTION)

@@ -109,7 +109,7 @@ class Messenger(StopThenWait):
             "the transport's consumer"
         )
 
-    def more_advice(self, program: ProgramInfo, drain_timeout_seconds: float) -> Iterator[Advice]:
+    def more_advice(self, program: ProgramInfo, drain_timeout_seconds: float | None) -> Iterator[Advice]:
         given = option_text(program.command, "-m", "--memory-limit")
         try:
             limit_bytes = parse_size(given or "").exact_bytes

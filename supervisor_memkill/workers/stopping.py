@@ -138,7 +138,7 @@ class StopThenWait(BaseKind):
         """Yes, unless the jobs run in the supervised process itself and no wrapper is in front of it."""
         return not self.own_programs or runs_below(process.pid, table, self.own_programs)
 
-    def advice(self, program: ProgramInfo, drain_timeout_seconds: float) -> Sequence[Advice]:
+    def advice(self, program: ProgramInfo, drain_timeout_seconds: float | None) -> Sequence[Advice]:
         stop = self.stop_of(program)
         return [
             *(Advice(f"command: {text}: {why}", True) for text, why in self._rejected(program.command)),
@@ -159,13 +159,13 @@ class StopThenWait(BaseKind):
         """`stop`, changed if the program's settings or options change what the framework does."""
         return self.stop
 
-    def more_advice(self, program: ProgramInfo, drain_timeout_seconds: float) -> Iterable[Advice]:
+    def more_advice(self, program: ProgramInfo, drain_timeout_seconds: float | None) -> Iterable[Advice]:
         """What `stop` cannot express."""
         return ()
 
 
 def _advise_on_job_limit(
-    stop: GracefulStop, program: ProgramInfo, framework: str, drain_timeout_seconds: float
+    stop: GracefulStop, program: ProgramInfo, framework: str, drain_timeout_seconds: float | None
 ) -> Iterator[Advice]:
     limit = stop.job_limit
     seconds = limit.seconds(program.command) if limit else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import cached_property
@@ -13,6 +14,7 @@ from typing import Protocol, TypeVar
 
 import psutil
 
+from supervisor_memkill.clock import boot_clock
 from supervisor_memkill.errors import Unknown
 from supervisor_memkill.processes import Measure, MemorySize, ProcessId
 from supervisor_memkill.world import linux_process
@@ -23,6 +25,9 @@ __all__ = ["Backend", "Gone", "ProcessTable", "PsutilBackend", "Resident", "Unme
 
 SAME_START_SECONDS = 0.02
 """Two clock ticks of Linux: within this time no other process gets the pid of an ended one."""
+
+CLOCK_TICK_SECONDS = 1.0
+"""A process may seem to begin a little later than it did."""
 
 ENDED = frozenset({psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD})
 
@@ -62,6 +67,14 @@ class Backend(Protocol):
 
     def control_group(self, pid: int) -> str:
         """Its control groups, in any form that can be compared; empty where the system has none."""
+        ...
+
+    def directory(self, pid: int) -> str:
+        """Its working directory."""
+        ...
+
+    def environment(self, pid: int) -> Mapping[str, str]:
+        """Its environment variables when it was started."""
         ...
 
 
@@ -131,12 +144,20 @@ class PsutilBackend:
         except (OSError, ValueError):
             return ""
 
+    def directory(self, pid: int) -> str:
+        return _read(pid, lambda process: process.cwd())
+
+    def environment(self, pid: int) -> Mapping[str, str]:
+        return _read(pid, lambda process: process.environ())
+
 
 class ProcessTable:
     """The processes for one check: parents and children are read once, at the first question."""
 
-    def __init__(self, backend: Backend | None = None) -> None:
+    def __init__(self, backend: Backend | None = None, clock: Callable[[], float] | None = None) -> None:
+        """`clock` is the one of `Backend.created`."""
         self._backend = backend or PsutilBackend()
+        self._clock = clock or (boot_clock if psutil.LINUX else time.time)
 
     @cached_property
     def _parents(self) -> Mapping[int, int]:
@@ -153,6 +174,13 @@ class ProcessTable:
     def identify(self, pid: int) -> ProcessId:
         """The process that has this pid now. Raises Unknown."""
         return ProcessId(pid, self._backend.created(pid))
+
+    def age_seconds(self, pid: int) -> float:
+        """How long the process has lived, on Linux by a clock that nobody can set. Raises Unknown."""
+        age = self._clock() - self._backend.created(pid)
+        if age < -CLOCK_TICK_SECONDS:
+            raise Unknown(f"process {pid} began in the future")
+        return max(0.0, age)
 
     def tree(self, pid: int) -> tuple[ProcessId, ...]:
         """The process itself, then its descendants, without those that have ended.
@@ -286,6 +314,14 @@ class ProcessTable:
             return bool(self._backend.caught_signals(pid) >> (number - 1) & 1)
         except Unknown:
             return None
+
+    def directory(self, pid: int) -> str:
+        """The working directory, which another user's process may hide. Raises Unknown."""
+        return self._backend.directory(pid)
+
+    def environment(self, pid: int) -> Mapping[str, str]:
+        """The environment variables, which another user's process hides. Raises Unknown."""
+        return self._backend.environment(pid)
 
     def title(self, pid: int) -> str:
         """The command line, which a program may have changed; "" if it cannot be read."""

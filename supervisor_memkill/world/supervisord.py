@@ -313,6 +313,7 @@ def _process(entry: Mapping[str, Any]) -> ProcessInfo:
         stop=checked.count(entry["stop"]),
         now=checked.count(entry["now"]),
         spawnerr=checked.text(entry.get("spawnerr", "")),
+        exitstatus=checked.whole(entry.get("exitstatus", 0)),
     )
 
 

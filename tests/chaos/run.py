@@ -289,7 +289,9 @@ class Run:
         summary.taken_out = observer.taken_out()
         summary.most_out = {pool: judge.most_out for pool, judge in observer.judges.items()}
         summary.done = sum(
-            host.supervisord.log("memkill.log").count(" drain.done ") for host in self._stage.hosts.values()
+            host.supervisord.log("memkill.log").count(word)
+            for host in self._stage.hosts.values()
+            for word in (" drain.done ", " drain.killed ")
         )
         summary.slow_looks = observer.slow_looks
         summary.minutes = seconds / 60

@@ -118,6 +118,22 @@ def test_most_urgent_would_be_drained_and_the_others_would_wait(world: World) ->
     assert row(report, "one").over
 
 
+def test_settings_that_lose_running_jobs_are_noted_with_what_follows(world: World) -> None:
+    world.advice = (Advice("stopwaitsecs=10 must be above 25", cuts_jobs=True),)
+    report = report_on(world)
+    assert sum(one.would_drain for one in report.rows) == 1
+    (note,) = report.notes
+    assert note.endswith("on_timeout = stop waits for the running jobs)")
+
+
+@pytest.mark.parametrize(("min_available", "expected"), [(0, 0), (1, 1)])
+def test_pool_of_one_is_noted_with_both_ways_out(min_available: int, expected: int) -> None:
+    notes = report_on(World(["only"]), pool_config(min_available=min_available)).notes
+    assert len(notes) == expected
+    for note in notes:
+        assert "only 1 worker" in note and "set min_available = 0, or run another worker" in note
+
+
 def test_peers_are_counted_before_any_worker_is_taken(world: World) -> None:
     assert [one.peers_in_service for one in report_on(world).rows] == [2, 2, 2]
 

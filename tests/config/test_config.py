@@ -109,7 +109,7 @@ def test_the_defaults_are_those_of_the_documentation(written: Written) -> None:
         min_uptime_seconds=60,
         min_available=1,
         max_draining=1,
-        drain_timeout_seconds=3600,
+        drain_timeout_seconds=None,
         on_timeout=OnTimeout.STOP,
         cooldown_seconds=0,
         settle_seconds=10,

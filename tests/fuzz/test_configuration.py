@@ -86,7 +86,7 @@ def assert_is_right(found: Config) -> None:
 def assert_pool_is_right(pool: PoolConfig) -> None:
     assert isinstance(pool.max_rss, Size) and isinstance(pool.hard_max_rss, Size | None)
     assert is_whole(pool.strikes, 1) and is_whole(pool.max_draining, 1) and is_whole(pool.min_available, 0)
-    times = (pool.min_uptime_seconds, pool.drain_timeout_seconds, pool.cooldown_seconds, pool.settle_seconds)
+    times = (pool.min_uptime_seconds, pool.idle_within_seconds, pool.cooldown_seconds, pool.settle_seconds)
     assert all(math.isfinite(value) and value >= 0 for value in times)
     assert isinstance(pool.on_timeout, OnTimeout)
     assert pool.programs and all(pool.programs)
@@ -100,7 +100,7 @@ def assert_can_be_worked_with(found: Config) -> None:
         for size in (pool.config.max_rss, pool.config.hard_max_rss):
             if size is not None:
                 is_below_baseline(100, size.resolve(2**34))
-        format_duration(pool.config.drain_timeout_seconds)
+        format_duration(pool.config.idle_within_seconds)
     RedisCoordinator(
         lambda: supervisord,
         "here/s",

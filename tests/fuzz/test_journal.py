@@ -43,7 +43,14 @@ DRAIN = Drain(
     quiet_sent_at=101.0,
     quiet_acknowledged=True,
     is_quiet=True,
-    stop=Stop(attempts=1, asked_epoch=1_700_000_100, answer=StopAnswer.ACCEPTED, sent_at=130.0),
+    stop=Stop(
+        attempts=1,
+        asked_epoch=1_700_000_100,
+        answer=StopAnswer.ACCEPTED,
+        sent_at=130.0,
+        busy=2,
+        jobs=("Mail", "Report"),
+    ),
     tree=(ProcessId(812, 5.25), ProcessId(813, 6.5)),
     quiet_seconds=29.0,
 )
@@ -97,6 +104,9 @@ CHECKS: Mapping[str, Callable[[object], bool]] = {
     "Stop": lambda value: isinstance(value, Stop) and fields_are_right(value),
     "Mapping[str, Any]": lambda value: isinstance(value, dict),
     "tuple[ProcessId, ...]": is_tree,
+    "tuple[str, ...] | None": or_none(
+        lambda value: isinstance(value, tuple) and all(isinstance(one, str) for one in value)
+    ),
 }
 
 

@@ -76,6 +76,14 @@ class Processes:
         self._ask(pid)
         return pid
 
+    def directory(self, pid: int) -> str:
+        self._ask(pid)
+        return "/"
+
+    def environment(self, pid: int) -> Mapping[str, str]:
+        self._ask(pid)
+        return {}
+
     def group(self, pid: int) -> int:
         self._ask(pid)
         return self._parents.get(pid, pid)

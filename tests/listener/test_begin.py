@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from supervisor_memkill.coordination.contract import PoolView
+from supervisor_memkill.listener.journal_format import Contents
 from tests.listener.situations import (
     Meanwhile,
     only_one_is_bloated,
@@ -41,8 +44,38 @@ def test_only_worker_of_a_pool_is_never_drained(path: Path) -> None:
     life = Life(world, path)
     life.run(120)
     assert world.happened == []
-    assert "min_available is 1" in life.stream.having("worker.held")[0]
-    assert len(life.stream.having("worker.held")) == 1, "said once"
+    (warned,) = life.stream.having("worker.held_for_ever")
+    assert "min_available is 1" in warned and "only 1 worker" in warned and "min_available = 0" in warned
+    assert life.stream.having("worker.held") == [], "said once"
+
+
+def _given(coordinator: SharedCoordinator, contents: Contents) -> SharedCoordinator:
+    return coordinator
+
+
+def test_pool_with_too_few_workers_is_warned_about_and_one_with_enough_is_not(path: Path) -> None:
+    """Of the two that would be enough, one is stopped: it may come back."""
+
+    class Counting(SharedCoordinator):
+        views = 0
+
+        def view(self, pool: str) -> PoolView:
+            self.views += 1
+            return super().view(pool)
+
+    for min_available, expected in ((2, "only 2 workers"), (1, "")):
+        world = World(["one", "two"])
+        world.operator_stops("jobs:two")
+        world.advance(5)
+        own = path.with_name(f"{min_available}.journal")
+        coordinator = Counting(world)
+        config = pool_config(min_available=min_available)
+        life = Life(world, own, config=config, coordinate=partial(_given, coordinator))
+        life.run(60)
+        warned = life.stream.having("worker.held_for_ever")
+        assert [expected in one for one in warned] == ([True] if expected else [])
+        assert len(life.stream.having("worker.held")) == (0 if expected else 1)
+        assert (coordinator.views > 0) is bool(expected), "the whole pool is read only if it may be too small"
 
 
 def test_worker_is_not_drained_while_no_other_serves_its_queues(world: World, path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -39,7 +40,12 @@ def test_every_field_has_a_reader(made: type, readers: Mapping[str, Reader]) -> 
 
 def test_contents_survive_the_format() -> None:
     drain = stopping(
-        stop_answer=StopAnswer.ACCEPTED, tree=(ProcessId(5, 1.25),), note={"b1": 1.5, "identity": "h:5:x"}
+        stop_answer=StopAnswer.ACCEPTED,
+        stop_busy=2,
+        stop_jobs=("Mail", "Report"),
+        stop_was_kill=True,
+        tree=(ProcessId(5, 1.25),),
+        note={"b1": 1.5, "identity": "h:5:x"},
     )
     contents = Contents(
         drains={drain.worker: drain},
@@ -56,8 +62,10 @@ def test_contents_survive_the_format() -> None:
 def test_field_that_a_journal_lacks_has_its_default() -> None:
     values = json.loads(json.dumps(drain_to_json(stopping())))
     del values["memory_after_bytes"], values["stop"]["margin_seconds"], values["stop"]["last_asked_epoch"]
+    del values["stop"]["busy"], values["stop"]["jobs"], values["stop"]["was_kill"]
     read = drain_from_json(values)
     assert (read.stop.margin_seconds, read.memory_after_bytes, read.stop.last_asked_epoch) == (5.0, None, 0)
+    assert (read.stop.busy, read.stop.jobs, read.stop.was_kill) == (None, None, False)
 
 
 @pytest.mark.parametrize(
@@ -104,3 +112,29 @@ def test_journal_of_format_1_is_read_whole() -> None:
         True,
     )
     assert contents.drain_ended_at == {"jobs": 40.0, "other": 41.5}
+
+
+def test_jobs_of_a_stop_are_a_list_of_texts() -> None:
+    values = json.loads(json.dumps(drain_to_json(stopping(stop_jobs=("Mail",)))))
+    for wrong in ("Mail", {"Mail": 1}, [1], 5):
+        with pytest.raises(ValueError, match=r"is not a list|is no"):
+            drain_from_json({**values, "stop": {**values["stop"], "jobs": wrong}})
+
+
+def test_unknown_format_is_named() -> None:
+    body = {**json.loads(encode(Contents(), "boot", 5.0))["body"], "format": 9}
+    digest = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+    with pytest.raises(ValueError, match="its format 9 is not known"):
+        decode(json.dumps({"sha256": digest, "body": body}).encode(), 6.0)
+
+
+@pytest.mark.parametrize(
+    ("boot_id", "saved_at", "expected"),
+    [("this boot", 5.0, "this boot"), ("this boot", 9.0, "this boot"), ("", 5.0, ""), ("", 6.0, "")],
+)
+def test_boot_is_that_of_the_journal(boot_id: str, saved_at: float, expected: str) -> None:
+    assert decode(encode(Contents(), boot_id, saved_at).encode(), 6.0)[1] == expected
+
+
+def test_clock_that_went_back_shows_another_boot_where_boots_have_no_id() -> None:
+    assert decode(encode(Contents(), "", 7.0).encode(), 6.0)[1] == "an earlier one"

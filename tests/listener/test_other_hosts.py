@@ -5,10 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from supervisor_memkill.coordination.contract import PoolView
 from supervisor_memkill.errors import NotSent
 from supervisor_memkill.listener.journal_format import Contents
 from supervisor_memkill.rules.causes import StepCause
 from supervisor_memkill.rules.drain import State
+from tests.builders import report
 from tests.listener.situations import (
     only_one_is_bloated,
 )
@@ -80,3 +84,25 @@ def test_drain_that_is_let_go_is_reported_to_the_other_hosts(world: World, path:
     life.run(10)
     (let_go,) = [fields for event, fields in coordinator.events if event == "drain.let_go"]
     assert let_go["state"] == "draining" and let_go["cause"] == StepCause.STOPPED_BY_OTHERS.value
+
+
+@pytest.mark.parametrize("is_away", [False, True])
+def test_pool_of_one_here_is_warned_about_only_if_no_other_host_ever_had_a_worker(
+    path: Path, is_away: bool
+) -> None:
+    world = World(["only"])
+    coordinator = SharedCoordinator(world)
+    views: list[str] = []
+
+    def view(pool: str) -> PoolView:
+        views.append(pool)
+        others = (report("web2/jobs:one", in_service=False),) if is_away else ()
+        return PoolView((report("here/jobs:only"), *others), silent=frozenset({"web2/jobs:one"}))
+
+    coordinator.view = view  # type: ignore[method-assign]
+    life = Life(world, path, coordinate=lambda contents: coordinator)
+    life.run(120)
+    assert world.happened == []
+    assert len(life.stream.having("worker.held_for_ever")) == (0 if is_away else 1)
+    assert len(life.stream.having("worker.held")) == (1 if is_away else 0)
+    assert len(views) <= 120 / 5, "the whole pool is read at a TICK only"

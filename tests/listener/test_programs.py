@@ -135,7 +135,7 @@ def test_supervisord_that_is_away_is_no_failing_call(world: World, path: Path) -
 class Particular(StopKind):
     """Has a hint about the stopsignal."""
 
-    def advice(self, program: ProgramInfo, drain_timeout_seconds: float) -> list[Advice]:
+    def advice(self, program: ProgramInfo, drain_timeout_seconds: float | None) -> list[Advice]:
         return [Advice(f"stopsignal={program.stopsignal}")]
 
 

@@ -46,7 +46,7 @@ def test_settings_that_became_unsafe_after_the_check_are_noticed_before_the_drai
     """The operator may have run `supervisorctl update` in between."""
 
     class Updated(QuietKind):
-        def advice(self, program: ProgramInfo, drain_timeout_seconds: float) -> Sequence[Advice]:
+        def advice(self, program: ProgramInfo, drain_timeout_seconds: float | None) -> Sequence[Advice]:
             asked = self._world.times_programs_were_told
             return [Advice("stopsignal=TERM must be INT", refuses=True)] if asked > 1 else []
 
@@ -59,7 +59,7 @@ def test_settings_that_became_unsafe_after_the_check_are_noticed_before_the_drai
 class Particular(StopKind):
     """Advises against draining a worker whose stopsignal is TERM."""
 
-    def advice(self, program: ProgramInfo, drain_timeout_seconds: float) -> list[Advice]:
+    def advice(self, program: ProgramInfo, drain_timeout_seconds: float | None) -> list[Advice]:
         return [Advice("stopsignal=TERM must be INT", refuses=True)] if program.stopsignal == 15 else []
 
 
@@ -97,7 +97,7 @@ def test_unknown_setting_is_asked_for_again(world: World, path: Path) -> None:
     """An unknown setting does not count as the one that the process was started with."""
 
     class Careful(StopKind):
-        def advice(self, program: ProgramInfo, drain_timeout_seconds: float) -> list[Advice]:
+        def advice(self, program: ProgramInfo, drain_timeout_seconds: float | None) -> list[Advice]:
             return [Advice("unknown", refuses=True)] if program.stopasgroup is None else []
 
     programs, known = world.programs, dict[str, bool]()

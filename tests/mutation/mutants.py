@@ -21,6 +21,7 @@ PYTHON = (
     "rules/requests.py",
     "rules/drain.py",
     "rules/decision.py",
+    "rules/stop_end.py",
     "coordination/rules.py",
     "workers/ownership.py",
     "listener/actions.py",
@@ -30,10 +31,18 @@ PYTHON = (
     "listener/ledger.py",
     "listener/programs.py",
     "listener/recognition.py",
+    "listener/journal_format.py",
+    "listener/observer.py",
+    "listener/pool_sizes.py",
     "listener/requests.py",
+    "listener/schedule.py",
     "listener/slots.py",
     *GATEWAY,
     "world/bounds.py",
+    "listener/take_over.py",
+    "notices/stream.py",
+    "workers/advice.py",
+    "workers/sidekiq/timeout.py",
 )
 LUA = tuple(f"coordination/lua/{name}.lua" for name in ("common", "acquire", "publish", "release"))
 

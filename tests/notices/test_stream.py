@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from supervisor_memkill.notices.drain_events import (
     DrainBusy,
     DrainDone,
+    DrainKilled,
     DrainLetGo,
     DrainNotBegun,
     DrainQuieting,
@@ -73,3 +74,10 @@ def test_end_is_recorded_and_ends_what_waited() -> None:
 
 def test_other_events_of_a_drain_are_not_recorded() -> None:
     assert names(DrainBusy(*ONE, 3, None)) == []
+
+
+def test_killed_drain_is_recorded_with_the_jobs_that_it_cut() -> None:
+    killed = DrainKilled(*ONE, "jobs", Reason.MAX_RSS, busy=2, jobs=("Mail", "Report"))
+    (entry,) = recorded(STOPPING, killed)
+    assert entry[1] == "drain.killed"
+    assert (entry[2]["busy"], entry[2]["jobs"]) == ("2", "Mail,Report")

@@ -56,6 +56,8 @@ class Sidekiq:
     concurrency: int = 1
     timeout_seconds: int = 1
     """How long it waits for its jobs when it is stopped; then it requeues them."""
+    shown_timeout_seconds: int | None = None
+    """The same as far as supervisord sees it, if that is another figure."""
     stopwaitsecs: int = 30
     redis_url: str = ""
     """Its way to Redis; empty for the straight one."""
@@ -78,7 +80,9 @@ class Sidekiq:
 
     def section(self) -> str:
         """Its section in supervisord's configuration."""
-        command = f"sh %(here)s/{self.name}.sh"
+        # The script has the timeout, too: here supervisord sees it, and so does the listener.
+        shown = self.timeout_seconds if self.shown_timeout_seconds is None else self.shown_timeout_seconds
+        command = f"sh %(here)s/{self.name}.sh -t {shown}"
         return program(
             self.name,
             f"sh -c '{command}; true'" if self.wrapped else command,

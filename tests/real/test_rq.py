@@ -162,10 +162,10 @@ def test_a_work_horse_that_outlives_its_worker_is_waited_for(redis_server: RealR
         (job,) = {fact.job for fact in facts if fact.word == "start" and left.pid == fact.parent}
         assert not [fact for fact in facts if (fact.word, fact.job) == ("finish", job)]
         assert fleet.drains()[left.worker].state is State.SETTLING
-        fleet.wait_for(lambda: fleet.events("drain.done", left.worker))
+        fleet.wait_for(lambda: fleet.events("drain.killed", left.worker))
         begun, finished = (fact for fact in job_facts(fleet) if fact.job == job)
         assert (begun.word, finished.word) == ("start", "finish"), "its job was finished without its worker"
-        assert moment(fleet.events("drain.done", left.worker)[0]) >= finished.at
+        assert moment(fleet.events("drain.killed", left.worker)[0]) >= finished.at
 
 
 @pytest.mark.parametrize(

@@ -77,7 +77,8 @@ def test_a_sidekiq_that_hears_no_term_comes_back_after_supervisords_kill(redis_s
         os.kill(before["deaf"], signal.SIGSTOP)
         fleet.wait_until_replaced({"deaf": before["deaf"]})
         assert "killing 'deaf'" in fleet.supervisord.log()
-        assert fleet.wait_for_event("drain.done", "deaf")
+        assert fleet.wait_for_event("drain.killed", "deaf")
+        assert not fleet.events("drain.done")
 
 
 @pytest.mark.parametrize("on_timeout", ["stop", "wait"])
@@ -99,6 +100,41 @@ def test_when_a_job_outlasts_the_drain_it_is_requeued_or_waited_for(
             assert "cause=drain_timeout" in cause
             assert fleet.jobs.started() == {given["fat"]: 2, given["peer"]: 1}, "Sidekiq requeued it"
             assert fleet.jobs.finished() == dict.fromkeys(given.values(), 1)
+
+
+def test_job_that_supervisords_default_would_kill_is_waited_for(redis_server: RealRedis) -> None:
+    """stopwaitsecs = 10 and Sidekiq's own 25 s: a stop at drain_timeout would lose the running job."""
+    fat, pool = bloated("fat", stopwaitsecs=10, timeout_seconds=25), {"drain_timeout": "2s"}
+    with running_fleet(redis_server, fat, Sidekiq("peer"), pool=pool) as fleet:
+        before = fleet.wait_until_in_service()
+        fleet.give_each(10)
+        fleet.wait_for_beat("fat", lambda beat: beat.busy == 1)
+        fleet.listen()
+        held = fleet.wait_for_event("drain.held_at_timeout", "fat")
+        assert "stopwaitsecs = 30" in held and "-t 5" in held and "jobs=SleepJob" in held
+        assert not fleet.events("drain.stopping")
+        fleet.wait_until_replaced({"fat": before["fat"]})
+        assert "cause=idle" in fleet.wait_for_event("drain.stopping")
+        fleet.wait_until_finished()
+        fleet.assert_each_job_once()
+        assert fleet.events("drain.done") and not fleet.events("drain.killed")
+
+
+def test_job_that_sigkill_cut_is_reported_by_its_class(redis_server: RealRedis) -> None:
+    """Nothing shows that these 25 s are longer than stopwaitsecs: an initializer might have set them."""
+    hidden = bloated("fat", stopwaitsecs=3, timeout_seconds=25, shown_timeout_seconds=1)
+    pool = {"drain_timeout": "2s"}
+    with running_fleet(redis_server, hidden, Sidekiq("peer"), pool=pool) as fleet:
+        before = fleet.wait_until_in_service()
+        given = fleet.give_each(60)
+        fleet.wait_for_beat("fat", lambda beat: beat.busy == 1)
+        fleet.listen()
+        fleet.wait_until_replaced({"fat": before["fat"]})
+        killed = fleet.wait_for_event("drain.killed", "fat")
+        assert "busy=1" in killed and "jobs=SleepJob" in killed and "stopwaitsecs=3" in killed
+        assert "killed" in fleet.wait_for_event("drain.starting", "fat")
+        assert not fleet.events("drain.done")
+        assert given["fat"] not in fleet.jobs.finished(), "it is lost"
 
 
 def test_above_its_hard_limit_a_sidekiq_is_not_waited_for(redis_server: RealRedis) -> None:

@@ -26,6 +26,7 @@ from tests.rules.steps import (
     acknowledged,
     draining,
     outcome,
+    quieting,
     seen,
     step,
 )
@@ -167,3 +168,64 @@ def test_kind_that_cannot_resume_is_never_asked_to() -> None:
     unknown = step(drain(S.RESUMING, quiet_attempts=1), seen(reading=None))
     assert outcome(unknown) == (S.RESUMING, None)
     assert unknown.wants_answer
+
+
+LOSSES = {"losses": ("stopwaitsecs=10 must be above 25",)}
+RESUMABLE = {"traits": CUSTOM_LIKE, "on_timeout": OnTimeout.RESUME}
+
+
+def test_stop_that_would_lose_the_running_jobs_waits_for_them() -> None:
+    busy, idle = reading(quiet=True, busy=1), reading(quiet=True, busy=0, idle=True)
+    early = step(draining(), seen(reading=busy), now=3599.0, **LOSSES)
+    assert (outcome(early), early.holds_stop) == ((S.DRAINING, None), False)
+    late = step(draining(), seen(reading=busy), now=3600.0, **LOSSES)
+    assert (outcome(late), late.holds_stop) == ((S.DRAINING, None), True)
+    assert outcome(step(draining(), seen(reading=idle), now=9999.0, **LOSSES)) == (S.STOPPING, A.STOP)
+    mended = step(draining(), seen(reading=busy), now=3600.0)
+    assert (outcome(mended), mended.holds_stop) == ((S.STOPPING, A.STOP), False)
+
+
+@pytest.mark.parametrize("observed", [None, reading(quiet=None, busy=None), reading(quiet=True, busy=0)])
+def test_stop_that_would_lose_jobs_waits_while_the_jobs_are_unknown(observed: Any) -> None:
+    taken = step(draining(), seen(reading=observed), now=9999.0, **LOSSES)
+    assert (outcome(taken), taken.holds_stop) == ((S.DRAINING, None), True)
+
+
+def test_hard_limit_stops_even_where_that_loses_jobs() -> None:
+    observed = seen(reading=reading(quiet=True, busy=1), memory_bytes=500)
+    taken = step(draining(), observed, now=9999.0, hard_limit_bytes=400, **LOSSES)
+    assert (outcome(taken), taken.holds_stop) == ((S.STOPPING, A.STOP), False)
+
+
+def test_protected_job_and_on_timeout_wait_need_no_report_of_settings() -> None:
+    observed = seen(reading=reading(quiet=True, jobs=("Import",)))
+    assert not step(draining(), observed, now=9999.0, protect_jobs=("Imp*",), **LOSSES).holds_stop
+    assert not step(draining(), observed, now=9999.0, on_timeout=OnTimeout.WAIT, **LOSSES).holds_stop
+
+
+def test_quiet_is_still_sent_again_while_the_stop_waits() -> None:
+    lost = seen(reading=reading(quiet=False), asked=True, answer=answer())
+    taken = step(quieting(deadline=95.0), lost, now=9999.0, **LOSSES)
+    assert (outcome(taken), taken.holds_stop) == ((S.QUIETING, A.QUIET), True)
+    arrives = step(quieting(deadline=95.0), seen(reading=None), now=9999.0, **LOSSES)
+    assert (outcome(arrives), arrives.holds_stop) == ((S.QUIETING, None), True)
+
+
+def test_resume_still_happens_at_the_deadline_where_a_stop_would_lose_jobs() -> None:
+    observed = seen(reading=reading(quiet=None, busy=1))
+    taken = step(draining(), observed, now=3600.0, **RESUMABLE, **LOSSES)
+    assert (outcome(taken), taken.holds_stop) == ((S.RESUMING, A.RESUME), False)
+    never = step(draining(), observed, now=3600.0, on_timeout=OnTimeout.RESUME, **LOSSES)
+    assert (outcome(never), never.holds_stop) == ((S.DRAINING, None), True)
+
+
+def test_worker_that_cannot_be_resumed_is_not_stopped_while_that_loses_its_jobs() -> None:
+    record = drain(S.RESUMING, quiet_attempts=1, since=0.0, began_at=0.0, deadline=60.0)
+    at: dict[str, Any] = {"now": 60.0, **LOSSES}
+    busy = seen(reading=reading(quiet=True, busy=1))
+    tried = step(record, busy, traits=CUSTOM_LIKE, **at)
+    assert (outcome(tried), tried.holds_stop) == ((S.RESUMING, A.RESUME), True)
+    assert outcome(step(record, seen(reading=None), traits=CUSTOM_LIKE, **at)) == (S.RESUMING, A.RESUME)
+    assert outcome(step(record, busy, **at)) == (S.RESUMING, None), "its kind cannot resume any more"
+    idle = seen(reading=reading(quiet=True, busy=0, idle=True))
+    assert outcome(step(record, idle, traits=CUSTOM_LIKE, **at)) == (S.STOPPING, A.STOP)

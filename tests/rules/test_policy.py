@@ -20,6 +20,7 @@ from supervisor_memkill.rules.policy import (
     Sighting,
     Strikes,
     Terms,
+    can_never_drain,
     is_below_baseline,
     is_in_service,
     judge,
@@ -66,6 +67,8 @@ BACKS_OFF = BackOff(until=NOW + 1, seconds=600.0, cause=BASELINE)
         (None, {"strikes": 3}, {"strikes": 3}),
         (Hold.MIN_UPTIME, {"process": info(start=EPOCH - 59)}, {}),
         (None, {"process": info(start=EPOCH - 60)}, {}),
+        (None, {"process": info(start=EPOCH + 7200), "age_seconds": 60.0}, {}),
+        (Hold.MIN_UPTIME, {"process": info(start=EPOCH - 7200), "age_seconds": 59.0}, {}),
         (Hold.BACKS_OFF, {"back_off": BACKS_OFF}, {}),
         (None, {"back_off": BackOff(until=NOW, seconds=600.0, cause=BASELINE)}, {}),
         (Hold.UNSAFE_SETTINGS, {"refusals": ("stopsignal=TERM must be INT",)}, {}),
@@ -334,3 +337,40 @@ def test_limit_below_the_baseline_backs_off_longer_each_time() -> None:
     for _ in range(20):
         back_off = next_back_off(back_off, NOW, BASELINE)
     assert back_off.seconds == MAX_BACK_OFF_SECONDS
+
+
+@pytest.mark.parametrize(
+    ("start", "age_seconds", "expected"),
+    [(EPOCH + 7200, 30.0, True), (EPOCH - 7200, 5.0, False), (EPOCH - 30, None, True)],
+)
+def test_peer_counts_by_the_age_of_its_process_after_the_clock_was_set(
+    start: int, age_seconds: float | None, expected: bool
+) -> None:
+    peer = sighting(process=info(start=start), age_seconds=age_seconds)
+    assert is_in_service(peer, settle_seconds=10.0) is expected
+
+
+@pytest.mark.parametrize(
+    ("workers", "min_available", "expected"),
+    [(1, 1, True), (2, 1, False), (2, 2, True), (1, 0, False), (3, 2, False)],
+)
+def test_pool_with_fewer_workers_than_min_available_and_one_can_never_drain(
+    workers: int, min_available: int, expected: bool
+) -> None:
+    assert can_never_drain(workers, min_available) is expected
+
+
+@pytest.mark.parametrize(
+    ("start", "age_seconds", "expected"),
+    [
+        (EPOCH - 10**6, 30.0, None),
+        (EPOCH + 7200, 3601.0, Reason.MAX_AGE),
+        (EPOCH - 3601, None, Reason.MAX_AGE),
+    ],
+)
+def test_age_is_that_of_the_process_after_the_clock_was_set(
+    start: int, age_seconds: float | None, expected: Reason | None
+) -> None:
+    """A clock that was set forward must not replace a whole pool."""
+    seen = sighting(process=info(start=start), memory_bytes=100, age_seconds=age_seconds)
+    assert judge(seen, terms(max_age_seconds=3600.0), NOW).reason is expected

@@ -13,6 +13,8 @@ from redis.exceptions import ConnectionError as Away
 
 from supervisor_memkill.errors import MemkillError
 from supervisor_memkill.processes import ProcessInfo, ProgramInfo
+from supervisor_memkill.workers.advice import advise_on_stopwaitsecs
+from supervisor_memkill.workers.command_line import option_number
 from supervisor_memkill.workers.contract import (
     Advice,
     Kind,
@@ -180,8 +182,11 @@ class Small:
     def memory_in_children(self, process: ProcessInfo, table: ProcessTable) -> bool:
         return True
 
-    def advice(self, program: ProgramInfo, drain_timeout_seconds: float) -> Sequence[Advice]:
-        return ()
+    def advice(self, program: ProgramInfo, drain_timeout_seconds: float | None) -> Sequence[Advice]:
+        if not self.traits.quiets:
+            return ()
+        patience = option_number(program.command, "-t") or 0.0
+        return tuple(advise_on_stopwaitsecs(program, patience, "its own timeout", cuts_jobs=True))
 
 
 class Stops(Small):

@@ -98,7 +98,7 @@ def _bound_seconds(world: World) -> float:
 
 def _drain_seconds(world: World, pool: PoolShape) -> float:
     config, habits = pool.config, pool.habits
-    wait = config.drain_timeout_seconds + habits.job[1] + 4 * habits.beat + 30  # a quiet sent again
+    wait = config.idle_within_seconds + habits.job[1] + 4 * habits.beat + 30  # a quiet sent again
     stop = 2 * pool.stop_wait + habits.boots + pool.start_secs + config.settle_seconds + habits.orphan_seconds
     ask = config.strikes * world.shape.tick + config.cooldown_seconds + 2 * world.shape.heartbeat
     return wait + stop + ask + config.min_uptime_seconds
@@ -146,7 +146,7 @@ def must_go(world: World, machine: Machine, worker: Worker) -> bool:
         return False
     if backs_off(machine, worker):
         return False  # A restart gave nothing back: it grew again before it had settled.
-    if config.on_timeout is OnTimeout.RESUME and process.habits.job[1] > config.drain_timeout_seconds:
+    if config.on_timeout is OnTimeout.RESUME and process.habits.job[1] > config.idle_within_seconds:
         return False  # It is given up again and again.
     if not _looks_settled(machine, worker):
         return False
@@ -159,6 +159,7 @@ def must_go(world: World, machine: Machine, worker: Worker) -> bool:
 
 
 def _looks_settled(machine: Machine, worker: Worker) -> bool:
-    """Its uptime by its supervisord's clock, which may have been set back by more than that."""
-    config = machine.pools[worker.pool]
-    return int(machine.wall()) - worker.start >= max(config.min_uptime_seconds, config.settle_seconds)
+    """It has run for long enough, whatever happened to the clock of its supervisord."""
+    config, process = machine.pools[worker.pool], worker.process
+    age = machine.engine.now - process.created if process is not None else 0.0
+    return age >= max(config.min_uptime_seconds, config.settle_seconds)

@@ -37,7 +37,7 @@ from tests.simulation.process import RECORD_LIVES_SECONDS, Process
 from tests.simulation.servers import PREFIX, NoReply, NotSent, RedisClient, Server, pool_of
 from tests.simulation.supervisord import SimSupervisord, Worker
 from tests.simulation.table import Processes
-from tests.simulation.trace import LogLines
+from tests.simulation.trace import Counted, LogLines
 
 if TYPE_CHECKING:
     from tests.simulation.shape import Shape
@@ -84,7 +84,7 @@ class Machine:
         self.measured: dict[int, tuple[float, int]] = {}
         """When the memory of each pid was last measured, and its bytes."""
         self.hides_measure = shape.machines.index(name) % 2 == 1
-        """Every second machine is a container without SYS_PTRACE: memory is known only between two sizes, the true one among them."""
+        """Every second machine is a container without SYS_PTRACE: memory is known only between two sizes."""
         self.readable: dict[str, bool] = {}
         """Whether the last reading of each worker succeeded."""
         self.read_at: dict[str, float] = {}
@@ -351,7 +351,9 @@ class Machine:
     def _listener(self, journal: Any) -> Listener:
         gateway: Any = Gateway(self)
         stream: Any = LogLines(self.world.trace, self.name, f"{journal.path.parent}/")
-        notifier = Notifier([LogSink(stream, "info", lambda: 0.0), Places(self.point)])
+        notifier = Notifier(
+            [LogSink(stream, "info", lambda: 0.0), Places(self.point), Counted(self.world.trace)]
+        )
         kinds = {pool.config.name: pool.habits.kind for pool in self.shape.pools}
         pools = [
             Pool(config, make_kind(kinds[name], self, self._tools(name, gateway)))
@@ -404,7 +406,7 @@ class Machine:
         )
 
     def _table(self) -> ProcessTable:
-        return ProcessTable(Processes(self))
+        return ProcessTable(Processes(self), lambda: self.engine.now)
 
     def reboot(self) -> None:
         """Another boot; the journal is of the one before."""

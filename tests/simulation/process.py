@@ -57,6 +57,8 @@ class Process:
     hung_at: float | None = None
     stop_at: float | None = None
     ended_at: float | None = None
+    was_killed: bool = False
+    """It was ended by SIGKILL."""
     boots_at: float = 0.0
     jobs: list[tuple[float, float]] = field(default_factory=list)
     """Begin and end of each job that it took."""

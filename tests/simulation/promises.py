@@ -148,6 +148,7 @@ class Promises:
         if what == "start":
             self.s5_operator(machine, worker, drain)
             self.old_tree_is_gone(machine, worker)
+            self.kill_is_known(machine, worker, drain)
         elif worker.process is not None:
             self._judge(Act(what, machine, worker, worker.process, drain))
 
@@ -179,7 +180,7 @@ class Promises:
 
     def _is_timed_out(self, act: Act) -> bool:
         now = self.world.engine.now
-        return now - self.quieted.get(act.drain.token, now) >= act.config.drain_timeout_seconds
+        return now - self.quieted.get(act.drain.token, now) >= act.config.idle_within_seconds
 
     def tells(self, machine: Machine, pool: str, request: Mapping[str, Any]) -> None:
         """A listener is about to report its workers and the slots that it holds."""
@@ -348,9 +349,9 @@ class Promises:
             if times and act.process.created > max(times):
                 self.broken("restart", act.machine, f"{act.worker.name} began after every request for it")
         elif act.drain.reason is Reason.MAX_AGE:
-            age, limit = int(act.machine.wall()) - act.worker.start, act.config.max_age_seconds or 0.0
+            age, limit = self.world.engine.now - act.process.created, act.config.max_age_seconds or 0.0
             if age < limit * (1 - AGE_SPREAD):
-                self.broken("S6", act.machine, f"{act.worker.name} is taken out for its age, {age} s")
+                self.broken("S6", act.machine, f"{act.worker.name} is taken out for its age, {age:.0f} s")
         elif act.drain.reason is Reason.MAX_TOTAL_RSS:
             self._total(act)
 
@@ -415,9 +416,14 @@ class Promises:
         return sum(map(standings.in_service, standings.stand_ins(peer))) >= config.min_available
 
     def no_job_is_lost(self, act: Act) -> None:
-        """A worker that can be quieted is stopped when it is idle or after its deadline."""
+        """A worker that can be quieted is stopped when it is idle, or after its deadline.
+
+        After its deadline it is stopped only if its settings do not show that supervisord's SIGKILL comes
+        before it gives its jobs back.
+        """
         worker, machine = act.worker, act.machine
         may_cut = act.config.on_timeout is not OnTimeout.WAIT and self._is_timed_out(act)
+        may_cut = may_cut and not settings_lose_jobs(worker)
         if worker.habits.kind == "stops" or act.is_hard or may_cut:
             return
         if not self.was_read[act.drain.token]:
@@ -439,6 +445,17 @@ class Promises:
         if machine.orphan(old.child) is old:
             text = f"start of {worker.name} while its old child {old.child} lives"
             self.broken("no job twice", machine, text)
+
+    def kill_is_known(self, machine: Machine, worker: Worker, drain: Drain) -> None:
+        """A stop of ours that ended in SIGKILL stands in the journal, so that it is reported."""
+        is_killed = worker.last is not None and worker.last.was_killed and worker.stopped_by == "us"
+        if is_killed and not drain.stop.was_kill and not machine.is_unsaved:
+            self.broken("kill known", machine, f"{worker.name} was killed in our stop, and nothing says so")
+
+
+def settings_lose_jobs(worker: Worker) -> bool:
+    """Whether its settings show that SIGKILL comes before it gives its jobs back."""
+    return worker.habits.kind in ("sidekiq", "celery") and worker.habits.patience >= worker.stop_wait
 
 
 def backs_off(machine: Machine, worker: Worker) -> bool:

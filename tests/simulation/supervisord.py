@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from supervisor_memkill.processes import ProcessInfo, ProcessState, ProgramInfo
+from supervisor_memkill.processes import ENDED_BY_SIGNAL, ProcessInfo, ProcessState, ProgramInfo
 from supervisor_memkill.world.supervisord import (
     AlreadyStarted,
     CannotStart,
@@ -109,7 +109,17 @@ class SimSupervisord:
         group, _, name = worker.name.partition(":")
         pid = worker.process.pid if worker.process is not None else 0
         now = int(self._wall())
-        return ProcessInfo(group, name, worker.state, pid, worker.start, worker.stop, now, worker.spawnerr)
+        return ProcessInfo(
+            group,
+            name,
+            worker.state,
+            pid,
+            worker.start,
+            worker.stop,
+            now,
+            worker.spawnerr,
+            worker.exitstatus,
+        )
 
     def all_processes(self) -> list[ProcessInfo]:
         return [self.info(worker) for worker in self._present()]
@@ -121,8 +131,8 @@ class SimSupervisord:
         found = []
         for worker in self._present():
             group, _, name = worker.name.partition(":")
-            stop = worker.stop_wait
-            found.append(ProgramInfo(group, name, worker.habits.kind, 15, stop, False, 999))
+            command = f"{worker.habits.kind} -t {worker.habits.patience:g}"
+            found.append(ProgramInfo(group, name, command, 15, worker.stop_wait, False, 999))
         return found
 
     def stop(self, name: str, by: str) -> None:
@@ -223,7 +233,7 @@ class SimSupervisord:
         process = worker.process
         assert process is not None
         process.look(self._engine.now)
-        process.ended_at = self._engine.now
+        process.ended_at, process.was_killed = self._engine.now, killed
         self._watcher.ended(worker, process, killed=killed)
         worker.last, worker.process, worker.stop = process, None, int(self._wall())
 
@@ -244,11 +254,13 @@ class SimSupervisord:
     def _stopped(self, worker: Worker) -> None:
         self._watcher.changes(worker)
         self._reap(worker, killed=False)
+        worker.exitstatus = 0
         self._to(worker, P.STOPPED)
 
     def _kill(self, worker: Worker) -> None:
         self._watcher.changes(worker)
         self._reap(worker, killed=True)
+        worker.exitstatus = ENDED_BY_SIGNAL
         self._to(worker, P.STOPPED)
 
     # --- its own end ------------------------------------------------------------------------------

@@ -66,6 +66,12 @@ class Processes:
         frozen = process is not None and process.frozen_at is not None
         return str(psutil.STATUS_STOPPED if frozen else psutil.STATUS_SLEEPING)
 
+    def directory(self, pid: int) -> str:
+        raise Unknown("access is denied")
+
+    def environment(self, pid: int) -> Mapping[str, str]:
+        raise Unknown("access is denied")
+
     def command_line(self, pid: int) -> Sequence[str]:
         process = self._machine.process(pid)
         if (

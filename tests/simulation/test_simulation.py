@@ -46,7 +46,7 @@ MET = (
     *("asking -> quieting", "asking -> stopping", "quieting -> draining", "draining -> stopping"),
     *("draining -> resuming", "draining -> settling", "stopping -> starting"),
     *("stopping -> settling", "starting -> settling", "quieting -> settling"),
-    *("losses", "pauses"),
+    *("losses", "pauses", "drain.held_at_timeout", "drain.killed"),
 )
 """What must be met by some hundred seeds, for the promises to be put to the test at all. The rest is left to
 the scenarios: other ways between states, and the deaths around a resume."""

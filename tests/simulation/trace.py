@@ -5,6 +5,21 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 
+from supervisor_memkill.notices.event import Event
+
+COUNTED = ("drain.held_at_timeout", "drain.killed")
+
+
+class Counted:
+    """A sink that counts the events that the promises are about."""
+
+    def __init__(self, trace: Trace) -> None:
+        self._trace = trace
+
+    def take(self, event: Event) -> None:
+        if event.name in COUNTED:
+            self._trace.count(event.name)
+
 
 class Trace:
     """Keeps every event; turns events into words only when they are read."""

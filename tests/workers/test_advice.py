@@ -8,9 +8,12 @@ import pytest
 
 from supervisor_memkill.testing.fakes import program_info
 from supervisor_memkill.workers.advice import (
+    advise_on_drain_timeout,
     advise_on_job_limit,
     advise_on_killasgroup,
     advise_on_reached_children,
+    advise_on_stopwaitsecs,
+    advise_on_wrapper,
 )
 from supervisor_memkill.workers.command_line import option_number
 
@@ -49,3 +52,54 @@ def test_a_harmless_stopasgroup_gives_a_hint(stop_as_group: bool | None, count: 
     found = list(advise_on_reached_children(replace(program_info("worker"), stopasgroup=stop_as_group)))
     assert len(found) == count
     assert not any(advice.refuses for advice in found)
+
+
+@pytest.mark.parametrize(
+    ("stopwaitsecs", "timeout", "expected"),
+    [
+        (59, 60.0, ("stopwaitsecs=59", "drain_timeout=1m00s", "stopwaitsecs = 60", "drain_timeout = 59s")),
+        (60, 60.0, ()),
+        (10, 0.5, ()),
+        (
+            10,
+            None,
+            ("stopwaitsecs=10 (supervisord's default)", "set drain_timeout = 10s", "set stopwaitsecs"),
+        ),
+        (9, None, ()),
+        (11, None, ()),
+        (3599, None, ()),
+        (0, None, ("stopwaitsecs=0,", "set stopwaitsecs")),
+        (0, 60.0, ("stopwaitsecs=0 ", "stopwaitsecs = 60")),
+    ],
+)
+def test_refusal_of_a_short_stopwaitsecs_has_both_numbers_and_both_ways_out(
+    stopwaitsecs: int, timeout: float | None, expected: tuple[str, ...]
+) -> None:
+    """An hour that nobody set refuses nothing; supervisord's default, which nobody chose, does."""
+    found = list(advise_on_drain_timeout(program_info("worker", stopwaitsecs), "Framework", timeout))
+    assert [advice.refuses for advice in found] == ([True] if expected else [])
+    for advice in found:
+        assert all(part in advice.text for part in expected), advice.text
+        assert "drain_timeout = 0s" not in advice.text, "a timeout must be above 0"
+
+
+def test_limit_of_the_framework_refuses_only_a_timeout_that_somebody_set() -> None:
+    assert list(advise_on_job_limit(8.0, "--timeout=8", "Framework", None)) == []
+
+
+def test_hint_about_stopwaitsecs_names_what_else_may_be_changed() -> None:
+    program = program_info("worker", 10)
+    (both,) = advise_on_stopwaitsecs(
+        program, 25, "its timeout", other_way="start it with -t 5", cuts_jobs=True
+    )
+    assert both.text.endswith("set stopwaitsecs = 30, or start it with -t 5") and both.cuts_jobs
+    (one,) = advise_on_stopwaitsecs(program, 10, "its timeout")
+    assert one.text.endswith("SIGKILL cuts running jobs") and not one.cuts_jobs
+
+
+@pytest.mark.parametrize(
+    ("name", "cuts"), [("su", True), ("runuser", True), ("sudo", False), ("flock", False)]
+)
+def test_wrapper_that_kills_its_child_at_the_stop_cuts_jobs(name: str, cuts: bool) -> None:
+    (advice,) = advise_on_wrapper(program_info(f"{name} app -c sidekiq"), "Sidekiq")
+    assert advice.cuts_jobs is cuts

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from supervisor_memkill.processes import ProgramInfo
-from supervisor_memkill.testing.fakes import program_info
-from supervisor_memkill.workers.celery.advice import advice_on
+from supervisor_memkill.testing.fakes import STARTED, FakeProcesses, process, program_info
+from supervisor_memkill.workers.celery.advice import Remapped, advice_on
+from supervisor_memkill.workers.contract import Target
 
 GOOD = replace(program_info("celery -A app worker -n one@%h", stopwaitsecs=300), stopasgroup=False)
 
@@ -40,3 +41,44 @@ def test_settings_that_cut_tasks_are_refused_and_others_give_a_hint(
 ) -> None:
     ((text, refuses),) = advice(replace(GOOD, **changes))
     assert expected in text and refuses is is_refused
+
+
+@pytest.mark.parametrize(
+    ("stopwaitsecs", "options", "expected"),
+    [
+        (10, "", True),
+        (11, "", False),
+        (10, " --time-limit 5", False),
+        (10, " --time-limit=10", True),
+        (10, " --time-limit 3600", True),
+    ],
+)
+def test_stop_that_gives_a_task_no_time_would_cut_it(stopwaitsecs: int, options: str, expected: bool) -> None:
+    program = replace(GOOD, stopwaitsecs=stopwaitsecs, command=GOOD.command + options)
+    assert [one.cuts_jobs for one in advice_on(program)] == ([True] if expected else [])
+
+
+def test_remapped_term_cuts_running_tasks() -> None:
+    processes = FakeProcesses({100: "celery worker", 200: "celery worker"})
+    processes.environments[100] = {"REMAP_SIGTERM": "SIGQUIT"}
+    remapped = Remapped()
+    remapped.learn([Target(process(100, "jobs_0")), Target(process(200, "jobs_1"))], processes.table)
+    assert remapped.is_remapped("jobs:jobs_0") and not remapped.is_remapped("jobs:jobs_1")
+    assert not remapped.is_remapped("jobs:jobs_2")
+    (advice,) = advice_on(GOOD, is_remapped=True)
+    assert "set stopsignal = INT" in advice.text and advice.cuts_jobs and not advice.refuses
+    assert list(advice_on(replace(GOOD, stopsignal=2), is_remapped=True)) == []
+
+
+def test_environment_of_a_new_process_is_read_again_and_one_that_is_hidden_changes_nothing() -> None:
+    processes = FakeProcesses({100: "celery worker"})
+    processes.environments[100] = {"REMAP_SIGTERM": "SIGQUIT"}
+    remapped = Remapped()
+    remapped.learn([Target(process(100))], processes.table)
+    processes.environments[100] = {}
+    remapped.learn([Target(process(100))], processes.table)
+    assert remapped.is_remapped("jobs:jobs_0"), "the same process"
+    remapped.learn([Target(process(100, start=STARTED + 9))], processes.table)
+    assert not remapped.is_remapped("jobs:jobs_0")
+    remapped.learn([Target(process(999))], processes.table)
+    assert not remapped.is_remapped("jobs:jobs_0")

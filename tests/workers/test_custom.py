@@ -346,3 +346,10 @@ def test_a_command_that_cannot_be_executed_refuses_the_drain(
     assert [one.text for one in advice if one.refuses] == (
         [f"{option}: {command} is not an executable file"] if is_refused else []
     )
+
+
+@pytest.mark.parametrize(("stopsignal", "expected"), [(9, True), (15, False), (2, False)])
+def test_stop_by_sigkill_cuts_jobs(stopsignal: int, expected: bool) -> None:
+    advice = custom().advice(program_info("worker", stopsignal=stopsignal), 60.0)
+    assert [one.cuts_jobs for one in advice] == ([True] if expected else [])
+    assert not any(one.refuses for one in advice)

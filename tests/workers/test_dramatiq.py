@@ -151,3 +151,12 @@ def test_a_wrapper_that_does_not_pass_the_stop_signal_is_refused(command: str) -
         Dramatiq({"command_has": None}, tools()), Target(process()), FakeProcesses({100: title}).table
     )
     assert reading.recognised is False and "does not pass the stop signal unchanged" in reading.why
+
+
+@pytest.mark.parametrize(
+    ("stopwaitsecs", "refused"), [(10, ["stopwaitsecs=10 (supervisord's default)"]), (620, []), (60, [])]
+)
+def test_stopwaitsecs_is_the_timeout_that_nobody_set(stopwaitsecs: int, refused: list[str]) -> None:
+    """Neither an hour nor Dramatiq's own limit, which should be below stopwaitsecs, refuses a drain."""
+    found = make().advice(replace(GOOD, stopwaitsecs=stopwaitsecs), None)
+    assert [one.text.split(",")[0] for one in found if one.refuses] == refused

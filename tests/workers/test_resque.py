@@ -411,6 +411,8 @@ def test_settings_that_may_lose_jobs_at_another_stop_give_a_hint() -> None:
         ({"stopsignal": 15}, "stopsignal=TERM must be QUIT"),
         ({"stopasgroup": True}, "remove stopasgroup=true"),
         ({"command": "sh -c 'rake resque:work; true'"}, "a shell without exec"),
+        ({"stopwaitsecs": 10}, "stopwaitsecs=10 must be above the time of a stop that waits for a job"),
     ):
         (advice,) = kind.advice(replace(good, **changes), 600.0)
         assert expected in advice.text and not advice.refuses
+        assert advice.cuts_jobs is ("stopsignal" in changes or "stopwaitsecs" in changes)

@@ -7,11 +7,12 @@ import pytest
 from supervisor_memkill.processes import ProgramInfo
 from supervisor_memkill.testing.fakes import program_info
 from supervisor_memkill.workers.sidekiq import advice as sidekiq_advice
+from supervisor_memkill.workers.sidekiq.timeout import SidekiqStart, own_timeout
 
 
 def advice_on(program: ProgramInfo) -> list[str]:
     """The sentences; none refuses a drain, which waits for the jobs before it stops anything."""
-    advice = sidekiq_advice.advice_on(program)
+    advice = sidekiq_advice.advice_on(program, own_timeout(program.command, SidekiqStart()))
     assert not any(one.refuses for one in advice)
     return [one.text for one in advice]
 

@@ -75,6 +75,14 @@ class FakeBackend:
     def control_group(self, pid: int) -> str:
         return self._process(pid).control_group
 
+    def directory(self, pid: int) -> str:
+        self._process(pid)
+        return f"/srv/{pid}"
+
+    def environment(self, pid: int) -> Mapping[str, str]:
+        self._process(pid)
+        return {"PID": str(pid)}
+
     def _process(self, pid: int) -> FakeProcess:
         if pid not in self.processes:
             raise Gone(f"there is no process {pid}")
@@ -418,3 +426,31 @@ def test_a_real_process_shows_the_signals_that_it_handles() -> None:
         signal.signal(signal.SIGUSR2, former)
     assert table.handles(os.getpid(), "USR2") is False
     assert table.handles(2**22 + 1, "USR2") is None
+
+
+def test_age_is_measured_on_the_clock_of_the_process_starts() -> None:
+    now = [150.0]
+    table = ProcessTable(FakeBackend(dict(FAMILY)), lambda: now[0])
+    assert table.age_seconds(12) == 49.0
+    now[0] = 100.5
+    assert table.age_seconds(12) == 0.0, "the clock of process starts is a tick ahead"
+    now[0] = 50.0
+    with pytest.raises(Unknown, match="began in the future"):
+        table.age_seconds(12)
+    with pytest.raises(Gone):
+        table.age_seconds(77)
+
+
+def test_age_directory_and_environment_of_a_real_process() -> None:
+    words = [sys.executable, "-c", "print('up', flush=True); input()"]
+    with subprocess.Popen(
+        words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd="/", env={"KEY": "value"}
+    ) as child:
+        assert child.stdout is not None and child.stdout.readline()
+        table = ProcessTable()
+        assert 0.0 <= table.age_seconds(child.pid) < 600.0
+        assert table.directory(child.pid) == "/"
+        assert table.environment(child.pid)["KEY"] == "value"
+        child.communicate(b"\n")
+    with pytest.raises(Unknown):
+        table.directory(child.pid)

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from supervisor_memkill.errors import MemkillError, NotSent, Unknown
 from supervisor_memkill.workers.base import BaseKind, all_unknown
-from supervisor_memkill.workers.celery.advice import advice_on
+from supervisor_memkill.workers.celery.advice import Remapped, advice_on
 from supervisor_memkill.workers.celery.broker import connection_maker, parse_broker, problems_of
 from supervisor_memkill.workers.celery.control import Answers, Broker, Command, Control
 from supervisor_memkill.workers.celery.nodes import (
@@ -177,6 +177,7 @@ class Celery(BaseKind):
         self._wall = wall
         self._nodes: dict[str, _Node] = {}
         self._silences: dict[str, _Silence] = {}
+        self._remapped = Remapped()
 
     @classmethod
     def problems(cls, values: Mapping[str, Any]) -> Sequence[str]:
@@ -185,6 +186,7 @@ class Celery(BaseKind):
     # --- reading --------------------------------------------------------------------------------
 
     def read(self, targets: Sequence[Target], table: ProcessTable) -> Mapping[str, Reading]:
+        self._remapped.learn(targets, table)
         known = [self._look_at(target, table) for target in targets]
         readings = {one.worker: reading for one in known if (reading := self._unasked(one, known, table))}
         asked = [one for one in known if one.worker not in readings]
@@ -389,8 +391,8 @@ class Celery(BaseKind):
         """Yes: the tasks run in the child processes of the worker's pool."""
         return True
 
-    def advice(self, program: ProgramInfo, drain_timeout_seconds: float) -> Sequence[Advice]:
-        return advice_on(program)
+    def advice(self, program: ProgramInfo, drain_timeout_seconds: float | None) -> Sequence[Advice]:
+        return advice_on(program, is_remapped=self._remapped.is_remapped(program.worker))
 
 
 def _is_installed(package: str) -> bool:

@@ -28,7 +28,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from supervisor_memkill.errors import MemkillError, NotSent, Unknown
 from supervisor_memkill.workers import elsewhere
-from supervisor_memkill.workers.advice import advise_on_stopasgroup, advise_on_stopsignal, advise_on_wrapper
+from supervisor_memkill.workers.advice import (
+    SUPERVISORD_STOPWAITSECS,
+    advise_on_stopasgroup,
+    advise_on_stopsignal,
+    advise_on_stopwaitsecs,
+    advise_on_wrapper,
+)
 from supervisor_memkill.workers.base import BaseKind, all_unknown, tree_pids
 from supervisor_memkill.workers.command_line import is_shell
 from supervisor_memkill.workers.contract import (
@@ -195,13 +201,17 @@ class Resque(BaseKind):
             return False
         return is_shell(title) or any(table.title(pid).startswith(TITLE) for pid in below)
 
-    def advice(self, program: ProgramInfo, drain_timeout_seconds: float) -> Sequence[Advice]:
+    def advice(self, program: ProgramInfo, drain_timeout_seconds: float | None) -> Sequence[Advice]:
         """A drained worker has no running job at its stop, so that nothing here refuses a drain."""
         return [
             *advise_on_stopsignal(
                 program,
                 {"QUIT"},
                 "Resque finishes its job at QUIT; TERM kills it unless GRACEFUL_TERM is set, others kill it",
+                cuts_jobs=True,
+            ),
+            *advise_on_stopwaitsecs(
+                program, SUPERVISORD_STOPWAITSECS, "the time of a stop that waits for a job", cuts_jobs=True
             ),
             *advise_on_stopasgroup(program, "with TERM_CHILD set, it kills the running job"),
             *advise_on_wrapper(program, "Resque"),

@@ -185,7 +185,7 @@ class RQ(StopThenWait):
     def stop_of(self, program: ProgramInfo) -> GracefulStop:
         return stop_of(program)
 
-    def more_advice(self, program: ProgramInfo, drain_timeout_seconds: float) -> Iterable[Advice]:
+    def more_advice(self, program: ProgramInfo, drain_timeout_seconds: float | None) -> Iterable[Advice]:
         return advise_on_worker_class(program)
 
     def find_others(self, targets: Sequence[Target], table: ProcessTable) -> str:

@@ -2,33 +2,32 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from supervisor_memkill.processes import ProgramInfo
-from supervisor_memkill.workers.advice import advise_on_stopsignal, advise_on_stopwaitsecs, advise_on_wrapper
-from supervisor_memkill.workers.command_line import option_text
+from supervisor_memkill.workers.advice import (
+    STOP_MARGIN_SECONDS,
+    advise_on_stopsignal,
+    advise_on_stopwaitsecs,
+    advise_on_wrapper,
+)
 from supervisor_memkill.workers.contract import Advice
-
-DEFAULT_TIMEOUT_SECONDS = 25
-"""Sidekiq's -t from 6.0 on; 8 before."""
+from supervisor_memkill.workers.sidekiq.timeout import OwnTimeout
 
 
-def advice_on(program: ProgramInfo) -> Sequence[Advice]:
+def advice_on(program: ProgramInfo, own: OwnTimeout) -> Sequence[Advice]:
     """A drained worker has no running job at its stop, so that nothing here refuses a drain."""
+    shorter = max(1, program.stopwaitsecs - STOP_MARGIN_SECONDS)
     return [
-        *_advise_on_timeout(program),
-        *advise_on_stopsignal(program, {"TERM", "INT"}, "Sidekiq puts its running jobs back only at these"),
+        *advise_on_stopwaitsecs(
+            program,
+            own.seconds,
+            own.what,
+            other_way=own.change.format(seconds=shorter),
+            cuts_jobs=True,
+        ),
+        *advise_on_stopsignal(
+            program, {"TERM", "INT"}, "Sidekiq puts its running jobs back only at these", cuts_jobs=True
+        ),
         *advise_on_wrapper(program, "Sidekiq"),
     ]
-
-
-def _advise_on_timeout(program: ProgramInfo) -> Iterator[Advice]:
-    given = option_text(program.command, "-t", "--timeout")
-    if given is not None and re.fullmatch(r"[0-9]{1,9}", given):
-        return advise_on_stopwaitsecs(program, int(given), "the timeout on Sidekiq's command line")
-    return advise_on_stopwaitsecs(
-        program,
-        DEFAULT_TIMEOUT_SECONDS,
-        "Sidekiq's default timeout (its configuration file may set a longer one)",
-    )

@@ -14,6 +14,7 @@ How a drain stays safe, although a record is up to one beat old:
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import time
@@ -56,6 +57,7 @@ from supervisor_memkill.workers.sidekiq.records import (
     version_in_title,
     why_no_record,
 )
+from supervisor_memkill.workers.sidekiq.timeout import OwnTimeout, SidekiqStart, own_timeout
 from supervisor_memkill.world.redis_client import ask
 
 if TYPE_CHECKING:
@@ -90,6 +92,10 @@ class Sidekiq(BaseKind):
         self._wall = wall
         self._prefix = f"{tools.key_namespace}:" if tools.key_namespace else ""
         self._reader = RecordReader(tools.redis, self._prefix, self._hosts)
+        self._starts: dict[str, SidekiqStart] = {}
+        """By worker: how its present process was started."""
+        self._timeouts: dict[tuple[SidekiqStart, str], OwnTimeout] = {}
+        """By process and command: what was in force when the process was first seen, it stays in force."""
 
     def read(self, targets: Sequence[Target], table: ProcessTable) -> Mapping[str, Reading]:
         trees = {target.process.worker: self._beginnings(target, table) for target in targets}
@@ -124,6 +130,7 @@ class Sidekiq(BaseKind):
         if record.embedded:
             why = "an embedded Sidekiq: signals would reach the program that contains it"
             return unrecognised(why, target.note)
+        self._learn_start(target.process, record, table)
         note = {} if target.note is None else _remember(target.note, record)
         is_adopted = record.quiet and target.note is None
         return Reading(
@@ -218,8 +225,31 @@ class Sidekiq(BaseKind):
         itself, *below = tree_pids(process, table) or (process.pid,)
         return not _is_sidekiq(itself, table) and any(_is_sidekiq(pid, table) for pid in below)
 
-    def advice(self, program: ProgramInfo, drain_timeout_seconds: float) -> Sequence[Advice]:
-        return advice_on(program)
+    def advice(self, program: ProgramInfo, drain_timeout_seconds: float | None) -> Sequence[Advice]:
+        return advice_on(program, self._own_timeout(program))
+
+    def _learn_start(self, process: ProcessInfo, record: Record, table: ProcessTable) -> None:
+        """Find out once per process what its timeout depends on."""
+        known = self._starts.get(process.worker)
+        if known is not None and (known.pid, known.started_epoch) == (process.pid, process.start):
+            return
+        version = record.version or version_in_title(table.title(record.pid)) or ""
+        directory = None
+        with contextlib.suppress(Unknown):
+            directory = table.directory(record.pid)
+        self._starts[process.worker] = SidekiqStart(process.pid, process.start, version, directory)
+
+    def _own_timeout(self, program: ProgramInfo) -> OwnTimeout:
+        start = self._starts.get(program.worker)
+        if start is None:
+            return own_timeout(program.command, SidekiqStart())
+        key = start, program.command
+        if key not in self._timeouts:
+            former = [one for one in self._timeouts if one[0] not in self._starts.values()]
+            for one in former:
+                del self._timeouts[one]
+            self._timeouts[key] = own_timeout(program.command, start)
+        return self._timeouts[key]
 
     def find_others(self, targets: Sequence[Target], table: ProcessTable) -> str:
         key = f"{self._prefix}processes"

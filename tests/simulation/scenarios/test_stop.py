@@ -8,8 +8,8 @@ import pytest
 
 from supervisor_memkill.processes import ProcessState
 from supervisor_memkill.rules.drain import State, StopAnswer
-from tests.simulation.process import NEVER
-from tests.simulation.scenarios.scene import SIDEKIQ, STOPS, TTL, scene
+from tests.simulation.process import NEVER, Habits
+from tests.simulation.scenarios.scene import CELERY, CUSTOM, SIDEKIQ, STOPS, TTL, scene
 
 
 def test_acknowledged_stop_does_not_count_as_the_operators() -> None:
@@ -158,3 +158,43 @@ def test_finished_drain_leaves_the_journal_once_the_disk_has_room() -> None:
         s.passes(TTL)
         s.east.disk_is_full = False
         s.until(lambda: s.state(s.east) is None)
+
+
+@pytest.mark.parametrize("habits", [SIDEKIQ, CELERY], ids=["sidekiq", "celery"])
+def test_stop_that_would_cut_a_job_waits_for_it_through_deaths_of_the_listener(habits: Habits) -> None:
+    """Its own timeout of 25 s is longer than stopwaitsecs."""
+    with scene(habits, drain_timeout_seconds=12.0) as s:
+        s.settles()
+        s.bloat(s.east, endless=True)
+        s.until(lambda: s.world.trace.counts["drain.held_at_timeout"])
+        s.world.weather.kill(s.east)
+        s.passes(60.0)
+        assert s.world.trace.counts["drain.held_at_timeout"] == 2, "once in each life"
+        assert s.state(s.east) is State.DRAINING and not s.acts(s.east, "stop")
+        s.finish_jobs()
+        s.until(lambda: s.is_back(s.east))
+        assert not s.world.trace.counts["drain.killed"]
+
+
+def test_job_that_is_given_back_in_time_is_not_waited_for() -> None:
+    with scene(dataclasses.replace(SIDEKIQ, patience=3.0), drain_timeout_seconds=12.0) as s:
+        s.settles()
+        s.bloat(s.east, endless=True)
+        s.until(lambda: s.is_back(s.east), within=240)
+        assert not s.world.trace.counts["drain.held_at_timeout"]
+        assert not s.world.trace.counts["drain.killed"]
+
+
+@pytest.mark.parametrize("place", ["", "stopping.acted", "starting.saved", "settling.saved"])
+def test_sigkill_is_known_through_a_death_of_the_listener_and_a_clock_that_was_set(place: str) -> None:
+    """The custom worker does not end by itself."""
+    with scene(dataclasses.replace(CUSTOM, patience=NEVER), drain_timeout_seconds=12.0) as s:
+        s.settles()
+        s.bloat(s.east, endless=True)
+        if place:
+            s.world.weather.dies_at(s.east, place, away=30.0)
+        s.until(lambda: s.acts(s.east, "stop"))
+        if place != "stopping.acted":
+            s.east.set_wall(-3600.0)  # There the clock is needed: the answer to the stop is lost.
+        s.until(lambda: s.is_back(s.east), within=240)
+        assert s.world.trace.counts["drain.killed"] == 1
