@@ -83,4 +83,8 @@ def hints(survey: PoolSurvey) -> list[str]:
 
 
 def _words(advice: Advice) -> str:
-    return f"{advice.text} (not drained until this is changed)" if advice.refuses else advice.text
+    if advice.refuses:
+        return f"{advice.text} (not drained until this is changed)"
+    if advice.cuts_jobs:
+        return f"{advice.text} (until this is changed, on_timeout = stop waits for the running jobs)"
+    return advice.text

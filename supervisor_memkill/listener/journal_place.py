@@ -8,6 +8,7 @@ the environment, which is another one after a restart, after a logout, and by ha
 from __future__ import annotations
 
 import hashlib
+import contextlib
 import os
 import re
 import tempfile
@@ -93,4 +94,5 @@ def _former_directories(environ: Mapping[str, str], uid: int) -> Iterator[Path]:
     if environ.get("XDG_RUNTIME_DIR", "").startswith("/"):
         yield Path(environ["XDG_RUNTIME_DIR"]) / PROGRAM
     yield Path(f"/run/user/{uid}") / PROGRAM
-    yield Path(tempfile.gettempdir()) / f"{PROGRAM}-{uid}"
+    with contextlib.suppress(OSError):  # No directory for temporary files can be written: none was used.
+        yield Path(tempfile.gettempdir()) / f"{PROGRAM}-{uid}"

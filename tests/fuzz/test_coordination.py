@@ -45,7 +45,15 @@ POOL = "jobs"
 EPOCH_MS = 1_700_000_000_000
 KNOWN = {"epoch": "0a1b", "seq": 7, "at": EPOCH_MS}
 PUBLISHED = {"taken": False, "held": ["t1"], "lost": False, **KNOWN}
-GRANTED = {"detail": "", "others": 2, "min_available": 1, "draining": 0, "lost": False, **KNOWN}
+GRANTED = {
+    "detail": "",
+    "others": 2,
+    "min_available": 1,
+    "max_draining": 1,
+    "draining": 0,
+    "lost": False,
+    **KNOWN,
+}
 REFUSED = {**GRANTED, "refused": "slots_taken", "detail": "here/s/jobs:two", "draining": 1}
 RELEASED = {"released": True, **KNOWN}
 ANSWERS = st.one_of(

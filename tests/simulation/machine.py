@@ -406,11 +406,12 @@ class Machine:
         )
 
     def _table(self) -> ProcessTable:
-        return ProcessTable(Processes(self), lambda: self.engine.now)
+        return ProcessTable(Processes(self), self.clock)
 
     def reboot(self) -> None:
         """Another boot; the journal is of the one before."""
         self.boot += 1
+        self.mail.clear()
         self.disk = Contents()
         self._booted_at = self.engine.now
         self._children.clear()

@@ -416,5 +416,10 @@ class Weather:
         request = OperatorRequest(identity, act, names, lasts, except_hard=self._rng.random() < 0.5)
         machine.mail.append(encode(request))
         if self._rng.random() < 0.3:
-            again = self._rng.uniform(0.1, 60.0)
-            self._world.engine.after(again, lambda: machine.mail.append(encode(request)))
+            again, boot = self._rng.uniform(0.1, 60.0), machine.boot
+
+            def repeat() -> None:
+                if machine.boot == boot:  # No event outlives its supervisord.
+                    machine.mail.append(encode(request))
+
+            self._world.engine.after(again, repeat)
