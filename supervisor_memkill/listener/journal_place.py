@@ -7,8 +7,8 @@ the environment, which is another one after a restart, after a logout, and by ha
 
 from __future__ import annotations
 
-import hashlib
 import contextlib
+import hashlib
 import os
 import re
 import tempfile

@@ -16,6 +16,7 @@ from docutils.core import publish_doctree
 
 from supervisor_memkill.processes import ProcessState
 from supervisor_memkill.workers import GracefulStop, Kind, Reading
+from supervisor_memkill.workers.contract import FindsOthers
 from tests.conftest import StartSupervisord
 from tests.harness import PROGRAMS, program, require_program, wait_for
 
