@@ -413,7 +413,15 @@ class Promises:
         known_after += 3 * world.shape.heartbeat + config.settle_seconds + 10
         if world.engine.now - own.created < known_after or not standings.takes_jobs(peer):
             return False
-        return sum(map(standings.in_service, standings.stand_ins(peer))) >= config.min_available
+        # Of a stand-in that has just come back, the listener that asks may not have heard yet.
+        known = [
+            one
+            for one in standings.stand_ins(peer)
+            if standings.in_service(one)
+            and one.process is not None
+            and world.engine.now - one.process.created >= known_after
+        ]
+        return len(known) >= config.min_available
 
     def no_job_is_lost(self, act: Act) -> None:
         """A worker that can be quieted is stopped when it is idle, or after its deadline.
