@@ -60,9 +60,9 @@ def _forget_ages(world: World, machine: Machine) -> None:
 
 
 def _unpause(world: World, machine: Machine) -> None:
-    """The operator ends all pauses, once his listener lives again."""
+    """The operator ends all pauses."""
     unpause = encode(OperatorRequest(f"{world.rng.getrandbits(64):016x}", Act.UNPAUSE, ("*",), 60.0))
-    world.engine.after(60.0, lambda: machine.mail.append(unpause))
+    machine.mail.append(unpause)
 
 
 def _lose(world: World, machine: Machine) -> None:

@@ -407,7 +407,7 @@ class Promises:
             return False
         if config.drain_hours is not None:
             return False  # The clocks of two machines open the hours at different moments.
-        if peer.name in machine.disk.drains or backs_off(machine, peer):
+        if peer.name in machine.disk.drains or backs_off(machine, peer) or peer.pool in machine.disk.pauses:
             return False
         known_after = config.min_uptime_seconds + (config.strikes + 1) * world.shape.tick
         known_after += 3 * world.shape.heartbeat + config.settle_seconds + 10
