@@ -34,7 +34,7 @@ from tests.real.sidekiq_fleet import running_fleet as running_sidekiqs
 pytestmark = pytest.mark.real
 
 SECRET = "hunter2-is-secret"
-PATIENT: Mapping[str, str] = {"heartbeat": "10s", "slot_ttl": "60s"}
+PATIENT: Mapping[str, str] = {"heartbeat": "15s", "slot_ttl": "75s"}
 """What a listener told counts long after it has ended."""
 
 

@@ -184,7 +184,7 @@ def test_worker_that_cannot_be_started_comes_back_when_it_can_and_its_peers_stay
     damage(path)
     pool.gate(0)
     pool.bloat("second")
-    pool.wait_for_event("worker.held", text="max_draining is reached")
+    pool.wait_for_event("worker.held", text="a restarted worker does not come back")
     pool.wait_for_event("drain.again", text="action=start")
     assert pool.least_in_service() == 1
     assert pool.ups() == 2
