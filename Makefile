@@ -1,5 +1,6 @@
 # make demo: what it does, in about a minute, on throwaway workers; the first time it needs a package index
 # make test: every check and test; it installs the servers that the tests start and says so
+# make test-roots: later suites of Debian in a folder each, for newer frameworks; part of make test
 # make check: the checks alone (ruff, mypy, the build of a release and its metadata)
 # make coverage: the fast tests, with the branches that they reach; fails below the floor in setup.cfg
 # make test-pythons: the fast tests by every supported Python that this machine has
@@ -31,12 +32,12 @@ export MEMKILL_TEST_OLD_WORKERS_PYTHON = $(CURDIR)/$(OLD_WORKERS)/bin/python
 TEST = $(VENV)-test/bin/python -m pytest --dist worksteal
 
 .PHONY: demo test check coverage test-pythons simulate mutate chaos fuzz benchmark release venv test-venvs \
-	test-parts clean
+	test-parts test-roots clean
 
 demo: venv
 	@$(VENV)/bin/supervisor-memkill demo
 
-test: test-parts check coverage
+test: test-parts test-roots check coverage
 	$(TEST) -n $(TEST_JOBS) -m real
 
 check: test-venvs release
@@ -86,5 +87,8 @@ test-venvs:
 test-parts:
 	@scripts/install-test-parts
 
+test-roots: test-parts
+	@scripts/make-test-roots
+
 clean:
-	rm -rf $(VENV) $(VENV)-test* $(SUPERVISOR42) $(WORKERS) $(OLD_WORKERS) build dist *.egg-info .coverage .*_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-test* $(SUPERVISOR42) $(WORKERS) $(OLD_WORKERS) .roots build dist *.egg-info .coverage .*_cache .hypothesis

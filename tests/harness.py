@@ -34,6 +34,9 @@ WORKERS_PYTHON = "MEMKILL_TEST_WORKERS_PYTHON"
 OLD_WORKERS_PYTHON = "MEMKILL_TEST_OLD_WORKERS_PYTHON"
 """Likewise, with the oldest releases supported, and with those that want an older redis-py."""
 
+ROOTS = Path(os.environ.get("MEMKILL_TEST_ROOTS") or PROGRAMS.parents[1] / ".roots").absolute()
+"""The folders of scripts/make-test-roots."""
+
 T = TypeVar("T")
 
 
@@ -113,6 +116,20 @@ def interpreter(variable: str) -> str:
 def supervisor42_python() -> str:
     """The interpreter that has supervisor 4.2.5 and the oldest redis-py."""
     return interpreter(SUPERVISOR42_PYTHON)
+
+
+def words_for_root(suite: str, roots: Path = ROOTS) -> list[str]:
+    """The words in front of a command that run it in a later suite of Debian, with the same pid.
+
+    Skips the test where the machine does not allow such a folder, also in CI: scripts/make-test-roots printed
+    that in one line.
+    """
+    root, why_not = roots / suite, roots / "why-not"
+    if not (root / ".made-from").exists():
+        if why_not.exists():
+            pytest.skip(f"Debian {suite}: {why_not.read_text().strip()}")
+        missing(f"Debian {suite} is not in {roots}: run make test-roots")
+    return [str(PROGRAMS / "in_root"), str(root)]
 
 
 @contextlib.contextmanager
@@ -350,20 +367,21 @@ class RealSupervisord:
 class RealRedis:
     """A Redis server of its own, on a port and a unix socket, that keeps nothing on disk."""
 
-    def __init__(self, directory: Path, *arguments: str) -> None:
+    def __init__(self, directory: Path, *arguments: str, program: Sequence[str] = ()) -> None:
+        """`program`: the words that start the server, if it is not this machine's redis-server."""
         self.directory = directory
         self.port = free_port()
         self.socket = directory / "r.sock"
         self.url = f"redis://127.0.0.1:{self.port}/0"
         self.unix_url = f"unix://{self.socket}?db=0"
-        self._program = require_program("redis-server")
+        self._program = list(program) or [require_program("redis-server")]
         self._arguments = arguments
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> RealRedis:
         """Start it, empty, and wait until it answers."""
         command = [
-            self._program,
+            *self._program,
             "--port",
             str(self.port),
             "--bind",

@@ -259,6 +259,9 @@ class WorldTable(ProcessTable):
     def is_suspended(self, pid: int) -> bool:
         return False
 
+    def is_left_behind(self, pid: int, supervised: Collection[int]) -> bool:
+        return False
+
     def left_behind(self, supervised: Collection[int]) -> list[int]:
         return []
 

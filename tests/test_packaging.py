@@ -20,7 +20,7 @@ from tests.harness import RealRedis, missing
 ROOT = Path(__file__).parent.parent
 FOR_THE_REPOSITORY_ALONE = (".ci/",)
 """Tracked by git and not in the sdist: it serves the machine that tests each change."""
-NOT_OURS = {"build", "dist", "__pycache__"}
+NOT_OURS = {"build", "dist", "__pycache__", ".roots"}
 IMPORTS: Mapping[str, tuple[str, ...]] = {
     "celery": ("kombu", "kombu.transport.redis", "kombu.transport.pyamqp", "kombu.pidbox"),
 }

@@ -310,6 +310,8 @@ def _tools(config: Config, pool: PoolConfig, supervisord: Supervisord) -> Tools:
         clock=boot_clock,
         host=config.host,
         key_namespace=pool.key_namespace,
+        has_redis=pool.redis is not None,
+        max_rss_bytes=pool.max_rss.exact_bytes if pool.max_rss else None,
     )
 
 

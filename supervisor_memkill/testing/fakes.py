@@ -7,6 +7,7 @@ from typing import Any
 
 import psutil
 
+from supervisor_memkill.errors import Unknown
 from supervisor_memkill.processes import Measure, ProcessInfo, ProcessState, ProgramInfo
 from supervisor_memkill.workers.contract import Reading, Target, Tools
 from supervisor_memkill.world.memory import Gone, ProcessTable, Resident
@@ -23,6 +24,8 @@ class FakeProcesses:
         self.titles = dict(titles)
         self.children = dict(children or {})
         self.suspended: set[int] = set()
+        self.caught: dict[int, int] = {}
+        """The mask of the signals that a process handles itself; unknown for others."""
         self.leaders: dict[int, int] = {}
         """The leader of the process group of a pid; by default each process leads its own."""
         self.control_groups: dict[int, str] = {}
@@ -53,6 +56,11 @@ class FakeProcesses:
     def command_line(self, pid: int) -> Sequence[str]:
         self._require(pid)
         return [self.titles[pid]]
+
+    def caught_signals(self, pid: int) -> int:
+        if pid not in self.caught:
+            raise Unknown("this system does not show them")
+        return self.caught[pid]
 
     def group(self, pid: int) -> int:
         self._require(pid)
@@ -161,14 +169,17 @@ def tools(
     signals: Callable[[str, str], None] | None = None,
     namespace: str = "",
     clock: Callable[[], float] = lambda: 0.0,
+    max_rss_bytes: int | None = None,
 ) -> Tools:
-    """The tools of a kind, which reach nothing outside the test."""
+    """The tools of a kind, which reach nothing outside the test. The pool has a `redis` if one is given."""
     return Tools(
         redis=redis or FakeRedis,
         signal=signals or Signals(),
         clock=clock,
         host="web1",
         key_namespace=namespace,
+        has_redis=redis is not None,
+        max_rss_bytes=max_rss_bytes,
     )
 
 

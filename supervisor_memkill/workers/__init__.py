@@ -16,6 +16,8 @@ from supervisor_memkill.workers.advice import (
     advise_on_drain_timeout,
     advise_on_job_limit,
     advise_on_killasgroup,
+    advise_on_killed_group,
+    advise_on_memory_limit,
     advise_on_reached_children,
     advise_on_stopasgroup,
     advise_on_stopsignal,
@@ -45,7 +47,7 @@ from supervisor_memkill.workers.contract import (
     unknown,
     unrecognised,
 )
-from supervisor_memkill.workers.stopping import GracefulStop, StopThenWait, parse_text
+from supervisor_memkill.workers.stopping import GracefulStop, SignOfReadiness, StopThenWait, parse_text
 from supervisor_memkill.workers.templates import fill, parse_command, parse_template
 
 if TYPE_CHECKING:
@@ -66,6 +68,7 @@ __all__ = [
     "ProcessTable",
     "ProgramInfo",
     "Reading",
+    "SignOfReadiness",
     "StopThenWait",
     "Target",
     "TimeOption",
@@ -75,6 +78,8 @@ __all__ = [
     "advise_on_drain_timeout",
     "advise_on_job_limit",
     "advise_on_killasgroup",
+    "advise_on_killed_group",
+    "advise_on_memory_limit",
     "advise_on_reached_children",
     "advise_on_stopasgroup",
     "advise_on_stopsignal",

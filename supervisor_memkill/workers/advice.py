@@ -9,7 +9,7 @@ import signal
 from collections.abc import Collection, Iterator
 
 from supervisor_memkill.processes import ProgramInfo
-from supervisor_memkill.units import format_duration
+from supervisor_memkill.units import format_duration, format_size
 from supervisor_memkill.workers.command_line import (
     BLOCKING_WRAPPERS,
     TERM_ONLY_WRAPPERS,
@@ -98,6 +98,20 @@ def advise_on_job_limit(
         )
 
 
+def advise_on_memory_limit(
+    limit_bytes: float, setting: str, framework: str, max_rss_bytes: int | None
+) -> Iterator[Advice]:
+    """The framework's own memory limit ends a worker before its pool's max_rss does; 0 is no limit.
+
+    `setting` is the framework's setting as it is in force, such as ``--memory=128``.
+    """
+    if max_rss_bytes is not None and 0 < limit_bytes <= max_rss_bytes:
+        yield Advice(
+            f"{setting} is not above max_rss={format_size(max_rss_bytes)}: {framework}'s own limit comes "
+            "first, and ends workers whether or not others are in service; set it to twice max_rss"
+        )
+
+
 def advise_on_killasgroup(program: ProgramInfo, framework: str) -> Iterator[Advice]:
     """killasgroup is false, and the worker processes survive the SIGKILL of their parent."""
     if not program.killasgroup:
@@ -105,6 +119,12 @@ def advise_on_killasgroup(program: ProgramInfo, framework: str) -> Iterator[Advi
             f"killasgroup=false should be true: after a SIGKILL {framework}'s worker processes would go on "
             "without their parent, and keep taking jobs"
         )
+
+
+def advise_on_killed_group(program: ProgramInfo, harm: str) -> Iterator[Advice]:
+    """killasgroup is true, and a SIGKILL for the whole group does this harm; an empty text is no harm."""
+    if harm and program.killasgroup:
+        yield Advice(f"remove killasgroup=true: {harm}")
 
 
 def advise_on_wrapper(program: ProgramInfo, framework: str, *, refuses: bool = False) -> Iterator[Advice]:

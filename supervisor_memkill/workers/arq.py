@@ -27,11 +27,10 @@ from supervisor_memkill.workers.base import all_unknown
 from supervisor_memkill.workers.contract import Advice, Option, Reading, Target, unknown
 from supervisor_memkill.workers.stopping import GracefulStop, StopThenWait
 from supervisor_memkill.workers.templates import fill, parse_template
-from supervisor_memkill.workers.wrappers import runs_below
 from supervisor_memkill.world.redis_client import ask
 
 if TYPE_CHECKING:
-    from supervisor_memkill.processes import ProcessInfo, ProgramInfo
+    from supervisor_memkill.processes import ProgramInfo
     from supervisor_memkill.world.memory import ProcessTable
 
 OLD_RECORD_SECONDS = 60
@@ -48,6 +47,7 @@ class Arq(StopThenWait):
 
     framework = "arq"
     command_text = "arq"
+    own_programs = frozenset({"arq"})
     options: ClassVar[Mapping[str, Option]] = {
         **StopThenWait.options,
         "job_completion_wait": Option(
@@ -94,10 +94,6 @@ class Arq(StopThenWait):
                 continue
             found[target.process.worker] = _with_record(reading, key, text, milliseconds)
         return found
-
-    def memory_in_children(self, process: ProcessInfo, table: ProcessTable) -> bool:
-        """Only behind a wrapper: the jobs run in the process itself."""
-        return runs_below(process.pid, table, frozenset({"arq"}))
 
     def more_advice(self, program: ProgramInfo, drain_timeout_seconds: float) -> Iterator[Advice]:
         """The limit is not on the command line: it is the one that the pool repeats."""

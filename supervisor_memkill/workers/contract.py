@@ -139,6 +139,10 @@ class Tools:
     """The configured name of this machine."""
     key_namespace: str = ""
     """`key_namespace` of the pool; empty for none."""
+    has_redis: bool = False
+    """The pool has a `redis`; otherwise asking for the client raises MemkillError."""
+    max_rss_bytes: int | None = None
+    """`max_rss` of the pool; None if it is a share of the machine's memory, or not set."""
 
 
 class Kind(Protocol):

@@ -26,6 +26,9 @@ BUILT_IN = {
     "huey": "supervisor_memkill.workers.huey:Huey",
     "arq": "supervisor_memkill.workers.arq:Arq",
     "taskiq": "supervisor_memkill.workers.taskiq:Taskiq",
+    "laravel": "supervisor_memkill.workers.laravel:Laravel",
+    "horizon": "supervisor_memkill.workers.horizon:Horizon",
+    "messenger": "supervisor_memkill.workers.messenger:Messenger",
 }
 """The same as the entry points of this package, but without reading the metadata of every package."""
 

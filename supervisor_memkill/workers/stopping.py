@@ -15,6 +15,7 @@ from supervisor_memkill.workers.advice import (
     advise_on_drain_timeout,
     advise_on_job_limit,
     advise_on_killasgroup,
+    advise_on_killed_group,
     advise_on_reached_children,
     advise_on_stopasgroup,
     advise_on_stopsignal,
@@ -24,7 +25,7 @@ from supervisor_memkill.workers.advice import (
 from supervisor_memkill.workers.base import BaseKind
 from supervisor_memkill.workers.command_line import TimeOption, why_wrapped
 from supervisor_memkill.workers.contract import Advice, LeftBehind, Note, Option, Reading, Target, unknown
-from supervisor_memkill.workers.wrappers import unknown_wrapper
+from supervisor_memkill.workers.wrappers import runs_below, unknown_wrapper
 
 if TYPE_CHECKING:
     from supervisor_memkill.processes import ProcessInfo, ProgramInfo
@@ -64,6 +65,18 @@ class GracefulStop:
     """What a job starts is in the worker's process group, so that stopasgroup reaches it."""
     children_survive_kill: bool = False
     """The worker processes go on after a SIGKILL of their parent alone."""
+    killasgroup_harm: str = ""
+    """What a SIGKILL for the whole process group does to running jobs that would end well without it."""
+
+
+@dataclass(frozen=True)
+class SignOfReadiness:
+    """A signal that a worker handles from the moment on from which it stops gracefully."""
+
+    signal: str
+    """Its name, without SIG."""
+    without: str
+    """What it means that the worker does not handle it, and what to do."""
 
 
 class StopThenWait(BaseKind):
@@ -71,8 +84,14 @@ class StopThenWait(BaseKind):
 
     command_text: ClassVar[str]
     """The text that the worker's command line contains, however the worker is started."""
+    command_rejects: ClassVar[Mapping[str, str]] = {}
+    """Texts that the worker's command line must not contain, each with what is wrong with it."""
+    sign_of_readiness: ClassVar[SignOfReadiness | None] = None
+    """Where the system shows handled signals, a worker without this one is not recognised."""
     stop: ClassVar[GracefulStop]
     """What the framework does at its stop signal."""
+    own_programs: ClassVar[frozenset[str]] = frozenset()
+    """The programs that run the jobs themselves, such as php: children's memory counts only behind others."""
     options: ClassVar[Mapping[str, Option]] = {
         "command_has": Option(
             parse_text, None, "text in the worker's command line, if the framework's name is not in it"
@@ -84,7 +103,7 @@ class StopThenWait(BaseKind):
         title = table.title(target.process.pid)
         if not title:
             return unknown("the command line of the process cannot be read", target.note)
-        why = self._why_unrecognised(title)
+        why = self._why_unrecognised(title) or self._why_unready(target.process.pid, table)
         if why:
             return Reading(False, False, quiet=None, busy=None, why=why, note=target.note or {})
         wrapper = unknown_wrapper(target.process.pid, table)
@@ -100,29 +119,41 @@ class StopThenWait(BaseKind):
     def _why_unrecognised(self, title: str) -> str:
         """Why a process with this command line is not recognised; empty if it is."""
         wrapped = why_wrapped(title, self.framework)
+        rejected = next((f"{text}: {why}" for text, why in self._rejected(title)), "")
         wanted = self.values.get("command_has") or self.command_text
-        if wrapped or wanted in title:
-            return wrapped
+        if wrapped or rejected or wanted in title:
+            return wrapped or rejected
         return f"{title[:60]!r} does not contain {wanted}: set command_has to a text that it contains"
+
+    def _why_unready(self, pid: int, table: ProcessTable) -> str:
+        """Why the stop signal would cut this worker's jobs, by the signals that it handles; empty if not."""
+        sign = self.sign_of_readiness
+        is_unready = sign is not None and table.handles(pid, sign.signal) is False
+        return sign.without if sign is not None and is_unready else ""
 
     def quiet(self, target: Target, table: ProcessTable) -> Note:
         raise NotSent(f"{self.framework} cannot be quieted: it drains by stopping")
 
     def memory_in_children(self, process: ProcessInfo, table: ProcessTable) -> bool:
-        """Yes: the jobs run in worker processes below the supervised one."""
-        return True
+        """Yes, unless the jobs run in the supervised process itself and no wrapper is in front of it."""
+        return not self.own_programs or runs_below(process.pid, table, self.own_programs)
 
     def advice(self, program: ProgramInfo, drain_timeout_seconds: float) -> Sequence[Advice]:
         stop = self.stop_of(program)
         return [
+            *(Advice(f"command: {text}: {why}", True) for text, why in self._rejected(program.command)),
             *advise_on_stopsignal(program, stop.signals, stop.other_signals, refuses=True),
             *advise_on_drain_timeout(program, self.framework, drain_timeout_seconds),
             *_advise_on_job_limit(stop, program, self.framework, drain_timeout_seconds),
             *self.more_advice(program, drain_timeout_seconds),
             *_advise_on_stopasgroup(stop, program),
             *(advise_on_killasgroup(program, self.framework) if stop.children_survive_kill else ()),
+            *advise_on_killed_group(program, stop.killasgroup_harm),
             *advise_on_wrapper(program, self.framework, refuses=True),
         ]
+
+    def _rejected(self, command: str) -> Iterator[tuple[str, str]]:
+        return ((text, why) for text, why in self.command_rejects.items() if text in command)
 
     def stop_of(self, program: ProgramInfo) -> GracefulStop:
         """`stop`, changed if the program's settings or options change what the framework does."""

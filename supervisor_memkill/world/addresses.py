@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import os
 from urllib.parse import urlsplit
@@ -13,7 +14,9 @@ def same_form(url: str) -> str:
     """The address in the one form that all its spellings have; the text itself if it is no address."""
     if url.startswith(UNIX):
         # /var/run is a link to /run: the same socket
-        return f"{UNIX}{os.path.realpath(url.removeprefix(UNIX))}"
+        with contextlib.suppress(ValueError):  # A zero byte is in no path.
+            return f"{UNIX}{os.path.realpath(url.removeprefix(UNIX))}"
+        return url
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port or 80

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import cached_property
@@ -50,6 +51,10 @@ class Backend(Protocol):
         ...
 
     def command_line(self, pid: int) -> Sequence[str]: ...
+
+    def caught_signals(self, pid: int) -> int:
+        """The signals that the process handles itself, as a mask: bit 0 is signal 1."""
+        ...
 
     def group(self, pid: int) -> int:
         """The pid of the leader of its process group; 0 if that is in another pid namespace."""
@@ -105,6 +110,14 @@ class PsutilBackend:
 
     def command_line(self, pid: int) -> Sequence[str]:
         return _read(pid, lambda process: process.cmdline())
+
+    def caught_signals(self, pid: int) -> int:
+        """Only Linux shows them: SigCgt of /proc/PID/status (proc(5))."""
+        try:
+            lines = Path(f"/proc/{pid}/status").read_text(errors="replace").splitlines()
+            return next(int(line.split()[1], 16) for line in lines if line.startswith("SigCgt:"))
+        except (OSError, StopIteration, LookupError, ValueError) as error:
+            raise Unknown(f"the signals that process {pid} handles cannot be read: {error}") from error
 
     def group(self, pid: int) -> int:
         try:
@@ -265,6 +278,14 @@ class ProcessTable:
     def is_suspended(self, pid: int) -> bool:
         """A stop signal suspended it (state T). Raises Unknown."""
         return self._backend.status(pid) == psutil.STATUS_STOPPED
+
+    def handles(self, pid: int, signal_name: str) -> bool | None:
+        """Whether the process has a handler of its own for this signal (without SIG); None if unknown."""
+        number = signal.Signals[f"SIG{signal_name}"]
+        try:
+            return bool(self._backend.caught_signals(pid) >> (number - 1) & 1)
+        except Unknown:
+            return None
 
     def title(self, pid: int) -> str:
         """The command line, which a program may have changed; "" if it cannot be read."""

@@ -10,8 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from supervisor_memkill.commands.context import build, find_configuration
+from supervisor_memkill.commands.context import build, build_pools, find_configuration
+from supervisor_memkill.config.load import load
+from supervisor_memkill.config.sections import read_file
 from supervisor_memkill.listener.journal_format import Contents
+from supervisor_memkill.workers.contract import Tools
+from supervisor_memkill.workers.registry import load_kind
 from supervisor_memkill.world.supervisord import Supervisord
 from tests.command_line import CONFIG, UNDER_SUPERVISORD, assert_logged, assert_one_line, run
 from tests.conftest import StartSupervisord
@@ -164,7 +168,9 @@ def test_wrong_password_is_one_line(
     environment = {**wrong, **(UNDER_SUPERVISORD if under else {})}
     arguments = [] if under else ["--dry-run"]
     done = run(tmp_path, *arguments, "--config", str(config), changes=environment)
-    assert_one_line(done, 2, "refused the user name or password", "SUPERVISOR_PASSWORD")
+    (assert_logged if under else assert_one_line)(
+        done, 2, "refused the user name or password", "SUPERVISOR_PASSWORD"
+    )
     assert "wrong" not in done.stderr
 
 
@@ -189,7 +195,7 @@ def test_supervisord_without_its_rpc_interface_is_one_line(
     environment = {"SUPERVISOR_SERVER_URL": supervisord.url, **(UNDER_SUPERVISORD if under else {})}
     arguments = [] if under else ["--dry-run"]
     done = run(tmp_path, *arguments, "--config", str(config), changes=environment)
-    assert_one_line(done, 2, "[rpcinterface:supervisor]")
+    (assert_logged if under else assert_one_line)(done, 2, "[rpcinterface:supervisor]")
 
 
 @pytest.mark.real
@@ -208,7 +214,7 @@ def test_socket_of_another_user_is_one_line(
     done = run(
         supervisord.directory, *arguments, "--config", str(config), changes=environment, program=program
     )
-    assert_one_line(done, 2, "permission denied", "chown= and chmod=")
+    (assert_logged if under else assert_one_line)(done, 2, "permission denied", "chown= and chmod=")
 
 
 @pytest.mark.parametrize("parent", ["{tmp_path}", ".."])
@@ -235,3 +241,21 @@ def test_working_directory_that_was_removed_is_no_fault(tmp_path: Path, parent: 
         check=False,
     )
     assert_one_line(done, 2, "memkill.conf", "bad")
+
+
+@pytest.mark.parametrize(
+    ("lines", "has_redis", "max_rss_bytes"),
+    [
+        ("max_rss = 512MB", False, 512 * 1024**2),
+        ("max_rss = 80%\nredis = redis://127.0.0.1:6379/0", True, None),
+    ],
+)
+def test_a_kind_knows_whether_its_pool_has_a_redis_and_what_its_limit_is(
+    tmp_path: Path, lines: str, has_redis: bool, max_rss_bytes: int | None
+) -> None:
+    path = tmp_path / "memkill.conf"
+    path.write_text(f"[memkill:jobs]\nworker = laravel\n{lines}\n")
+    config = load(read_file(path), {}, "here", load_kind)
+    (pool,) = build_pools(config, Supervisord("http://127.0.0.1:1"))
+    tools: Tools = pool.kind.tools  # type: ignore[attr-defined]  # of BaseKind
+    assert (tools.has_redis, tools.max_rss_bytes) == (has_redis, max_rss_bytes)

@@ -26,6 +26,9 @@ REFUSING: Mapping[str, Mapping[str, str]] = {
     "huey": {"stopsignal": "TERM", "stopwaitsecs": "60"},
     "arq": {"stopsignal": "HUP", "stopwaitsecs": "300"},
     "taskiq": {"stopsignal": "HUP", "stopwaitsecs": "60"},
+    "laravel": {"stopsignal": "INT", "stopwaitsecs": "300"},
+    "horizon": {"stopsignal": "QUIT", "stopwaitsecs": "300"},
+    "messenger": {"stopsignal": "USR1", "stopwaitsecs": "300"},
 }
 """Settings that each of these kinds refuses to drain with. The other kinds refuse no setting of these."""
 

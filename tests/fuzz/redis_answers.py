@@ -10,6 +10,7 @@ from typing import Any
 import redis
 from hypothesis import strategies as st
 
+from supervisor_memkill.workers.horizon import slug
 from tests.fuzz.values import DEEP, JSON, LONE_HALVES, NUMBER_TEXTS, SCALARS, TEXTS, near, near_json, to_text
 
 HOST = socket.gethostname()
@@ -92,8 +93,9 @@ RIGHT_FIELDS: Mapping[str, str] = {
     "birth": "1970-01-12T13:47:00.000001Z",
     "last_heartbeat": "1970-01-12T13:55:00.000001Z",
     "queues": "high,default",
+    "status": "running",
 }
-"""Of Sidekiq and of RQ; what is absent here stands in no hash of a worker that is well."""
+"""Of Sidekiq, RQ and Horizon; what is absent here stands in no hash of a worker that is well."""
 FIELD_VALUES: Mapping[str, st.SearchStrategy[str]] = {
     "info": JSON_TEXTS,
     "busy": st.one_of(st.sampled_from(["0", "1"]), NUMBER_TEXTS),
@@ -105,6 +107,7 @@ FIELD_VALUES: Mapping[str, st.SearchStrategy[str]] = {
     "birth": st.one_of(TIMES, near(TIMES)),
     "last_heartbeat": st.one_of(TIMES, near(TIMES)),
     "queues": st.one_of(st.just("high,default"), TEXTS),
+    "status": st.sampled_from(["running", "paused", ""]),
 }
 TEXT_VALUES = st.one_of(
     JSON_TEXTS,
@@ -116,6 +119,8 @@ TEXT_VALUES = st.one_of(
 )
 SIZES = st.integers(-2, 10**12)
 
+CONSUMERS = st.fixed_dictionaries({"name": TEXTS, "pending": SIZES, "idle": SIZES})
+
 Reply = Callable[[Sequence[Any]], st.SearchStrategy[Any]]
 REPLIES: Mapping[str, Reply] = {
     "smembers": lambda arguments: st.sets(IDENTITIES, max_size=4),
@@ -124,6 +129,9 @@ REPLIES: Mapping[str, Reply] = {
     "lrange": lambda arguments: st.lists(TEXTS, max_size=3),
     "get": lambda arguments: st.none() | TEXT_VALUES,
     "type": lambda arguments: st.sampled_from(["string", "set", "hash", "list", "zset", "stream", "none"]),
+    "zrange": lambda arguments: st.lists(st.one_of(st.just(f"{slug(HOST)}-a1B2"), TEXTS), max_size=3),
+    "xinfo_groups": lambda arguments: st.lists(st.one_of(st.just({"name": "symfony"}), JSON), max_size=2),
+    "xinfo_consumers": lambda arguments: st.lists(st.one_of(CONSUMERS, JSON), max_size=3),
     "time": lambda arguments: st.tuples(st.integers(NOW - 5, NOW + 400), st.integers(0, 999_999)),
     **dict.fromkeys(("scard", "llen", "hlen", "zcard", "pttl", "exists"), lambda arguments: SIZES),
 }

@@ -163,7 +163,8 @@ class SidekiqWorld(World):
         if name is None:
             return [None] * len(FIELDS)
         worker = self.workers[name]
-        info = to_text({**INFO, "pid": worker.pid, "identity": identity})
+        began = {"pid": worker.pid, "started_at": worker.start + 0.5}
+        info = to_text({**INFO, **began, "identity": identity})
         busy, quiet = str(worker.jobs), str(worker.quiet).lower()
         return [
             {"info": info, "busy": busy, "beat": str(self.wall - 0.5), "quiet": quiet}[name]

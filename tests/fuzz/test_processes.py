@@ -72,6 +72,10 @@ class Processes:
         self._ask(pid)
         return self._titles
 
+    def caught_signals(self, pid: int) -> int:
+        self._ask(pid)
+        return pid
+
     def group(self, pid: int) -> int:
         self._ask(pid)
         return self._parents.get(pid, pid)

@@ -60,6 +60,8 @@ class Sidekiq:
     redis_url: str = ""
     """Its way to Redis; empty for the straight one."""
     autostart: bool = True
+    suite: str = ""
+    """The later suite of Debian that it comes from; empty for this machine's."""
 
     def script(self, directory: Path) -> str:
         """What its shell runs."""
@@ -68,7 +70,9 @@ class Sidekiq:
         lines += [f"    export APP_BOOT_MB={self.megabytes} APP_BOOT_SECONDS={self.boot_seconds}", "fi"]
         if self.redis_url:
             lines.append(f"export REDIS_URL={shlex.quote(self.redis_url)}")
-        command = sidekiq_command(concurrency=self.concurrency, timeout=self.timeout_seconds)
+        command = sidekiq_command(
+            concurrency=self.concurrency, timeout=self.timeout_seconds, suite=self.suite
+        )
         lines.append(f"exec {command}")
         return "\n".join(lines) + "\n"
 

@@ -83,8 +83,8 @@ class Machine:
         """When the listener sent each stop without an answer; until it sees that worker running."""
         self.measured: dict[int, tuple[float, int]] = {}
         """When the memory of each pid was last measured, and its bytes."""
-        self.hides_measure = shape.machines.index(name) == 2
-        """A container without SYS_PTRACE: memory is known only between two sizes, the true one among them."""
+        self.hides_measure = shape.machines.index(name) % 2 == 1
+        """Every second machine is a container without SYS_PTRACE: memory is known only between two sizes, the true one among them."""
         self.readable: dict[str, bool] = {}
         """Whether the last reading of each worker succeeded."""
         self.read_at: dict[str, float] = {}

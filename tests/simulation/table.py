@@ -78,6 +78,9 @@ class Processes:
         is_quiet = last is not None and process.quiet_at is not None and process.quiet_at < last
         return ("sidekiq", "6.4.1", "app", "[0", "of", "1", "busy]", *(["stopping"] if is_quiet else []))
 
+    def caught_signals(self, pid: int) -> int:
+        raise Unknown("this system does not show them")
+
     def group(self, pid: int) -> int:
         return pid
 

@@ -9,12 +9,18 @@ import time
 
 import redis
 
-from tests.harness import PROGRAMS, require_program
+from tests.harness import PROGRAMS, require_program, words_for_root
 
 
-def sidekiq_command(*, concurrency: int = 2, queue: str = "default", timeout: int = 2) -> str:
-    """A command line for supervisord; REDIS_URL goes into the environment."""
-    words = [require_program("sidekiq"), "-r", str(PROGRAMS / "sidekiq_app.rb")]
+def sidekiq_command(
+    *, concurrency: int = 2, queue: str = "default", timeout: int = 2, suite: str = ""
+) -> str:
+    """A command line for supervisord; REDIS_URL goes into the environment.
+
+    With `suite` it is the Sidekiq of a later suite of Debian.
+    """
+    words = [*words_for_root(suite), "sidekiq"] if suite else [require_program("sidekiq")]
+    words += ["-r", str(PROGRAMS / "sidekiq_app.rb")]
     words += ["-c", str(concurrency), "-q", queue, "-t", str(timeout)]
     return shlex.join(words)
 

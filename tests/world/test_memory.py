@@ -25,6 +25,7 @@ class FakeProcess:
     size: int | Unknown = 10
     status: str = psutil.STATUS_SLEEPING
     command_line: Sequence[str] = ()
+    caught: int | Unknown = 0
     leader: int | None = None
     """The leader of its process group; None: itself."""
     control_group: str = "0::/system.slice/supervisor.service"
@@ -60,6 +61,12 @@ class FakeBackend:
 
     def command_line(self, pid: int) -> Sequence[str]:
         return self._process(pid).command_line
+
+    def caught_signals(self, pid: int) -> int:
+        caught = self._process(pid).caught
+        if isinstance(caught, Unknown):
+            raise caught
+        return caught
 
     def group(self, pid: int) -> int:
         leader = self._process(pid).leader
@@ -384,3 +391,30 @@ def test_family_leaves_out_the_children_of_another_process_with_the_pid_of_one_t
     backend = FakeBackend({10: FakeProcess(1, 9.0), 30: FakeProcess(10, 9.5)})
     ended = ProcessId(10, 4.0)
     assert ProcessTable(backend).family([ended]) == (ended,)
+
+
+# --- handled signals ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("name", "expected"), [("TERM", True), ("CONT", True), ("INT", False)])
+def test_handled_signals_are_the_bits_of_the_mask(name: str, expected: bool) -> None:
+    mask = 1 << (signal.SIGTERM - 1) | 1 << (signal.SIGCONT - 1)
+    assert ProcessTable(FakeBackend({7: FakeProcess(caught=mask)})).handles(7, name) is expected
+
+
+def test_handled_signals_that_cannot_be_read_are_unknown() -> None:
+    backend = FakeBackend({7: FakeProcess(caught=Unknown("not shown here"))})
+    assert ProcessTable(backend).handles(7, "CONT") is None
+    assert ProcessTable(backend).handles(8, "CONT") is None
+
+
+@pytest.mark.skipif(not psutil.LINUX, reason="only Linux shows handled signals")
+def test_a_real_process_shows_the_signals_that_it_handles() -> None:
+    table = ProcessTable()
+    former = signal.signal(signal.SIGUSR2, lambda number, frame: None)
+    try:
+        assert table.handles(os.getpid(), "USR2") is True
+    finally:
+        signal.signal(signal.SIGUSR2, former)
+    assert table.handles(os.getpid(), "USR2") is False
+    assert table.handles(2**22 + 1, "USR2") is None

@@ -1,0 +1,7 @@
+<?php
+
+return [
+    'default' => 'redis',
+    'prefix' => 'trial',
+    'stores' => ['redis' => ['driver' => 'redis', 'connection' => 'cache']],
+];

@@ -1,0 +1,48 @@
+"""Sidekiq 7 and 8 on Valkey 8 and 9, as later suites of Debian have them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.harness import RealRedis, words_for_root
+from tests.real.debian import version_of
+from tests.real.sidekiq_fleet import bloated, bursting, running_fleet
+
+pytestmark = pytest.mark.real
+
+
+@pytest.fixture(params=["trixie", "sid"])
+def suite(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def valkey(suite: str, short_path: Path) -> Iterator[RealRedis]:
+    """A running, empty Valkey of this suite."""
+    server = RealRedis(short_path, program=[*words_for_root(suite), "valkey-server"])
+    try:
+        yield server.start()
+    finally:
+        server.stop()
+
+
+def test_jobs_that_come_at_the_moment_of_the_quiet_are_run_once(
+    valkey: RealRedis, suite: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The jobs outlast Sidekiq's own wait, so that each stop on a stale busy count would run one twice."""
+    sidekiqs = [bloated(f"sidekiq_{n}", concurrency=2, timeout_seconds=1, suite=suite) for n in range(3)]
+    with running_fleet(valkey, *sidekiqs, pool={"max_draining": 2}) as fleet:
+        before = fleet.wait_until_in_service()
+        with bursting(fleet, jobs=4, seconds=2.5) as moments:
+            fleet.listen()
+            fleet.wait_until_replaced(before)
+        fleet.wait_until_finished()
+        fleet.assert_each_job_once()
+        assert len(moments) >= 2 * len(fleet.names)
+        with capsys.disabled():
+            sidekiq, server = version_of("ruby-sidekiq", suite), version_of("valkey-server", suite)
+            jobs = len(fleet.jobs.finished())
+            print(f"\nSidekiq {sidekiq} on Valkey {server}: {jobs} jobs, each once")
