@@ -69,7 +69,10 @@ class ListenerWithoutTicks(Event):
 
     name = "listener.without_ticks"
     level = Level.ERROR
-    hint = "set events = TICK_60 in the listener's [eventlistener:...] section, then run supervisorctl update"
+    hint = (
+        "set events = TICK_60,REMOTE_COMMUNICATION in the listener's [eventlistener:...] section, then run"
+        " supervisorctl update"
+    )
 
 
 @dataclass(frozen=True)
