@@ -198,7 +198,7 @@ def test_slot_lost_with_redis_data_is_taken_anew_before_anyone_elses(
             fleet.client.flushall()
         else:
             redis_server.restart()
-        fleet.wait_for_event("c", "worker.held", "waiting for all listeners to report")
+        fleet.wait_for_event("c", "worker.held", "all listeners must report again")
         fleet.wait_for_event("c", "worker.held", "max_draining is reached", times=2)
         assert fleet.told() == {before["a_0:a_0"]}
         fleet.release()
