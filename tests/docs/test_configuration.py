@@ -18,7 +18,9 @@ from supervisor_memkill.workers.contract import Option, Tools
 from supervisor_memkill.workers.registry import BUILT_IN, load_kind
 from tests.docs.pages import DOCS, EXAMPLES, README, REFERENCE, ROOT, blocks, name_of, script
 
-OF_KINDS = [path for path in EXAMPLES if path.stem in BUILT_IN]
+APPLICATIONS = ("frappe",)
+"""Examples for an application whose workers are those of a framework that has a kind."""
+OF_KINDS = [path for path in EXAMPLES if path.stem in (*BUILT_IN, *APPLICATIONS)]
 REFUSING: Mapping[str, Mapping[str, str]] = {
     "celery": {"stopsignal": "QUIT"},
     "rq": {"stopsignal": "USR1", "stopwaitsecs": "60"},
@@ -29,8 +31,9 @@ REFUSING: Mapping[str, Mapping[str, str]] = {
     "laravel": {"stopsignal": "INT", "stopwaitsecs": "300"},
     "horizon": {"stopsignal": "QUIT", "stopwaitsecs": "300"},
     "messenger": {"stopsignal": "USR1", "stopwaitsecs": "300"},
+    "frappe": {"stopwaitsecs": "10"},
 }
-"""Settings that each of these kinds refuses to drain with. The other kinds refuse no setting of these."""
+"""Settings of these examples that their kind refuses to drain with. The other kinds refuse none of these."""
 
 
 def read_config(path: Path) -> Config:
