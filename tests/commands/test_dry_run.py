@@ -350,9 +350,10 @@ def test_by_hand_it_shows_all_and_touches_nothing(start_pool: StartPool) -> None
     pool.wait_for(lambda: all(pool.process(worker).uptime_seconds > 1 for worker in pool.workers))
     table = run(pool.directory, "--config", config)
     assert table.returncode == 0, table
-    heading, *rows = table.stdout.splitlines()
+    heading, *rows, files = table.stdout.splitlines()
     assert heading.split() == ["POOL", "WORKER", "PID", "MEMORY", "LIMIT", "BUSY", "PEERS", "VERDICT"]
     assert [line.split()[1] for line in rows] == pool.workers
+    assert files == f"configuration: {config}"
     (line,) = [line for line in rows if "would be drained now" in line]
     assert line.split()[:3] == ["job", bloated, str(pool.process(bloated).pid)]
 

@@ -68,10 +68,10 @@ def test_all_workers_of_a_fleet_are_replaced_under_a_steady_feed(
 def test_nobody_is_drained_while_fewer_are_up_than_must_be(redis_server: RealRedis) -> None:
     hosts = {"a": [FAT, SLIM], "b": [SLIM], "c": [SLIM]}
     with running_fleet(redis_server, hosts, "a", "b", pool={"min_available": 3}) as fleet:
-        fleet.wait_for_event("a", "worker.held", "min_available is 3")
+        fleet.wait_for_event("a", "worker.held_for_ever", "min_available is 3")
         fleet.wait_for_heartbeats("a")
         assert not fleet.told()
-        assert len(fleet["a"].events("worker.held", "min_available is 3")) == 1, "said once"
+        assert len(fleet["a"].events("worker.held_for_ever", "min_available is 3")) == 1, "said once"
         fat = fleet["a"].process("a_0:a_0").pid
         fleet.start("c")
         fleet.wait_until_replaced({"a_0:a_0": fat})
@@ -84,7 +84,7 @@ def test_strictest_of_the_listeners_settings_is_in_force(redis_server: RealRedis
         fleet.start("b")
         fleet.wait_for_heartbeats("b", 1)
         fleet.start("a")
-        fleet.wait_for_event("a", "worker.held", "2 others are in service and min_available is 5")
+        fleet.wait_for_event("a", "worker.held_for_ever", "2 others are in service and min_available is 5")
         assert not fleet.told()
         fat = fleet["a"].process("a_0:a_0").pid
         fleet["b"].stop_listener()
@@ -166,7 +166,7 @@ def test_dry_run_shows_the_peers_of_other_hosts_and_writes_nothing(redis_server:
     hosts = {"a": [FAT], "b": [FATTER, SLIM]}
     with running_fleet(redis_server, hosts, main=PATIENT, pool={"min_available": 2}) as fleet:
         fleet.start("b")
-        fleet.wait_for_event("b", "worker.held", "min_available is 2")
+        fleet.wait_for_event("b", "worker.held_for_ever", "min_available is 2")
         fleet["b"].stop_listener()
         fleet.start("a")
         fleet.wait_for(lambda: is_told_in_service(fleet, "a/supervisor/a_0:a_0"))
@@ -262,7 +262,7 @@ def test_password_of_redis_is_never_shown(tmp_path: Path, where: str) -> None:
         with running_fleet(server, {"a": [FAT]}, "a", main=in_file, environment=environment) as fleet:
             host = fleet["a"]
             shown = [" ".join(psutil.Process(host.listener_pid()).cmdline())]
-            fleet.wait_for_event("a", "worker.held", "min_available")
+            fleet.wait_for_event("a", "worker.held_for_ever", "min_available")
             shown += run_both_ways(host, environment)
             assert '"peers_in_service": 0' in shown[-1]
 

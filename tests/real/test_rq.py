@@ -199,5 +199,5 @@ def test_behind_a_shell_nothing_is_stopped_and_exec_is_named(redis_server: RealR
         before = fleet.process("wrapped").pid
         fleet.listen()
         fleet.wait_for(lambda: fleet.events("worker.held", "wrapped:wrapped"))
-        assert "without exec" in fleet.events("worker.held", "wrapped:wrapped")[0]
+        assert "start it with exec" in fleet.events("worker.held", "wrapped:wrapped")[0]
         assert fleet.process("wrapped").pid == before

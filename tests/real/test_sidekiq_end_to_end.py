@@ -181,7 +181,7 @@ def test_a_pool_of_one_is_drained_only_when_it_may_be_empty_or_is_quiet_already(
         before = fleet.wait_until_in_service()
         fleet.listen()
         fleet.wait_until_replaced({"spare": before["spare"]})
-        assert "min_available is 1" in fleet.wait_for_event("worker.held", "needed")
+        assert "min_available is 1" in fleet.wait_for_event("worker.held_for_ever", "needed")
         assert fleet.process("needed").pid == before["needed"]
         assert not fleet.events("drain.quieting", "needed")
 
