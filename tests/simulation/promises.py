@@ -432,7 +432,9 @@ class Promises:
         worker, machine = act.worker, act.machine
         may_cut = act.config.on_timeout is not OnTimeout.WAIT and self._is_timed_out(act)
         may_cut = may_cut and not settings_lose_jobs(worker)
-        if worker.habits.kind == "stops" or act.is_hard or may_cut:
+        # The stop of a drain for the hard limit is repeated, whatever the memory is by then.
+        is_hard = act.is_hard or act.drain.reason is Reason.HARD_MAX_RSS
+        if worker.habits.kind == "stops" or is_hard or may_cut:
             return
         if not self.was_read[act.drain.token]:
             self.broken("S6", machine, f"stop of {worker.name}, whose last reading failed")
@@ -457,6 +459,8 @@ class Promises:
     def kill_is_known(self, machine: Machine, worker: Worker, drain: Drain) -> None:
         """A stop of ours that ended in SIGKILL stands in the journal, so that it is reported."""
         is_killed = worker.last is not None and worker.last.was_killed and worker.stopped_by == "us"
+        if machine.wall_set_at > self.stopping.get(drain.token, 0.0):
+            return  # The length of the stop, by supervisord's clock, says nothing.
         if is_killed and not drain.stop.was_kill and not machine.is_unsaved:
             self.broken("kill known", machine, f"{worker.name} was killed in our stop, and nothing says so")
 
