@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """Pause the pools. With --wait: SUCCESS when the listener owes nobody anything. Raises MemkillError."""
-    from supervisor_memkill.commands.request import requester, wait_until
+    from supervisor_memkill.commands.request import requester
     from supervisor_memkill.rules.requests import Act
 
     lasts_seconds = None if arguments.lasts is None else duration("--for", arguments.lasts)
@@ -45,18 +45,13 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     if not arguments.wait:
         return SUCCESS
 
-    def is_calm(state: object) -> bool:
-        from supervisor_memkill.listener.state_file import ListenerState
-
-        assert isinstance(state, ListenerState)
-        return not any(
-            worker.drain for pool in state.pools if pool.name in taken.pools for worker in pool.workers
-        )
-
-    if wait_until(is_calm, made, timeout_seconds) is None:
-        raise MemkillError("a drain is still under way: see the listener's log")
-    output.show("no drain is under way\n")
-    return SUCCESS
+    for state in made.states(timeout_seconds):
+        paused = [pool for pool in state.pools if pool.name in taken.pools]
+        # A new listener that has not looked at its workers yet cannot show their drains.
+        if paused and not any(worker.drain for pool in paused for worker in pool.workers):
+            output.show("no drain is under way\n")
+            return SUCCESS
+    raise MemkillError("a drain is still under way: see the listener's log")
 
 
 def run_unpause(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import secrets
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 TAKEN_WITHIN_SECONDS = 15.0
 """A listener takes a request within a turn; supervisord may need seconds to answer it."""
+LISTENER_AWAY_SECONDS = 60.0
+"""How long --wait waits for a listener that ended: supervisord starts it again."""
 LOOK_SECONDS = 0.2
 SUBSCRIBE = (
     "no listener took the request. Check that the [eventlistener:...] section has"
@@ -43,6 +45,35 @@ class Requester:
         from supervisor_memkill.listener import state_file
 
         return state_file.read(self._path)
+
+    def states(self, timeout_seconds: float | None) -> Iterator[ListenerState]:
+        """The listener's state again and again, until the time is over.
+
+        A listener that ended may be away for `LISTENER_AWAY_SECONDS`: supervisord starts it again. Raises
+        MemkillError after that.
+        """
+        from supervisor_memkill.listener.state_file import StateError
+
+        until = None if timeout_seconds is None else time.monotonic() + timeout_seconds
+        alive_at = time.monotonic()
+        while True:
+            problem: MemkillError | None = None
+            try:
+                state = self.state()
+            except StateError as error:
+                problem = error
+            else:
+                yield state
+                if not state.is_alive:
+                    problem = MemkillError(NO_LISTENER.format(pid=state.pid))
+            now = time.monotonic()
+            if problem is None:
+                alive_at = now
+            elif now - alive_at > LISTENER_AWAY_SECONDS:
+                raise problem
+            if until is not None and now > until:
+                return
+            time.sleep(LOOK_SECONDS)
 
     def send(
         self, act: Act, names: Sequence[str], *, lasts_seconds: float | None, except_hard: bool = False
@@ -94,19 +125,3 @@ def requester(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Requ
     configuration = find_configuration(arguments, environ)
     context = build(configuration, configuration.supervisord(arguments, environ), environ, own_group="")
     return Requester(context, state_file.path_beside(journal_by_hand(configuration, context)))
-
-
-def wait_until(
-    is_over: Callable[[ListenerState], bool], requester: Requester, timeout_seconds: float | None
-) -> ListenerState | None:
-    """The first state for which this is true; None when the time is over. Raises StateError, MemkillError."""
-    until = None if timeout_seconds is None else time.monotonic() + timeout_seconds
-    while True:
-        state = requester.state()
-        if is_over(state):
-            return state
-        if not state.is_alive:
-            raise MemkillError(NO_LISTENER.format(pid=state.pid))
-        if until is not None and time.monotonic() > until:
-            return None
-        time.sleep(LOOK_SECONDS)

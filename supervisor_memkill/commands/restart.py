@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import shutil
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -23,12 +22,9 @@ from supervisor_memkill.units import parse_positive_duration
 if TYPE_CHECKING:
     from supervisor_memkill.commands.progress import Progress
     from supervisor_memkill.commands.request import Requester
-    from supervisor_memkill.listener.state_file import ListenerState
     from supervisor_memkill.rules.requests import TakenRequest
 
 EXPIRES_SECONDS = 86400.0
-LISTENER_AWAY_SECONDS = 60.0
-"""supervisord starts a listener that ended again; --wait waits so long for it."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -130,30 +126,13 @@ class _Watcher:
     def watch(self, made: Requester, timeout_seconds: float | None) -> Progress | None:
         """The progress at the end; None when the time is over. Raises MemkillError."""
         from supervisor_memkill.commands.progress import progress
-        from supervisor_memkill.commands.request import LOOK_SECONDS, NO_LISTENER
-        from supervisor_memkill.listener.state_file import StateError
 
-        until = None if timeout_seconds is None else time.monotonic() + timeout_seconds
-        alive_at = time.monotonic()
-        while True:
-            state: ListenerState | None = None
-            try:
-                state = made.state()
-            except StateError:
-                if time.monotonic() - alive_at > LISTENER_AWAY_SECONDS:
-                    raise
-            if state is not None:
-                self.last = progress(self._taken.workers, self._taken.request.id, state)
-                self._show(self.last)
-                if self.last.is_over:
-                    return self.last
-                if state.is_alive:
-                    alive_at = time.monotonic()
-                elif time.monotonic() - alive_at > LISTENER_AWAY_SECONDS:
-                    raise MemkillError(NO_LISTENER.format(pid=state.pid))
-            if until is not None and time.monotonic() > until:
-                return None
-            time.sleep(LOOK_SECONDS)
+        for state in made.states(timeout_seconds):
+            self.last = progress(self._taken.workers, self._taken.request.id, state)
+            self._show(self.last)
+            if self.last.is_over:
+                return self.last
+        return None
 
     def _show(self, made: Progress) -> None:
         from supervisor_memkill.clock import boot_clock
