@@ -161,9 +161,11 @@ class Hearing:
             and self._record.save(restarts=restarts + 1, period_seconds=self._record.period_seconds)
         )
         self._reported_at = self._silence
-        if ends and has_siblings:
-            self._notifier.report(ListenerGivesWay(self._silence))
-            return Judgement.ENDS
+        if has_siblings and restarts < MAX_RESTARTS and (ends or ends_in > 0):
+            # The TICKs may go to a sibling, which works as soon as this listener has ended.
+            if ends:
+                self._notifier.report(ListenerGivesWay(self._silence))
+            return Judgement.ENDS if ends else Judgement.HEARS
         self._notifier.report(ListenerDeaf(self._silence, _words(ends, ends_in, restarts)))
         return Judgement.ENDS if ends else Judgement.HEARS
 

@@ -172,6 +172,24 @@ def test_listener_with_the_journal_gives_way_to_the_one_with_the_ticks(record: P
     assert not ear.reports
 
 
+def test_listener_that_gave_way_before_gives_way_again_without_an_alarm(record: Path) -> None:
+    """It took the journal when its sibling died, and the TICKs go to the sibling's next process."""
+    DeafRecord(record).save(restarts=1, period_seconds=0.0)
+    ear = Ear(record)
+    ear.standing = Standing(is_sent_events=True, siblings=1)
+    assert ear.run(10_000, in_charge=True)
+    assert len(ear.stream.having("listener.gives_way")) == 1
+    assert not ear.reports
+
+
+def test_siblings_of_which_none_hears_report_it_in_the_end(record: Path) -> None:
+    DeafRecord(record).save(restarts=MAX_RESTARTS, period_seconds=0.0)
+    ear = Ear(record)
+    ear.standing = Standing(is_sent_events=True, siblings=1)
+    assert not ear.run(10_000, in_charge=True)
+    assert ear.reports
+
+
 def test_listener_whose_restarts_cannot_be_counted_stays(tmp_path: Path) -> None:
     """Otherwise it might end for ever: in a dry run, and where nothing can be written."""
     for record in (None, tmp_path / "file" / "record"):
