@@ -248,9 +248,12 @@ class WorldTable(ProcessTable):
                 return worker
         raise Unknown(f"no process {pid}")
 
+    def identify(self, pid: int) -> ProcessId:
+        return ProcessId(self._worker(pid).pid, 1.0)
+
     def tree(self, pid: int) -> tuple[ProcessId, ...]:
         worker = self._worker(pid)
-        return (ProcessId(pid, 1.0), *(ProcessId(orphan, 1.0) for orphan in worker.orphans))
+        return (self.identify(pid), *(ProcessId(orphan, 1.0) for orphan in worker.orphans))
 
     def family(self, known: Iterable[ProcessId]) -> tuple[ProcessId, ...]:
         return tuple(known)

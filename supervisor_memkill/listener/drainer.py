@@ -16,6 +16,7 @@ from supervisor_memkill.listener import observer
 from supervisor_memkill.listener.actions import Actions
 from supervisor_memkill.listener.findings import Finding, Pool, PoolSurvey
 from supervisor_memkill.listener.ledger import Ledger
+from supervisor_memkill.listener.same_process import creation_time, with_present_start
 from supervisor_memkill.listener.slots import Slots
 from supervisor_memkill.listener.survey import Surveyor
 from supervisor_memkill.notices import words
@@ -144,11 +145,13 @@ class Drainer:
             limit_bytes=survey.terms.limit_bytes or 0,
             stop=Stop(wait_seconds=float(program.stopwaitsecs)) if program else Stop(),
             is_quiet=finding.is_quiet,
+            created=creation_time(process.pid, self._process_table()),
         )
 
     def step(self, drain: Drain) -> None:
         """One step of one drain."""
         seen = self._observe(drain)
+        drain = with_present_start(drain, seen.process, self._process_table())
         drain, plan = self._with_settings(drain, seen)
         drain = _with_note(self._with_late_answer(drain, seen), seen)
         step = decide(drain, seen, plan, self._clock())
@@ -156,7 +159,7 @@ class Drainer:
             answer = self._ask(drain)
             if answer is not None:
                 seen = self._observe(drain)  # The answer may have taken long; decide by the present.
-                drain = _with_note(drain, seen)
+                drain = with_present_start(_with_note(drain, seen), seen.process, self._process_table())
             seen = dataclasses.replace(seen, asked=True, answer=answer)
             step = decide(drain, seen, plan, self._clock())
         if step.drain.state in OVER:

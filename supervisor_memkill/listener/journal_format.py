@@ -262,6 +262,7 @@ DRAIN_READERS: Mapping[str, Reader] = {
     "began_at": seconds,
     "since": seconds,
     "deadline": seconds,
+    "created": _or_none(seconds),
     "memory_before_bytes": _or_none(count),
     "limit_bytes": count,
     "note": _object,

@@ -148,6 +148,8 @@ class Drain:
     """When `state` was entered."""
     deadline: float
     """When `drain_timeout` is over."""
+    created: float | None = None
+    """When the drained process began, by the system and not by supervisord; None: unknown."""
     memory_before_bytes: int | None = None
     limit_bytes: int = 0
     note: Mapping[str, Any] = field(default_factory=dict)

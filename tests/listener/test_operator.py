@@ -17,6 +17,7 @@ from tests.listener.situations import (
 )
 from tests.listener_world import (
     BLOATED,
+    EPOCH,
     FRESH,
     Killed,
     Life,
@@ -39,6 +40,27 @@ def test_worker_that_the_operator_stops_stays_stopped(world: World, path: Path, 
     assert world.workers[name].state is P.STOPPED
     assert not world.broken_promises
     assert not life.drains()
+
+
+@pytest.mark.parametrize("listener_away", [False, True])
+def test_clock_that_was_set_back_is_no_restart_by_the_operator(
+    world: World, path: Path, listener_away: bool
+) -> None:
+    """supervisord then moves the start of a young process back: the same process has another start."""
+    life = Life(world, path)
+    name = life.run_to(State.DRAINING)
+    if listener_away:
+        life.die()
+        life = Life(world, path)
+    worker = world.workers[name]
+    worker.began_at = worker.start - EPOCH
+    worker.start -= 20
+    life.run(3)
+    assert not life.stream.having("drain.settling"), life.stream.lines
+    assert life.only_drain() == (name, State.DRAINING)
+    world.finish_jobs()
+    run_until_replaced(life, world)
+    assert not world.broken_promises
 
 
 @pytest.mark.parametrize("state", STATES)

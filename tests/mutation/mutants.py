@@ -35,6 +35,7 @@ PYTHON = (
     "listener/observer.py",
     "listener/pool_sizes.py",
     "listener/requests.py",
+    "listener/same_process.py",
     "listener/schedule.py",
     "listener/slots.py",
     *GATEWAY,

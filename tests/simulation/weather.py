@@ -49,6 +49,7 @@ class Weather:
             "redis evicts": self._redis_evict,
             "redis clock": self._redis_clock,
             "wall clock": self._wall_clock,
+            "wall clock in a drain": self._wall_clock_in_a_drain,
             "supervisord hangs": self._supervisord_hangs,
             "supervisord restart": self.restart_supervisord,
             "reboot": self.reboot,
@@ -284,6 +285,11 @@ class Weather:
     def _wall_clock(self, machine: Machine) -> None:
         far = 30.0 if self.heals else 3600.0
         machine.set_wall(self._rng.choice((-far, -20.0, -2.0, 2.0, 20.0, far)))
+
+    def _wall_clock_in_a_drain(self, machine: Machine) -> None:
+        """supervisord moves the start of a young process when the clock is set back."""
+        place = self._rng.choice(PLACES)
+        self.when_at(machine, place, lambda: None if self.is_clear else self._wall_clock(machine))
 
     def _supervisord_hangs(self, machine: Machine) -> None:
         machine.server.hang(self._rng.choice((2.0, 6.0, 20.0, 60.0)))
