@@ -17,9 +17,11 @@ from supervisor_memkill.errors import UsageError
 
 if TYPE_CHECKING:
     from supervisor_memkill.commands.context import Context
+    from supervisor_memkill.config.loaded import Loaded
     from supervisor_memkill.listener.hearing import Hearing
     from supervisor_memkill.listener.listener import Listener
     from supervisor_memkill.listener.own_group import OwnGroup
+    from supervisor_memkill.listener.state_values import Origin
     from supervisor_memkill.notices.event import Notifier, Sink
     from supervisor_memkill.world.supervisord import Supervisord
 
@@ -52,6 +54,7 @@ def listen(arguments: argparse.Namespace, environ: Mapping[str, str], sinks: Seq
     protocol_fd = private_stdout()
     from supervisor_memkill.commands import which
     from supervisor_memkill.commands.context import build, find_configuration
+    from supervisor_memkill.config.loaded import loaded
     from supervisor_memkill.listener.own_group import OwnGroup
     from supervisor_memkill.listener.serve import serve
     from supervisor_memkill.notices.event import Notifier
@@ -74,7 +77,8 @@ def listen(arguments: argparse.Namespace, environ: Mapping[str, str], sinks: Seq
     own_group, own_name = (_name(environ, part) for part in ("GROUP", "PROCESS"))
     context = build(configuration, supervisord, environ, own_group=own_group)
     own = OwnGroup(supervisord, own_group, own_name)
-    listener = _listener(context, notifier, own)
+    origin = _origin(context, own, above.pid, loaded(configuration.reading, arguments.config))
+    listener = _listener(context, notifier, own, origin)
     _report_start(context, notifier)
     hearing = _hearing(context, notifier, own, own_group)
     ended_by = serve(listener, stdin_fd=0, stdout_fd=protocol_fd, hearing=hearing)
@@ -124,7 +128,21 @@ def _hearing(context: Context, notifier: Notifier, own: OwnGroup, own_group: str
     return Hearing(period, own.standing, record, notifier, monotonic)
 
 
-def _listener(context: Context, notifier: Notifier, own: OwnGroup) -> Listener:
+def _origin(context: Context, own: OwnGroup, supervisord_pid: int, configuration: Loaded) -> Origin:
+    from supervisor_memkill.listener.hearing import shortest_period
+    from supervisor_memkill.listener.state_values import Origin
+
+    events = context.in_files().events.get(own.group)
+    return Origin(
+        name=own.worker,
+        supervisord_pid=supervisord_pid,
+        events=None if events is None else tuple(sorted(events)),
+        tick_seconds=shortest_period(events),
+        configuration=configuration,
+    )
+
+
+def _listener(context: Context, notifier: Notifier, own: OwnGroup, origin: Origin) -> Listener:
     from supervisor_memkill.clock import boot_clock
     from supervisor_memkill.listener.journal import Journal
     from supervisor_memkill.listener.listener import Listener
@@ -141,7 +159,7 @@ def _listener(context: Context, notifier: Notifier, own: OwnGroup) -> Listener:
         context.coordinator,
         notifier,
         boot_clock,
-        state=None if looks_only else StateKeeper(context.journal.path, context.config, boot_clock),
+        state=None if looks_only else StateKeeper(context.journal.path, context.config, boot_clock, origin),
         siblings=lambda: own.standing().siblings,
     )
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from supervisor_memkill.errors import one_line
-from supervisor_memkill.listener.state_file import ListenerState, WorkerState
+from supervisor_memkill.listener.state_values import ListenerState, WorkerState
 from supervisor_memkill.rules.requests import RunningProcess
 from supervisor_memkill.units import format_duration
 

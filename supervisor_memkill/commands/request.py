@@ -17,7 +17,7 @@ from supervisor_memkill.errors import MemkillError, UsageError
 
 if TYPE_CHECKING:
     from supervisor_memkill.commands.context import Context
-    from supervisor_memkill.listener.state_file import ListenerState
+    from supervisor_memkill.listener.state_values import ListenerState
     from supervisor_memkill.rules.requests import Act, TakenRequest
 
 TAKEN_WITHIN_SECONDS = 15.0
@@ -113,7 +113,8 @@ class Requester:
         if not state.is_alive:
             return NO_LISTENER.format(pid=state.pid)
         if "journal" in state.away:
-            return f"the listener cannot write its journal, and takes no request: {state.away['journal']}"
+            why = state.away["journal"].error
+            return f"the listener cannot write its journal, and takes no request: {why}"
         return SUBSCRIBE
 
 

@@ -160,7 +160,7 @@ class Listener:
     def _write_state(self) -> None:
         """Only the listener that holds the journal writes: another one that waits for it knows nothing."""
         if self._state is not None and self._drainer is not None:
-            away = {what: outage.error for what, outage in self._away.items() if outage.is_away}
+            away = {what: state for what, one in self._away.items() if (state := one.state) is not None}
             with self._guarded("state file"):
                 self._state.write(self._ledger.contents, away)
 
@@ -239,6 +239,8 @@ class Listener:
         if self._coordinator.is_shared or self._ledger.contents.requests:
             self._schedule.check_within(0.0)  # Slots must be renewed before they expire, and people wait.
         self._drainer = drainer
+        if self._state is not None:
+            self._state.named(self._coordinator.name)
         if self._stands_by:
             self._notifier.report(ListenerTakesOver())
         return drainer
@@ -373,6 +375,8 @@ class Listener:
             if self.ended or finding.worker in self._ledger.drains:
                 continue
             answer = drainer.slots.consider(survey, finding.request())
+            if self._state is not None:
+                self._state.answered(finding.worker, answer)
             if not answer.granted:
                 self._report_refused(survey, finding, answer, counts=counts)
                 self._check_soon()
@@ -423,7 +427,7 @@ class Listener:
             self._notifier.forget(WorkerHeld, finding.worker)
             return
         if self._state is not None:
-            self._state.decided(finding.worker, words)
+            self._state.decided(finding.worker, words, cause)
         made = DryRunVerdict if self._config.dry_run else event
         seen = finding.seen
         measure = survey.pool.measure

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from supervisor_memkill.clock import Clock
+from supervisor_memkill.listener.state_values import OutageState
 from supervisor_memkill.notices.event import Notifier
 from supervisor_memkill.notices.events import Away, Back
 
@@ -29,6 +30,11 @@ class Outage:
     @property
     def is_away(self) -> bool:
         return self._since is not None
+
+    @property
+    def state(self) -> OutageState | None:
+        """For the state file; None: it is not away."""
+        return None if self._since is None else OutageState(self.error, self._since)
 
     def has_lost(self, part: str) -> bool:
         """This part did not answer the last time."""

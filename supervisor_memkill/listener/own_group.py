@@ -29,7 +29,7 @@ class OwnGroup:
     def __init__(self, supervisord: Supervisord, group: str, name: str) -> None:
         """`group` and `name` as supervisord gives them to its children; empty if unknown."""
         self._supervisord = supervisord
-        self._group = group
+        self.group = group
         self.worker = f"{group}:{name}"
 
     def standing(self) -> Standing:
@@ -38,7 +38,7 @@ class OwnGroup:
             processes = self._supervisord.all_processes()
         except SupervisordError:
             return Standing(is_sent_events=False, siblings=0)
-        states = {one.worker: one.state for one in processes if one.group == self._group}
+        states = {one.worker: one.state for one in processes if one.group == self.group}
         own = states.pop(self.worker, None)
         siblings = [state for state in states.values() if state in ALIVE]
         return Standing(

@@ -10,43 +10,68 @@ from pathlib import Path
 from supervisor_memkill import __version__
 from supervisor_memkill.clock import Clock
 from supervisor_memkill.config.options import Config
+from supervisor_memkill.coordination.contract import Answer, Cause
 from supervisor_memkill.listener import state_file
 from supervisor_memkill.listener.findings import Finding, PoolSurvey
 from supervisor_memkill.listener.journal import read_boot_id
 from supervisor_memkill.listener.journal_format import Contents
-from supervisor_memkill.listener.state_file import (
+from supervisor_memkill.listener.state_values import (
+    MAX_SAMPLES,
+    SAMPLE_SECONDS,
     DrainState,
     ListenerState,
+    Origin,
+    OutageState,
     PauseState,
     PoolState,
     WorkerState,
+    pid_namespace,
+    process_began,
 )
 from supervisor_memkill.rules.drain import Drain, State
-from supervisor_memkill.rules.policy import is_in_service
+from supervisor_memkill.rules.policy import Hold, is_in_service
+
+UNCHANGED_SECONDS = 10.0
+"""How long a file with the same contents is not written again; its age shows that the listener works."""
+
+
+@dataclasses.dataclass(frozen=True)
+class _Decision:
+    """What the listener decided about a worker at this look."""
+
+    words: str
+    cause: Hold | Cause | None
 
 
 class StateKeeper:
     """Collects the state of this listener, and writes it when `write` is called."""
 
-    def __init__(self, path: Path, config: Config, clock: Clock) -> None:
+    def __init__(self, path: Path, config: Config, clock: Clock, origin: Origin | None = None) -> None:
         """`path` is that of the journal."""
         self._path = state_file.path_beside(path)
         self._clock = clock
         self._settle_seconds = {pool.name: pool.settle_seconds for pool in config.pools}
-        self._verdicts: dict[str, str] = {}
+        self._decisions: dict[str, _Decision] = {}
+        self._answers: dict[str, Answer] = {}
+        self._is_shared = config.redis is not None
         # Until the first look, the last listener's looks are shown, with their age.
         self._pools = {pool.name: pool for pool in self._pools_before() if pool.name in self._settle_seconds}
+        self._samples = {one.worker: one.samples for pool in self._pools.values() for one in pool.workers}
+        self._sampled_at: dict[str, float] = {}
         self._state = ListenerState(
             version=__version__,
             pid=os.getpid(),
-            created=state_file.process_began(os.getpid()) or 0.0,
+            created=process_began(os.getpid()) or 0.0,
             boot_id=read_boot_id(),
             host=config.host,
             dry_run=config.dry_run,
             started_at=clock(),
             written_at=clock(),
             ticked_at=None,
+            namespace=pid_namespace(),
+            origin=origin or Origin(),
         )
+        self._written: ListenerState | None = None
 
     def _pools_before(self) -> tuple[PoolState, ...]:
         try:
@@ -55,12 +80,20 @@ class StateKeeper:
             return ()
         return before.pools if before.boot_id == read_boot_id() else ()
 
+    def named(self, fleet_name: str) -> None:
+        """The listener's name among all; empty if no others take part."""
+        self._state = dataclasses.replace(self._state, fleet_name=fleet_name)
+
     def ticked(self) -> None:
         self._state = dataclasses.replace(self._state, ticked_at=self._clock())
 
-    def decided(self, worker: str, words: str) -> None:
-        """What was decided about this worker at this look, as text for a person."""
-        self._verdicts[worker] = words
+    def decided(self, worker: str, words: str, cause: Hold | Cause | None) -> None:
+        """What was decided about this worker at this look; `words` are for a person."""
+        self._decisions[worker] = _Decision(words, cause)
+
+    def answered(self, worker: str, answer: Answer) -> None:
+        """What coordination answered about this worker at this look."""
+        self._answers[worker] = answer
 
     def looked(self, survey: PoolSurvey) -> None:
         """A look at a pool is complete."""
@@ -69,6 +102,10 @@ class StateKeeper:
             failed = dataclasses.replace(self._pools[name], failure=repr(survey.failure))
             self._pools[name] = failed
             return
+        before = self._pools.get(name)
+        unrecognised = survey.unrecognised
+        if unrecognised is None:  # Only a check finds out.
+            unrecognised = before.unrecognised if before is not None else ""
         self._pools[name] = PoolState(
             name=name,
             looked_at=self._clock(),
@@ -78,45 +115,88 @@ class StateKeeper:
             max_draining=config.max_draining,
             workers=tuple(self._worker(survey, one) for one in survey.findings),
             failure=repr(survey.failure) if survey.failure is not None else "",
+            kind=config.worker,
+            measure=survey.pool.measure,
+            source_away=survey.source_away or "",
+            unrecognised=unrecognised,
         )
+        self._decisions.clear()
+        self._answers.clear()
 
     def _worker(self, survey: PoolSurvey, finding: Finding) -> WorkerState:
-        seen = finding.seen
+        seen, verdict, name = finding.seen, finding.verdict, finding.worker
+        decision = self._decisions.get(name, _Decision(verdict.words, verdict.hold))
         return WorkerState(
-            worker=finding.worker,
+            worker=name,
             pid=seen.process.pid,
             start=seen.process.start,
             state=seen.process.state.name,
             memory_bytes=seen.memory_bytes,
             busy=seen.reading.busy if seen.reading is not None else None,
             in_service=is_in_service(seen, survey.terms.settle_seconds),
-            verdict=self._verdicts.pop(finding.worker, finding.verdict.words),
+            verdict=decision.words,
+            quiet=seen.reading.quiet if seen.reading is not None else None,
+            reason=verdict.reason.value if verdict.reason is not None else "",
+            cause=decision.cause.value if decision.cause is not None else "",
+            peers=self._peers(survey, finding),
+            samples=self._sampled(name, seen.memory_bytes),
         )
 
-    def write(self, contents: Contents, away: Mapping[str, str]) -> None:
-        """Write the state. The drains are those of `contents`, whenever the last look was."""
-        pools = [
-            dataclasses.replace(
-                pool,
-                workers=tuple(
-                    dataclasses.replace(one, drain=self._drain(contents.drains.get(one.worker)))
-                    for one in pool.workers
-                ),
-            )
-            for pool in self._pools.values()
-        ]
+    def _peers(self, survey: PoolSurvey, finding: Finding) -> int | None:
+        """By coordination if it was asked at this look; else only this supervisord's own are known."""
+        if finding.worker in self._answers:
+            return self._answers[finding.worker].others_in_service
+        if self._is_shared:
+            return None
+        settle_seconds = survey.terms.settle_seconds
+        return sum(
+            is_in_service(one.seen, settle_seconds) and one.queues >= finding.queues
+            for one in survey.findings
+            if one.worker != finding.worker
+        )
+
+    def _sampled(self, worker: str, memory_bytes: int | None) -> tuple[int | None, ...]:
+        now, before = self._clock(), self._samples.get(worker, ())
+        last = self._sampled_at.get(worker)
+        if last is not None and now - last < SAMPLE_SECONDS:
+            return before
+        self._sampled_at[worker] = now
+        self._samples[worker] = (*before, memory_bytes)[-MAX_SAMPLES:]
+        return self._samples[worker]
+
+    def write(self, contents: Contents, away: Mapping[str, OutageState]) -> None:
+        """Write the state. The drains are those of `contents`, whenever the last look was.
+
+        A state that was written a moment ago, and is the same but for its time, is not written again.
+        """
         state = dataclasses.replace(
             self._state,
             written_at=self._clock(),
-            pools=tuple(pools),
+            pools=tuple(self._with_drains(pool, contents) for pool in self._pools.values()),
             requests=tuple(contents.requests.values()),
             pauses=tuple(
                 PauseState(pool, pause.since, pause.until, pause.except_hard)
                 for pool, pause in contents.pauses.items()
             ),
-            away=away,
+            away=dict(away),
         )
-        state_file.write(self._path, state)
+        if not self._is_written(state) and state_file.write(self._path, state):
+            self._written = state
+
+    def _is_written(self, state: ListenerState) -> bool:
+        written = self._written
+        if written is None or state.written_at - written.written_at >= UNCHANGED_SECONDS:
+            return False
+        return dataclasses.replace(state, written_at=written.written_at) == written and self._path.exists()
+
+    def _with_drains(self, pool: PoolState, contents: Contents) -> PoolState:
+        drains = [self._drain(contents.drains.get(one.worker)) for one in pool.workers]
+        if drains == [one.drain for one in pool.workers]:
+            return pool
+        workers = zip(pool.workers, drains, strict=True)
+        return dataclasses.replace(
+            pool, workers=tuple(dataclasses.replace(one, drain=drain) for one, drain in workers)
+        )
 
     def _drain(self, drain: Drain | None) -> DrainState | None:
         if drain is None or drain.state is State.ASKING:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from supervisor_memkill.commands.progress import Standing, as_bar, as_words, progress
-from supervisor_memkill.listener.state_file import DrainState, ListenerState, PoolState, WorkerState
+from supervisor_memkill.listener.state_values import DrainState, ListenerState, PoolState, WorkerState
 from supervisor_memkill.rules.requests import Act, OperatorRequest, RunningProcess, TakenRequest
 
 NOW = 1000.0

@@ -7,13 +7,19 @@ from pathlib import Path
 
 import pytest
 
+from supervisor_memkill.clock import boot_clock
+from supervisor_memkill.config.loaded import Loaded, LoadedSection
 from supervisor_memkill.config.options import Config
 from supervisor_memkill.listener import state_file
-from supervisor_memkill.listener.state import StateKeeper
-from supervisor_memkill.listener.state_file import ListenerState, StateError
+from supervisor_memkill.listener.journal_format import Contents
+from supervisor_memkill.listener.state import UNCHANGED_SECONDS, StateKeeper
+from supervisor_memkill.listener.state_file import StateError
+from supervisor_memkill.listener.state_format import from_json, to_json
+from supervisor_memkill.listener.state_values import MAX_SAMPLES, ListenerState, Origin
 from supervisor_memkill.rules.drain import State
 from supervisor_memkill.rules.requests import Act, OperatorRequest, encode
-from tests.listener_world import Life, World, pool_config
+from supervisor_memkill.world.supervisord import SupervisordError
+from tests.listener_world import FRESH, Life, World, pool_config
 
 
 @pytest.fixture
@@ -84,15 +90,94 @@ def test_file_of_another_version_is_an_error_in_words(tmp_path: Path, text: str)
 
 def test_wrong_types_are_refused(life: Life) -> None:
     life.run(6)
-    values = state_file.to_json(read(life))
+    values = to_json(read(life))
     for key in values:
         with pytest.raises((ValueError, TypeError, KeyError)):
-            state_file.from_json({**values, key: [None]})
+            from_json({**values, key: [None]})
 
 
 def test_missing_file_says_so(tmp_path: Path) -> None:
     with pytest.raises(StateError, match="no listener of this supervisord has written"):
         state_file.read(tmp_path / "none.state")
+
+
+def test_state_has_the_cause_the_reason_and_the_peers_of_each_worker(world: World, life: Life) -> None:
+    """The first worker drains; the second waits for its slot, with one peer; the third is below its limit."""
+    world.workers["jobs:three"].memory = FRESH
+    drained = life.run_to(State.DRAINING)
+    life.run(6)
+    state = read(life)
+    (waiting,) = [one for one in ("jobs:one", "jobs:two") if one != drained]
+    found = {one.worker: (one.reason, one.cause, one.peers, one.quiet) for one in state.pools[0].workers}
+    assert found == {
+        drained: ("", "under_way", 2, True),
+        waiting: ("max_rss", "slots_taken", 1, False),
+        "jobs:three": ("", "under_limit", 1, False),
+    }
+
+
+def test_samples_are_one_a_minute_bounded_and_outlast_the_listener(
+    world: World, path: Path, life: Life
+) -> None:
+    for worker in world.workers.values():
+        worker.memory = FRESH
+    life.run(60 * 25)
+    (first, *_) = read(life).pools[0].workers
+    assert first.samples == (FRESH,) * MAX_SAMPLES
+    world.workers[first.worker].memory = 2 * FRESH
+    life.die()
+    later = Life(world, path, has_state=True)
+    later.run(90)
+    assert read(later).pools[0].workers[0].samples == (*(FRESH,) * (MAX_SAMPLES - 2), *(2 * FRESH,) * 2)
+
+
+def test_state_is_written_again_only_when_something_changed_or_it_grows_old(world: World, life: Life) -> None:
+    life.run_to(State.DRAINING)
+    path = state_file.path_beside(life.journal.path)
+
+    def is_written_by_a_turn() -> bool:
+        before = path.stat().st_ino
+        life.listener.turn(ticked=False)
+        return path.stat().st_ino != before
+
+    is_written_by_a_turn()
+    assert not is_written_by_a_turn()
+    world.advance(UNCHANGED_SECONDS)
+    assert is_written_by_a_turn()
+    life.listener.request(encode(OperatorRequest("cd" * 8, Act.PAUSE, ("jobs",), None)))
+    assert is_written_by_a_turn()
+    path.unlink()
+    life.listener.turn(ticked=False)
+    assert path.exists()
+
+
+def test_outage_is_shown_with_its_beginning(world: World, life: Life) -> None:
+    life.run(6)
+    began_at = world.now
+    world.away = SupervisordError("no answer")
+    life.run(6)
+    away = read(life).away
+    assert list(away) == ["supervisord"]
+    assert (away["supervisord"].error, away["supervisord"].since) == ("no answer", began_at)
+
+
+def test_origin_comes_back_as_it_was_written(world: World, path: Path) -> None:
+    section = LoadedSection("/etc/memkill.conf", "0a1b")
+    configuration = Loaded("/etc/memkill.conf", ("/etc/memkill.conf",), {"memkill:jobs": section})
+    origin = Origin("memkill:memkill", 812, ("TICK_60",), 60.0, configuration)
+    keeper = StateKeeper(path, Config("here", pools=(pool_config(),)), world.clock, origin)
+    keeper.named("here/supervisor")
+    keeper.write(Contents(), {})
+    state = state_file.read(state_file.path_beside(path))
+    assert (state.origin, state.fleet_name) == (origin, "here/supervisor")
+
+
+def test_state_of_another_pid_namespace_is_judged_by_its_age(life: Life) -> None:
+    life.run(6)
+    origin = Origin(tick_seconds=60.0)
+    other = dataclasses.replace(read(life), namespace="pid:[1]", pid=2**22 + 1, origin=origin)
+    assert dataclasses.replace(other, written_at=boot_clock() - 100).is_alive
+    assert not dataclasses.replace(other, written_at=boot_clock() - 200).is_alive
 
 
 def test_file_is_private(life: Life) -> None:

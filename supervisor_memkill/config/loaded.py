@@ -1,0 +1,62 @@
+"""The configuration as a listener loaded it: by it a command sees later whether the files changed since."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from supervisor_memkill.config.ini import Section, absolute
+from supervisor_memkill.config.sections import ParsedFiles
+
+
+@dataclass(frozen=True)
+class LoadedSection:
+    """One section of ours: where it stands, and a digest of its keys and values."""
+
+    path: str
+    digest: str
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """The files and sections of one configuration."""
+
+    named: str = ""
+    """The file that ``--config`` named; empty: the configuration is supervisord's own."""
+    files: tuple[str, ...] = ()
+    """The first file, and those with our sections."""
+    sections: Mapping[str, LoadedSection] = field(default_factory=dict)
+    """By the name of the section, such as ``memkill:jobs``."""
+
+
+NOTHING = Loaded()
+
+
+def loaded(reading: ParsedFiles, named: Path | None) -> Loaded:
+    """What these files say. Comments, blank lines and the order of keys make no difference."""
+    return Loaded(
+        named="" if named is None else str(absolute(named)),
+        files=tuple(str(absolute(path)) for path in reading.paths),
+        sections={one.name: _loaded_section(one) for one in reading.sections},
+    )
+
+
+def _loaded_section(section: Section) -> LoadedSection:
+    values = sorted((entry.key, entry.value) for entry in section.entries)
+    text = json.dumps(values).encode(errors="surrogateescape")
+    return LoadedSection(str(absolute(section.place.path)), hashlib.sha256(text).hexdigest()[:16])
+
+
+def changes(before: Loaded, now: Loaded) -> Iterator[str]:
+    """What changed in the files since `before` was loaded, one clause for each section."""
+    for name in sorted({*before.sections, *now.sections}):
+        old, new = before.sections.get(name), now.sections.get(name)
+        if old is None and new is not None:
+            yield f"[{name}] was added in {new.path}"
+        elif new is None and old is not None:
+            yield f"[{name}] was removed from {old.path}"
+        elif new is not None and old is not None and new.digest != old.digest:
+            yield f"[{name}] was changed in {new.path}"

@@ -1,0 +1,135 @@
+"""The state's format: its values as JSON, and back. Each field has a reader, as in the journal's format."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from supervisor_memkill.checked import count, flag, items, mapping, or_none, seconds, text
+from supervisor_memkill.config.loaded import Loaded, LoadedSection
+from supervisor_memkill.listener.journal_format import TAKEN_READERS, Reader, read_fields, taken_to_json
+from supervisor_memkill.listener.state_values import (
+    MAX_SAMPLES,
+    DrainState,
+    ListenerState,
+    Origin,
+    OutageState,
+    PauseState,
+    PoolState,
+    WorkerState,
+)
+from supervisor_memkill.rules.requests import TakenRequest
+
+FORMAT = 2
+
+
+class OtherFormat(ValueError):
+    """Another version wrote the state."""
+
+
+def to_json(state: ListenerState) -> dict[str, Any]:
+    values = dataclasses.asdict(state)
+    return {"format": FORMAT, **values, "requests": [taken_to_json(one) for one in state.requests]}
+
+
+def from_json(values: Any) -> ListenerState:
+    """Raises OtherFormat, and ValueError, KeyError or TypeError for what this version does not write."""
+    body = mapping(values)
+    if body["format"] != FORMAT:
+        raise OtherFormat(f"its format is {body['format']!r:.40}, and this version reads {FORMAT}")
+    state: ListenerState = read_fields(ListenerState, LISTENER_READERS, body)
+    return state
+
+
+def _made(kind: type, readers: Mapping[str, Reader]) -> Reader:
+    return lambda value: read_fields(kind, readers, value)
+
+
+def _all(read: Reader) -> Reader:
+    return lambda value: tuple(map(read, items(value)))
+
+
+def _by_name(read: Reader) -> Reader:
+    return lambda value: {text(name): read(one) for name, one in mapping(value).items()}
+
+
+def _samples(value: Any) -> tuple[int | None, ...]:
+    return tuple(map(or_none(count), items(value)))[-MAX_SAMPLES:]
+
+
+DRAIN_READERS: Mapping[str, Reader] = {
+    "reason": text,
+    "state": text,
+    "since": seconds,
+    "began_at": seconds,
+    "not_back": text,
+}
+WORKER_READERS: Mapping[str, Reader] = {
+    "worker": text,
+    "pid": count,
+    "start": count,
+    "state": text,
+    "memory_bytes": or_none(count),
+    "busy": or_none(count),
+    "in_service": flag,
+    "verdict": text,
+    "drain": or_none(_made(DrainState, DRAIN_READERS)),
+    "quiet": or_none(flag),
+    "reason": text,
+    "cause": text,
+    "peers": or_none(count),
+    "samples": _samples,
+}
+POOL_READERS: Mapping[str, Reader] = {
+    "name": text,
+    "looked_at": seconds,
+    "limit_bytes": or_none(count),
+    "hard_limit_bytes": or_none(count),
+    "min_available": count,
+    "max_draining": count,
+    "workers": _all(_made(WorkerState, WORKER_READERS)),
+    "failure": text,
+    "kind": text,
+    "measure": text,
+    "source_away": text,
+    "unrecognised": text,
+}
+PAUSE_READERS: Mapping[str, Reader] = {
+    "pool": text,
+    "since": seconds,
+    "until": or_none(seconds),
+    "except_hard": flag,
+}
+OUTAGE_READERS: Mapping[str, Reader] = {"error": text, "since": seconds}
+SECTION_READERS: Mapping[str, Reader] = {"path": text, "digest": text}
+LOADED_READERS: Mapping[str, Reader] = {
+    "named": text,
+    "files": _all(text),
+    "sections": _by_name(_made(LoadedSection, SECTION_READERS)),
+}
+ORIGIN_READERS: Mapping[str, Reader] = {
+    "name": text,
+    "supervisord_pid": count,
+    "events": or_none(_all(text)),
+    "tick_seconds": or_none(seconds),
+    "configuration": _made(Loaded, LOADED_READERS),
+}
+LISTENER_READERS: Mapping[str, Reader] = {
+    "version": text,
+    "pid": count,
+    "created": seconds,
+    "boot_id": text,
+    "host": text,
+    "dry_run": flag,
+    "started_at": seconds,
+    "written_at": seconds,
+    "ticked_at": or_none(seconds),
+    "pools": _all(_made(PoolState, POOL_READERS)),
+    "requests": _all(_made(TakenRequest, TAKEN_READERS)),
+    "pauses": _all(_made(PauseState, PAUSE_READERS)),
+    "away": _by_name(_made(OutageState, OUTAGE_READERS)),
+    "namespace": text,
+    "fleet_name": text,
+    "origin": _made(Origin, ORIGIN_READERS),
+}
