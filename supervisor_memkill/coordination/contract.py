@@ -128,6 +128,11 @@ class Cause(Worded):
     )
     NO_MEMBER = "no_member", "the worker no longer belongs to a pool"
 
+    @property
+    def needs_a_person(self) -> bool:
+        """It does not end by itself."""
+        return self in (Cause.NOT_BACK, Cause.NAME_TAKEN)
+
 
 @dataclass(frozen=True)
 class Answer:

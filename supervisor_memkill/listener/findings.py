@@ -92,6 +92,8 @@ class Finding:
     verdict: Verdict
     advice: tuple[Advice, ...] = ()
     """What the operator should change in its settings."""
+    program: ProgramInfo | None = None
+    """The settings that the advice is about; None: unknown."""
 
     @property
     def worker(self) -> str:

@@ -13,6 +13,7 @@ from supervisor_memkill.notices.events import (
     WorkerSeen,
     WorkerUnsafe,
 )
+from supervisor_memkill.processes import ProgramInfo
 from supervisor_memkill.workers.contract import Advice
 
 
@@ -24,6 +25,8 @@ class Reports:
         self._alerts: frozenset[str] = frozenset()
         self._hints: dict[str, list[Advice]] = {}
         """The hints of the last look, by worker."""
+        self._programs: dict[str, ProgramInfo] = {}
+        """The settings that these hints are about, by worker."""
 
     def report_survey(self, survey: Survey, *, is_check: bool) -> None:
         """Report what concerns no single pool. `is_check`: only a check looks for alerts."""
@@ -52,12 +55,23 @@ class Reports:
         found: dict[str, list[Advice]] = {finding.worker: [] for finding in survey.findings}
         for worker, advice in survey.hints():
             found[worker].append(advice)
+        for finding in survey.findings:
+            self._forget_hints_of_other_settings(finding)
         for worker, hints in found.items():
             for advice in hints:
                 if advice not in self._hints.get(worker, ()):
                     made = WorkerUnsafe if advice.refuses else WorkerHint
                     self._notifier.report(made(worker, advice.text))
             self._hints[worker] = hints
+
+    def _forget_hints_of_other_settings(self, finding: Finding) -> None:
+        """After `supervisorctl update` with other settings: report again what is still wrong."""
+        worker, program = finding.worker, finding.program
+        if program is None:
+            return
+        if self._programs.get(worker, program) != program:
+            self._hints.pop(worker, None)
+        self._programs[worker] = program
 
     def _report_seen(self, survey: PoolSurvey) -> None:
         for finding in survey.findings:

@@ -164,7 +164,7 @@ class Surveyor:
         if readings.fault is not None:
             raise readings.fault
         unrecognised = self._recognition.judge(pool, targets, readings.by_worker, table) if counts else None
-        sightings, advices = [], []
+        sightings, advices, programs = [], [], []
         for process in processes:
             memory = observer.measure(pool, process, table)
             if memory.fault is not None:
@@ -175,10 +175,12 @@ class Surveyor:
             reading = readings.by_worker.get(process.worker)
             if reading is not None and drain is None and can_be_doubtful(pool):
                 reading = doubt(reading, process, contents)
-            advice = pool.advice(process, self.program(process.worker), table)
+            program = self.program(process.worker)
+            advice = pool.advice(process, program, table)
             refusals = tuple(one.text for one in advice if one.refuses)
             self._has_refused = self._has_refused or bool(refusals)
             advices.append(advice)
+            programs.append(program)
             seen = Sighting(
                 process=process,
                 memory_bytes=memory.size_bytes,
@@ -196,7 +198,7 @@ class Surveyor:
             )
             sightings.append(seen)
         verdicts = judge_all(sightings, terms, self._clock())
-        findings = tuple(map(Finding, sightings, verdicts, advices))
+        findings = tuple(map(Finding, sightings, verdicts, advices, programs))
         return PoolSurvey(pool, terms, findings, unrecognised=unrecognised)
 
     def terms(self, config: PoolConfig) -> Terms:

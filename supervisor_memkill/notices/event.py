@@ -28,6 +28,7 @@ class Event:
     name: ClassVar[str]
     """Stable: people and programs search logs by it."""
     level: ClassVar[Level] = Level.INFO
+    """Usually; an event of its class may have a higher one."""
     hint: ClassVar[str] = ""
     """What a person should do; empty if there is nothing to do."""
     once_per: ClassVar[tuple[str, ...] | None] = None

@@ -374,7 +374,7 @@ class WorkerSeen(Event):
 
 @dataclass(frozen=True)
 class WorkerHeld(Event):
-    """A worker that should be drained is not drained now, for this cause. Logged again for a new cause."""
+    """A worker waits for its drain, for this cause. Logged once per cause; a WARNING if a person must act."""
 
     name = "worker.held"
     once_per = ("worker",)
@@ -386,6 +386,11 @@ class WorkerHeld(Event):
     why: str
     measure: Measure = "rss"
     """The log shows the memory under this name."""
+
+    def __post_init__(self) -> None:
+        if self.cause is not None and self.cause.needs_a_person:
+            # This event alone: the class keeps the level of those that end by themselves.
+            object.__setattr__(self, "level", Level.WARNING)
 
 
 @dataclass(frozen=True)

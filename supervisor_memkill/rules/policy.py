@@ -42,9 +42,15 @@ class Hold(Worded):
     DRAIN_HOURS = "drain_hours", "outside drain_hours"
     UNSAFE_SETTINGS = "unsafe_settings", "its settings in supervisord would lose jobs"
     NOT_RECOGNISED = "not_recognised", "not recognised by its kind"
+    UNREADABLE = "unreadable", "its kind cannot tell what it is or does now"
     NOT_NOW = "not_now", "its kind does not allow a drain now"
     PROTECTED_JOB = "protected_job", "a protected job is running"
     JOBS_UNKNOWN = "jobs_unknown", "its running jobs are unknown and some are protected"
+
+    @property
+    def needs_a_person(self) -> bool:
+        """It does not end by itself. A pause and a back-off have events of their own."""
+        return self in (Hold.MEMORY_UNKNOWN, Hold.UNSAFE_SETTINGS, Hold.NOT_RECOGNISED)
 
 
 class BackOffCause(Worded):
@@ -258,8 +264,10 @@ def _held(seen: Sighting, terms: Terms, now: float, reason: Reason) -> tuple[Hol
     back_off = seen.back_off
     if back_off is not None and back_off.applies(reason, terms.limit_bytes, now):
         return Hold.BACKS_OFF, f"{back_off.cause.words}; {format_duration(back_off.until - now)} left"
-    if reading is None or reading.recognised is not True:
-        return Hold.NOT_RECOGNISED, reading.why if reading else ""
+    if reading is None or reading.recognised is None:
+        return Hold.UNREADABLE, reading.why if reading else ""
+    if not reading.recognised:
+        return Hold.NOT_RECOGNISED, reading.why
     if reading.hold:
         return Hold.NOT_NOW, reading.hold
     if not hard and is_protected(reading, terms.protect_jobs):

@@ -161,7 +161,8 @@ def test_unknown_is_shown_as_unknown(world: World) -> None:
     world.records_away = True
     report = report_on(world)
     assert row(report, "one").busy is None
-    assert row(report, "one").verdict == "over its limit, but not recognised by its kind (Redis is away)"
+    words = "its kind cannot tell what it is or does now (Redis is away)"
+    assert row(report, "one").verdict == f"over its limit, but {words}"
     assert not any(one.would_drain for one in report.rows)
 
 

@@ -40,6 +40,25 @@ def test_worker_is_not_drained_until_settings_that_would_lose_jobs_are_fixed(
     run_until_replaced(life, world)
 
 
+def test_settings_that_are_still_wrong_after_an_update_are_reported_again(world: World, path: Path) -> None:
+    """`supervisorctl update` with other settings: the operator sees whether the new ones are good."""
+    programs, seconds = world.programs, [10]
+    world.programs = lambda: [dataclasses.replace(one, stopwaitsecs=seconds[0]) for one in programs()]  # type: ignore[method-assign]
+    world.advice = (Advice("exec is missing"),)
+    life = Life(world, path)
+    life.run(60)
+    assert len(life.stream.having("worker.hint")) == 3
+    for name in world.workers:  # A restart with the same settings is no news.
+        world.operator_restarts(name)
+    life.run(60)
+    assert len(life.stream.having("worker.hint")) == 3
+    seconds[0] = 20
+    for name in world.workers:
+        world.operator_restarts(name)
+    life.run(60)
+    assert len(life.stream.having("worker.hint")) == 6
+
+
 def test_settings_that_became_unsafe_after_the_check_are_noticed_before_the_drain(
     world: World, path: Path
 ) -> None:

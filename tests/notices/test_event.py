@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
+
 from supervisor_memkill.coordination.contract import Cause
 from supervisor_memkill.notices.drain_events import DrainBusy, DrainEvent, DrainNotInServiceYet
-from supervisor_memkill.notices.event import Event, Notifier
+from supervisor_memkill.notices.event import Event, Level, Notifier
 from supervisor_memkill.notices.events import SupervisordAway, UnexpectedEvent, WorkerHeld
+from supervisor_memkill.notices.log import line_of
+from supervisor_memkill.rules.policy import Hold
 
 
 class Kept:
@@ -30,7 +34,7 @@ def busy(jobs: int | None, worker: str = "jobs:one") -> DrainBusy:
     return DrainBusy(worker, 7, jobs, None)
 
 
-def held(cause: Cause, memory: int = 1) -> WorkerHeld:
+def held(cause: Cause | Hold | None, memory: int = 1) -> WorkerHeld:
     return WorkerHeld("jobs:one", 7, memory, cause, "why")
 
 
@@ -50,6 +54,30 @@ def test_event_without_a_subject_is_always_reported() -> None:
 def test_event_about_one_subject_is_reported_when_it_changed() -> None:
     assert reported(busy(1), busy(1), busy(2), busy(1)) == [busy(1), busy(2), busy(1)]
     assert reported(busy(1), busy(1, "jobs:two"), busy(1)) == [busy(1), busy(1, "jobs:two")]
+
+
+@pytest.mark.parametrize(
+    ("cause", "level"),
+    [
+        (Cause.MORE_URGENT, Level.INFO),
+        (Cause.TOO_FEW_IN_SERVICE, Level.INFO),
+        (Hold.UNREADABLE, Level.INFO),
+        (Hold.DRAIN_HOURS, Level.INFO),
+        (None, Level.INFO),
+        (Hold.UNSAFE_SETTINGS, Level.WARNING),
+        (Hold.NOT_RECOGNISED, Level.WARNING),
+        (Hold.MEMORY_UNKNOWN, Level.WARNING),
+        (Cause.NOT_BACK, Level.WARNING),
+        (Cause.NAME_TAKEN, Level.WARNING),
+    ],
+)
+def test_worker_that_waits_for_a_person_is_a_warning_and_one_that_waits_its_turn_is_none(
+    cause: Cause | Hold | None, level: Level
+) -> None:
+    event = held(cause)
+    assert event.level is level
+    assert line_of(event).startswith(f"{level.name} worker.held ")
+    assert "level" not in event.fields()
 
 
 def test_refusal_is_reported_once_until_its_cause_changes() -> None:

@@ -73,8 +73,8 @@ BACKS_OFF = BackOff(until=NOW + 1, seconds=600.0, cause=BASELINE)
         (None, {"back_off": BackOff(until=NOW, seconds=600.0, cause=BASELINE)}, {}),
         (Hold.UNSAFE_SETTINGS, {"refusals": ("stopsignal=TERM must be INT",)}, {}),
         (Hold.NOT_RECOGNISED, {"reading": reading(recognised=False)}, {}),
-        (Hold.NOT_RECOGNISED, {"reading": reading(recognised=None)}, {}),
-        (Hold.NOT_RECOGNISED, {"reading": None}, {}),
+        (Hold.UNREADABLE, {"reading": reading(recognised=None)}, {}),
+        (Hold.UNREADABLE, {"reading": None}, {}),
         (Hold.NOT_NOW, {"reading": reading(hold="its scheduler ends too slowly")}, {}),
         (Hold.PROTECTED_JOB, {"reading": reading(jobs=("Import",))}, {"protect_jobs": ("Imp*",)}),
         (Hold.JOBS_UNKNOWN, {"reading": reading(jobs=None)}, {"protect_jobs": ("Imp*",)}),
@@ -97,7 +97,7 @@ def test_worker_asks_only_when_nothing_holds_it(
         (Hold.MIN_UPTIME, {"process": info(start=EPOCH - 59)}),
         (Hold.BACKS_OFF, {"back_off": BACKS_OFF}),
         (Hold.UNSAFE_SETTINGS, {"refusals": ("stopsignal=TERM must be INT",)}),
-        (Hold.NOT_RECOGNISED, {"reading": reading(recognised=None)}),
+        (Hold.UNREADABLE, {"reading": reading(recognised=None)}),
     ],
 )
 def test_hard_limit_skips_strikes_and_protected_jobs_but_never_makes_a_restart_loop(
@@ -216,7 +216,7 @@ def test_outside_drain_hours_only_the_hard_limit_counts(hold: Hold | None, seen:
         (None, {"back_off": BACKS_OFF}, {}),
         (Hold.BACKS_OFF, {"back_off": BackOff(NOW + 1, 600.0, BackOffCause.AFTER_RESUME)}, {}),
         (Hold.UNSAFE_SETTINGS, {"refusals": ("stopsignal=TERM must be INT",)}, {}),
-        (Hold.NOT_RECOGNISED, {"reading": reading(recognised=None)}, {}),
+        (Hold.UNREADABLE, {"reading": reading(recognised=None)}, {}),
         (Hold.PROTECTED_JOB, {"reading": reading(jobs=("Import",))}, {"protect_jobs": ("Imp*",)}),
     ],
 )
