@@ -18,6 +18,7 @@ from supervisor_memkill.errors import ConfigError
 
 _HEADER = re.compile(r"\[(.+)\]")
 _INDENTED_HEADER = re.compile(r"\s+\[([^\]]*)\]")
+_TEXT = re.compile(r"\s*[^\s;#]")
 _INLINE_COMMENT = re.compile(r"\s[;#].*")
 _PERCENT = re.compile(r"%%|%\(([^)]*)\)s|%\([^)]*\)?.?")
 _MANGLED = re.compile(r"\{'(here|host_node_name|program_name|group_name|process_num|numprocs|ENV_\w+)': ")
@@ -90,14 +91,14 @@ class _NumberedLines:
         self._text = text
 
     def __iter__(self) -> Iterator[str]:
-        is_kept = True  # text before the first section is for configparser to refuse
+        is_kept = is_named = False
         for line in io.StringIO(self._text):
             self.number += 1
             place = Place(self.path, self.number)
             header = _HEADER.match(_INLINE_COMMENT.sub("", line))
             if header:
                 name = header[1].strip()
-                is_kept = self._keeps(name)
+                is_kept, is_named = self._keeps(name), True
                 if is_kept:
                     self.headers[str(self.number)] = (name, place)
                     yield f"[{self.number}]\n"
@@ -107,6 +108,8 @@ class _NumberedLines:
                 self.problems.append(
                     f"{place}: [{indented[1]}] is indented, which makes it part of the line above"
                 )
+            elif not is_named and not self.problems and _TEXT.match(line):
+                self.problems.append(f"{place}: text before the first [section]")
             yield line if is_kept and not header else "\n"
 
 
@@ -122,8 +125,6 @@ def parse(path: Path, keeps: Callable[[str], bool], may_not_be_indented: Callabl
     problems: list[str] = []
     try:
         parser.read_file(lines)
-    except configparser.MissingSectionHeaderError as error:
-        problems.append(f"{path}:{error.lineno}: text before the first [section]")
     except configparser.ParsingError as error:  # raised at the end: all that parses is there
         problems.extend(f"{path}:{line}: not KEY = VALUE" for line, _ in error.errors)
     sections = tuple(

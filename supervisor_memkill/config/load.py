@@ -6,6 +6,7 @@ import difflib
 import os
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,21 +38,46 @@ _SECRET = re.compile("pass|secret|token")
 def load(
     files: ParsedFiles, environ: Mapping[str, str], hostname: str, kinds: Callable[[str], type[Kind]]
 ) -> Config:
-    """The checked configuration.
+    """The checked configuration. Raises ConfigError with every problem that the files have, one line each.
 
-    `hostname` is the default of `host`; `kinds` finds a kind's class by its name and raises
-    MemkillError. Raises ConfigError with every problem that the files have, one line each.
+    `hostname` is the default of `host`; `kinds` finds a kind's class by its name and raises MemkillError.
     """
+    examined = examine(files, environ, hostname, kinds)
+    if examined.problems:
+        raise ConfigError(examined.problems)
+    return examined.config
+
+
+@dataclass(frozen=True)
+class Examined:
+    """A configuration that may have problems."""
+
+    config: Config
+    """Without the pools that have a problem, and with the default in place of a wrong value of [memkill]."""
+    problems: tuple[str, ...]
+    """Every problem, one line each."""
+
+
+def examine(
+    files: ParsedFiles, environ: Mapping[str, str], hostname: str, kinds: Callable[[str], type[Kind]]
+) -> Examined:
+    """What is sound in the files, and all that is not; arguments as for `load`."""
     problems = [*files.problems, *_misspelt_sections(files)]
     names = {"host_node_name": hostname, **ini.environment_names(environ)}
-    values = _load_global(files, environ, names, problems)
-    pools = [
-        _load_pool(section, values["redis"], names, kinds, problems)
-        for section in files.sections
-        if section.name != SECTION
-    ]
-    if problems:
-        raise ConfigError(problems)
+    values, wrong = _load_global(files, environ, names, problems)
+    pools = []
+    for section in files.sections:
+        if section.name == SECTION:
+            continue
+        before = len(problems)
+        pool = _load_pool(section, values["redis"], names, kinds, problems)
+        if len(problems) == before and not ("redis" in wrong and pool.redis == values["redis"]):
+            pools.append(pool)
+    values |= {key: GLOBAL_KEYS[key].default for key in wrong}
+    return Examined(_config(values, hostname, pools), tuple(problems))
+
+
+def _config(values: Mapping[str, Any], hostname: str, pools: Iterable[PoolConfig]) -> Config:
     return Config(
         host=values["host"] or hostname,
         redis=values["redis"],
@@ -69,8 +95,8 @@ def load(
 
 def _load_global(
     files: ParsedFiles, environ: Mapping[str, str], names: Mapping[str, str], problems: list[str]
-) -> dict[str, Any]:
-    """The value of every global key. An invalid value stays as text, and `problems` names it."""
+) -> tuple[dict[str, Any], set[str]]:
+    """The value of every global key, and the keys whose value is wrong and stays as text."""
     section = next((section for section in files.sections if section.name == SECTION), None)
     entries = section.entries if section else ()
     found = [
@@ -78,16 +104,25 @@ def _load_global(
         for entry in entries
         if entry.key not in GLOBAL_KEYS
     ]
-    values = _values(SECTION, entries, GLOBAL_KEYS, names, found)
+    wrong = set[str]()
+    values = _values(SECTION, entries, GLOBAL_KEYS, names, found, wrong)
+    before = len(found)
     if not _read_redis_file(SECTION, entries, values, found):
         values["redis"] = _redis_of_environment(environ, found)
-    if section and not found and values["slot_ttl"] < (least := SLOT_TTL_HEARTBEATS * values["heartbeat"]):
-        found.append(
+    if len(found) > before:
+        wrong.add("redis")
+    if section and not wrong & {"slot_ttl", "heartbeat"}:
+        found.extend(_too_short_lease(section, values))
+    problems.extend(found)
+    return values, wrong
+
+
+def _too_short_lease(section: Section, values: Mapping[str, Any]) -> Iterator[str]:
+    if values["slot_ttl"] < (least := SLOT_TTL_HEARTBEATS * values["heartbeat"]):
+        yield (
             f"{_at(section, 'slot_ttl', 'heartbeat')}: slot_ttl ({format_duration(values['slot_ttl'])})"
             f" must be at least {SLOT_TTL_HEARTBEATS} times heartbeat ({format_duration(least)})"
         )
-    problems.extend(found)
-    return values
 
 
 def _redis_of_environment(environ: Mapping[str, str], problems: list[str]) -> str | None:
@@ -136,14 +171,17 @@ def _load_pool(
         )
     kind = _load_kind(section, names, kinds, found)
     found.extend(_unknown_pool_keys(section, kind))
-    values = _values(section.name, section.entries, POOL_KEYS, names, found)
+    wrong = set[str]()
+    values = _values(section.name, section.entries, POOL_KEYS, names, found, wrong)
     _read_redis_file(section.name, section.entries, values, found)
     values["programs"] = values["programs"] or (name,)
     values["redis"] = values["redis"] or main_redis
-    kind_values = _values(section.name, section.entries, kind.options, names, found) if kind else {}
+    kind_values = _values(section.name, section.entries, kind.options, names, found, wrong) if kind else {}
     if section.get(REQUIRED) is None:
         found.append(f"{section.place}: [{section.name}] {REQUIRED} is missing: {POOL_KEYS[REQUIRED].help}")
-    if kind and not found:  # what does not parse cannot be compared
+    if _is_above(values["max_rss"], values["hard_max_rss"]):
+        found.append(f"{_at(section, 'hard_max_rss')}: must be above max_rss")
+    if kind and not wrong & kind.options.keys():  # what does not parse cannot be compared
         found.extend(_contradictions(section, kind, values, kind_values))
     problems.extend(found)
     return PoolConfig(
@@ -196,8 +234,6 @@ def _contradictions(
 ) -> Iterator[str]:
     """Problems of values that are valid one by one, but not together."""
     worker = f"worker = {values['worker']}"
-    if _is_above(values["max_rss"], values["hard_max_rss"]):
-        yield f"{_at(section, 'hard_max_rss')}: must be above max_rss"
     traits = kind.traits_for(kind_values)
     if values["protect_jobs"] and not traits.names_jobs:
         yield f"{_at(section, 'protect_jobs')}: {worker} cannot tell which jobs run"
@@ -219,10 +255,10 @@ def _contradictions(
         yield f"{_at(section, *named)}: {problem}" if named else f"{_at(section)} {problem}"
 
 
-def _is_above(soft: Size, hard: Size | None) -> bool:
+def _is_above(soft: object, hard: object) -> bool:
     """Whether the soft limit is not below the hard one. A size and a percentage cannot be compared here."""
-    if hard is None:
-        return False
+    if not isinstance(soft, Size) or not isinstance(hard, Size):
+        return False  # not set, or wrong
     if soft.percent is not None and hard.percent is not None:
         return soft.percent >= hard.percent
     if soft.exact_bytes is not None and hard.exact_bytes is not None:
@@ -236,8 +272,9 @@ def _values(
     keys: Mapping[str, Option],
     names: Mapping[str, str],
     problems: list[str],
+    wrong: set[str],
 ) -> dict[str, Any]:
-    """The value of each of `keys`, parsed or by default; an invalid value stays as text."""
+    """The value of each of `keys`, parsed or by default; an invalid one stays as text, and is in `wrong`."""
     values = {key: option.default for key, option in keys.items()}
     for entry in entries:
         if entry.key in keys:
@@ -247,6 +284,7 @@ def _values(
                 values[entry.key] = _parse(filled, keys[entry.key])
             except ValueError as error:
                 values[entry.key] = entry.value
+                wrong.add(entry.key)
                 text = str(error)
                 for value in filter(None, (filled, entry.value)):
                     text = text.replace(value, _shown(entry))

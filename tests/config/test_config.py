@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from supervisor_memkill.config.load import load
+from supervisor_memkill.config.load import examine, load
 from supervisor_memkill.config.options import GLOBAL_KEYS, POOL_KEYS, REQUIRED, Config, PoolConfig
 from supervisor_memkill.config.sections import ParsedFiles, read_file
 from supervisor_memkill.errors import ConfigError, MemkillError
@@ -531,6 +531,35 @@ def test_all_problems_are_told_at_once(written: Written) -> None:
         assert sum(part in problem for problem in problems) == 1, part
     assert len(problems) == 9
     assert not any("\n" in problem for problem in problems)
+
+
+def test_one_wrong_value_hides_no_other_problem(written: Written) -> None:
+    """Neither text before the first section, nor a value that cannot be compared, nor an unknown kind."""
+    text = "stray\nmore\n[memkill]\nlog_level = loud\nheartbeat = 20s\n"
+    text += "[memkill:a]\nmax_rss = 2GB\nhard_max_rss = 1GB\nworker = nil\n"
+    text += "[memkill:b]\nmax_rss = x\nstrikes = y\nprotect_jobs = A\n"
+    assert [problem.partition(": ")[0] for problem in written.problems(text)] == [
+        "1",
+        "4",
+        "5",
+        "9",
+        "8",
+        "11",
+        "12",
+        "13",
+    ]
+
+
+def test_what_is_sound_is_known_beside_all_problems(written: Written) -> None:
+    text = "[memkill]\nlog_level = loud\nheartbeat = 5s\nredis = nonsense\n"
+    text += "[memkill:bad]\nmax_rss = x\n[memkill:own]\nmax_rss = 1GB\nredis = redis://host/1\n"
+    text += "[memkill:inherits]\nmax_rss = 1GB\n"
+    written.path.write_text(text)
+    examined = examine(read_file(written.path), {}, "this-host", _kinds)
+    assert len(examined.problems) == 3
+    config = examined.config
+    assert (config.log_level, config.heartbeat_seconds, config.redis) == ("info", 5.0, None)
+    assert [pool.name for pool in config.pools] == ["own"], "a wrong URL is nobody's Redis"
 
 
 def test_the_keys_of_a_kind_that_is_not_known_are_not_called_unknown(written: Written) -> None:
