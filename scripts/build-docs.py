@@ -19,6 +19,7 @@ sys.path.insert(0, str(ROOT))
 
 from supervisor_memkill.config.options import GLOBAL_KEYS, POOL_KEYS, REQUIRED, default_text  # noqa: E402
 from supervisor_memkill.notices.catalogue import CATALOGUE  # noqa: E402
+from supervisor_memkill.notices.choice import BY_DEFAULT  # noqa: E402
 from supervisor_memkill.notices.event import Event, Level  # noqa: E402
 from supervisor_memkill.rules.causes import Reason, StepCause  # noqa: E402
 from supervisor_memkill.rules.policy import Hold  # noqa: E402
@@ -124,6 +125,11 @@ def _events(title: str, *levels: Level) -> Iterator[str]:
     yield from table(title, heads, rows)
 
 
+def _delivered() -> Iterator[str]:
+    names = [f"``{name}``" for name in CATALOGUE if name in BY_DEFAULT]
+    yield from textwrap.wrap(", ".join(names) + ".", WIDTH, break_long_words=False, break_on_hyphens=False)
+
+
 def _fields(kind: type[Event]) -> str:
     """The names as the log shows them; `measure` only changes the name of another field."""
     fields = [field.name for field in dataclasses.fields(kind) if field.name != "measure"]
@@ -210,6 +216,7 @@ PARTS: Mapping[str, Callable[[], Iterable[str]]] = {
     ),
     "other events": lambda: _events("Other events", Level.INFO),
     "events for debugging": lambda: _events("Events of ``log_level = debug``", Level.DEBUG),
+    "events that are delivered by default": _delivered,
     "reasons": lambda: _words("Why a drain begins", "``reason``", Reason),
     "causes of steps": lambda: _words("Why a drain changed its state, or ended", "``cause``", StepCause),
     "verdicts": lambda: _words("Verdicts on a worker", "``cause``", Hold),

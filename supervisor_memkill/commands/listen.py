@@ -54,6 +54,7 @@ def listen(arguments: argparse.Namespace, environ: Mapping[str, str], sinks: Seq
     protocol_fd = private_stdout()
     from supervisor_memkill.commands import which
     from supervisor_memkill.commands.context import build, find_configuration
+    from supervisor_memkill.commands.deliveries import attach
     from supervisor_memkill.config.loaded import loaded
     from supervisor_memkill.listener.own_group import OwnGroup
     from supervisor_memkill.listener.serve import serve
@@ -70,6 +71,7 @@ def listen(arguments: argparse.Namespace, environ: Mapping[str, str], sinks: Seq
         unread = "; ".join(["", *configuration.reading.unread])
         raise UsageError(f"no [memkill:NAME] section in {where}{unread}")
     notifier = Notifier([LogSink(sys.stderr, configuration.config.log_level), *sinks])
+    deliveries = attach(configuration.config, notifier)
     for problem in configuration.reading.unread:
         notifier.report(SupervisordAlert(f"{problem}: its sections are not known"))
     supervisord = OwnSupervisord(*address_from_environment(environ), starter=above)
@@ -84,6 +86,7 @@ def listen(arguments: argparse.Namespace, environ: Mapping[str, str], sinks: Seq
     ended_by = serve(listener, stdin_fd=0, stdout_fd=protocol_fd, hearing=hearing)
     listener.report_left()
     notifier.report(ListenerEnded())
+    deliveries.close()
     if ended_by is not None:
         _die_of(ended_by)
     return SUCCESS

@@ -89,6 +89,9 @@ def _config(values: Mapping[str, Any], hostname: str, pools: Iterable[PoolConfig
         journal=values["journal"],
         dry_run=values["dry_run"],
         log_level=values["log_level"],
+        hook=values["hook"],
+        hook_events=values["hook_events"],
+        hook_timeout_seconds=values["hook_timeout"],
         pools=tuple(pools),
     )
 

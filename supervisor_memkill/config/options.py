@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import enum
 import re
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from supervisor_memkill.notices.choice import parse_events
 from supervisor_memkill.processes import MEASURES, Measure
 from supervisor_memkill.rules.decision import OnTimeout
 from supervisor_memkill.rules.hours import DrainHours, parse_drain_hours
@@ -113,6 +115,11 @@ class Config:
     """An absolute path; None: the default of the journal."""
     dry_run: bool = False
     log_level: str = "info"
+    hook: tuple[str, ...] = field(default=(), repr=False)
+    """The words of the command; they may hold a secret."""
+    hook_events: tuple[str, ...] = ()
+    """Names and patterns; empty: those that a person must act on."""
+    hook_timeout_seconds: float = 30.0
     pools: tuple[PoolConfig, ...] = ()
     """In the order of their sections."""
 
@@ -157,6 +164,16 @@ def _parse_path(text: str) -> Path:
     return Path(text)
 
 
+def _parse_hook(text: str) -> tuple[str, ...]:
+    try:
+        words = tuple(shlex.split(text))
+    except ValueError as error:
+        raise ValueError(f"a command that runs without a shell ({error})") from None
+    if not words or not words[0]:
+        raise ValueError("a command that runs without a shell")
+    return words
+
+
 def _parse_children(text: str) -> bool | None:
     if text.strip().lower() == "auto":
         return None
@@ -169,6 +186,8 @@ def _parse_children(text: str) -> bool | None:
 _DURATION = "a duration such as 90s, 5m or 1h"
 _SIZE = "a size such as 500MB or 1.5GB, or a share of this machine's memory such as 80%"
 _REDIS_URL = "redis://, unix://, redis+sentinel:// or redis+cluster://; rediss... with TLS"
+_EVENTS = "names or patterns (with *, ? and [...]) of events of the log, separated by spaces or commas"
+_BY_DEFAULT = "events that a person must act on, and the ends of outages"
 _REDIS_FILE = "absolute path of a file with the URL for redis, which only its owner can read (mode 0600)"
 
 
@@ -237,6 +256,20 @@ GLOBAL_KEYS: Mapping[str, Option] = {
         parse_choice("debug", "info", "warning", "error"),
         Config.log_level,
         "lowest level of the events that are logged; debug, info, warning or error",
+    ),
+    "hook": Option(
+        _parse_hook,
+        Config.hook,
+        "command, run without a shell, that gets each event of hook_events as JSON on its standard input",
+    ),
+    "hook_events": Option(
+        parse_events, Config.hook_events, f"events for the hook; {_EVENTS}", shown_default=_BY_DEFAULT
+    ),
+    "hook_timeout": Option(
+        parse_positive_duration,
+        Config.hook_timeout_seconds,
+        "longest time that the hook may take for one event; then it is ended, with all processes that it"
+        f" started; {_DURATION}",
     ),
 }
 """The keys of ``[memkill]``, all optional."""

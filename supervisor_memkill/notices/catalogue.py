@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from types import ModuleType
 
-from supervisor_memkill.notices import drain_events, events
+from supervisor_memkill.notices import delivery_events, drain_events, events
 from supervisor_memkill.notices.event import Event
 
 
@@ -16,6 +16,6 @@ def _named(module: ModuleType) -> Iterator[type[Event]]:
 
 
 CATALOGUE: Mapping[str, type[Event]] = {
-    kind.name: kind for module in (events, drain_events) for kind in _named(module)
+    kind.name: kind for module in (events, drain_events, delivery_events) for kind in _named(module)
 }
 """All events, by name."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -26,7 +25,7 @@ from supervisor_memkill.workers.contract import (
 )
 from supervisor_memkill.workers.templates import fill, parse_command, parse_template
 from supervisor_memkill.world.redis_client import ask
-from supervisor_memkill.world.run_command import run_command
+from supervisor_memkill.world.run_command import is_missing, run_command
 
 if TYPE_CHECKING:
     from supervisor_memkill.processes import ProcessInfo, ProgramInfo
@@ -215,7 +214,7 @@ class Custom(BaseKind):
             found.append(Advice("stopsignal=KILL cuts running jobs: set another signal", cuts_jobs=True))
         for option in ("quiet_command", "busy_command"):
             command, *_ = self.values[option] or ("",)
-            if _is_missing(command):
+            if is_missing(command):
                 found.append(Advice(f"{option}: {command} is not an executable file", refuses=True))
         return found
 
@@ -226,11 +225,6 @@ class Custom(BaseKind):
 
     def _fill(self, template: str, process: ProcessInfo) -> str:
         return fill(template, process, self.tools.host)
-
-
-def _is_missing(command: str) -> bool:
-    """The command, a path or a name in PATH without placeholders, cannot be executed."""
-    return bool(command) and "%(" not in command and shutil.which(command) is None
 
 
 def _ask_numbers(redis: Any, keys: Sequence[str]) -> Sequence[object]:

@@ -145,6 +145,9 @@ poll_interval = 500ms
 journal = %(here)s/journal
 dry_run = yes
 log_level = debug
+hook = %(here)s/hook "two words"
+hook_events = drain.done, *.back
+hook_timeout = 1m
 [memkill:jobs]
 programs = jobs:*, mails
 worker = fake
@@ -176,6 +179,9 @@ threads = 10
         journal=written.path.parent / "journal",
         dry_run=True,
         log_level="debug",
+        hook=(str(written.path.parent / "hook"), "two words"),
+        hook_events=("drain.done", "*.back"),
+        hook_timeout_seconds=60,
         pools=(
             PoolConfig(
                 name="jobs",
@@ -451,6 +457,14 @@ def test_what_is_wrong_in_a_pool_is_told_with_its_place_and_what_is_allowed(
         ("journal = run/j", "journal = 'run/j': must be an absolute path"),
         ("dry_run = maybe", "dry_run = 'maybe': must be yes or no"),
         ("log_level = loud", "log_level = 'loud': must be one of debug, info, warning, error"),
+        ('hook = "half', "must be a command that runs without a shell (No closing quotation)"),
+        ("hook = ''", "hook = \"''\": must be a command that runs without a shell"),
+        ("hook = tell %(pid)s", "only %(here)s, %(host_node_name)s and %(ENV_NAME)s are filled in"),
+        (
+            "hook_events = drain.dome",
+            "must be names or patterns of events: no event is named drain.dome, did",
+        ),
+        ("hook_timeout = 0", "hook_timeout = '0': must be a duration"),
         ("poll_interval = 0", "poll_interval = '0': must be a duration"),
         (
             "slot_ttl = 49s",

@@ -24,7 +24,7 @@ def named_in_the_program() -> set[str]:
 
 
 def _defines(path: Path) -> bool:
-    return path.name in ("events.py", "drain_events.py") and path.parent.name == "notices"
+    return path.name.endswith("events.py") and path.parent.name == "notices"
 
 
 def _names(path: Path) -> Iterator[str]:

@@ -140,12 +140,17 @@ class ListenerProcess:
 
 
 @contextlib.contextmanager
-def listener_under(supervisord: AnsweringSupervisord, directory: Path) -> Iterator[ListenerProcess]:
-    """A listener of that supervisord, ready for its first event; nothing of it is left afterwards."""
+def listener_under(
+    supervisord: AnsweringSupervisord, directory: Path, settings: str = "", pools: str = ""
+) -> Iterator[ListenerProcess]:
+    """A listener of that supervisord, ready for its first event; nothing of it is left afterwards.
+
+    `settings` are further lines of [memkill], `pools` further sections.
+    """
     config = directory / "memkill.conf"
     config.write_text(
-        f"[memkill]\njournal = {directory}/own/memkill.journal\n"
-        "[memkill:job]\nmax_rss = 1TB\n"  # nothing is ever over it
+        f"[memkill]\njournal = {directory}/own/memkill.journal\n{settings}\n"
+        f"[memkill:job]\nmax_rss = 1TB\n{pools}\n"  # nothing is ever over it
     )
     environment = {**UNDER_SUPERVISORD, "SUPERVISOR_SERVER_URL": supervisord.url}
     listener = ListenerProcess(config, environment)

@@ -1,0 +1,57 @@
+"""Attaches what delivers events to people. What is not configured is not imported, and has no thread."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from supervisor_memkill.config.options import Config
+    from supervisor_memkill.notices.delivery import DeliverySink
+    from supervisor_memkill.notices.event import Notifier
+
+
+class Deliveries:
+    """The sinks that must be ended with the listener."""
+
+    def __init__(self, sinks: Sequence[DeliverySink] = ()) -> None:
+        self._sinks = sinks
+
+    def close(self) -> None:
+        """End all of them within the time that one has."""
+        if not self._sinks:
+            return
+        from supervisor_memkill.notices.delivery import END_SECONDS
+
+        end = time.monotonic() + END_SECONDS
+        for sink in self._sinks:
+            sink.end()
+        for sink in self._sinks:
+            sink.close(max(0.0, end - time.monotonic()))
+
+
+def attach(config: Config, notifier: Notifier) -> Deliveries:
+    """Attach what the configuration asks for. A dry run delivers nothing."""
+    if config.dry_run:
+        return Deliveries()
+    sinks = [_hooks(config, notifier)] if config.hook else []
+    for sink in sinks:
+        notifier.attach(sink)
+    return Deliveries(sinks)
+
+
+def _hooks(config: Config, notifier: Notifier) -> DeliverySink:
+    import queue
+
+    from supervisor_memkill.notices.choice import chosen
+    from supervisor_memkill.notices.delivery import DeliverySink, Outcomes
+    from supervisor_memkill.notices.delivery_events import HookDropped, HookMissing
+    from supervisor_memkill.notices.hooks import HookWorker
+    from supervisor_memkill.world.run_command import is_missing
+
+    if is_missing(config.hook[0]):
+        notifier.report(HookMissing(config.hook[0]))
+    outcomes: Outcomes = queue.SimpleQueue()
+    worker = HookWorker(config.hook, config.hook_timeout_seconds, config.host, outcomes)
+    return DeliverySink("hook", chosen(config.hook_events), worker, outcomes, HookDropped, notifier)

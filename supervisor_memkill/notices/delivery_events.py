@@ -1,0 +1,47 @@
+"""The events of hooks, notices and metrics themselves.
+
+No hook and no notice gets one of them: it could cause the next one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from supervisor_memkill.notices.event import Event, Level
+
+
+@dataclass(frozen=True)
+class DeliveryEvent(Event):
+    """An event about the delivery of events."""
+
+    level = Level.WARNING
+
+
+@dataclass(frozen=True)
+class HookMissing(DeliveryEvent):
+    """The command of `hook` cannot be executed. It is tried all the same, for each event."""
+
+    name = "hook.missing"
+    hint = "correct hook in [memkill]: the path, or the file's mode"
+    command: str
+
+
+@dataclass(frozen=True)
+class HookFailed(DeliveryEvent):
+    """The hook failed, or was ended at `hook_timeout`. Logged again for another error, or after a success."""
+
+    name = "hook.failed"
+    hint = "run the command by hand with an event on its standard input"
+    once_per = ()
+    compared = ("error",)
+    event: str
+    error: str
+
+
+@dataclass(frozen=True)
+class HookDropped(DeliveryEvent):
+    """The hook was too slow: it did not get this number of events. They are in the log."""
+
+    name = "hook.dropped"
+    hint = "make the hook faster, or choose fewer events with hook_events"
+    dropped: int
