@@ -80,7 +80,8 @@ test-venvs:
 	@scripts/make-venv $(VENV)-test -e '.[test]'
 	@scripts/make-venv $(SUPERVISOR42) 'supervisor==4.2.5' 'setuptools<81' 'redis==4.5.1'
 	@scripts/make-venv $(WORKERS) 'celery[redis]==5.7.0' 'rq==3.0.0' 'dramatiq[redis]==2.2.1' \
-		'huey[redis]==3.5.4' 'taskiq==0.13.0' 'taskiq-redis==1.2.4'
+		'huey[redis]==3.5.4' 'taskiq==0.13.0' 'taskiq-redis==1.2.4' \
+		'django-q2==1.11.1'
 	@scripts/make-venv $(OLD_WORKERS) 'arq==0.28.0' 'celery[redis]==5.3.6' 'kombu==5.3.7' \
 		'rq==1.16.2' 'huey==2.5.5'
 

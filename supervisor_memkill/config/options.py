@@ -287,7 +287,7 @@ POOL_KEYS: Mapping[str, Option] = {
         str.strip,
         PoolConfig.worker,
         "kind of the workers: plain, custom, sidekiq, resque, rq, celery, dramatiq, huey, arq, taskiq,"
-        " laravel, horizon, messenger, or a kind that another package adds",
+        " laravel, horizon, messenger, djangoq, delayed_job, or a kind that another package adds",
     ),
     "max_rss": Option(
         parse_size,
@@ -307,7 +307,7 @@ POOL_KEYS: Mapping[str, Option] = {
         "how memory is measured: rss (all memory of the process), pss (shared memory is divided among the"
         " processes that share it), uss (only memory that no other process shares), rss+swap or pss+swap"
         " (with the memory that was moved to swap); pss and swap need Linux",
-        shown_default="rss; for celery, dramatiq, huey, taskiq, horizon pss",
+        shown_default="rss; for celery, dramatiq, huey, taskiq, horizon, djangoq pss",
     ),
     "children": Option(
         _parse_children,

@@ -23,6 +23,7 @@ from supervisor_memkill.workers.contract import Advice
 
 SUPERVISORD_STOPWAITSECS = 10
 """supervisord's default, which nobody chose for the jobs of this program (supervisor/options.py)."""
+LONGEST_JOB = "the duration of the longest job"
 STOP_MARGIN_SECONDS = 5
 """What a framework needs beside its own timeout: Sidekiq's author allows so much for the jobs' way back."""
 
@@ -93,12 +94,12 @@ def advise_on_stopwaitsecs(
 
 
 def advise_on_drain_timeout(
-    program: ProgramInfo, framework: str, drain_timeout_seconds: float | None
+    program: ProgramInfo, framework: str, drain_timeout_seconds: float | None, *, longest: str = LONGEST_JOB
 ) -> Iterator[Advice]:
     """stopwaitsecs gives jobs too little time, for a framework that drains by stopping.
 
     It is below drain_timeout; or nobody set drain_timeout (None), and stopwaitsecs is supervisord's default,
-    so that nobody said how long the jobs of this program take.
+    so that nobody said how long the jobs of this program take. `longest` is what stopwaitsecs must cover.
     """
     seconds = program.stopwaitsecs
     cuts = f"{framework} drains by stopping, and SIGKILL after stopwaitsecs would cut jobs that need longer"
@@ -109,7 +110,7 @@ def advise_on_drain_timeout(
             default = " (supervisord's default)" if seconds else ""
             yield Advice(
                 f"stopwaitsecs={seconds}{default}, and drain_timeout is not set: {cuts}; set stopwaitsecs to "
-                f"the duration of the longest job{other}",
+                f"{longest}{other}",
                 refuses=True,
             )
     elif seconds < drain_timeout_seconds:

@@ -29,6 +29,8 @@ BUILT_IN = {
     "laravel": "supervisor_memkill.workers.laravel:Laravel",
     "horizon": "supervisor_memkill.workers.horizon:Horizon",
     "messenger": "supervisor_memkill.workers.messenger:Messenger",
+    "djangoq": "supervisor_memkill.workers.djangoq:DjangoQ",
+    "delayed_job": "supervisor_memkill.workers.delayed_job:DelayedJob",
 }
 """The same as the entry points of this package, but without reading the metadata of every package."""
 

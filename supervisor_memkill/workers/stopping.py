@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from supervisor_memkill.errors import NotSent
 from supervisor_memkill.workers.advice import (
+    LONGEST_JOB,
     advise_on_drain_timeout,
     advise_on_job_limit,
     advise_on_killasgroup,
@@ -57,6 +58,8 @@ class GracefulStop:
     """The option after which the framework itself cuts running jobs; None if it waits without limit."""
     then: TimeOption | None = None
     """The option that bounds what the framework does after its jobs, if `job_limit` is in force."""
+    longest: str = LONGEST_JOB
+    """What stopwaitsecs must cover, if the framework runs more than its running jobs before it ends."""
     stopasgroup_harm: str = ""
     """What a stop signal for the whole process group does to running jobs; empty if nothing."""
     stopasgroup_refuses: bool = True
@@ -84,6 +87,8 @@ class StopThenWait(BaseKind):
 
     command_text: ClassVar[str]
     """The text that the worker's command line contains, however the worker is started."""
+    other_command_texts: ClassVar[tuple[str, ...]] = ()
+    """Other texts, any of which does as well."""
     command_rejects: ClassVar[Mapping[str, str]] = {}
     """Texts that the worker's command line must not contain, each with what is wrong with it."""
     sign_of_readiness: ClassVar[SignOfReadiness | None] = None
@@ -112,18 +117,25 @@ class StopThenWait(BaseKind):
 
     def left_behind(self, supervised: Collection[int], table: ProcessTable) -> Sequence[LeftBehind]:
         """Those with the framework's command line: worker processes may outlive their parent."""
-        wanted = self.values.get("command_has") or self.command_text
         titles = {pid: table.title(pid) for pid in table.left_behind(supervised)}
-        return [LeftBehind(pid, title[:60]) for pid, title in titles.items() if wanted in title]
+        return [LeftBehind(pid, title[:60]) for pid, title in titles.items() if self._is_named(title)]
 
     def _why_unrecognised(self, title: str) -> str:
         """Why a process with this command line is not recognised; empty if it is."""
         wrapped = why_wrapped(title, self.framework)
         rejected = next((f"{text}: {why}" for text, why in self._rejected(title)), "")
-        wanted = self.values.get("command_has") or self.command_text
-        if wrapped or rejected or wanted in title:
+        if wrapped or rejected or self._is_named(title):
             return wrapped or rejected
+        wanted = " or ".join(self._wanted())
         return f"{title[:60]!r} does not contain {wanted}: set command_has to a text that it contains"
+
+    def _is_named(self, title: str) -> bool:
+        return any(text in title for text in self._wanted())
+
+    def _wanted(self) -> Sequence[str]:
+        """The texts of which the command line must contain one."""
+        given = self.values.get("command_has")
+        return [given] if given else [self.command_text, *self.other_command_texts]
 
     def _why_unready(self, pid: int, table: ProcessTable) -> str:
         """Why the stop signal would cut this worker's jobs, by the signals that it handles; empty if not."""
@@ -143,7 +155,7 @@ class StopThenWait(BaseKind):
         return [
             *(Advice(f"command: {text}: {why}", True) for text, why in self._rejected(program.command)),
             *advise_on_stopsignal(program, stop.signals, stop.other_signals, refuses=True),
-            *advise_on_drain_timeout(program, self.framework, drain_timeout_seconds),
+            *advise_on_drain_timeout(program, self.framework, drain_timeout_seconds, longest=stop.longest),
             *_advise_on_job_limit(stop, program, self.framework, drain_timeout_seconds),
             *self.more_advice(program, drain_timeout_seconds),
             *_advise_on_stopasgroup(stop, program),

@@ -31,6 +31,8 @@ REFUSING: Mapping[str, Mapping[str, str]] = {
     "laravel": {"stopsignal": "INT", "stopwaitsecs": "300"},
     "horizon": {"stopsignal": "QUIT", "stopwaitsecs": "300"},
     "messenger": {"stopsignal": "USR1", "stopwaitsecs": "300"},
+    "djangoq": {"stopsignal": "QUIT", "stopwaitsecs": "300", "stopasgroup": "true"},
+    "delayed_job": {"stopsignal": "QUIT", "stopwaitsecs": "300"},
     "frappe": {"stopwaitsecs": "10"},
 }
 """Settings of these examples that their kind refuses to drain with. The other kinds refuse none of these."""

@@ -174,6 +174,8 @@ COMMANDS = st.sampled_from(
         "php artisan queue:listen --once",
         "php artisan horizon",
         "php bin/console messenger:consume async -m 128M",
+        "python manage.py qcluster",
+        "bin/delayed_job -n 2 --pool=a:1 run",
         "sh -c ''",
         "-",
         "/usr/bin/python3 -m rq worker",

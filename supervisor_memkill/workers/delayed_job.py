@@ -1,0 +1,68 @@
+"""``worker = delayed_job``: Delayed Job's ``rake jobs:work`` and ``delayed_job run``, drained by stopping.
+
+Facts, tried with 4.1.9, 4.1.13 and 4.2.0 (lib/delayed/worker.rb, command.rb, plugins/clear_locks.rb):
+
+- At TERM or INT the worker finishes the running job and exits with status 0. A second signal changes nothing.
+- QUIT and HUP raise an error inside the job: it counts as failed, runs again later, and the worker goes on.
+- With ``Delayed::Worker.raise_signal_exceptions`` TERM cuts the job. Nothing shows this from outside.
+- A job that SIGKILL cuts stays locked for ``max_run_time`` (4 hours), then it runs again.
+- ``delayed_job -n 2 run`` and ``--pool`` run their workers one after the other, in one process: each stop
+  signal ends one of them, and the next one begins. ``delayed_job start`` leaves the process that supervisord
+  started.
+- ``--prefix`` changes the process title to ``PREFIX/delayed_job``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, ClassVar
+
+from supervisor_memkill.workers.command_line import option_number, option_text, program_in
+from supervisor_memkill.workers.contract import Advice
+from supervisor_memkill.workers.stopping import GracefulStop, StopThenWait
+
+if TYPE_CHECKING:
+    from supervisor_memkill.processes import ProcessInfo, ProgramInfo
+    from supervisor_memkill.world.memory import ProcessTable
+
+SCRIPT = "delayed_job"
+DAEMON_WORDS = frozenset({"start", "restart", "reload"})
+
+
+class DelayedJob(StopThenWait):
+    """Identified by the command line. The jobs run in the process itself."""
+
+    framework = "Delayed Job"
+    command_text = "jobs:work"
+    other_command_texts: ClassVar[tuple[str, ...]] = (SCRIPT,)
+    own_programs = frozenset({"rake", "rails", "bundle", SCRIPT})
+    stop = GracefulStop(
+        other_signals="at QUIT and HUP Delayed Job fails its running job and goes on, and at other signals "
+        "it does not finish it",
+    )
+
+    def memory_in_children(self, process: ProcessInfo, table: ProcessTable) -> bool:
+        """``delayed_job.7`` is the program too."""
+        is_itself = program_in(table.title(process.pid)).startswith(SCRIPT)
+        return not is_itself and super().memory_in_children(process, table)
+
+    def more_advice(self, program: ProgramInfo, drain_timeout_seconds: float | None) -> Iterator[Advice]:
+        options = program.command.partition(SCRIPT)[2]
+        if DAEMON_WORDS.intersection(options.split()):
+            yield Advice(
+                "command: run `delayed_job run` instead: the workers would leave the process that "
+                "supervisord started",
+                refuses=True,
+            )
+        if _is_several(options):
+            yield Advice(
+                "command: -n and --pool run several workers one after the other, and each stop signal ends "
+                "only one of them: use numprocs instead, and --queues for the queues",
+                refuses=True,
+            )
+
+
+def _is_several(options: str) -> bool:
+    """By what follows the script: ``nice -n 5 delayed_job run`` is one worker."""
+    number = option_number(options, "-n", "--number_of_workers", "--number-of-workers")
+    return (number or 1) > 1 or option_text(options, "--pool") is not None

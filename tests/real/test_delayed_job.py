@@ -1,0 +1,67 @@
+"""Real Delayed Job workers under a real supervisord: replaced while they work."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+from typing import Any
+
+import pytest
+
+from tests.harness import PROGRAMS, RealRedis, missing, require_program
+from tests.real.debian import version_of
+from tests.real.frameworks import replace_each_twice, running_fleet
+from tests.real.stop_then_wait import assert_refused_before_harm
+
+pytestmark = pytest.mark.real
+APP = PROGRAMS / "delayed_job"
+RUN = [APP / "delayed_job", "run"]
+RAKE = ["rake", "-f", APP / "Rakefile", "jobs:work"]
+GOOD = {"stopwaitsecs": 70}
+
+
+def words(*parts: object) -> str:
+    return shlex.join(map(str, parts))
+
+
+def fleet_of(redis_server: RealRedis, *more: str, **options: Any) -> Any:
+    """A worker by the script and one by rake, on one database; `more` words are the script's."""
+    require_program("rake")
+    needed = 'require "delayed_job_active_record"; require "daemons"'
+    if subprocess.run(["ruby", "-e", needed], capture_output=True, check=False).returncode:
+        missing("Delayed Job is not installed (Debian: ruby-delayed-job-active-record, ruby-daemons)")
+    options.setdefault("worker", GOOD)
+    commands = {"script": words("ruby", *RUN, *more), "rake": words(*RAKE)}
+    return running_fleet(
+        redis_server,
+        kind="delayed_job",
+        commands={name: commands[name] for name in options.pop("names", commands)},
+        feed=words("ruby", APP / "feed.rb"),
+        **options,
+    )
+
+
+def test_each_job_runs_once_while_workers_are_replaced(
+    redis_server: RealRedis, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with fleet_of(redis_server, feed_every_seconds=0.3) as fleet:
+        replace_each_twice(fleet)
+        assert not fleet.events("worker.hint") + fleet.events("worker.unsafe_settings"), fleet.story()
+        with capsys.disabled():
+            print("\n" + fleet.row("Delayed Job, SQLite", version_of("ruby-delayed-job", None)))
+
+
+@pytest.mark.parametrize(
+    ("changes", "more", "said"),
+    [
+        ({"stopsignal": "QUIT"}, [], "stopsignal=QUIT must be INT or TERM"),
+        ({}, ["-n", "2"], "-n and --pool run several workers one after the other"),
+    ],
+    ids=["stopsignal", "several"],
+)
+def test_settings_that_would_cut_jobs_are_refused_before_harm(
+    redis_server: RealRedis, changes: dict[str, object], more: list[str], said: str
+) -> None:
+    options = {"worker": {**GOOD, **changes}, "bloat_seconds": 0.1, "names": ["script"]}
+    with fleet_of(redis_server, *more, **options) as fleet:
+        assert_refused_before_harm(fleet, said)
