@@ -197,11 +197,17 @@ class Context:
     supervisord: Supervisord
     pools: tuple[Pool, ...]
     surveyor: Surveyor
-    journal: JournalPlace
+    journals: tuple[JournalPlace, ...]
+    """Where the listener may keep its journal, the likeliest place first; there is at least one."""
     files: tuple[Path, ...]
     """The files of the configuration that count: supervisord's main file, and those with our sections."""
     in_files: Callable[[], ProgramFiles]
     """What supervisord's files say about its programs now."""
+
+    @property
+    def journal(self) -> JournalPlace:
+        """The first place with a file, else the likeliest place."""
+        return next((place for place in self.journals if place.existing()), self.journals[0])
 
     def coordinator(self, contents: Contents) -> Coordinator:
         """Coordination through Redis if it is configured, else in process; a dry run only reads.
@@ -251,30 +257,20 @@ def build(
         supervisord,
         tuple(pools),
         surveyor,
-        _journal_place(configuration, supervisord, environ, own_group=own_group),
+        _journal_places(configuration, supervisord, environ, own_group=own_group),
         configuration.reading.paths,
         in_files,
     )
 
 
-def _journal_place(
+def _journal_places(
     configuration: Configuration, supervisord: Supervisord, environ: Mapping[str, str], *, own_group: str
-) -> JournalPlace:
+) -> tuple[JournalPlace, ...]:
     if configuration.config.journal is not None:
-        return JournalPlace(configuration.config.journal)
+        return (JournalPlace(configuration.config.journal),)
     addresses = [one for one in configuration.sections.addresses() if one is not None]
     uids = [os.geteuid()] if own_group else _uids_of_listener(configuration)
-    places = [journal_place.place(addresses, supervisord.url, environ, uid) for uid in uids]
-    return next((place for place in places if place.existing()), places[0])
-
-
-def journal_by_hand(configuration: Configuration, context: Context) -> Path:
-    """The journal of the listener of the supervisord that is asked. Raises SupervisordError.
-
-    A living listener shows which one it has locked; else the newest at all places of that supervisord counts.
-    """
-    living = which.journal_of_living(context.supervisord, configuration.eventlistener_groups)
-    return living or context.journal.existing() or context.journal.path
+    return tuple(journal_place.place(addresses, supervisord.url, environ, uid) for uid in dict.fromkeys(uids))
 
 
 def _uids_of_listener(configuration: Configuration) -> list[int]:

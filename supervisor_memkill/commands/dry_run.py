@@ -39,14 +39,16 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     import dataclasses
 
     from supervisor_memkill.clock import boot_clock
-    from supervisor_memkill.commands import dry_run_report
-    from supervisor_memkill.commands.context import build, find_configuration, journal_by_hand
+    from supervisor_memkill.commands import dry_run_notes, dry_run_report
+    from supervisor_memkill.commands.context import build, find_configuration
+    from supervisor_memkill.commands.found_listener import find_listener
     from supervisor_memkill.listener import journal
 
     configuration = find_configuration(arguments, environ)
     supervisord = configuration.supervisord(arguments, environ)
     context = build(configuration, supervisord, environ, own_group="")
-    journal_path = journal_by_hand(configuration, context)
+    listener = find_listener(configuration, context)
+    journal_path = listener.journal
     contents = journal.peek(journal_path)
     report = dry_run_report.check(
         context.surveyor,
@@ -55,8 +57,9 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
         boot_clock,
         first_wait=_first_wait(context.config),
         has_pools=bool(context.config.pools),
+        has_listener=not listener.is_dead,
     )
-    notes = list(report.notes)
+    notes = [*report.notes, *dry_run_notes.of_listener(listener, contents, boot_clock())]
     if not configuration.is_found:
         notes.insert(0, NO_CONFIGURATION)
     notes += [f"{one}: its sections are not known" for one in configuration.reading.unread]

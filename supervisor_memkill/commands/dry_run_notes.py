@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from supervisor_memkill.commands.found_listener import FoundListener
 from supervisor_memkill.coordination.contract import Coordinator
 from supervisor_memkill.listener.findings import PoolSurvey
 from supervisor_memkill.listener.journal_format import Contents
 from supervisor_memkill.processes import ProcessState
+from supervisor_memkill.rules.drain import State
 from supervisor_memkill.units import format_duration
 from supervisor_memkill.workers.contract import Advice
+
+SHOWN = 3
+"""Drains that one note names; a further one is counted."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +58,33 @@ def of_coordination(
                 f" max_draining = {pool.rules.max_draining}, but the running listener has {former[0]} and"
                 f" {former[1]}: restart it to change its settings"
             )
+
+
+def of_listener(listener: FoundListener, contents: Contents, now: float) -> Iterator[str]:
+    """Who drives the drains that are under way, and with which configuration; `now` is on the boot clock."""
+    drains = [one for one in contents.drains.values() if one.state is not State.ASKING]
+    begun = ", ".join(f"{one.worker} ({one.state.value}, {_for(now - one.since)})" for one in drains[:SHOWN])
+    begun += f" and {len(drains) - SHOWN} more" if drains[SHOWN:] else ""
+    if listener.is_hidden:
+        yield listener.problem
+    elif listener.state is not None and listener.is_alive:
+        named = f"the listener {listener.name or 'of this supervisord'} (pid {listener.state.pid})"
+        if listener.state.dry_run:
+            yield f"{named} is a dry run: it drains nothing"
+        elif drains:
+            yield f"{named} drives the drain of {begun}"
+        if listener.changes:
+            yield (
+                f"this table is made with the configuration on disk, and {named} works with an older one:"
+                f" {'; '.join(listener.changes)}; to put it in force: {listener.restart_words}"
+            )
+    elif listener.is_dead and (drains or listener.process is not None or listener.state is not None):
+        left = f", and nobody drives the drain of {begun}" if drains else ""
+        yield f"no listener works ({listener.why_dead}){left}; {listener.start_words}"
+
+
+def _for(seconds: float) -> str:
+    return f"for {format_duration(max(0, round(seconds)))}"
 
 
 def of_young_workers(survey: PoolSurvey) -> Iterator[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from supervisor_memkill.clock import Clock
 from supervisor_memkill.commands import dry_run_notes
@@ -18,6 +18,7 @@ from supervisor_memkill.listener.pool_sizes import PoolSizes, in_words
 from supervisor_memkill.listener.survey import Surveyor
 from supervisor_memkill.notices.events import LEFT_BEHIND_HINT, MeasureUnreadable
 from supervisor_memkill.processes import ProcessState
+from supervisor_memkill.rules.policy import Hold
 from supervisor_memkill.units import format_size
 
 HEADINGS = ("POOL", "WORKER", "PID", "MEMORY", "LIMIT", "BUSY", "PEERS", "VERDICT")
@@ -25,6 +26,7 @@ GIVES_WAY = ("PID", "POOL", "LIMIT", "PEERS", "BUSY")
 """The columns that a narrow terminal does not show, the first one first."""
 
 NOT_DRAINED = "no worker is drained until this is solved"
+NOT_DRIVEN = "its drain is unfinished, and no listener works"
 NO_PROGRAMS = "this supervisord has no program besides event listeners"
 NO_LIMIT = (
     "no memory limit is set: choose one from the memory shown,"
@@ -75,12 +77,13 @@ def check(
     *,
     first_wait: FirstWait | None = None,
     has_pools: bool = True,
+    has_listener: bool = True,
 ) -> Report:
     """Check all workers once.
 
     `clock` is the boot clock. `coordinator` must be a throwaway one: the check takes slots in it, to find out
     which worker would wait. `first_wait` None: coordination is in process. `has_pools` False: no pool is
-    configured.
+    configured. `has_listener` False: surely no listener works.
     """
     survey = surveyor.check(contents)
     rows: list[Row] = []
@@ -97,7 +100,11 @@ def check(
         except CoordinationUnknown as error:
             standings = {one.worker: _unknown_standing(one, error) for one in pool.findings}
             unknown.append(f"[memkill:{pool.pool.name}] {NOT_DRAINED}: {error}")
-        rows += [_row(pool, one, standings[one.worker], has_pool=has_pools) for one in pool.findings]
+        for one in pool.findings:
+            standing = standings[one.worker]
+            if one.verdict.hold is Hold.UNDER_WAY and not has_listener:
+                standing = replace(standing, words=f"{NOT_DRIVEN} ({one.verdict.detail})")
+            rows.append(_row(pool, one, standing, has_pool=has_pools))
         if has_pools:
             notes += [*dry_run_notes.of_young_workers(pool), *dry_run_notes.hints(pool), *_left_behind(pool)]
         if pool.source_away:

@@ -151,8 +151,6 @@ def _listener(context: Context, notifier: Notifier, own: OwnGroup, origin: Origi
     from supervisor_memkill.listener.listener import Listener
     from supervisor_memkill.listener.state import StateKeeper
 
-    # A dry run holds no journal, so that a listener beside it may write the state.
-    looks_only = context.config.dry_run
     return Listener(
         context.config,
         context.pools,
@@ -162,7 +160,7 @@ def _listener(context: Context, notifier: Notifier, own: OwnGroup, origin: Origi
         context.coordinator,
         notifier,
         boot_clock,
-        state=None if looks_only else StateKeeper(context.journal.path, context.config, boot_clock, origin),
+        state=StateKeeper(context.journal.path, context.config, boot_clock, origin),
         siblings=lambda: own.standing().siblings,
     )
 

@@ -120,9 +120,10 @@ class Requester:
 
 def requester(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Requester:
     """For the supervisord that the arguments name. Raises MemkillError."""
-    from supervisor_memkill.commands.context import build, find_configuration, journal_by_hand
+    from supervisor_memkill.commands.context import build, find_configuration
+    from supervisor_memkill.commands.found_listener import find_listener
     from supervisor_memkill.listener import state_file
 
     configuration = find_configuration(arguments, environ)
     context = build(configuration, configuration.supervisord(arguments, environ), environ, own_group="")
-    return Requester(context, state_file.path_beside(journal_by_hand(configuration, context)))
+    return Requester(context, state_file.path_beside(find_listener(configuration, context).journal))

@@ -7,9 +7,10 @@ whoever put it there, and counts only if it has the address of the supervisord i
 from __future__ import annotations
 
 import os
+import re
 import socket
 import sys
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,10 +20,14 @@ from supervisor_memkill.config.supervisord_command import Running, is_supervisor
 from supervisor_memkill.config.supervisord_sections import SupervisordSections
 from supervisor_memkill.errors import ConfigError, UsageError
 from supervisor_memkill.listener.journal_place import SUFFIX
+from supervisor_memkill.listener.state_file import path_beside
+from supervisor_memkill.processes import ProcessInfo
 from supervisor_memkill.world import started_by
 from supervisor_memkill.world.addresses import is_of_this_machine, same_form
 from supervisor_memkill.world.started_by import Starter
 from supervisor_memkill.world.supervisord import Supervisord
+
+LOCK = ".lock"
 
 
 @dataclass(frozen=True)
@@ -182,13 +187,28 @@ def journal_of_living(supervisord: Supervisord, groups: Collection[str]) -> Path
 
     Raises SupervisordError.
     """
-    ending = f"{SUFFIX}.lock"
-    for process in supervisord.all_processes():
-        if process.group in groups and process.pid:
-            for path in started_by.open_files(process.pid):
-                if path.name.endswith(ending):
-                    return path.with_name(path.name.removesuffix(".lock"))
+    for process in listeners(supervisord.all_processes(), groups):
+        for lock in _locks_of(process.pid):
+            return lock.with_name(lock.name.removesuffix(LOCK))
     return None
+
+
+def _locks_of(pid: int) -> Iterator[Path]:
+    """The locks of journals that this process has open. A journal with another name has a state beside."""
+    paths = [path for path in started_by.open_files(pid) if path.name.endswith(LOCK)] if pid else []
+    yield from (path for path in paths if path.name.endswith(f"{SUFFIX}{LOCK}"))
+    yield from (path for path in paths if path_beside(path.with_name(path.name.removesuffix(LOCK))).exists())
+
+
+def listeners(processes: Iterable[ProcessInfo], groups: Collection[str]) -> list[ProcessInfo]:
+    """The processes that may be listeners of ours. `groups`: the event listeners' groups; empty: unknown."""
+    if groups:
+        return [one for one in processes if one.group in groups]
+    return [one for one in processes if one.pid and _is_ours(started_by.see(one.pid).words)]
+
+
+def _is_ours(words: Iterable[str]) -> bool:
+    return any(re.search("supervisor[-_]memkill", word) for word in words)
 
 
 def refuse_unknown_file(above: Starter) -> UsageError:

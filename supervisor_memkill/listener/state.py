@@ -48,7 +48,7 @@ class StateKeeper:
 
     def __init__(self, path: Path, config: Config, clock: Clock, origin: Origin | None = None) -> None:
         """`path` is that of the journal."""
-        self._path = state_file.path_beside(path)
+        self._path = state_file.path_beside(path, is_dry_run=config.dry_run)
         self._clock = clock
         self._settle_seconds = {pool.name: pool.settle_seconds for pool in config.pools}
         self._decisions: dict[str, _Decision] = {}

@@ -18,6 +18,7 @@ from supervisor_memkill.listener.state_format import OtherFormat, from_json, to_
 from supervisor_memkill.listener.state_values import ListenerState
 
 SUFFIX = ".state"
+DRY_RUN = ".dry-run"
 MAX_BYTES = 64 * 1024 * 1024
 
 
@@ -33,8 +34,13 @@ class HiddenState(StateError):
     """The state belongs to another user."""
 
 
-def path_beside(journal: Path) -> Path:
-    return journal.with_name(journal.name + SUFFIX)
+def path_beside(journal: Path, *, is_dry_run: bool = False) -> Path:
+    """The state of the listener with this journal; a dry run beside it has a file of its own."""
+    return journal.with_name(f"{journal.name}{DRY_RUN if is_dry_run else ''}{SUFFIX}")
+
+
+def paths_beside(journal: Path) -> tuple[Path, Path]:
+    return path_beside(journal), path_beside(journal, is_dry_run=True)
 
 
 def write(path: Path, state: ListenerState) -> bool:
