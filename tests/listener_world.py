@@ -15,6 +15,7 @@ from supervisor_memkill.coordination.contract import (
     CoordinationUnknown,
     Published,
     Report,
+    RequestAnswers,
     Rules,
     SlotClaim,
 )
@@ -185,7 +186,12 @@ class SharedCoordinator(InProcessCoordinator):
         self.events: list[tuple[str, Mapping[str, str]]] = []
 
     def publish(
-        self, pool: str, rules: Rules, reports: Sequence[Report], slot_claims: Sequence[SlotClaim]
+        self,
+        pool: str,
+        rules: Rules,
+        reports: Sequence[Report],
+        slot_claims: Sequence[SlotClaim],
+        answers: RequestAnswers | None = None,
     ) -> Published:
         self.told.append(Told(self._world.now, pool, reports, slot_claims))
         self._reach()

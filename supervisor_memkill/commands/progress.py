@@ -2,39 +2,14 @@
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from supervisor_memkill.errors import one_line
 from supervisor_memkill.listener.state_values import ListenerState, WorkerState
 from supervisor_memkill.rules.requests import RunningProcess
+from supervisor_memkill.rules.standing import Line, Present, Standing, line_of
 from supervisor_memkill.units import format_duration
-
-
-class Standing(enum.Enum):
-    """How far one worker is."""
-
-    WAITING = "waiting"
-    DRAINING = "draining"
-    REPLACED = "replaced"
-    """It has another process, which is in service, or it is gone."""
-    FAILED = "failed"
-    """It does not come back."""
-    WITHDRAWN = "withdrawn"
-    """The request does not ask for it any more."""
-
-
-@dataclass(frozen=True)
-class Line:
-    """One worker, for a person."""
-
-    worker: str
-    standing: Standing
-    words: str
-    """Why it waits, or what its drain does."""
-    since: float | None = None
-    """When its drain entered its state, on the boot clock."""
 
 
 @dataclass(frozen=True)
@@ -71,28 +46,24 @@ def _lines(wanted: Mapping[str, RunningProcess], identity: str, state: ListenerS
         worker = state.worker(name)
         if worker is None and not state.pools:
             yield Line(name, Standing.WAITING, "the listener has just started, and has not looked yet")
-        elif worker is None:
-            yield Line(name, Standing.REPLACED, "not in supervisord's configuration any more")
         else:
-            yield _line(worker, process, is_wanted=name in still)
+            seen = None if worker is None else _present(worker)
+            yield line_of(name, process, seen, is_wanted=name in still)
 
 
-def _line(worker: WorkerState, process: RunningProcess, *, is_wanted: bool) -> Line:
+def _present(worker: WorkerState) -> Present:
     drain = worker.drain
-    if drain is not None and drain.not_back:
-        return Line(worker.worker, Standing.FAILED, drain.not_back, drain.since)
-    if drain is not None:
-        jobs = (
-            "" if worker.busy is None else f", {worker.busy} running {'job' if worker.busy == 1 else 'jobs'}"
-        )
-        return Line(worker.worker, Standing.DRAINING, f"{drain.state}{jobs}", drain.since)
-    if (worker.pid, worker.start) != (process.pid, process.start):
-        return Line(
-            worker.worker, Standing.REPLACED, f"runs as process {worker.pid}" if worker.pid else "stopped"
-        )
-    if not is_wanted:
-        return Line(worker.worker, Standing.WITHDRAWN, "withdrawn, or its time is over")
-    return Line(worker.worker, Standing.WAITING, worker.verdict)
+    if drain is None:
+        return Present(worker.pid, worker.start, worker.busy, worker.verdict)
+    return Present(
+        worker.pid,
+        worker.start,
+        worker.busy,
+        worker.verdict,
+        drain.state,
+        drain.since,
+        drain.not_back,
+    )
 
 
 def as_bar(made: Progress, now: float, columns: int) -> str:

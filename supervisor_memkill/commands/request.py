@@ -90,6 +90,8 @@ class Requester:
         self._supervisord.send_event(REQUEST_TYPE, payload)
         until = time.monotonic() + TAKEN_WITHIN_SECONDS
         while (taken := self._taken(request.id)) is None:
+            if refused := self._refused(request.id):
+                raise MemkillError(f"the listener refused the request: {refused}")
             if time.monotonic() > until:
                 raise MemkillError(self._why_not_taken())
             time.sleep(LOOK_SECONDS)
@@ -102,6 +104,14 @@ class Requester:
             return self.state().request(identity)
         except StateError:
             return None
+
+    def _refused(self, identity: str) -> str:
+        from supervisor_memkill.listener.state_file import StateError
+
+        try:
+            return self.state().refused.get(identity, "")
+        except StateError:
+            return ""
 
     def _why_not_taken(self) -> str:
         from supervisor_memkill.listener.state_file import StateError

@@ -82,6 +82,49 @@ class Request:
     """The worker is quiet already: its drain only returns capacity, so the slot is granted at once."""
 
 
+@dataclass(frozen=True)
+class Offer:
+    """A person's request to all listeners of a pool, as Redis holds it."""
+
+    id: str
+    text: str
+    """The request itself. Only the listener that takes it reads it."""
+    age_seconds: float
+    """How long ago it was made, by the clock of Redis."""
+    left_seconds: float | None
+    """How long it is open yet, by the clock of Redis; None: without an end."""
+
+
+@dataclass(frozen=True)
+class AnswerLine:
+    """How far one worker of a request is, as its listener reports it to the others."""
+
+    worker: str
+    """``group:name``."""
+    standing: str
+    words: str
+    age_seconds: float | None = None
+    """How long it has been so; None: unknown."""
+
+
+@dataclass(frozen=True)
+class RequestAnswer:
+    """What a listener says about a request to all listeners: it has taken it, or it does not take it."""
+
+    refused: str = ""
+    """Why it does not take it; empty: it has taken it."""
+    workers: int = 0
+    """How many of its workers the request is for."""
+    replaced: int = 0
+    """How many of them have another process."""
+    lines: tuple[AnswerLine, ...] = ()
+    """The workers one by one, while not all are replaced. A long list is cut."""
+
+
+RequestAnswers = Mapping[str, RequestAnswer]
+"""The answers of one listener, by the id of the request."""
+
+
 class Cause(Worded):
     """Why a slot is refused."""
 
@@ -205,6 +248,10 @@ class Published:
     time. None: the name is free, or the other process lives, or it is not known whether it lives."""
     epoch: str = ""
     """A name for the pool's data, new after each loss, to be kept in the journal; "": nothing can be lost."""
+    offers: tuple[Offer, ...] = ()
+    """Open requests that this listener has not answered, in the order in which they were made."""
+    open_requests: frozenset[str] = frozenset()
+    """The ids of all open requests to the pool."""
 
 
 @dataclass(frozen=True)
@@ -215,6 +262,20 @@ class ListenerRules:
     """``host/identifier``; UNNAMED for a listener of an older version."""
     min_available: int
     max_draining: int
+
+
+@dataclass(frozen=True)
+class ListenerView:
+    """One listener of the pool."""
+
+    listener: str
+    """``host/identifier``."""
+    is_silent: bool
+    """It has not reported for so long that its workers do not count as in service."""
+    seen_seconds_ago: float | None
+    """When it reported last; None: unknown, as it is of an older version."""
+    answers: RequestAnswers | None
+    """None: it is of an older version, which takes no requests through Redis."""
 
 
 @dataclass(frozen=True)
@@ -240,6 +301,9 @@ class PoolView:
     """Why no slot is granted until then."""
     is_new: bool = False
     """The pool has no data yet: the first report of a listener begins it."""
+    listeners: tuple[ListenerView, ...] = ()
+    requests: tuple[Offer, ...] = ()
+    """The open requests to all listeners, in the order in which they were made."""
 
 
 class Coordinator(Protocol):
@@ -254,9 +318,14 @@ class Coordinator(Protocol):
         ...
 
     def publish(
-        self, pool: str, rules: Rules, reports: Sequence[Report], slot_claims: Sequence[SlotClaim]
+        self,
+        pool: str,
+        rules: Rules,
+        reports: Sequence[Report],
+        slot_claims: Sequence[SlotClaim],
+        answers: RequestAnswers | None = None,
     ) -> Published:
-        """Replace this listener's reports of the pool, and renew its slots."""
+        """Replace this listener's reports of the pool and its answers to requests, and renew its slots."""
         ...
 
     def consider(self, pool: str, rules: Rules, request: Request) -> Answer:

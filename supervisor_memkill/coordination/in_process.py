@@ -16,6 +16,7 @@ from supervisor_memkill.coordination.contract import (
     Published,
     Report,
     Request,
+    RequestAnswers,
     Rules,
     SlotClaim,
 )
@@ -35,7 +36,12 @@ class InProcessCoordinator:
             self._pool(name).drain_ended_at = ended_at
 
     def publish(
-        self, pool: str, rules: Rules, reports: Sequence[Report], slot_claims: Sequence[SlotClaim]
+        self,
+        pool: str,
+        rules: Rules,
+        reports: Sequence[Report],
+        slot_claims: Sequence[SlotClaim],
+        answers: RequestAnswers | None = None,
     ) -> Published:
         state = self._pool(pool)
         state.asking_since = judge.asking_since(reports, state.asking_since, self._clock())

@@ -13,6 +13,7 @@ from supervisor_memkill.coordination.contract import (
     Published,
     Report,
     Request,
+    RequestAnswers,
     Rules,
     SlotClaim,
 )
@@ -39,7 +40,12 @@ class ReadOnlyCoordinator:
         self._views: dict[str, PoolView] = {}
 
     def publish(
-        self, pool: str, rules: Rules, reports: Sequence[Report], slot_claims: Sequence[SlotClaim]
+        self,
+        pool: str,
+        rules: Rules,
+        reports: Sequence[Report],
+        slot_claims: Sequence[SlotClaim],
+        answers: RequestAnswers | None = None,
     ) -> Published:
         view = self._views[pool] = self._shared.view(pool)
         others = [

@@ -18,18 +18,18 @@ from typing import Any, Protocol
 from supervisor_memkill import checked
 from supervisor_memkill.coordination.contract import (
     MAX_SILENT_HEARTBEATS,
-    UNNAMED,
     Answer,
     Cause,
     CoordinationUnknown,
-    ListenerRules,
     PoolView,
     Published,
     Report,
     Request,
+    RequestAnswers,
     Rules,
     SlotClaim,
 )
+from supervisor_memkill.coordination.pool_data import answers_to_json, offers_of, view_of
 from supervisor_memkill.errors import MemkillError, one_line
 from supervisor_memkill.world.redis_client import ask
 
@@ -38,6 +38,8 @@ VERSION = 1
 see each other."""
 EVENTS_KEPT = 1000
 """The approximate maximum length of a pool's event stream."""
+MAX_OPEN_REQUESTS = 50
+"""Requests to all listeners of a pool that are open at a time; further ones are refused."""
 
 
 class Processes(Protocol):
@@ -96,7 +98,12 @@ class RedisCoordinator:
         return self._listener
 
     def publish(
-        self, pool: str, rules: Rules, reports: Sequence[Report], slot_claims: Sequence[SlotClaim]
+        self,
+        pool: str,
+        rules: Rules,
+        reports: Sequence[Report],
+        slot_claims: Sequence[SlotClaim],
+        answers: RequestAnswers | None = None,
     ) -> Published:
         found = self._run(
             "publish",
@@ -107,6 +114,8 @@ class RedisCoordinator:
             holdings=[
                 [self._id(one.worker), one.token, int(one.is_out), one.not_back] for one in slot_claims
             ],
+            answered=dict.fromkeys(answers or {}, True),
+            answers=_json(answers_to_json(answers or {})),
         )
         with _understood():
             held = found["held"] if found["held"] != {} else []  # Lua's JSON of an empty table
@@ -115,7 +124,27 @@ class RedisCoordinator:
                 checked.flag(found["taken"]),
                 self._former_seconds(found),
                 checked.text(found.get("epoch", "")),
+                offers_of(found.get("offers", [])),
+                frozenset(map(checked.text, checked.items(found.get("open", [])))),
             )
+
+    def request(
+        self, pool: str, identity: str, text: str, *, lasts_seconds: float | None, place: str
+    ) -> bool:
+        """Put a person's request where all listeners of the pool find it. False: too many are open.
+
+        A newer request of the same place replaces an older one. `lasts_seconds` None: it has no end.
+        """
+        found = self._run(
+            "request",
+            pool,
+            id=identity,
+            text=text,
+            lasts=0 if lasts_seconds is None else max(1, _ms(lasts_seconds)),
+            place=place,
+            most=MAX_OPEN_REQUESTS,
+        )
+        return "refused" not in found
 
     def consider(self, pool: str, rules: Rules, request: Request) -> Answer:
         return self._acquire(pool, rules, request, dry=True)
@@ -175,7 +204,7 @@ class RedisCoordinator:
         answer = self._ask(lambda redis: self._script(redis, "view")(keys=self._keys(pool)))
         with _understood():
             now, *flat = answer
-            return _view(dict(zip(flat[::2], flat[1::2], strict=True)), int(now))
+            return view_of(dict(zip(flat[::2], flat[1::2], strict=True)), int(now))
 
     def record(self, pool: str, event: str, fields: Mapping[str, str]) -> None:
         entry = {"event": event, "host": self._listener, **fields}
@@ -293,70 +322,3 @@ def _rules(rules: Rules) -> dict[str, int]:
 def _signature(queues: frozenset[str]) -> str:
     """A set of queues as one text; equal sets give equal texts."""
     return "\n".join(sorted(queues))
-
-
-def _view(fields: Mapping[str, str], now_ms: int) -> PoolView:
-    meta = json.loads(fields.get("meta", "{}"))
-    workers = {name[2:]: json.loads(text) for name, text in fields.items() if name.startswith("w:")}
-    slots = {name[2:]: json.loads(text) for name, text in fields.items() if name.startswith("s:")}
-    released = meta.get("released") or None
-    return PoolView(
-        reports=tuple(_report(name, values) for name, values in sorted(workers.items())),
-        holders=tuple(sorted(name for name, slot in slots.items() if slot["expires"] > now_ms)),
-        not_back={
-            name: one_line(checked.text(slot["not_back"]))
-            for name, slot in slots.items()
-            if slot["expires"] > now_ms and slot.get("not_back")
-        },
-        silent=frozenset(
-            name for name, values in workers.items() if values["seen"] + values["until_after"] < now_ms
-        ),
-        rules=tuple(_live_rules(fields, meta, now_ms)),
-        drain_ended_seconds_ago=None
-        if released is None
-        else max(0, now_ms - checked.number(released)) / 1000,
-        settling_seconds=max(0, checked.number(meta.get("settle", 0)) - now_ms) / 1000,
-        settling_cause=_settling_cause(meta),
-        is_new="meta" not in fields,
-    )
-
-
-def _settling_cause(meta: Mapping[str, Any]) -> Cause:
-    """Why the pool waits; SETTLING if a listener of another version began the wait."""
-    if meta.get("settle_of") != meta.get("settle"):
-        return Cause.SETTLING
-    return next((cause for cause in Cause if cause.value == meta.get("settle_cause")), Cause.SETTLING)
-
-
-def _live_rules(fields: Mapping[str, str], meta: Mapping[str, Any], now_ms: int) -> Iterator[ListenerRules]:
-    """The rules of the live listeners; those of listeners of an older version stand in the meta alone."""
-    named = set[str]()
-    for name, text in sorted(fields.items()):
-        listener = json.loads(text) if name.startswith("l:") else {}
-        if "rules" in listener and listener["until"] >= now_ms:
-            pair = checked.text(listener["rules"])
-            named.add(pair)
-            yield ListenerRules(name[2:], *_pair(pair))
-    for pair, till in sorted(dict(meta.get("rules") or {}).items()):
-        if till >= now_ms and pair not in named:
-            yield ListenerRules(UNNAMED, *_pair(pair))
-
-
-def _pair(text: str) -> tuple[int, int]:
-    least, most = map(int, text.split("/")[:2])
-    return least, most
-
-
-def _report(name: str, values: Mapping[str, Any]) -> Report:
-    return Report(
-        worker=name,
-        pid=checked.whole(values["pid"]),
-        start=checked.whole(values["start"]),
-        memory_bytes=checked.or_none(checked.whole)(values["memory"]),
-        limit_bytes=checked.whole(values["limit"]),
-        in_service=checked.flag(values["in_service"]),
-        state=checked.text(values["state"]),
-        busy=checked.or_none(checked.whole)(values["busy"]),
-        urgency=checked.or_none(checked.number)(values["urgency"]),
-        queues=frozenset(values["queues"].split("\n")) - {""},
-    )

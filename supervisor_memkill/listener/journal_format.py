@@ -239,6 +239,13 @@ def _texts(value: Any) -> tuple[str, ...]:
     return tuple(map(text, value))
 
 
+def _processes(value: Any) -> Mapping[str, RunningProcess]:
+    return {
+        text(worker): read_fields(RunningProcess, PROCESS_READERS, one)
+        for worker, one in mapping(value).items()
+    }
+
+
 STOP_READERS: Mapping[str, Reader] = {
     "wait_seconds": seconds,
     "attempts": count,
@@ -293,16 +300,16 @@ TAKEN_READERS: Mapping[str, Reader] = {
     "request": lambda value: read_fields(OperatorRequest, REQUEST_READERS, value),
     "taken_at": seconds,
     "ends_at": _or_none(seconds),
-    "workers": lambda value: {
-        text(worker): read_fields(RunningProcess, PROCESS_READERS, one)
-        for worker, one in mapping(value).items()
-    },
+    "workers": _processes,
     "pools": lambda value: tuple(map(text, items(value))),
+    "withdrawn": _processes,
+    "fleet_pool": text,
 }
 PAUSE_READERS: Mapping[str, Reader] = {
     "since": seconds,
     "until": _or_none(seconds),
     "except_hard": flag,
+    "fleet": flag,
 }
 BACK_OFF_READERS: Mapping[str, Reader] = {
     "until": seconds,

@@ -18,9 +18,11 @@ from typing import TypeVar
 from supervisor_memkill.clock import Clock
 from supervisor_memkill.config.options import Config
 from supervisor_memkill.coordination.contract import Answer, Cause, CoordinationUnknown, Coordinator
+from supervisor_memkill.listener import observer
 from supervisor_memkill.listener.doubts import with_doubts
 from supervisor_memkill.listener.drainer import Drainer
 from supervisor_memkill.listener.findings import Finding, Pool, PoolSurvey
+from supervisor_memkill.listener.fleet import Fleet
 from supervisor_memkill.listener.journal import Journal, JournalError, JournalHeld
 from supervisor_memkill.listener.journal_format import Contents
 from supervisor_memkill.listener.ledger import Ledger
@@ -54,7 +56,7 @@ from supervisor_memkill.notices.events import (
     WorkerHeldForEver,
 )
 from supervisor_memkill.notices.stream import StreamSink
-from supervisor_memkill.processes import ProcessState
+from supervisor_memkill.processes import ProcessInfo, ProcessState
 from supervisor_memkill.rules.causes import Reason
 from supervisor_memkill.rules.drain import Drain, State
 from supervisor_memkill.rules.policy import Hold
@@ -108,6 +110,7 @@ class Listener:
         self._coordinator: Coordinator | None = None
         self._drainer: Drainer | None = None
         self._requests = Requests(self._ledger, notifier, clock)
+        self._fleet = Fleet(self._requests, self._ledger, clock)
         self._state = state
         self._schedule = Schedule(clock)
         self._reports = Reports(notifier)
@@ -162,7 +165,8 @@ class Listener:
         if self._state is not None and self._drainer is not None:
             away = {what: state for what, one in self._away.items() if (state := one.state) is not None}
             with self._guarded("state file"):
-                self._state.write(self._ledger.contents, away)
+                refused = {name: one.why for name, one in self._requests.refusals.items() if one.why}
+                self._state.write(self._ledger.contents, away, refused)
 
     def _stand_by(self, error: JournalHeld) -> None:
         """Another process of the same event listener works. Any other owner of the journal is a mistake."""
@@ -177,9 +181,7 @@ class Listener:
 
     def _turn(self, *, ticked: bool) -> None:
         drainer = self._drainer or self._take_over()
-        if self._requests.are_waiting:
-            self._requests.take(self._surveyor.members())
-            self._schedule.check_within(0.0)
+        self._take_requests()
         if not self._config.dry_run:
             self._ledger.keep()
             if self._ledger.drains and self._schedule.is_check_due:
@@ -193,6 +195,20 @@ class Listener:
         counts = self._schedule.is_tick_due
         if (counts or self._schedule.is_check_due) and not self.ended:
             self._check(drainer, counts=counts)
+
+    def _take_requests(self) -> bool:
+        """Take the requests that came. True: the present survey knows nothing of them."""
+        if not self._requests.are_waiting:
+            return False
+        table = self._process_table()
+
+        def age_seconds(process: ProcessInfo) -> float:
+            age = observer.age_seconds(process, table)
+            return process.uptime_seconds if age is None else age
+
+        self._requests.take(self._surveyor.members(), age_seconds)
+        self._schedule.check_within(0.0)
+        return True
 
     def _tick_delay_seconds(self) -> float:
         """All hosts get their TICK in the same second: each host delays its report by another time."""
@@ -218,6 +234,7 @@ class Listener:
             self._config,
             self._coordinator,
             self._ledger,
+            self._fleet,
             self._away["coordination"],
             self._notifier,
             self._clock,
@@ -323,6 +340,7 @@ class Listener:
         self._schedule.check_begins(counts=counts)
         if self._coordinator is not None and self._coordinator.is_shared:
             self._check_soon()  # the heartbeat
+        self._take_requests()  # The heartbeat of a pool that drains may have brought some.
         if self._ledger.contents.requests or self._ledger.contents.pauses:
             self._requests.end(self._surveyor.members())
         contents = self._ledger.contents
@@ -361,7 +379,8 @@ class Listener:
             pool = survey.pool
             self._notifier.report(MeasureUnreadable(pool.name, pool.measure, survey.lost_measure))
         drainer.slots.publish(survey)
-        self._begin_drains(drainer, survey, counts=counts)
+        if not self._take_requests():
+            self._begin_drains(drainer, survey, counts=counts)
 
     def _begin_drains(self, drainer: Drainer, survey: PoolSurvey, *, counts: bool) -> None:
         for finding in survey.findings:
@@ -372,7 +391,7 @@ class Listener:
             elif not finding.verdict.asks:
                 self._report_held(survey, finding, finding.verdict.hold, finding.verdict.words)
         for finding in survey.asking():
-            if self.ended or finding.worker in self._ledger.drains:
+            if self.ended or self._requests.are_waiting or finding.worker in self._ledger.drains:
                 continue
             answer = drainer.slots.consider(survey, finding.request())
             if self._state is not None:
@@ -426,6 +445,7 @@ class Listener:
         if finding.verdict.reason is None and finding.verdict.hold is not Hold.MEMORY_UNKNOWN:
             self._notifier.forget(WorkerHeld, finding.worker)
             return
+        self._fleet.decided(finding.worker, words)
         if self._state is not None:
             self._state.decided(finding.worker, words, cause)
         made = DryRunVerdict if self._config.dry_run else event

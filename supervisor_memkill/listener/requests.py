@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 
 from supervisor_memkill.clock import Clock
+from supervisor_memkill.coordination.contract import Offer
 from supervisor_memkill.listener.journal_format import Contents
 from supervisor_memkill.listener.ledger import Ledger
 from supervisor_memkill.notices.event import Notifier
@@ -27,8 +29,11 @@ from supervisor_memkill.rules.causes import Reason
 from supervisor_memkill.rules.drain import State
 from supervisor_memkill.rules.requests import (
     MAX_ENDED_KEPT,
-    MAX_KEPT,
+    MAX_OPEN,
+    MAX_SERVED_KEPT,
     Act,
+    Arrival,
+    Members,
     OperatorRequest,
     Pause,
     RunningProcess,
@@ -39,9 +44,24 @@ from supervisor_memkill.rules.requests import (
 MAX_WAITING = 20
 """Requests that wait for the journal or for supervisord; further ones are refused."""
 DAY_SECONDS = 86400.0
+AGE_SLACK_SECONDS = 1.0
+"""supervisord counts whole seconds. In doubt a process is restarted: it may run an older version."""
+TOO_MANY_OPEN = (
+    f"{MAX_OPEN} requested restarts are not done yet: wait for them, or withdraw some with restart --cancel"
+)
 
-Members = Mapping[str, Sequence[ProcessInfo]]
-"""The workers of each pool."""
+AgeOf = Callable[[ProcessInfo], float]
+"""For how many seconds a process has run."""
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """The listener does not take this request."""
+
+    fleet_pool: str
+    """As in `Arrival`."""
+    why: str
+    """As text for a person; empty: the request is over, as far as this listener knows."""
 
 
 class Requests:
@@ -51,57 +71,103 @@ class Requests:
         self._ledger = ledger
         self._notifier = notifier
         self._clock = clock
-        self._waiting: deque[OperatorRequest] = deque()
+        self._waiting: deque[Arrival] = deque()
         self._served: set[str] = set()
         """The ids of requests whose end was reported."""
+        self.refusals: dict[str, Refusal] = {}
+        """The last refused requests, by id. In memory only: the next listener may understand more."""
 
     @property
     def are_waiting(self) -> bool:
         return bool(self._waiting)
 
     def receive(self, payload: str, *, only_looks: bool) -> None:
-        """A request came. It counts only when `take` has journalled it."""
+        """A request came through supervisord. It counts only when `take` has journalled it."""
         try:
             request = decode(payload)
         except ValueError as error:
             self._notifier.report(RequestRefused(str(error)))
             return
-        if only_looks:
-            self._notifier.report(RequestRefused("this listener is a dry run"))
-        elif len(self._waiting) >= MAX_WAITING:
-            self._notifier.report(RequestRefused(f"{MAX_WAITING} requests wait already"))
-        else:
-            self._waiting.append(request)
-
-    def take(self, members: Members) -> None:
-        """Take all requests that came. One that cannot be journalled waits for the next turn."""
-        while self._waiting:
-            request = self._waiting[0]
-            contents = self._ledger.contents
-            if request.id not in contents.requests and request.id not in contents.ended_requests:
-                changed = self._with(contents, request, members)
-                if not self._ledger.save(changed, must=True):
-                    return
-                self._report_taken(changed.requests[request.id], before=contents)
-            self._waiting.popleft()
-
-    def _with(self, contents: Contents, request: OperatorRequest, members: Members) -> Contents:
         now = self._clock()
         ends_at = None if request.lasts_seconds is None else now + request.lasts_seconds
-        pools = tuple(pool for pool in members if request.names_pool(pool))
-        taken, pauses = TakenRequest(request, now, ends_at, pools=pools), dict(contents.pauses)
-        if request.act is Act.RESTART:
-            taken = dataclasses.replace(taken, workers=_running(request, members))
-        elif request.act is Act.CANCEL:
-            contents = self._withdrawn(contents, request, members)
-        elif request.act is Act.PAUSE:
-            pauses.update(dict.fromkeys(pools, Pause(now, ends_at, request.except_hard)))
+        if only_looks:
+            self._refuse(request.id, "this listener is a dry run")
+        elif len(self._waiting) >= MAX_WAITING:
+            self._refuse(request.id, f"{MAX_WAITING} requests wait already")
         else:
-            pauses = {pool: pause for pool, pause in pauses.items() if pool not in pools}
-        kept = self._bounded({**contents.requests, request.id: taken})
+            self._waiting.append(Arrival(request, now, ends_at))
+
+    def offered(self, pool: str, offer: Offer) -> None:
+        """Redis holds a request to all hosts that share the pool. It counts when `take` has journalled it.
+
+        What is not taken or refused is offered again.
+        """
+        contents = self._ledger.contents
+        waits = any(arrival.request.id == offer.id for arrival in self._waiting)
+        if offer.id in contents.requests or waits or len(self._waiting) >= MAX_WAITING:
+            return
+        if offer.id in contents.ended_requests:
+            self._keep_refusal(offer.id, Refusal(pool, ""))
+            return
+        try:
+            request = decode(offer.text)
+            if request.id != offer.id:
+                raise ValueError("it has another id than in Redis")
+        except ValueError as error:
+            self._refuse(offer.id, str(error), pool)
+            return
+        now = self._clock()
+        ends_at = None if offer.left_seconds is None else now + offer.left_seconds
+        self._waiting.append(Arrival(request, now - offer.age_seconds, ends_at, pool))
+
+    def take(self, members: Members, age_of: AgeOf) -> None:
+        """Take all requests that came. One that cannot be journalled waits for the next turn."""
+        while self._waiting:
+            arrival, contents = self._waiting[0], self._ledger.contents
+            identity = arrival.request.id
+            if identity not in contents.requests and identity not in contents.ended_requests:
+                if arrival.request.act is Act.RESTART and self._has_no_room(members):
+                    ended = _with_ended(contents, (identity,))
+                    self._ledger.save(ended, must=False)
+                    self._refuse(identity, TOO_MANY_OPEN, arrival.fleet_pool)
+                    self._waiting.popleft()
+                    continue
+                changed = self._with(contents, arrival, members, age_of)
+                if not self._ledger.save(changed, must=True):
+                    return
+                self._report_taken(changed.requests[identity], before=contents)
+            self._waiting.popleft()
+
+    def _has_no_room(self, members: Members) -> bool:
+        taken = self._ledger.contents.requests.values()
+        return sum(bool(_still_wanted(one, members)) for one in taken) >= MAX_OPEN
+
+    def _refuse(self, identity: str, why: str, fleet_pool: str = "") -> None:
+        self._keep_refusal(identity, Refusal(fleet_pool, why))
+        self._notifier.report(RequestRefused(why))
+
+    def _keep_refusal(self, identity: str, refusal: Refusal) -> None:
+        self.refusals[identity] = refusal
+        while len(self.refusals) > MAX_ENDED_KEPT:
+            del self.refusals[next(iter(self.refusals))]
+
+    def _with(self, contents: Contents, arrival: Arrival, members: Members, age_of: AgeOf) -> Contents:
+        now, request, pools = self._clock(), arrival.request, arrival.pools(members)
+        taken = TakenRequest(request, now, arrival.ends_at, pools=pools, fleet_pool=arrival.fleet_pool)
+        pauses = dict(contents.pauses)
+        if request.act is Act.RESTART:
+            taken = dataclasses.replace(taken, workers=_running(arrival, members, age_of, now))
+        elif request.act is Act.CANCEL:
+            contents = self._withdrawn(contents, arrival, members)
+        elif request.act is Act.PAUSE:
+            pause = Pause(arrival.made_at, arrival.ends_at, request.except_hard, bool(arrival.fleet_pool))
+            pauses.update(dict.fromkeys(pools, pause))
+        else:
+            pauses = {pool: one for pool, one in pauses.items() if not _ends(arrival, pools, pool, one)}
+        kept = self._bounded({**contents.requests, request.id: taken}, members)
         return dataclasses.replace(_with_requests(contents, kept), pauses=pauses)
 
-    def _withdrawn(self, contents: Contents, cancel: OperatorRequest, members: Members) -> Contents:
+    def _withdrawn(self, contents: Contents, cancel: Arrival, members: Members) -> Contents:
         """Without the restarts that `cancel` names, but for workers whose drain has begun."""
         begun = {
             worker
@@ -110,32 +176,28 @@ class Requests:
         }
         named = {process.worker for _, process in _named(cancel, members)} - begun
         requests = {
-            identity: dataclasses.replace(
-                taken, workers={name: one for name, one in taken.workers.items() if name not in named}
-            )
+            identity: taken.without(named) if _is_before(taken, cancel) else taken
             for identity, taken in contents.requests.items()
         }
         return dataclasses.replace(contents, requests=requests)
 
-    def _bounded(self, requests: Mapping[str, TakenRequest]) -> Mapping[str, TakenRequest]:
-        """The newest requests: the oldest ones that were served go first, then the oldest ones."""
-        surplus = len(requests) - MAX_KEPT
-        if surplus <= 0:
-            return requests
-        by_age = sorted(
-            requests, key=lambda identity: (identity not in self._served, requests[identity].taken_at)
-        )
-        gone = set(by_age[:surplus])
+    def _bounded(self, requests: Mapping[str, TakenRequest], members: Members) -> Mapping[str, TakenRequest]:
+        """All restarts that are not served, and the newest ones of the others."""
+        others = [identity for identity, taken in requests.items() if not _still_wanted(taken, members)]
+        gone = set(others[: max(0, len(others) - MAX_SERVED_KEPT)])
         return {identity: taken for identity, taken in requests.items() if identity not in gone}
 
     def _report_taken(self, taken: TakenRequest, *, before: Contents) -> None:
         request = taken.request
         workers = tuple(taken.workers) or None
         self._notifier.report(
-            RequestTaken(request.id, request.act, request.names, workers, taken.pools or None)
+            RequestTaken(
+                request.id, request.act, request.names, workers, taken.pools or None, taken.fleet_pool or None
+            )
         )
         if request.act is Act.UNPAUSE:
-            self._report_unpaused(pool for pool in taken.pools if pool in before.pauses)
+            ended = set(before.pauses) - set(self._ledger.contents.pauses)
+            self._report_unpaused(pool for pool in before.pauses if pool in ended)
 
     # --- the end of requests ------------------------------------------------------------------------
 
@@ -171,24 +233,43 @@ class Requests:
 
 def _with_requests(contents: Contents, kept: Mapping[str, TakenRequest]) -> Contents:
     """The contents with these requests. The ids of the others are kept, in case they come once more."""
-    ended = [*contents.ended_requests, *(one for one in contents.requests if one not in kept)]
-    return dataclasses.replace(contents, requests=kept, ended_requests=tuple(ended[-MAX_ENDED_KEPT:]))
+    gone = [identity for identity in contents.requests if identity not in kept]
+    return dataclasses.replace(_with_ended(contents, gone), requests=kept)
 
 
-def _named(request: OperatorRequest, members: Members) -> Iterable[tuple[str, ProcessInfo]]:
-    for pool, processes in members.items():
+def _with_ended(contents: Contents, identities: Iterable[str]) -> Contents:
+    ended = (*contents.ended_requests, *identities)
+    return dataclasses.replace(contents, ended_requests=ended[-MAX_ENDED_KEPT:])
+
+
+def _is_before(taken: TakenRequest, cancel: Arrival) -> bool:
+    """It was made before the cancel was. Redis hands over what it holds in the order in which it was made."""
+    return taken.taken_at <= cancel.made_at or bool(taken.fleet_pool) or not cancel.fleet_pool
+
+
+def _ends(unpause: Arrival, pools: Iterable[str], pool: str, pause: Pause) -> bool:
+    """Likewise: a pause that was made after the end of the pause goes on."""
+    is_before = pause.since <= unpause.made_at or pause.fleet or not unpause.fleet_pool
+    return pool in pools and is_before
+
+
+def _named(arrival: Arrival, members: Members) -> Iterable[tuple[str, ProcessInfo]]:
+    request: OperatorRequest = arrival.request
+    for pool, processes in arrival.reaches(members).items():
         for process in processes:
             if request.names_worker(pool, process):
                 yield pool, process
 
 
-def _running(request: OperatorRequest, members: Members) -> Mapping[str, RunningProcess]:
-    """The processes that run now. A worker that runs no process needs no restart."""
+def _running(arrival: Arrival, members: Members, age_of: AgeOf, now: float) -> Mapping[str, RunningProcess]:
+    """The processes that run now, and ran when the request was made. A stopped worker needs no restart."""
     live = (ProcessState.RUNNING, ProcessState.STARTING)
     return {
         process.worker: RunningProcess(process.pid, process.start)
-        for _, process in _named(request, members)
-        if process.state in live and process.pid
+        for _, process in _named(arrival, members)
+        if process.state in live
+        and process.pid
+        and age_of(process) + AGE_SLACK_SECONDS >= now - arrival.made_at
     }
 
 

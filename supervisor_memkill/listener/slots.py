@@ -20,6 +20,7 @@ from supervisor_memkill.coordination.contract import (
     SlotClaim,
 )
 from supervisor_memkill.listener.findings import Pool, PoolSurvey, slot_claims
+from supervisor_memkill.listener.fleet import Fleet
 from supervisor_memkill.listener.ledger import Ledger
 from supervisor_memkill.listener.outage import Outage
 from supervisor_memkill.notices.event import Notifier
@@ -51,11 +52,13 @@ class Slots:
         config: Config,
         coordinator: Coordinator,
         ledger: Ledger,
+        fleet: Fleet,
         outage: Outage,
         notifier: Notifier,
         clock: Clock,
     ) -> None:
         """`outage` is that of coordination."""
+        self._fleet = fleet
         self._config = config
         self._coordinator = coordinator
         self._ledger = ledger
@@ -73,6 +76,7 @@ class Slots:
 
     def publish(self, survey: PoolSurvey) -> None:
         """Send the reports of this survey, and renew the pool's slots. Raises CoordinationUnknown."""
+        self._fleet.looked(survey)
         self._publish(survey.pool, survey.reports(can_begin=self._ledger.can_begin))
 
     def renew_unseen(self, pool: Pool) -> None:
@@ -87,10 +91,14 @@ class Slots:
         for one in [one for one in self._unreleased if one.pool == pool.name]:
             self._give_back(one)
             self._unreleased.remove(one)
-        published = self._coordinator.publish(pool.name, pool.rules, reports, self._claims(pool))
+        published = self._coordinator.publish(
+            pool.name, pool.rules, reports, self._claims(pool), self._fleet.answers(pool.name)
+        )
         self._outage.back(pool.name)
         self._note_epoch(pool.name, published.epoch)
         self._report_name(published)
+        if not published.name_is_taken:
+            self._fleet.offered(pool.name, published.offers, published.open_requests)
 
     def _note_epoch(self, pool: str, epoch: str) -> None:
         """Keep the epoch in the journal: after a restart this listener still knows that it saw the pool.
@@ -113,10 +121,15 @@ class Slots:
         return slot_claims(self._ledger.drains.values(), pool.config, self._clock())
 
     def acquire(self, survey: PoolSurvey, request: Request) -> Answer | None:
-        """Send the reports, and ask for a slot; None if coordination does not answer."""
+        """Send the reports, and ask for a slot.
+
+        None if coordination does not answer, or if a request of a person came, which counts first.
+        """
         pool = survey.pool
         try:
             self.publish(survey)
+            if self._fleet.has_new and not request.already_out:
+                return None
             answer = self._coordinator.acquire(pool.name, pool.rules, request)
         except CoordinationUnknown as error:
             self._outage.away(error, pool.name)

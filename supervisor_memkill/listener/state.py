@@ -164,9 +164,12 @@ class StateKeeper:
         self._samples[worker] = (*before, memory_bytes)[-MAX_SAMPLES:]
         return self._samples[worker]
 
-    def write(self, contents: Contents, away: Mapping[str, OutageState]) -> None:
+    def write(
+        self, contents: Contents, away: Mapping[str, OutageState], refused: Mapping[str, str] | None = None
+    ) -> None:
         """Write the state. The drains are those of `contents`, whenever the last look was.
 
+        `refused`: why the listener did not take a request, by the request's id.
         A state that was written a moment ago, and is the same but for its time, is not written again.
         """
         state = dataclasses.replace(
@@ -179,6 +182,7 @@ class StateKeeper:
                 for pool, pause in contents.pauses.items()
             ),
             away=dict(away),
+            refused=dict(refused or {}),
         )
         if not self._is_written(state) and state_file.write(self._path, state):
             self._written = state

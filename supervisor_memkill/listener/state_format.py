@@ -128,6 +128,7 @@ LISTENER_READERS: Mapping[str, Reader] = {
     "pools": _all(_made(PoolState, POOL_READERS)),
     "requests": _all(_made(TakenRequest, TAKEN_READERS)),
     "pauses": _all(_made(PauseState, PAUSE_READERS)),
+    "refused": _by_name(text),
     "away": _by_name(_made(OutageState, OUTAGE_READERS)),
     "namespace": text,
     "fleet_name": text,

@@ -144,6 +144,8 @@ class ListenerState:
     pauses: tuple[PauseState, ...] = ()
     away: Mapping[str, OutageState] = field(default_factory=dict)
     """What does not answer: ``supervisord``, ``journal``, ``coordination``."""
+    refused: Mapping[str, str] = field(default_factory=dict)
+    """Why the listener did not take a request, as text for a person, by the request's id."""
     namespace: str = ""
     """The pid namespace of its process; empty: unknown."""
     fleet_name: str = ""

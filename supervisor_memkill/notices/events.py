@@ -296,6 +296,8 @@ class RequestTaken(Event):
     workers: tuple[str, ...] | None
     """The workers that are to be restarted."""
     pools: tuple[str, ...] | None
+    fleet: str | None = None
+    """It is for all hosts that share this pool."""
 
 
 @dataclass(frozen=True)

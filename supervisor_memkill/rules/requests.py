@@ -2,6 +2,8 @@
 
 A request names workers and durations, never a command or a path. It comes from outside, as JSON of a few
 kilobytes, and every value is checked. It may come more than once: its id makes a second arrival harmless.
+
+It comes through supervisord, for this host, or through Redis, for all hosts that share a pool: the fleet.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ import dataclasses
 import enum
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
@@ -23,8 +25,10 @@ VERSION = 1
 MAX_BYTES = 4096
 MAX_NAMES = 50
 MAX_NAME_LENGTH = 200
-MAX_KEPT = 50
-"""Requests that a listener keeps at a time."""
+MAX_OPEN = 50
+"""Restarts that a listener keeps at a time while they are not served; it refuses further ones."""
+MAX_SERVED_KEPT = 50
+"""Other requests that a listener keeps, so that the command sees them; the oldest ones go first."""
 MAX_ENDED_KEPT = 200
 """Ids of requests that are over; more do not come once more."""
 MAX_SECONDS = 366 * 86400.0
@@ -123,6 +127,9 @@ def _name(value: Any) -> str:
 
 # --- what a listener keeps of them ------------------------------------------------------------------
 
+Members = Mapping[str, Sequence[ProcessInfo]]
+"""The workers of each pool."""
+
 
 @dataclass(frozen=True)
 class RunningProcess:
@@ -137,6 +144,29 @@ class RunningProcess:
 
 
 @dataclass(frozen=True)
+class Arrival:
+    """A request that reached the listener, and is not in its journal yet; times on the boot clock."""
+
+    request: OperatorRequest
+    made_at: float
+    """When the person made it: a process that began later is left alone."""
+    ends_at: float | None
+    """When it is forgotten; None: never."""
+    fleet_pool: str = ""
+    """It is for all hosts that share this pool, and came through Redis; empty: it is for this host alone."""
+
+    def reaches(self, members: Members) -> Members:
+        """The pools that it can name, each with its workers."""
+        return {self.fleet_pool: members.get(self.fleet_pool, ())} if self.fleet_pool else members
+
+    def pools(self, members: Members) -> tuple[str, ...]:
+        """The pools that a pause, or the end of one, is for."""
+        if self.fleet_pool:
+            return (self.fleet_pool,)
+        return tuple(pool for pool in members if self.request.names_pool(pool))
+
+
+@dataclass(frozen=True)
 class TakenRequest:
     """A request that the listener accepted; times on the boot clock."""
 
@@ -148,9 +178,19 @@ class TakenRequest:
     """The processes that must go, by worker. A worker with another process has been served."""
     pools: tuple[str, ...] = ()
     """The pools that it names, for a pause and its end."""
+    withdrawn: Mapping[str, RunningProcess] = field(default_factory=dict)
+    """The processes that were to go, until another request withdrew that."""
+    fleet_pool: str = ""
+    """As in `Arrival`."""
 
     def is_over(self, now: float) -> bool:
         return self.ends_at is not None and now >= self.ends_at
+
+    def without(self, workers: Collection[str]) -> TakenRequest:
+        """The same, and these workers need not be restarted."""
+        gone = {name: one for name, one in self.workers.items() if name in workers}
+        kept = {name: one for name, one in self.workers.items() if name not in workers}
+        return dataclasses.replace(self, workers=kept, withdrawn={**self.withdrawn, **gone})
 
     def wants(self, process: ProcessInfo) -> bool:
         """This very process must go."""
@@ -166,6 +206,8 @@ class Pause:
     until: float | None
     """None: until somebody ends it."""
     except_hard: bool = False
+    fleet: bool = False
+    """It came through Redis, for all hosts that share the pool."""
 
     def holds(self, *, hard: bool) -> bool:
         return not (hard and self.except_hard)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from supervisor_memkill.rules.drain import State
-from supervisor_memkill.rules.requests import MAX_KEPT, Act, OperatorRequest, encode
+from supervisor_memkill.rules.requests import MAX_OPEN, MAX_SERVED_KEPT, Act, OperatorRequest, encode
 from supervisor_memkill.units import Size
 from tests.listener_world import FRESH, LIMIT, Life, QuietKind, StopKind, World, pool_config
 
@@ -188,12 +188,34 @@ def test_request_waits_for_a_journal_that_can_be_written(calm: World, path: Path
     assert len(restarts(calm)) == 3
 
 
-def test_requests_are_bounded_and_the_oldest_ones_go_first(calm: World, path: Path) -> None:
+def test_newcomer_beyond_the_most_open_restarts_is_refused_and_nothing_is_lost(
+    calm: World, path: Path
+) -> None:
     life = Life(calm, path, config=pool_config(min_available=3))
-    for number in range(MAX_KEPT + 5):
+    for number in range(MAX_OPEN + 3):
         life.listener.request(request(Act.RESTART, number=number))
         life.listener.turn(ticked=False)
         calm.advance(1)
     kept = life.journal.load().contents.requests
-    assert len(kept) == MAX_KEPT
-    assert f"{0:08x}" not in kept and f"{MAX_KEPT + 4:08x}" in kept
+    assert list(kept) == [f"{number:08x}" for number in range(MAX_OPEN)]
+    (line,) = life.stream.having("request.refused")
+    assert "wait for them, or withdraw some" in line
+    life.listener.request(request(Act.RESTART, number=MAX_OPEN))  # The refused one comes again.
+    life.listener.request(request(Act.CANCEL, number=1000))
+    life.run(20)
+    assert not any(taken.workers for taken in life.journal.load().contents.requests.values())
+    life.listener.request(request(Act.RESTART, number=2000))
+    life.run(20)
+    assert len(life.stream.having("request.taken")) == MAX_OPEN + 2
+
+
+def test_served_requests_make_room_the_oldest_first(calm: World, path: Path) -> None:
+    life = Life(calm, path, config=pool_config(min_available=3))
+    life.listener.request(request(Act.RESTART, number=9999))
+    for number in range(MAX_SERVED_KEPT + 5):
+        life.listener.request(request(Act.UNPAUSE, number=number))
+        life.listener.turn(ticked=False)
+        calm.advance(1)
+    kept = life.journal.load().contents.requests
+    assert len(kept) == MAX_SERVED_KEPT + 1
+    assert f"{0:08x}" not in kept and f"{9999:08x}" in kept and f"{MAX_SERVED_KEPT + 4:08x}" in kept

@@ -125,8 +125,11 @@ if not request.dry then
   if not refused then
     -- A listener that asks again counts the age of the slot from this request on, so the slot must last from now.
     local slot = slots[request.id]
-    local since = slot and slot.token == request.token and slot.since or now
-    put_slot(meta, slots, request.id, {token = request.token, since = since, renewed = now, expires = now + request.ttl})
+    local own = slot and slot.token == request.token and slot or {}
+    put_slot(meta, slots, request.id, {
+      token = request.token, since = own.since or now, renewed = now, expires = now + request.ttl,
+      not_back = own.not_back,
+    })
   end
   save_meta(meta, now)
 end

@@ -6,7 +6,9 @@
 --     w:<worker id>  JSON of the worker as its listener reported it, with "seen" (ms)
 --     s:<worker id>  JSON of the worker's slot: token, since, renewed, expires (ms), not_back (why the worker
 --                    does not come back into service, or '')
---     l:<listener>   JSON: instance, until (ms), workers, version, process, rules: see publish
+--     l:<listener>   JSON: instance, until, seen (ms), workers, version, process, rules, answers: see publish
+--     requests       JSON: the open requests of people to all listeners; see open_requests
+--     q:<request id> the text of such a request, which only listeners and commands read
 --   KEYS[2]  PREFIX:{POOL}:up    sorted set of the workers, those in service apart; see up_score
 --   KEYS[3]  PREFIX:{POOL}:ask   sorted set of the workers that ask for a slot, by urgency
 --   KEYS[4]  PREFIX:{POOL}:wait  the same workers, by the time (ms) since when they ask
@@ -191,6 +193,35 @@ local function strictest(meta, request, now)
     end
   end
   return least, most, least_of, most_of
+end
+
+-- The open requests, a list of {id, made (ms), until (ms; 0: without an end), place}, in the order in which
+-- they were made. A newer request of the same place replaced the older one. Those whose time is over are
+-- removed. What is not understood is left out: a newer version may have written it.
+local function save_requests(list)
+  if list[1] then
+    redis.call('HSET', KEYS[1], 'requests', cjson.encode(list))
+  else
+    redis.call('HDEL', KEYS[1], 'requests')
+  end
+end
+
+local function open_requests(now)
+  local text = redis.call('HGET', KEYS[1], 'requests')
+  local is_read, list = pcall(cjson.decode, text or '[]')
+  local kept, is_changed = {}, false
+  for _, entry in ipairs(is_read and type(list) == 'table' and list or {}) do
+    local id, made, till = unpack(type(entry) == 'table' and entry or {})
+    local is_known = type(id) == 'string' and type(made) == 'number' and type(till) == 'number'
+    if is_known and till > 0 and till <= now then
+      redis.call('HDEL', KEYS[1], 'q:' .. id)
+      is_changed = true
+    elseif is_known then
+      kept[#kept + 1] = entry
+    end
+  end
+  if is_changed then save_requests(kept) end
+  return kept
 end
 
 -- Whether another live listener has the same name; and the record of the last listener with this name.

@@ -12,12 +12,19 @@
 --   fresh, ttl           how long the report counts, how long a slot lasts (ms)
 --   min_available, max_draining
 --   workers              list of {id, JSON of the worker, 1 if in service, queues, urgency or -1}
+--   answered             set of the ids of the requests that this listener has answered: {id: true}
+--   answers              JSON of these answers, which is kept as it is
 --   holdings             list of {id, token, 1 if the worker is out of service, why it does not come back or ''}
 -- Returns JSON of
 --   taken                another live listener has this name: nothing was changed
 --   taken_by             then: process of that listener, and for how long its record still counts (left, ms)
 --   held                 the tokens that hold a slot
+--   open                 the ids of all open requests; absent if there is none
+--   offers               list of {id, text, age (ms), time left (ms), -1 if without an end} of the open requests
+--                        that are not answered, the oldest first, some at a time; absent if there is none
 --   epoch, seq, at       the new state, for `known` of the next call
+
+local MAX_OFFERS = 10
 
 local request = cjson.decode(ARGV[1])
 local now = clock()
@@ -74,10 +81,12 @@ if swept ~= NOT_UP and redis.call('ZCOUNT', KEYS[2], up_score(swept, 0), up_scor
   meta.sigs[swept] = false
   while #meta.sigs > 0 and not meta.sigs[#meta.sigs] do meta.sigs[#meta.sigs] = nil end
 end
-redis.call('HSET', KEYS[1], 'l:' .. request.listener, cjson.encode({
-  instance = request.instance, ['until'] = now + request.fresh, workers = ids, version = request.version,
-  process = request.process, rules = rules,
-}))
+local listener = cjson.encode({
+  instance = request.instance, ['until'] = now + request.fresh, seen = now, workers = ids,
+  version = request.version, process = request.process, rules = rules,
+})
+redis.call(
+  'HSET', KEYS[1], 'l:' .. request.listener, string.sub(listener, 1, -2) .. ',"answers":' .. request.answers .. '}')
 
 local held = {}
 for _, holding in ipairs(request.holdings) do
@@ -97,7 +106,18 @@ for _, holding in ipairs(request.holdings) do
   end
 end
 
+local open, offers = {}, {}
+for _, entry in ipairs(open_requests(now)) do
+  local id, made, till = unpack(entry)
+  open[#open + 1] = id
+  local text = not request.answered[id] and #offers < MAX_OFFERS and redis.call('HGET', KEYS[1], 'q:' .. id)
+  if text then
+    offers[#offers + 1] = {id, text, math.max(0, now - made), till > 0 and till - now or -1}
+  end
+end
+
 save_meta(meta, now)
 return cjson.encode({
+  open = open[1] and open or nil, offers = offers[1] and offers or nil,
   taken = false, held = held, epoch = meta.epoch, seq = meta.seq, at = meta.at,
 })
