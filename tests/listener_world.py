@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -13,8 +15,10 @@ from supervisor_memkill.config.options import Config, PoolConfig
 from supervisor_memkill.coordination.contract import (
     Answer,
     CoordinationUnknown,
+    Offer,
     Published,
     Report,
+    RequestAnswer,
     RequestAnswers,
     Rules,
     SlotClaim,
@@ -183,6 +187,11 @@ class SharedCoordinator(InProcessCoordinator):
         self._world = world
         self.is_away = False
         self.told: list[Told] = []
+        self.offers: list[Offer] = []
+        """The open requests to all listeners; their ages are those at the time of `offered_at`."""
+        self.offered_at = world.now
+        self.answers: dict[str, RequestAnswer] = {}
+        """The last answers of the listener."""
         self.events: list[tuple[str, Mapping[str, str]]] = []
 
     def publish(
@@ -195,7 +204,25 @@ class SharedCoordinator(InProcessCoordinator):
     ) -> Published:
         self.told.append(Told(self._world.now, pool, reports, slot_claims))
         self._reach()
-        return super().publish(pool, rules, reports, slot_claims)
+        published = super().publish(pool, rules, reports, slot_claims)
+        self.answers = dict(answers or {})
+        return dataclasses.replace(
+            published,
+            offers=tuple(self._aged(one) for one in self.offers if one.id not in self.answers),
+            open_requests=frozenset(one.id for one in self.offers),
+        )
+
+    def _aged(self, offer: Offer) -> Offer:
+        passed = self._world.now - self.offered_at
+        left = None if offer.left_seconds is None else offer.left_seconds - passed
+        return dataclasses.replace(offer, age_seconds=offer.age_seconds + passed, left_seconds=left)
+
+    def offer(self, text: str, *, age: float = 0.0, left: float | None = 3600.0) -> str:
+        """Put this request where listeners find it; its id. Ages are counted from now on."""
+        identity = str(json.loads(text)["id"])
+        self.offers = [*map(self._aged, self.offers), Offer(identity, text, age, left)]
+        self.offered_at = self._world.now
+        return identity
 
     def acquire(self, *arguments: Any) -> Answer:
         self._reach()

@@ -108,7 +108,8 @@ def _watch(made: Requester, taken: TakenRequest, timeout_seconds: float | None) 
 
 
 def _left(made: Progress | None) -> str:
-    from supervisor_memkill.commands.progress import Standing, as_words
+    from supervisor_memkill.commands.progress import as_words
+    from supervisor_memkill.rules.standing import Standing
 
     lines = made.lines if made is not None else ()
     return "; ".join(as_words(line) for line in lines if line.standing is not Standing.REPLACED)

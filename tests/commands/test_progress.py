@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from supervisor_memkill.commands.progress import Standing, as_bar, as_words, progress
+from supervisor_memkill.commands.progress import as_bar, as_words, progress
 from supervisor_memkill.listener.state_values import DrainState, ListenerState, PoolState, WorkerState
 from supervisor_memkill.rules.requests import Act, OperatorRequest, RunningProcess, TakenRequest
+from supervisor_memkill.rules.standing import Standing
 
 NOW = 1000.0
 IDENTITY = "ab" * 8

@@ -10,7 +10,15 @@ from typing import Any
 
 import redis
 
-from supervisor_memkill.coordination.contract import Answer, Published, Report, Request, Rules, SlotClaim
+from supervisor_memkill.coordination.contract import (
+    Answer,
+    Published,
+    Report,
+    Request,
+    RequestAnswer,
+    Rules,
+    SlotClaim,
+)
 from supervisor_memkill.coordination.redis import RedisCoordinator
 from supervisor_memkill.world.redis_client import connect
 from tests.builders import report
@@ -75,9 +83,10 @@ def listening(
     settle_seconds: float | None = None,
     heartbeat_seconds: float = HEARTBEAT,
     slot_ttl_seconds: float = TTL,
+    made: type[RedisCoordinator] = RedisCoordinator,
     **values: Any,
 ) -> RedisCoordinator:
-    return RedisCoordinator(
+    return made(
         lambda: client,
         listener,
         instance,
@@ -99,11 +108,13 @@ class Host:
         self.rules = rule
         self.reports = list(reports)
         self.drains: dict[str, SlotClaim] = {}
+        self.answers: dict[str, RequestAnswer] = {}
         self.coordinator = listening(client, f"{name}/s", instance, **values)
 
     def beat(self) -> Published:
         """What its heartbeat tells."""
-        return self.coordinator.publish(POOL, self.rules, self.reports, list(self.drains.values()))
+        claims = list(self.drains.values())
+        return self.coordinator.publish(POOL, self.rules, self.reports, claims, self.answers)
 
     def ask(self, worker: str, **values: Any) -> Answer:
         """Ask with the token of the drain that runs, or else a new one; journal it when it is granted.
@@ -197,9 +208,10 @@ def works(coordinator: RedisCoordinator, pool: str = POOL) -> bool:
     coordinator.publish(pool, rules(), [over("a", 2.5), over("b"), report("c")], [])
     granted = coordinator.acquire(pool, rules(), ask("a", 2.5)).granted
     coordinator.record(pool, "drain.done", {"worker": "a"})
+    is_open = coordinator.request(pool, "ab" * 8, "{}", lasts_seconds=60.0, place="restart")
     held = coordinator.view(pool).holders
     coordinator.release(pool, "a", "token-a", drained=True)
-    return bool(granted and held and not coordinator.view(pool).holders)
+    return bool(granted and is_open and held and not coordinator.view(pool).holders)
 
 
 def stored(client: Any, pool: str = POOL) -> Mapping[str, str]:

@@ -1,0 +1,103 @@
+-- Report the workers of one listener, and renew the slots that it holds.
+--
+-- KEYS: as in common.lua.
+-- ARGV[1]: JSON of
+--   listener, instance   the name of the listener, and its random id, kept over restarts
+--   version              the version of this protocol
+--   process              the listener's process; another listener may find out whether it has ended
+--   known                the state that the listener saw last: epoch, seq, at; absent at first
+--   epoch                the epoch that the listener saw last, also before it was restarted; absent if unknown
+--   is_new               true: the listener never saw this pool, also not before it was restarted
+--   fresh_epoch, settle  if data was lost: the new epoch, and how long no slot is granted (ms)
+--   fresh, ttl           how long the report counts, how long a slot lasts (ms)
+--   min_available, max_draining
+--   workers              list of {id, JSON of the worker, 1 if in service, queues, urgency or -1}
+--   holdings             list of {id, token, 1 if the worker is out of service, why it does not come back or ''}
+-- Returns JSON of
+--   taken                another live listener has this name: nothing was changed
+--   taken_by             then: process of that listener, and for how long its record still counts (left, ms)
+--   held                 the tokens that hold a slot
+--   epoch, seq, at       the new state, for `known` of the next call
+
+local request = cjson.decode(ARGV[1])
+local now = clock()
+
+local taken, before = is_taken(request, now)
+if taken then return cjson.encode({taken = true, taken_by = taken_by(before, now), held = {}}) end
+
+local meta = load_meta(now, request)
+local slots = load_slots(meta, now, request)
+local rules = request.min_available .. '/' .. request.max_draining
+meta.rules[rules] = now + request.fresh
+meta.rules_of = meta.rules_of or {}
+meta.rules_of[rules] = {listener = request.listener, till = now + request.fresh}
+
+local function forget(id)
+  redis.call('HDEL', KEYS[1], 'w:' .. id)
+  redis.call('ZREM', KEYS[2], id)
+  redis.call('ZREM', KEYS[3], id)
+  redis.call('ZREM', KEYS[4], id)
+end
+
+local present, ids = {}, {}
+for _, worker in ipairs(request.workers) do
+  local id, text, is_up, sig, urgency = unpack(worker)
+  present[id] = true
+  ids[#ids + 1] = id
+  redis.call('HSET', KEYS[1], 'w:' .. id, string.sub(text, 1, -2) .. ',"seen":' .. string.format('%.0f', now) .. '}')
+  local index = is_up == 1 and sig_index(meta, sig) or NOT_UP
+  redis.call('ZADD', KEYS[2], up_score(index, now + request.fresh), id)
+  if urgency >= 0 then
+    redis.call('ZADD', KEYS[3], urgency, id)
+    redis.call('ZADD', KEYS[4], 'NX', string.format('%.0f', now), id)
+  else
+    redis.call('ZREM', KEYS[3], id)
+    redis.call('ZREM', KEYS[4], id)
+  end
+end
+for _, id in ipairs(before and before.workers or {}) do
+  if not present[id] then forget(id) end
+end
+-- If hosts come and go, new names of hosts and queues appear again and again. So workers without a report
+-- for a day are removed, and sets of queues that no worker has. Each call sweeps one of the sets.
+local swept = (meta.swept or NOT_UP) + 1
+if swept > #meta.sigs then swept = NOT_UP end
+meta.swept = swept
+local silent = redis.call(
+  'ZRANGEBYSCORE', KEYS[2], up_score(swept, 0), up_score(swept, now - FORGET), 'LIMIT', 0, 20)
+for _, id in ipairs(silent) do
+  forget(id)
+  local listener = string.match(id, '^([^/]+/[^/]+)/')
+  if listener then redis.call('HDEL', KEYS[1], 'l:' .. listener) end
+end
+if swept ~= NOT_UP and redis.call('ZCOUNT', KEYS[2], up_score(swept, 0), up_score(swept, SPAN - 1)) == 0 then
+  meta.sigs[swept] = false
+  while #meta.sigs > 0 and not meta.sigs[#meta.sigs] do meta.sigs[#meta.sigs] = nil end
+end
+redis.call('HSET', KEYS[1], 'l:' .. request.listener, cjson.encode({
+  instance = request.instance, ['until'] = now + request.fresh, workers = ids, version = request.version,
+  process = request.process, rules = rules,
+}))
+
+local held = {}
+for _, holding in ipairs(request.holdings) do
+  local id, token, is_out, not_back = unpack(holding)
+  local slot = slots[id]
+  if slot and slot.token == token then
+    slot.renewed, slot.expires, slot.not_back = now, now + request.ttl, not_back
+    put_slot(meta, slots, id, slot)
+    held[#held + 1] = token
+  elseif is_out == 1 then
+    -- The slot was lost, with the data of this Redis or in a long absence. But the worker is out of service
+    -- already, and only the end of the drain brings it back. This is a new slot, not the old one revived.
+    put_slot(meta, slots, id, {
+      token = token, since = now, renewed = now, expires = now + request.ttl, not_back = not_back,
+    })
+    held[#held + 1] = token
+  end
+end
+
+save_meta(meta, now)
+return cjson.encode({
+  taken = false, held = held, epoch = meta.epoch, seq = meta.seq, at = meta.at,
+})
