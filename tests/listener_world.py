@@ -31,7 +31,7 @@ from supervisor_memkill.listener.journal_format import Contents
 from supervisor_memkill.listener.listener import Listener
 from supervisor_memkill.listener.state import StateKeeper
 from supervisor_memkill.listener.survey import Surveyor
-from supervisor_memkill.notices.event import Notifier
+from supervisor_memkill.notices.event import Notifier, Sink
 from supervisor_memkill.notices.log import LogSink
 from supervisor_memkill.processes import ProcessInfo, ProgramInfo
 from supervisor_memkill.rules.drain import Drain, State
@@ -253,6 +253,7 @@ class Life:
         log_level: str = "info",
         local_time: Callable[[], datetime] = lambda: NOON,
         has_state: bool = False,
+        history: Sink | None = None,
         **settings: Any,
     ) -> None:
         self.world = world
@@ -287,6 +288,7 @@ class Life:
             world.clock,
             process_table=lambda: WorldTable(world),
             state=StateKeeper(path, made, world.clock) if has_state else None,
+            history=history,
         )
 
     def _die_there(self, place: str) -> None:

@@ -161,8 +161,20 @@ def _listener(context: Context, notifier: Notifier, own: OwnGroup, origin: Origi
         notifier,
         boot_clock,
         state=StateKeeper(context.journal.path, context.config, boot_clock, origin),
+        history=_history(context, notifier),
         siblings=lambda: own.standing().siblings,
     )
+
+
+def _history(context: Context, notifier: Notifier) -> Sink:
+    from supervisor_memkill.clock import boot_clock
+    from supervisor_memkill.listener.history_file import HistoryFile
+    from supervisor_memkill.listener.outage import Outage
+    from supervisor_memkill.notices.events import HistoryAway, HistoryBack
+    from supervisor_memkill.notices.history import HistorySink
+
+    outage = Outage(HistoryAway, HistoryBack, notifier, boot_clock)
+    return HistorySink(HistoryFile(context.journal.path, outage), context.config.host)
 
 
 def _report_start(context: Context, notifier: Notifier) -> None:

@@ -324,6 +324,10 @@ class Drainer:
         pool = self._pools.get(drain.pool)
         return pool.kind if pool else None
 
+    def _kind_name(self, drain: Drain) -> str | None:
+        pool = self._pools.get(drain.pool)
+        return pool.config.worker if pool else None
+
     def _measure(self, drain: Drain) -> Measure:
         pool = self._pools.get(drain.pool)
         return pool.measure if pool else "rss"
@@ -349,7 +353,7 @@ class Drainer:
     # --- end ------------------------------------------------------------------------------------
 
     def _finish(self, before: Drain, drain: Drain, cause: StepCause | None) -> None:
-        for event in words.of_end(before, drain, cause, self._clock()):
+        for event in words.of_end(before, drain, cause, self._clock(), self._kind_name(drain)):
             self._notifier.report(event)
         back_offs = dict(self._ledger.contents.back_offs)
         if drain.state is State.DONE:

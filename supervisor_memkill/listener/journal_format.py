@@ -17,7 +17,7 @@ from typing import Any
 
 from supervisor_memkill.checked import count, flag, items, mapping, seconds, text
 from supervisor_memkill.processes import ProcessId, ProcessInfo
-from supervisor_memkill.rules.causes import Reason
+from supervisor_memkill.rules.causes import Reason, StepCause
 from supervisor_memkill.rules.drain import Drain, State, Stop, StopAnswer
 from supervisor_memkill.rules.policy import BackOff, BackOffCause
 from supervisor_memkill.rules.requests import Act, OperatorRequest, Pause, RunningProcess, TakenRequest
@@ -170,9 +170,14 @@ def drain_to_json(drain: Drain) -> dict[str, Any]:
         **dataclasses.asdict(drain),
         "reason": drain.reason.value,
         "state": drain.state.value,
-        "stop": {**dataclasses.asdict(drain.stop), "answer": drain.stop.answer.value},
+        "stop": _stop_to_json(drain.stop),
         "tree": [[one.pid, one.created] for one in drain.tree],
     }
+
+
+def _stop_to_json(stop: Stop) -> dict[str, Any]:
+    cause = stop.cause.value if stop.cause is not None else None
+    return {**dataclasses.asdict(stop), "answer": stop.answer.value, "cause": cause}
 
 
 def drain_from_json(values: Any) -> Drain:
@@ -229,6 +234,11 @@ def _member(values: type[enum.Enum]) -> Reader:
     return read
 
 
+def _cause_or_none(value: Any) -> StepCause | None:
+    """A cause that only a newer version knows is none: it only explains, and no step depends on it."""
+    return next((cause for cause in StepCause if cause.value == value), None)
+
+
 def _tree(value: Any) -> tuple[ProcessId, ...]:
     return tuple(ProcessId(count(pid), seconds(created)) for pid, created in value)
 
@@ -257,6 +267,7 @@ STOP_READERS: Mapping[str, Reader] = {
     "busy": _or_none(count),
     "jobs": _or_none(_texts),
     "was_kill": flag,
+    "cause": _cause_or_none,
 }
 DRAIN_READERS: Mapping[str, Reader] = {
     "worker": text,

@@ -23,6 +23,7 @@ from supervisor_memkill.listener.doubts import with_doubts
 from supervisor_memkill.listener.drainer import Drainer
 from supervisor_memkill.listener.findings import Finding, Pool, PoolSurvey
 from supervisor_memkill.listener.fleet import Fleet
+from supervisor_memkill.listener.holds import Holds
 from supervisor_memkill.listener.journal import Journal, JournalError, JournalHeld
 from supervisor_memkill.listener.journal_format import Contents
 from supervisor_memkill.listener.ledger import Ledger
@@ -37,7 +38,7 @@ from supervisor_memkill.listener.state import StateKeeper
 from supervisor_memkill.listener.survey import Surveyor
 from supervisor_memkill.listener.take_over import note_name, take_over
 from supervisor_memkill.notices.drain_events import DrainLeft, DryRunDrainLeft
-from supervisor_memkill.notices.event import Notifier
+from supervisor_memkill.notices.event import Notifier, Sink
 from supervisor_memkill.notices.events import (
     CoordinationAway,
     CoordinationBack,
@@ -84,10 +85,12 @@ class Listener:
         *,
         process_table: Callable[[], ProcessTable] = ProcessTable,
         state: StateKeeper | None = None,
+        history: Sink | None = None,
         siblings: Callable[[], int] = lambda: 0,
     ) -> None:
         """`coordinate` makes the coordinator from the journal's contents; `state` None: no state file.
 
+        `history` takes the events while this listener holds the journal; a dry run has none.
         `siblings` counts the other running processes of the same event listener.
         """
         self._config = config
@@ -114,6 +117,8 @@ class Listener:
         self._state = state
         self._schedule = Schedule(clock)
         self._reports = Reports(notifier)
+        self._history = history
+        self._holds = Holds(notifier, clock)
         self._sources = Sources(notifier, clock)
         self._pool_sizes = PoolSizes()
         self._examined: set[str] = set()
@@ -251,6 +256,8 @@ class Listener:
             process_table=self._process_table,
         )
         self._notifier.attach(StreamSink(slots.record))
+        if self._history is not None and not self._config.dry_run:
+            self._notifier.attach(self._history)
         for drain in drains_left:
             drainer.take_up(drain)
         if self._coordinator.is_shared or self._ledger.contents.requests:
@@ -346,6 +353,7 @@ class Listener:
         contents = self._ledger.contents
         survey = self._surveyor.check(contents) if counts else self._surveyor.look(contents)
         self._away["supervisord"].back()
+        self._holds.keep_only(survey)
         self._reports.report_survey(survey, is_check=counts)
         self._for_each(
             survey.pools,
@@ -408,7 +416,9 @@ class Listener:
         self._notifier.forget(WorkerHeld, finding.worker)
         with self._guarded(f"worker {finding.worker}"):
             drainer.begin(survey, finding, reason)
-        if finding.worker not in self._ledger.drains:
+        if finding.worker in self._ledger.drains:
+            self._holds.ended(finding.worker)
+        else:
             # Another worker may be more urgent now: it need not wait for the heartbeat.
             self._schedule.check_within(self._config.poll_interval_seconds)
 
@@ -444,8 +454,11 @@ class Listener:
         """Report why a worker with a reason for a drain is not drained, once per change of the cause."""
         if finding.verdict.reason is None and finding.verdict.hold is not Hold.MEMORY_UNKNOWN:
             self._notifier.forget(WorkerHeld, finding.worker)
+            self._holds.ended(finding.worker)
             return
         self._fleet.decided(finding.worker, words)
+        if finding.verdict.reason is not None and not self._config.dry_run:
+            self._holds.held(finding.worker, finding.seen.process.pid, survey.pool.name, cause, words)
         if self._state is not None:
             self._state.decided(finding.worker, words, cause)
         made = DryRunVerdict if self._config.dry_run else event

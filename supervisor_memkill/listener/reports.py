@@ -87,6 +87,7 @@ class Reports:
                     quiet=reading.quiet if reading else None,
                     verdict=finding.verdict.words,
                     measure=survey.pool.measure,
+                    up_seconds=float(seen.uptime_seconds) if seen.process.pid else None,
                 )
             )
 

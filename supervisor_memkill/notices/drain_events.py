@@ -96,7 +96,7 @@ class DrainSettling(DrainState):
 
 @dataclass(frozen=True)
 class DrainDone(DrainStep):
-    """The new process is in service. The fields are the memory before and after, and the durations."""
+    """The new process is in service. `cause`: why the stop was sent. Memory before and after, durations."""
 
     name = "drain.done"
     before_bytes: int | None = None
@@ -104,11 +104,16 @@ class DrainDone(DrainStep):
     quiet_seconds: float | None = None
     stopped_seconds: float | None = None
     took_seconds: float | None = None
+    kind: str | None = None
+    """The pool's `worker`, such as ``sidekiq``."""
 
 
 @dataclass(frozen=True)
 class DrainKilled(DrainStep):
-    """The drain is over. Its stop ended in SIGKILL, or by a signal that cut jobs: `busy` jobs may be lost."""
+    """The drain is over. Its stop ended in SIGKILL, or by a signal that cut jobs: `busy` jobs may be lost.
+
+    `cause`: why the stop was sent; or why the drain ended, if the listener did not start the worker again.
+    """
 
     name = "drain.killed"
     level = Level.ERROR
@@ -123,6 +128,7 @@ class DrainKilled(DrainStep):
     quiet_seconds: float | None = None
     stopped_seconds: float | None = None
     took_seconds: float | None = None
+    kind: str | None = None
 
 
 @dataclass(frozen=True)
@@ -134,6 +140,11 @@ class DrainLetGo(DrainStep):
     state: State | None = None
     """The last state before the end."""
     why: str | None = None
+    before_bytes: int | None = None
+    quiet_seconds: float | None = None
+    stopped_seconds: float | None = None
+    took_seconds: float | None = None
+    kind: str | None = None
 
 
 @dataclass(frozen=True)

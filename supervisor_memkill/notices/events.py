@@ -196,6 +196,22 @@ class JournalBack(Back):
 
 
 @dataclass(frozen=True)
+class HistoryAway(Away):
+    """The history cannot be written. Drains go on; up to 200 records wait in memory to be written later."""
+
+    name = "history.away"
+    level = Level.WARNING
+    hint = "correct what the error names: the disk, or the journal's directory"
+
+
+@dataclass(frozen=True)
+class HistoryBack(Back):
+    """The history can be written again, after this time."""
+
+    name = "history.back"
+
+
+@dataclass(frozen=True)
 class CoordinationAway(Away):
     """Redis does not answer. No drain begins; the drains of quiet workers go on."""
 
@@ -372,6 +388,8 @@ class WorkerSeen(Event):
     quiet: bool | None
     verdict: str
     measure: Measure = "rss"
+    up_seconds: float | None = None
+    """How long its process has been running, by supervisord."""
 
 
 @dataclass(frozen=True)
@@ -402,6 +420,26 @@ class WorkerHeldForEver(WorkerHeld):
     name = "worker.held_for_ever"
     level = Level.WARNING
     hint = "set min_available = 0 in its pool, or run another worker"
+
+
+@dataclass(frozen=True)
+class WorkerHeldLong(Event):
+    """A worker that should be drained has been held for more than an hour. `cause` is the present cause."""
+
+    name = "worker.held_long"
+    worker: str
+    pid: int
+    pool: str
+    cause: Hold | RefusalCause | None
+    why: str
+    held_seconds: float
+
+
+@dataclass(frozen=True)
+class WorkerHeldLongOver(WorkerHeldLong):
+    """A worker that was held for more than an hour is drained now, or has no reason for a drain any more."""
+
+    name = "worker.held_long_over"
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,13 @@ from supervisor_memkill.notices.drain_events import (
     StepEnded,
 )
 from supervisor_memkill.notices.event import Event
+from supervisor_memkill.notices.events import WorkerHeldLong
 
 
 class StreamSink:
     """Records each step of a drain in its pool's stream, after something was done to the worker.
+
+    It also records each worker that was held for long.
 
     A drain enters a state before its action. If neither this action nor an earlier one was sent, the stream
     does not get the state.
@@ -41,10 +44,12 @@ class StreamSink:
             self._send(event)
         elif isinstance(event, DrainNotBegun):
             self._entered.pop(event.worker, None)
+        elif isinstance(event, WorkerHeldLong):
+            self._send(event)
 
-    def _send(self, step: DrainStep) -> None:
-        fields = {name: _text(value) for name, value in step.fields().items() if name != "pool"}
-        self._record(step.pool, step.name, fields)
+    def _send(self, event: DrainStep | WorkerHeldLong) -> None:
+        fields = {name: _text(value) for name, value in event.fields().items() if name != "pool"}
+        self._record(event.pool, event.name, fields)
 
 
 def _text(value: object) -> str:

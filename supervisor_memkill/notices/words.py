@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from supervisor_memkill.notices.drain_events import (
     ActionFailed,
@@ -97,49 +98,55 @@ def _entered(
     )
 
 
-def of_end(before: Drain, drain: Drain, cause: StepCause | None, now: float) -> Iterator[Event]:
-    """The events for a drain that is over; none after a refusal, which `worker.held` reports."""
-    if drain.stop.was_kill:
-        yield _killed(drain, now)
+def of_end(
+    before: Drain, drain: Drain, cause: StepCause | None, now: float, kind: str | None = None
+) -> Iterator[Event]:
+    """The events for a drain that is over; none after a refusal, which `worker.held` reports.
+
+    `kind`: the name of the pool's kind; None: the pool is not in the configuration any more.
+    """
+    is_done, was_kill = drain.state is State.DONE, drain.stop.was_kill
+    if was_kill:
+        yield DrainKilled(
+            **_step(drain, drain.stop.cause if is_done else cause),
+            busy=drain.stop.busy,
+            jobs=drain.stop.jobs or None,
+            stopwaitsecs=int(drain.stop.wait_seconds),
+            after_bytes=drain.memory_after_bytes,
+            **_result(drain, now, kind),
+        )
     why = cause.words if cause else None
-    if drain.state is State.DONE:
-        if not drain.stop.was_kill:
-            yield _done(drain, now)
+    if is_done:
+        if not was_kill:
+            yield DrainDone(
+                **_step(drain, drain.stop.cause),
+                after_bytes=drain.memory_after_bytes,
+                **_result(drain, now, kind),
+            )
     elif drain.touched:
-        yield DrainLetGo(drain.worker, drain.pid, drain.pool, drain.reason, cause, before.state, why)
+        yield DrainLetGo(**_step(drain, cause), state=before.state, why=why, **_result(drain, now, kind))
     elif cause is not StepCause.REFUSED:
         yield DrainNotBegun(drain.worker, drain.pid, cause, why)
 
 
-def _done(drain: Drain, now: float) -> DrainDone:
-    return DrainDone(
-        worker=drain.worker,
-        pid=drain.pid,
-        pool=drain.pool,
-        reason=drain.reason,
-        before_bytes=drain.memory_before_bytes,
-        after_bytes=drain.memory_after_bytes,
-        quiet_seconds=drain.quiet_seconds,
-        stopped_seconds=drain.stopped_seconds,
-        took_seconds=now - drain.began_at,
-    )
+def _step(drain: Drain, cause: StepCause | None) -> dict[str, Any]:
+    return {
+        "worker": drain.worker,
+        "pid": drain.pid,
+        "pool": drain.pool,
+        "reason": drain.reason,
+        "cause": cause,
+    }
 
 
-def _killed(drain: Drain, now: float) -> DrainKilled:
-    return DrainKilled(
-        worker=drain.worker,
-        pid=drain.pid,
-        pool=drain.pool,
-        reason=drain.reason,
-        busy=drain.stop.busy,
-        jobs=drain.stop.jobs or None,
-        stopwaitsecs=int(drain.stop.wait_seconds),
-        before_bytes=drain.memory_before_bytes,
-        after_bytes=drain.memory_after_bytes,
-        quiet_seconds=drain.quiet_seconds,
-        stopped_seconds=drain.stopped_seconds,
-        took_seconds=now - drain.began_at,
-    )
+def _result(drain: Drain, now: float, kind: str | None) -> dict[str, Any]:
+    return {
+        "before_bytes": drain.memory_before_bytes,
+        "quiet_seconds": drain.quiet_seconds,
+        "stopped_seconds": drain.stopped_seconds,
+        "took_seconds": now - drain.began_at,
+        "kind": kind,
+    }
 
 
 def action_failed(drain: Drain, action: Action, error: Exception) -> ActionFailed:

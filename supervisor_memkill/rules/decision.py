@@ -302,7 +302,12 @@ def _stop(drain: Drain, seen: Seen, now: float, cause: StepCause) -> Step:
     process = _process(seen)
     quiet_seconds = now - drain.quiet_sent_at if drain.quiet_sent_at is not None else None
     asked = dataclasses.replace(
-        drain.stop, attempts=1, asked_epoch=process.now, last_asked_epoch=process.now, sent_at=now
+        drain.stop,
+        attempts=1,
+        asked_epoch=process.now,
+        last_asked_epoch=process.now,
+        sent_at=now,
+        cause=cause,
     )
     drain = move(
         drain,

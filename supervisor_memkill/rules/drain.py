@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from supervisor_memkill.processes import ProcessId, ProcessInfo
-from supervisor_memkill.rules.causes import Reason
+from supervisor_memkill.rules.causes import Reason, StepCause
 
 
 class State(enum.Enum):
@@ -126,6 +126,8 @@ class Stop:
     """Their class names; None: unknown."""
     was_kill: bool = False
     """It ended in SIGKILL, or by another signal while jobs were running: see stop_end.py."""
+    cause: StepCause | None = None
+    """Why the stop was sent; None: it was not sent, or an older version sent it."""
 
 
 @dataclass(frozen=True)

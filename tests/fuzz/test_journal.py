@@ -17,7 +17,7 @@ from supervisor_memkill.listener import journal, journal_format, journal_place
 from supervisor_memkill.listener.journal import Journal, JournalError
 from supervisor_memkill.listener.journal_format import Contents
 from supervisor_memkill.processes import ProcessId
-from supervisor_memkill.rules.causes import Reason
+from supervisor_memkill.rules.causes import Reason, StepCause
 from supervisor_memkill.rules.drain import Drain, State, Stop, StopAnswer
 from supervisor_memkill.rules.policy import BackOff, BackOffCause
 from tests.fuzz.effort import tries
@@ -50,6 +50,7 @@ DRAIN = Drain(
         sent_at=130.0,
         busy=2,
         jobs=("Mail", "Report"),
+        cause=StepCause.IDLE,
     ),
     tree=(ProcessId(812, 5.25), ProcessId(813, 6.5)),
     quiet_seconds=29.0,
@@ -104,6 +105,7 @@ CHECKS: Mapping[str, Callable[[object], bool]] = {
     "Stop": lambda value: isinstance(value, Stop) and fields_are_right(value),
     "Mapping[str, Any]": lambda value: isinstance(value, dict),
     "tuple[ProcessId, ...]": is_tree,
+    "StepCause | None": or_none(lambda value: isinstance(value, StepCause)),
     "tuple[str, ...] | None": or_none(
         lambda value: isinstance(value, tuple) and all(isinstance(one, str) for one in value)
     ),

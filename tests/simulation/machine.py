@@ -21,6 +21,7 @@ from supervisor_memkill.listener.listener import Listener
 from supervisor_memkill.listener.serve import run_turns
 from supervisor_memkill.listener.survey import Surveyor
 from supervisor_memkill.notices.event import Notifier
+from supervisor_memkill.notices.history import HistorySink
 from supervisor_memkill.notices.log import LogSink
 from supervisor_memkill.processes import ProcessState
 from supervisor_memkill.workers.contract import Tools
@@ -37,7 +38,7 @@ from tests.simulation.process import RECORD_LIVES_SECONDS, Process
 from tests.simulation.servers import PREFIX, NoReply, NotSent, RedisClient, Server, pool_of
 from tests.simulation.supervisord import SimSupervisord, Worker
 from tests.simulation.table import Processes
-from tests.simulation.trace import Counted, LogLines
+from tests.simulation.trace import Counted, LogLines, ReadableHistory
 
 if TYPE_CHECKING:
     from tests.simulation.shape import Shape
@@ -385,6 +386,7 @@ class Machine:
             notifier,
             self.clock,
             process_table=process_table,
+            history=HistorySink(ReadableHistory(self.world.trace), self.name, self.wall),
         )
 
     def _tools(self, pool: str, gateway: Any) -> Tools:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 
 from supervisor_memkill.notices.event import Event
+from supervisor_memkill.notices.records import DrainRecord, Record, from_line, to_line
 
 COUNTED = ("drain.held_at_timeout", "drain.killed")
 
@@ -19,6 +20,20 @@ class Counted:
     def take(self, event: Event) -> None:
         if event.name in COUNTED:
             self._trace.count(event.name)
+
+
+class ReadableHistory:
+    """Takes the records of the history, and checks that each can be read again as it is."""
+
+    def __init__(self, trace: Trace) -> None:
+        self._trace = trace
+
+    def keep(self, record: Record) -> None:
+        assert from_line(to_line(record)) == record
+        self._trace.count(f"history: {record.outcome if isinstance(record, DrainRecord) else 'held'}")
+
+    def tend(self) -> None:
+        pass
 
 
 class Trace:

@@ -1,0 +1,138 @@
+"""The history has one record for each finished drain, with what the events say, and none for another."""
+
+from __future__ import annotations
+
+from supervisor_memkill.coordination.contract import Cause
+from supervisor_memkill.notices.drain_events import (
+    DrainBusy,
+    DrainDone,
+    DrainDraining,
+    DrainKilled,
+    DrainLetGo,
+    DrainNotBegun,
+    DrainQuieting,
+    DrainSettling,
+    DrainStopping,
+)
+from supervisor_memkill.notices.event import Event
+from supervisor_memkill.notices.events import WorkerHeldLong, WorkerHeldLongOver, WorkerSeen
+from supervisor_memkill.notices.history import HistorySink
+from supervisor_memkill.notices.records import DrainRecord, HeldRecord, Record
+from supervisor_memkill.rules.causes import Reason, StepCause
+from supervisor_memkill.rules.drain import State
+
+ONE = ("jobs:one", 7)
+NEW = ("jobs:one", 8)
+STEP = ("jobs", Reason.MAX_RSS)
+QUIETING = DrainQuieting(*ONE, *STEP, rss_bytes=300, max_rss_bytes=200)
+STOPPING = DrainStopping(*ONE, *STEP, StepCause.IDLE)
+DONE = DrainDone(*NEW, *STEP, StepCause.IDLE, 300, 90, 1.5, 0.5, 4.0, "sidekiq")
+KILLED = DrainKilled(*NEW, *STEP, StepCause.DRAIN_TIMEOUT, 2, ("Mail", "Report"), 10, 300, 90, kind="rq")
+LET_GO = DrainLetGo(*ONE, *STEP, StepCause.STOPPED_BY_OTHERS, State.QUIETING, "why", 300, took_seconds=9.0)
+
+
+class Kept:
+    """A store that keeps records in memory."""
+
+    def __init__(self) -> None:
+        self.records: list[Record] = []
+        self.tended = 0
+
+    def keep(self, record: Record) -> None:
+        self.records.append(record)
+
+    def tend(self) -> None:
+        self.tended += 1
+
+
+def recorded(*events: Event) -> list[Record]:
+    store = Kept()
+    sink = HistorySink(store, "web-1", lambda: 1000.5)
+    for event in events:
+        sink.take(event)
+    return store.records
+
+
+def seen(pid: int, up_seconds: float, rss_bytes: int | None) -> WorkerSeen:
+    return WorkerSeen("jobs:one", "jobs", pid, rss_bytes, 1, False, "under its limit", up_seconds=up_seconds)
+
+
+def test_finished_drain_is_one_record_with_all_that_its_last_event_says() -> None:
+    drain = DrainRecord(
+        at=1000.5,
+        host="web-1",
+        pool="jobs",
+        worker="jobs:one",
+        reason="max_rss",
+        outcome="done",
+        kind="sidekiq",
+        pid=8,
+        cause="idle",
+        before_bytes=300,
+        after_bytes=90,
+        quiet_seconds=1.5,
+        stopped_seconds=0.5,
+        took_seconds=4.0,
+    )
+    assert recorded(QUIETING, DrainBusy(*ONE, 3, None), STOPPING, DONE) == [drain]
+
+
+def test_killed_drain_names_the_jobs_that_it_cut() -> None:
+    (record,) = recorded(STOPPING, KILLED)
+    assert isinstance(record, DrainRecord)
+    assert (record.outcome, record.cause) == ("killed", "drain_timeout")
+    assert (record.jobs_cut, record.jobs) == (2, ("Mail", "Report"))
+
+
+def test_killed_worker_that_is_let_go_is_one_record() -> None:
+    """Its record is the one with the jobs; a later drain of the same worker has its own."""
+    first, second = recorded(STOPPING, KILLED, LET_GO, QUIETING, LET_GO)
+    assert isinstance(first, DrainRecord) and isinstance(second, DrainRecord)
+    assert (first.outcome, second.outcome) == ("killed", "let_go")
+    assert (second.cause, second.before_bytes, second.took_seconds) == ("stopped_by_others", 300, 9.0)
+
+
+def test_drain_after_a_killed_one_is_recorded_when_it_is_let_go() -> None:
+    records = recorded(STOPPING, KILLED, QUIETING, LET_GO)
+    assert [record.outcome for record in records if isinstance(record, DrainRecord)] == ["killed", "let_go"]
+
+
+def test_drain_that_did_not_begin_is_no_record() -> None:
+    assert recorded(QUIETING, DrainNotBegun(*ONE, StepCause.QUIET_NOT_SENT, "why")) == []
+
+
+def test_record_has_the_curve_of_the_process_that_was_drained() -> None:
+    (record,) = recorded(
+        seen(7, 60.0, 100),
+        seen(7, 120.0, None),
+        seen(7, 180.0, 300),
+        QUIETING,
+        seen(7, 190.0, 310),
+        DrainDraining(*ONE, *STEP),
+        STOPPING,
+        DrainSettling(*NEW, *STEP),
+        seen(8, 5.0, 90),
+        DONE,
+    )
+    assert isinstance(record, DrainRecord)
+    assert record.curve == ((60, 100), (180, 300), (190, 310))
+
+
+def test_drain_that_this_listener_took_up_late_has_no_curve_of_another_process() -> None:
+    (record,) = recorded(seen(8, 5.0, 90), DONE)
+    assert isinstance(record, DrainRecord) and record.curve is None
+
+
+def test_worker_that_is_held_for_long_is_a_record_at_its_beginning_and_at_its_end() -> None:
+    long = WorkerHeldLong("jobs:one", 7, "jobs", Cause.SLOTS_TAKEN, "why", 3660.0)
+    over = WorkerHeldLongOver("jobs:one", 7, "jobs", None, "why", 9000.0)
+    assert recorded(long, over) == [
+        HeldRecord(1000.5, "web-1", "jobs", "jobs:one", "slots_taken", "why", 3660.0, False, 7),
+        HeldRecord(1000.5, "web-1", "jobs", "jobs:one", None, "why", 9000.0, True, 7),
+    ]
+
+
+def test_each_look_gives_the_store_its_chance_to_write_what_waits() -> None:
+    store = Kept()
+    HistorySink(store, "web-1").take(seen(7, 60.0, 100))
+    assert store.tended == 1 and not store.records
