@@ -171,7 +171,7 @@ def test_wait_goes_on_when_its_cause_changes(world: World, path: Path) -> None:
     world.records_away = True
     hours(life, 0.7)
     (record,) = holds(path)
-    assert record.cause == "not_recognised" and record.held_seconds > 3600
+    assert record.cause == "unreadable" and record.held_seconds > 3600
 
 
 @pytest.mark.parametrize("change", ["shrinks", "restarts", "is removed"])
