@@ -28,10 +28,10 @@ IMPORTS: Mapping[str, tuple[str, ...]] = {
 ASK_BROKER = """
 import sys
 from supervisor_memkill.testing.fakes import tools
-from supervisor_memkill.workers.celery.broker import connection_maker
+from supervisor_memkill.workers.celery.broker import control_of
 from supervisor_memkill.workers.celery.control import Broker
 
-print(Broker(connection_maker(sys.argv[1], tools())).ask(["ping"], None, 0.1))
+print(control_of({"broker": (sys.argv[1],)}, tools()).ask(["ping"], None, 0.1))
 """
 IMPORT_ALL = """
 import importlib, pkgutil, supervisor_memkill

@@ -32,7 +32,7 @@ from supervisor_memkill.world.redis_url import masked
 if TYPE_CHECKING:
     from supervisor_memkill.workers.contract import Kind
 
-_SECRET = re.compile("pass|secret|token")
+_SECRET = re.compile("pass|secret|token|transport_options")
 
 
 def load(

@@ -120,6 +120,11 @@ class StopThenWait(BaseKind):
         titles = {pid: table.title(pid) for pid in table.left_behind(supervised)}
         return [LeftBehind(pid, title[:60]) for pid, title in titles.items() if self._is_named(title)]
 
+    @classmethod
+    def is_worker(cls, title: str) -> bool:
+        """Whether this command line is that of one of the framework's workers."""
+        return any(text in title for text in (cls.command_text, *cls.other_command_texts))
+
     def _why_unrecognised(self, title: str) -> str:
         """Why a process with this command line is not recognised; empty if it is."""
         wrapped = why_wrapped(title, self.framework)
@@ -130,7 +135,8 @@ class StopThenWait(BaseKind):
         return f"{title[:60]!r} does not contain {wanted}: set command_has to a text that it contains"
 
     def _is_named(self, title: str) -> bool:
-        return any(text in title for text in self._wanted())
+        given = self.values.get("command_has")
+        return given in title if given else self.is_worker(title)
 
     def _wanted(self) -> Sequence[str]:
         """The texts of which the command line must contain one."""

@@ -88,10 +88,10 @@ def masked(url: str) -> str:
     return url
 
 
-def is_several(url: str) -> bool:
-    """Whether several servers stand behind the URL; False for one that is malformed."""
+def is_cluster(url: str) -> bool:
+    """Whether the URL is that of a cluster; False for one that is malformed."""
     try:
-        return parse(url).reach in (Reach.SENTINELS, Reach.CLUSTER)
+        return parse(url).reach is Reach.CLUSTER
     except ValueError:
         return False
 

@@ -5,6 +5,7 @@ APP_BROKER_URL names the broker, by default APP_REDIS_URL.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import threading
@@ -19,6 +20,9 @@ from celery.signals import worker_ready
 app = Celery("celery_app", broker=os.environ.get("APP_BROKER_URL") or os.environ["APP_REDIS_URL"])
 app.conf.task_ignore_result = True
 app.conf.broker_connection_retry_on_startup = True
+app.conf.broker_transport_options = json.loads(os.environ.get("APP_TRANSPORT_OPTIONS", "{}"))
+app.conf.control_exchange = os.environ.get("APP_CONTROL_EXCHANGE", "celery")
+app.conf.worker_enable_remote_control = "APP_WITHOUT_CONTROL" not in os.environ
 app.conf.worker_prefetch_multiplier = int(os.environ.get("APP_PREFETCH", "4"))
 
 

@@ -12,8 +12,7 @@ import pytest
 
 from supervisor_memkill.rules.drain import State
 from supervisor_memkill.testing.fakes import tools
-from supervisor_memkill.workers.celery.broker import connection_maker
-from supervisor_memkill.workers.celery.control import Broker
+from supervisor_memkill.workers.celery.broker import control_of
 from tests.harness import OLD_WORKERS_PYTHON, PROGRAMS, WORKERS_PYTHON, RealRedis, interpreter
 from tests.real.frameworks import LISTENER, FrameworkFleet, moment, replace_each_twice, running_fleet
 from tests.real.rabbitmq import running_rabbitmq
@@ -179,7 +178,7 @@ def in_service(fleet: FrameworkFleet, name: str) -> bool:
 
 def queues_of(fleet: FrameworkFleet, name: str) -> list[Any]:
     node = f"{name}@{socket.gethostname()}"
-    broker = Broker(connection_maker(fleet.redis.url, tools()))
+    broker = control_of({"broker": (fleet.redis.url,)}, tools())
     answers = broker.ask(["active_queues"], [node], 20.0)["active_queues"]  # as soon as it answers
     return [queue for _, queues in answers for queue in queues]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import kombu.pidbox
@@ -12,9 +13,10 @@ import pytest
 
 from supervisor_memkill.errors import Unknown
 from supervisor_memkill.testing.fakes import tools
-from supervisor_memkill.workers.celery.broker import connection_maker
+from supervisor_memkill.workers.celery.broker import control_of
 from supervisor_memkill.workers.celery.control import Broker, Command
 from tests.harness import RealRedis, free_port, wait_for
+from tests.redis_servers import sentinel
 
 pytestmark = pytest.mark.real
 KOMBU: Any = kombu
@@ -31,7 +33,8 @@ class Node:
         self.received: list[str] = []
         self._ended = threading.Event()
         self._connection = KOMBU.Connection(url, transport_options=options.pop("transport_options", {}))
-        mailbox = KOMBU.pidbox.Mailbox("celery", type="fanout", **options)(self._connection)
+        namespace = options.pop("namespace", "celery")
+        mailbox = KOMBU.pidbox.Mailbox(namespace, type="fanout", **options)(self._connection)
         self._node = mailbox.Node(name, state={}, channel=self._connection.channel())
 
         def ping(_state: object, **arguments: object) -> object:
@@ -67,7 +70,7 @@ def start_node(redis_server: RealRedis) -> Iterator[Callable[..., Node]]:
     nodes: list[Node] = []
 
     def start(name: str = "one@here", answer: Callable[[], object] = dict, **options: Any) -> Node:
-        nodes.append(Node(redis_server.url, name, answer, **options))
+        nodes.append(Node(options.pop("url", redis_server.url), name, answer, **options))
         wait_for(lambda: subscriptions(redis_server) == len(nodes), message="the node does not subscribe")
         return nodes[-1]
 
@@ -77,7 +80,7 @@ def start_node(redis_server: RealRedis) -> Iterator[Callable[..., Node]]:
 
 
 def broker_of(url: str, namespace: str = "") -> Broker:
-    return Broker(connection_maker(url, tools(namespace=namespace)))
+    return control_of({"broker": (url,)}, tools(namespace=namespace))
 
 
 def test_an_answer_comes_and_nothing_is_left_in_redis(
@@ -123,6 +126,53 @@ def test_keys_stand_in_the_namespace(redis_server: RealRedis, start_node: Callab
     start_node(transport_options={"global_keyprefix": "app:"})
     assert broker_of(redis_server.url, "app:").ask(["ping"], ["one@here"], 5.0)["ping"]
     assert not broker_of(redis_server.url).ask(["ping"], ["one@here"], 0.2)["ping"]
+
+
+@pytest.mark.parametrize("options", [{"fanout_prefix": "/other."}, {"fanout_patterns": False}, {"sep": "|"}])
+def test_options_of_the_transport_that_rename_keys_must_be_the_same(
+    redis_server: RealRedis, start_node: Callable[..., Node], options: dict[str, Any]
+) -> None:
+    start_node(transport_options=options)
+    values = {"broker": (redis_server.url,), "broker_transport_options": options}
+    assert control_of(values, tools()).ask(["ping"], ["one@here"], 5.0)["ping"]
+
+
+def test_an_exchange_of_another_name_must_be_the_same(
+    redis_server: RealRedis, start_node: Callable[..., Node]
+) -> None:
+    start_node(namespace="other")
+    values = {"broker": (redis_server.url,), "control_exchange": "other"}
+    assert control_of(values, tools()).ask(["ping"], ["one@here"], 5.0)["ping"]
+    assert not broker_of(redis_server.url).ask(["ping"], ["one@here"], 0.2)["ping"]
+
+
+def test_of_a_list_the_next_broker_is_asked_where_one_does_not_answer(
+    redis_server: RealRedis, start_node: Callable[..., Node]
+) -> None:
+    start_node()
+    gone = [f"redis://127.0.0.1:{free_port()}/0" for _ in range(2)]
+    near = control_of({"broker": (gone[0], redis_server.url)}, tools())
+    assert near.ask(["ping"], ["one@here"], 5.0)["ping"], "at once"
+    far = control_of({"broker": (*gone, redis_server.url)}, tools())
+    with pytest.raises(Unknown):
+        far.ask(["ping"], ["one@here"], 5.0)  # two in one look: each may take a time limit
+    assert far.ask(["ping"], ["one@here"], 5.0)["ping"]
+
+
+def test_sentinels_lead_to_the_broker(
+    redis_server: RealRedis, start_node: Callable[..., Node], short_path: Path
+) -> None:
+    """The database is part of the exchange's name; older workers have another one (kombu below 5.4)."""
+    monitor = [f"sentinel monitor main 127.0.0.1 {redis_server.port} 1"]
+    with sentinel(short_path, monitor) as port:
+        options = {"master_name": "main"}
+        url = f"sentinel://127.0.0.1:{free_port()};sentinel://127.0.0.1:{port}/0"
+        start_node(url=url, transport_options=options)
+        start_node("old@here", transport_options={"fanout_prefix": "/{{db}}."})
+        values = {"broker": (url,), "broker_transport_options": options}
+        assert control_of(values, tools()).ask(["ping"], ["one@here", "old@here"], 5.0)["ping"]
+        own = {"broker": (f"redis+sentinel://127.0.0.1:{port}/main/0",)}
+        assert len(control_of(own, tools()).ask(["ping"], ["one@here", "old@here"], 5.0)["ping"]) == 2
 
 
 def test_commands_of_tell_run_without_an_answer(

@@ -12,14 +12,14 @@ from supervisor_memkill.errors import MemkillError, NotSent, Unknown
 from supervisor_memkill.testing.contract_suite import GARBAGE, OUTAGES, ContractSuite, check_reading
 from supervisor_memkill.testing.fakes import FakeProcesses, FakeRedis, process, read_one, tools
 from supervisor_memkill.workers.celery.control import Answers, Command
-from supervisor_memkill.workers.celery.kind import (
+from supervisor_memkill.workers.celery.kind import Celery
+from supervisor_memkill.workers.celery.nodes import QUESTIONS
+from supervisor_memkill.workers.celery.remote import (
     ANSWER_SECONDS,
     DUE_PATIENCE_SECONDS,
     DUE_SECONDS,
     LONGEST_PAUSE_SECONDS,
-    Celery,
 )
-from supervisor_memkill.workers.celery.nodes import QUESTIONS
 from supervisor_memkill.workers.contract import Kind, Note, Reading, Target
 
 HOST = "web1.example"

@@ -14,7 +14,7 @@ import pytest
 
 from supervisor_memkill.errors import MemkillError
 from supervisor_memkill.testing.fakes import tools
-from supervisor_memkill.workers.celery.broker import connection_maker, parse_broker
+from supervisor_memkill.workers.celery.broker import connection_makers, parse_broker
 from supervisor_memkill.world.redis_client import ask as ask_redis
 from supervisor_memkill.world.redis_client import connect
 from tests.harness import PROGRAMS, free_port, missing, short_directory, supervisor42_python
@@ -190,7 +190,7 @@ def test_celerys_broker_is_reached_with_tls(with_tls: tuple[int, int], certifica
         f"rediss://127.0.0.1:{port}/1?{authority}&ssl_check_hostname=no",
         f"rediss://localhost:{port}?virtual_host=1&{authority}",
     ):
-        connection = connection_maker(parse_broker(url), tools())()
+        connection = connection_makers({"broker": parse_broker(url)}, tools())[0]()
         try:
             connection.connect()
             assert connection.default_channel.client.ping()

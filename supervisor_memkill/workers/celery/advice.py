@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import signal
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
@@ -31,36 +30,48 @@ REMAPPED = "REMAP_SIGTERM"
 task that runs at TERM is gone 1.6 s later, and the exit status is 0; at INT it is finished."""
 
 
+WARM_SIGNALS = frozenset({"TERM", "INT"})
+OTHER_SIGNALS = "Celery finishes its tasks at TERM and INT; QUIT cuts them, and others do not end it properly"
+
+
 class Remapped:
     """Which workers have REMAP_SIGTERM in their environment, as far as that can be read: once per process."""
 
     def __init__(self) -> None:
-        self._found: dict[str, tuple[int, int, bool]] = {}
+        self._found: dict[str, tuple[int, int, bool | None]] = {}
 
     def learn(self, targets: Iterable[Target], table: ProcessTable) -> None:
         for target in targets:
             process = target.process
-            if self._found.get(process.worker, (0, 0, False))[:2] != (process.pid, process.start):
-                with contextlib.suppress(Unknown):
-                    is_remapped = bool(table.environment(process.pid).get(REMAPPED))
-                    self._found[process.worker] = process.pid, process.start, is_remapped
+            known = self._found.get(process.worker)
+            if known is None or known[:2] != (process.pid, process.start) or known[2] is None:
+                self._found[process.worker] = process.pid, process.start, _is_remapped(process.pid, table)
 
     def is_remapped(self, worker: str) -> bool:
-        return self._found.get(worker, (0, 0, False))[2]
+        return self._found.get(worker, (0, 0, None))[2] is True
+
+    def is_hidden(self, worker: str) -> bool:
+        """The worker's environment could not be read."""
+        return self._found.get(worker, (0, 0, False))[2] is None
+
+
+def _is_remapped(pid: int, table: ProcessTable) -> bool | None:
+    try:
+        return bool(table.environment(pid).get(REMAPPED))
+    except Unknown:
+        return None
 
 
 def advice_on(program: ProgramInfo, *, is_remapped: bool = False) -> Sequence[Advice]:
-    """Settings that cut running tasks refuse a drain: a task with an ETA may begin after the last look."""
+    """Settings that cut running tasks refuse a drain: a task with an ETA may begin after the last look.
+
+    A drained worker has no running task, so that TERM for QUIT does not refuse a drain.
+    """
     return [
-        *advise_on_stopsignal(
-            program,
-            {"TERM", "INT"},
-            "Celery finishes its tasks at TERM and INT; QUIT cuts them, and others do not end it properly",
-            refuses=True,
-        ),
-        *_advise_on_pool(program),
+        *advise_on_stopsignal(program, WARM_SIGNALS, OTHER_SIGNALS, refuses=True),
+        *advise_on_prefork(program),
         *_advise_on_stop_time(program),
-        *(_advise_on_remapped(program) if is_remapped else ()),
+        *(advise_on_remapped(program, cuts_jobs=True) if is_remapped else ()),
         *advise_on_wrapper(program, "Celery"),
     ]
 
@@ -78,17 +89,29 @@ def _advise_on_stop_time(program: ProgramInfo) -> Iterator[Advice]:
         )
 
 
-def _advise_on_remapped(program: ProgramInfo) -> Iterator[Advice]:
-    """A drained worker has no running task, so that this does not refuse a drain."""
+def advise_on_remapped(
+    program: ProgramInfo, *, refuses: bool = False, cuts_jobs: bool = False
+) -> Iterator[Advice]:
+    """REMAP_SIGTERM is in the worker's environment."""
     if program.stopsignal == signal.SIGTERM:
         yield Advice(
             f"{REMAPPED} makes TERM cut running tasks after worker_soft_shutdown_timeout: set stopsignal = "
             f"INT, or remove {REMAPPED} from the worker's environment",
-            cuts_jobs=True,
+            refuses,
+            cuts_jobs,
         )
 
 
-def _advise_on_pool(program: ProgramInfo) -> Iterator[Advice]:
+def advise_on_hidden(program: ProgramInfo) -> Iterator[Advice]:
+    """The worker's environment cannot be read, and its stop is its drain."""
+    if program.stopsignal == signal.SIGTERM:
+        yield Advice(
+            f"the environment of the worker cannot be read: if it has {REMAPPED}, TERM cuts running tasks, "
+            "and INT does not: run the listener as root or as the worker's user, or set stopsignal = INT"
+        )
+
+
+def advise_on_prefork(program: ProgramInfo) -> Iterator[Advice]:
     """Only the prefork pool, which is the default, runs tasks in child processes."""
     if (option_text(program.command, "-P", "--pool") or "prefork") in ("prefork", "processes"):
         why = "the processes of the prefork pool would die at TERM, and their tasks with them"

@@ -21,8 +21,8 @@ from supervisor_memkill.errors import Unknown
 from supervisor_memkill.world.redis_client import TIMEOUT_SECONDS
 from supervisor_memkill.world.redis_url import masked
 
-NAMESPACE = "celery"
-"""Celery's control_exchange, which names both exchanges (celery/app/defaults.py)."""
+MOST_TRIES = 2
+"""Of brokers in a list that are connected to in one look: each may take `TIMEOUT_SECONDS`."""
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.002, 0.02
 """The pause between two looks for answers."""
 
@@ -57,16 +57,27 @@ class Control(Protocol):
 
 
 class Broker:
-    """The broker, over one connection that is opened at first use and reopened after an error."""
+    """The broker, over one connection that is opened at first use and reopened after an error.
+
+    Of a list of brokers the next one is tried after an error, as Celery's workers do.
+    """
 
     def __init__(
         self,
-        connection_of: Callable[[], Any],
+        makers: Sequence[Callable[[], Any]],
         monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
+        *,
+        namespace: str = "celery",
     ) -> None:
-        """`connection_of` makes a kombu.Connection, not connected yet."""
-        self._connection_of = connection_of
+        """For each broker of the list, `makers` make a kombu.Connection, not connected yet.
+
+        `namespace` is Celery's control_exchange, which names both exchanges.
+        """
+        self._makers = makers
+        self._at = 0
+        """The broker of the list that is used."""
+        self._namespace = namespace
         self._monotonic = monotonic
         self._sleep = sleep
         self._connection: Any = None
@@ -76,7 +87,7 @@ class Broker:
         self, names: Sequence[str], nodes: Collection[str] | None, seconds: float, *, whole: bool = False
     ) -> Answers:
         with self._connected() as channel:
-            mailbox = _mailbox()
+            mailbox = _mailbox(self._namespace)
             key = str(uuid.uuid4())
             queue = _reply_queue(mailbox, key, channel)
             queue.declare()
@@ -94,7 +105,7 @@ class Broker:
 
     def tell(self, node: str, commands: Sequence[Command]) -> None:
         with self._connected() as channel:
-            mailbox = _mailbox()
+            mailbox = _mailbox(self._namespace)
             for command in commands:
                 _publish(channel, mailbox, command, [node], {})
 
@@ -121,7 +132,7 @@ class Broker:
         """A channel. Every failure raises Unknown, and closes the connection."""
         try:
             if self._channel is None:
-                self._connect()
+                self._connect_to_one()
             yield self._channel
         except Unknown:
             raise
@@ -129,13 +140,25 @@ class Broker:
             self._drop()
             raise Unknown(f"broker: {masked(str(error)) or type(error).__name__}") from error
 
+    def _connect_to_one(self) -> None:
+        for tries_left in reversed(range(min(MOST_TRIES, len(self._makers)))):
+            try:
+                self._connect()
+            except Exception:
+                if not tries_left:
+                    raise
+                self._drop()
+            else:
+                return
+
     def _connect(self) -> None:
-        self._connection = self._connection_of()
+        self._connection = self._makers[self._at]()
         # One try: without max_retries kombu retries without end.
         self._connection.ensure_connection(max_retries=0, timeout=TIMEOUT_SECONDS / 20)
         self._channel = self._connection.channel()
 
     def _drop(self) -> None:
+        self._at = (self._at + 1) % len(self._makers)
         connection, self._connection, self._channel = self._connection, None, None
         if connection is not None:
             with suppress(Exception):  # it is broken already
@@ -149,9 +172,9 @@ def _kombu() -> Any:
     return kombu
 
 
-def _mailbox() -> Any:
+def _mailbox(namespace: str) -> Any:
     """The names and declarations of the exchanges."""
-    return _kombu().pidbox.Mailbox(NAMESPACE, type="fanout")
+    return _kombu().pidbox.Mailbox(namespace, type="fanout")
 
 
 def _reply_queue(mailbox: Any, key: str, channel: Any) -> Any:

@@ -24,7 +24,8 @@ task that becomes due in between is in `reserved` or `active` by then."""
 
 _TITLE = re.compile(r"\[celeryd: (\S+):MainProcess\]")
 """With setproctitle (celery/platforms.py: set_mp_process_title)."""
-_WORKER = re.compile(r"(?:^|[/\s])celery\s(?:.*\s)?worker(?:\s|$)")
+_WORKER = re.compile(r"(?:^|[/\s])celery\s(?:.*\s)?(?<!-A )(?<!--app )worker(?=\s|$)")
+"""``celery -A worker beat`` is none: there, worker is the name of the application."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,11 @@ class NodeState:
     """The names of the queues that other nodes may take from as well."""
     jobs: tuple[str, ...]
     """The names of the running tasks, without those that wait for an ETA, which the stop gives back."""
+
+
+def is_worker(title: str) -> bool:
+    """The command line is that of a worker's main process, and not of beat, flower or a pool's process."""
+    return _TITLE.search(title) is not None or _WORKER.search(title) is not None
 
 
 def name_in(title: str, hostname: str) -> str | None:
