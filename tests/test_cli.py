@@ -99,7 +99,10 @@ def test_unknown_argument_is_one_line(tmp_path: Path, arguments: list[str]) -> N
         (["--pasword=secret"], "unknown option --pasword, did you mean --password? (try --help)"),
         (["-x"], "unknown option -x (try --help)"),
         (["dmeo"], "unknown command 'dmeo', did you mean demo? (try --help)"),
-        (["frobnicate"], "unknown command 'frobnicate', known: restart, pause, unpause, demo (try --help)"),
+        (
+            ["frobnicate"],
+            "unknown command 'frobnicate', known: restart, pause, unpause, notify, demo (try --help)",
+        ),
         (["demo", "twice"], "demo does not take 'twice' (try --help)"),
     ],
 )
@@ -166,12 +169,12 @@ def test_shared_options_stand_before_or_behind_the_command(words: list[str]) -> 
         (
             ["status", "--username=x"],
             "status does not take --username: it is an option of"
-            " the listener, --dry-run, restart, pause and unpause",
+            " the listener, --dry-run, restart, pause, unpause and notify",
         ),
         (
             ["--username=x", "status"],
             "status does not take --username: it is an option of"
-            " the listener, --dry-run, restart, pause and unpause",
+            " the listener, --dry-run, restart, pause, unpause and notify",
         ),
         (["--fleet"], "the listener does not take --fleet: it is an option of status"),
         (["--fleet", "status"], "write --fleet behind status, not before it"),

@@ -23,6 +23,8 @@ FOR_THE_REPOSITORY_ALONE = (".ci/",)
 NOT_OURS = {"build", "dist", "__pycache__", ".roots"}
 IMPORTS: Mapping[str, tuple[str, ...]] = {
     "celery": ("kombu", "kombu.transport.redis", "kombu.transport.pyamqp", "kombu.pidbox"),
+    "notify": ("apprise",),
+    "metrics": ("prometheus_client",),
 }
 """What the code that needs an extra imports, by extra."""
 ASK_BROKER = """

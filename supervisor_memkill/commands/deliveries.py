@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from supervisor_memkill.config.options import Config
     from supervisor_memkill.notices.delivery import DeliverySink
     from supervisor_memkill.notices.event import Notifier
+    from supervisor_memkill.notices.fleet import Fleet
 
 
 class Deliveries:
@@ -36,6 +37,7 @@ def attach(config: Config, notifier: Notifier) -> Deliveries:
     if config.dry_run:
         return Deliveries()
     sinks = [_hooks(config, notifier)] if config.hook else []
+    sinks += [_notices(config, notifier)] if config.notify else []
     for sink in sinks:
         notifier.attach(sink)
     return Deliveries(sinks)
@@ -55,3 +57,32 @@ def _hooks(config: Config, notifier: Notifier) -> DeliverySink:
     outcomes: Outcomes = queue.SimpleQueue()
     worker = HookWorker(config.hook, config.hook_timeout_seconds, config.host, outcomes)
     return DeliverySink("hook", chosen(config.hook_events), worker, outcomes, HookDropped, notifier)
+
+
+def _notices(config: Config, notifier: Notifier) -> DeliverySink:
+    import queue
+
+    from supervisor_memkill.notices.choice import chosen
+    from supervisor_memkill.notices.delivery import DeliverySink, Outcomes
+    from supervisor_memkill.notices.delivery_events import NoticesDropped
+    from supervisor_memkill.notices.notify import NoticeWorker
+
+    outcomes: Outcomes = queue.SimpleQueue()
+    worker = NoticeWorker(config.notify, config.host, outcomes, fleet=_fleet(config))
+    sink = DeliverySink("notify", chosen(config.notify_events), worker, outcomes, NoticesDropped, notifier)
+    sink.begin()
+    return sink
+
+
+def _fleet(config: Config) -> Fleet | None:
+    """The hosts that share the Redis and have the same URLs; None: this host alone."""
+    url = config.redis
+    if url is None:
+        return None
+    import hashlib
+
+    from supervisor_memkill.notices.fleet import RedisFleet
+    from supervisor_memkill.world.redis_client import connect
+
+    group = hashlib.sha256(" ".join(sorted(config.notify)).encode()).hexdigest()[:8]
+    return RedisFleet(lambda: connect(url, "supervisor-memkill"), config.key_prefix, config.host, group)

@@ -221,10 +221,10 @@ def _unknown_name(text: str, name: str | None, names: Mapping[str, str]) -> str:
     return f"{text}: the environment has no variable {name.removeprefix('ENV_')}; {hint}"
 
 
-MANGLED = (
-    "supervisord replaced a % in its value by all of its own values: in environment= write %% for each %,"
-    " or write the URL into a file that redis_file names"
+DOUBLE_PERCENT = (
+    "supervisord replaced a % in its value by all of its own values: in environment= write %% for each %"
 )
+MANGLED = f"{DOUBLE_PERCENT}, or write the URL into a file that redis_file names"
 
 
 def is_mangled(value: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import importlib.util
 import os
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -13,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 from supervisor_memkill.config import ini, redis_file
 from supervisor_memkill.config.ini import Entry, Section
 from supervisor_memkill.config.options import (
+    EXTRAS,
     GLOBAL_KEYS,
+    NOTIFY_VARIABLE,
     POOL_KEYS,
     REDIS_VARIABLE,
     REQUIRED,
@@ -23,6 +26,7 @@ from supervisor_memkill.config.options import (
 )
 from supervisor_memkill.config.sections import SECTION, ParsedFiles
 from supervisor_memkill.errors import ConfigError, MemkillError
+from supervisor_memkill.notices.secret_urls import parse_urls
 from supervisor_memkill.rules.decision import OnTimeout
 from supervisor_memkill.units import Size, format_duration
 from supervisor_memkill.workers.contract import Option
@@ -32,17 +36,27 @@ from supervisor_memkill.world.redis_url import masked
 if TYPE_CHECKING:
     from supervisor_memkill.workers.contract import Kind
 
-_SECRET = re.compile("pass|secret|token|transport_options")
+_SECRET = re.compile("pass|secret|token|transport_options|^notify$")
+
+
+def _is_installed(module: str) -> bool:
+    """Found without loading it."""
+    return importlib.util.find_spec(module) is not None
 
 
 def load(
-    files: ParsedFiles, environ: Mapping[str, str], hostname: str, kinds: Callable[[str], type[Kind]]
+    files: ParsedFiles,
+    environ: Mapping[str, str],
+    hostname: str,
+    kinds: Callable[[str], type[Kind]],
+    is_installed: Callable[[str], bool] = _is_installed,
 ) -> Config:
     """The checked configuration. Raises ConfigError with every problem that the files have, one line each.
 
-    `hostname` is the default of `host`; `kinds` finds a kind's class by its name and raises MemkillError.
+    `hostname` is the default of `host`; `kinds` finds a kind's class by its name and raises MemkillError;
+    `is_installed` knows the modules that the package's extras bring.
     """
-    examined = examine(files, environ, hostname, kinds)
+    examined = examine(files, environ, hostname, kinds, is_installed)
     if examined.problems:
         raise ConfigError(examined.problems)
     return examined.config
@@ -59,12 +73,20 @@ class Examined:
 
 
 def examine(
-    files: ParsedFiles, environ: Mapping[str, str], hostname: str, kinds: Callable[[str], type[Kind]]
+    files: ParsedFiles,
+    environ: Mapping[str, str],
+    hostname: str,
+    kinds: Callable[[str], type[Kind]],
+    is_installed: Callable[[str], bool] = _is_installed,
 ) -> Examined:
     """What is sound in the files, and all that is not; arguments as for `load`."""
     problems = [*files.problems, *_misspelt_sections(files)]
     names = {"host_node_name": hostname, **ini.environment_names(environ)}
     values, wrong = _load_global(files, environ, names, problems)
+    for key, problem in _without_extra(values, is_installed):
+        if key not in wrong:
+            problems.append(problem)
+            wrong.add(key)
     pools = []
     for section in files.sections:
         if section.name == SECTION:
@@ -92,6 +114,8 @@ def _config(values: Mapping[str, Any], hostname: str, pools: Iterable[PoolConfig
         hook=values["hook"],
         hook_events=values["hook_events"],
         hook_timeout_seconds=values["hook_timeout"],
+        notify=values["notify"],
+        notify_events=values["notify_events"],
         pools=tuple(pools),
     )
 
@@ -114,10 +138,33 @@ def _load_global(
         values["redis"] = _redis_of_environment(environ, found)
     if len(found) > before:
         wrong.add("redis")
+    if not any(entry.key == "notify" for entry in entries):
+        values["notify"] = _notify_of_environment(environ, found)
     if section and not wrong & {"slot_ttl", "heartbeat"}:
         found.extend(_too_short_lease(section, values))
     problems.extend(found)
     return values, wrong
+
+
+def _without_extra(
+    values: Mapping[str, Any], is_installed: Callable[[str], bool]
+) -> Iterator[tuple[str, str]]:
+    """Keys that need an extra of the package that is not installed, each with what to do."""
+    for key, (module, extra) in EXTRAS.items():
+        if values[key] and not is_installed(module):
+            yield key, f"[{SECTION}] {key} needs {module}: install supervisor-memkill[{extra}]"
+
+
+def _notify_of_environment(environ: Mapping[str, str], problems: list[str]) -> tuple[str, ...]:
+    urls = environ.get(NOTIFY_VARIABLE, "").strip()
+    try:
+        if ini.is_mangled(urls):  # not shown: it holds supervisord's whole environment
+            problems.append(f"environment: {NOTIFY_VARIABLE}: {ini.DOUBLE_PERCENT}")
+            return ()
+        return parse_urls(urls) if urls else ()
+    except ValueError as error:
+        problems.append(f"environment: {NOTIFY_VARIABLE} = '***': must be {error}")
+        return ()
 
 
 def _too_short_lease(section: Section, values: Mapping[str, Any]) -> Iterator[str]:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from supervisor_memkill.notices.choice import parse_events
+from supervisor_memkill.notices.secret_urls import parse_urls
 from supervisor_memkill.processes import MEASURES, Measure
 from supervisor_memkill.rules.decision import OnTimeout
 from supervisor_memkill.rules.hours import DrainHours, parse_drain_hours
@@ -35,6 +36,10 @@ from supervisor_memkill.world.memory import can_measure
 
 REDIS_VARIABLE = "MEMKILL_REDIS"
 """The environment variable that is used if [memkill] has no `redis`."""
+NOTIFY_VARIABLE = "MEMKILL_NOTIFY"
+"""The environment variable that is used if [memkill] has no `notify`."""
+EXTRAS = {"notify": ("apprise", "notify")}
+"""The module that a key needs, and the extra that brings it."""
 DEFAULT_DRAIN_TIMEOUT_SECONDS = 3600.0
 SLOT_TTL_HEARTBEATS = 5
 """The least number of heartbeats in `slot_ttl`: a slot must survive a few lost heartbeats."""
@@ -120,6 +125,10 @@ class Config:
     hook_events: tuple[str, ...] = ()
     """Names and patterns; empty: those that a person must act on."""
     hook_timeout_seconds: float = 30.0
+    notify: tuple[str, ...] = field(default=(), repr=False)
+    """URLs with secrets; see `notices.secret_urls.shown`."""
+    notify_events: tuple[str, ...] = ()
+    """As `hook_events`."""
     pools: tuple[PoolConfig, ...] = ()
     """In the order of their sections."""
 
@@ -270,6 +279,16 @@ GLOBAL_KEYS: Mapping[str, Option] = {
         Config.hook_timeout_seconds,
         "longest time that the hook may take for one event; then it is ended, with all processes that it"
         f" started; {_DURATION}",
+    ),
+    "notify": Option(
+        parse_urls,
+        Config.notify,
+        "one or more URLs of apprise (mailto://, slack://, json:// and many more), separated by spaces, that"
+        " get a message about the events of notify_events; needs supervisor-memkill[notify]",
+        shown_default=f"{NOTIFY_VARIABLE}, else none",
+    ),
+    "notify_events": Option(
+        parse_events, Config.notify_events, f"events for notify; {_EVENTS}", shown_default=_BY_DEFAULT
     ),
 }
 """The keys of ``[memkill]``, all optional."""

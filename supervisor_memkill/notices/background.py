@@ -81,6 +81,12 @@ class Background(Generic[T]):
         self._thread = thread
         return True
 
+    def begin(self) -> None:
+        """Begin the thread before the first item, if its worker has something to do without one."""
+        with self._changed:
+            if self._thread is None and not self._ends:
+                self._begin()
+
     def end(self) -> None:
         """Take no further item; those that wait are worked off."""
         with self._changed:

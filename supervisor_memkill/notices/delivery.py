@@ -53,6 +53,10 @@ class DeliverySink:
         self._dropped = 0
         self._room = capacity // 2
 
+    def begin(self) -> None:
+        """Let the worker do what it has to do without an event."""
+        self._background.begin()
+
     def take(self, event: Event) -> None:
         self.report()
         if event.name in self._events and not self._background.put(Delivery(event, self._wall())):

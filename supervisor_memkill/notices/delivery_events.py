@@ -45,3 +45,25 @@ class HookDropped(DeliveryEvent):
     name = "hook.dropped"
     hint = "make the hook faster, or choose fewer events with hook_events"
     dropped: int
+
+
+@dataclass(frozen=True)
+class NoticeFailed(DeliveryEvent):
+    """A message could not be sent to this URL of `notify`. It is tried three more times within 21 minutes."""
+
+    name = "notify.failed"
+    hint = "run supervisor-memkill notify --test, and correct this URL of notify"
+    once_per = ("url",)
+    compared = ("error",)
+    url: str
+    """Without its secrets."""
+    error: str
+
+
+@dataclass(frozen=True)
+class NoticesDropped(DeliveryEvent):
+    """Too many events waited: this number of them is in no message. They are in the log."""
+
+    name = "notify.dropped"
+    hint = "choose fewer events with notify_events, or look for the server that does not answer"
+    dropped: int

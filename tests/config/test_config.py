@@ -148,6 +148,8 @@ log_level = debug
 hook = %(here)s/hook "two words"
 hook_events = drain.done, *.back
 hook_timeout = 1m
+notify = json://one/a,b slack://two/three
+notify_events = *.away
 [memkill:jobs]
 programs = jobs:*, mails
 worker = fake
@@ -182,6 +184,8 @@ threads = 10
         hook=(str(written.path.parent / "hook"), "two words"),
         hook_events=("drain.done", "*.back"),
         hook_timeout_seconds=60,
+        notify=("json://one/a,b", "slack://two/three"),
+        notify_events=("*.away",),
         pools=(
             PoolConfig(
                 name="jobs",
@@ -464,6 +468,11 @@ def test_what_is_wrong_in_a_pool_is_told_with_its_place_and_what_is_allowed(
             "hook_events = drain.dome",
             "must be names or patterns of events: no event is named drain.dome, did",
         ),
+        (
+            "notify = json://a s3cret",
+            "notify = '***': must be URLs that apprise knows, separated by spaces; URL 2",
+        ),
+        ("notify_events = zebra", "must be names or patterns of events: no event is named zebra"),
         ("hook_timeout = 0", "hook_timeout = '0': must be a duration"),
         ("poll_interval = 0", "poll_interval = '0': must be a duration"),
         (
@@ -481,6 +490,30 @@ def test_what_is_wrong_in_the_main_section_is_told_likewise(
 ) -> None:
     (told,) = written.problems(f"[memkill]\n{lines}\n")
     assert problem in told
+
+
+def test_urls_of_the_environment_stand_in_for_an_absent_key_only(written: Written) -> None:
+    environ = {"MEMKILL_NOTIFY": " json://one  json://two "}
+    assert written.load("", environ).notify == ("json://one", "json://two")
+    assert written.load("[memkill]\nnotify = json://own\n", environ).notify == ("json://own",)
+
+
+@pytest.mark.parametrize("urls", ["s3cret", "json://a s3cret", "json://{'here': 's3cret'}"])
+def test_wrong_urls_of_the_environment_are_refused_without_being_shown(written: Written, urls: str) -> None:
+    (problem,) = written.problems("", {"MEMKILL_NOTIFY": urls})
+    assert problem.startswith("environment: MEMKILL_NOTIFY")
+    assert "s3cret" not in problem
+
+
+def test_urls_of_notices_are_in_no_repr(written: Written) -> None:
+    assert "s3cret" not in repr(written.load("[memkill]\nnotify = json://s3cret\n"))
+
+
+def test_missing_extra_is_named_with_what_to_install(written: Written) -> None:
+    written.path.write_text("[memkill]\nnotify = json://s3cret\n")
+    with pytest.raises(ConfigError) as refused:
+        load(read_file(written.path), {}, "here", _kinds, lambda module: False)
+    assert refused.value.problems == ("[memkill] notify needs apprise: install supervisor-memkill[notify]",)
 
 
 def test_two_shares_of_the_memory_are_compared(written: Written) -> None:

@@ -82,7 +82,9 @@ def check(command: str) -> None:
     elif command.startswith(("ACL SETUSER ", "redis-cli XREVRANGE ", ".venv-test/bin/python -m tests.")):
         pass  # run by the tests below
     elif program == "pip":
-        assert re.fullmatch(r"pip install (\.|'(\.|supervisor-memkill)\[celery\]')", command), command
+        assert re.fullmatch(
+            r"pip install (\.|'(\.|supervisor-memkill)\[(celery|notify|metrics)\]')", command
+        ), command
     else:
         assert command in INSTALLING, command
 

@@ -141,19 +141,23 @@ class ListenerProcess:
 
 @contextlib.contextmanager
 def listener_under(
-    supervisord: AnsweringSupervisord, directory: Path, settings: str = "", pools: str = ""
+    supervisord: AnsweringSupervisord,
+    directory: Path,
+    settings: str = "",
+    pools: str = "",
+    environment: Mapping[str, str] | None = None,
 ) -> Iterator[ListenerProcess]:
     """A listener of that supervisord, ready for its first event; nothing of it is left afterwards.
 
-    `settings` are further lines of [memkill], `pools` further sections.
+    `settings` are further lines of [memkill], `pools` further sections, `environment` further variables.
     """
     config = directory / "memkill.conf"
     config.write_text(
         f"[memkill]\njournal = {directory}/own/memkill.journal\n{settings}\n"
         f"[memkill:job]\nmax_rss = 1TB\n{pools}\n"  # nothing is ever over it
     )
-    environment = {**UNDER_SUPERVISORD, "SUPERVISOR_SERVER_URL": supervisord.url}
-    listener = ListenerProcess(config, environment)
+    variables = {**UNDER_SUPERVISORD, "SUPERVISOR_SERVER_URL": supervisord.url, **(environment or {})}
+    listener = ListenerProcess(config, variables)
     try:
         listener.expect(b"READY\n")
         yield listener
