@@ -254,6 +254,7 @@ class Life:
         local_time: Callable[[], datetime] = lambda: NOON,
         has_state: bool = False,
         history: Sink | None = None,
+        available_bytes: Callable[[], int] = lambda: 100 * LIMIT,
         **settings: Any,
     ) -> None:
         self.world = world
@@ -289,6 +290,7 @@ class Life:
             process_table=lambda: WorldTable(world),
             state=StateKeeper(path, made, world.clock) if has_state else None,
             history=history,
+            available_bytes=available_bytes,
         )
 
     def _die_there(self, place: str) -> None:
@@ -298,13 +300,15 @@ class Life:
     def tick(self) -> None:
         self.listener.turn(ticked=True)
 
-    def run(self, seconds: float, *, until: Callable[[], bool] = lambda: False) -> None:
-        """Take turns as the main loop would, one per second, with a TICK every 5 s."""
+    def run(
+        self, seconds: float, *, until: Callable[[], bool] = lambda: False, tick_seconds: int = 5
+    ) -> None:
+        """Take turns as the main loop would, one per second; a TICK comes at the first one, then so often."""
         for second in range(int(seconds)):
             if until():
                 return
             wait = self.listener.wait_seconds()
-            ticked = second % 5 == 0
+            ticked = second % tick_seconds == 0
             if ticked or (wait is not None and wait <= 1.0):
                 self.listener.turn(ticked=ticked)
             self.world.advance(1.0)

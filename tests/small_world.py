@@ -10,7 +10,6 @@ import dataclasses
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 
-from supervisor_memkill.errors import Unknown
 from supervisor_memkill.processes import (
     ENDED_BY_SIGNAL,
     Measure,
@@ -21,7 +20,7 @@ from supervisor_memkill.processes import (
     ProgramInfo,
 )
 from supervisor_memkill.workers.contract import Advice, LeftBehind
-from supervisor_memkill.world.memory import ProcessTable
+from supervisor_memkill.world.memory import Gone, ProcessTable
 from supervisor_memkill.world.supervisord import (
     AlreadyStarted,
     CannotStart,
@@ -246,7 +245,7 @@ class WorldTable(ProcessTable):
         for worker in self._world.workers.values():
             if worker.pid == pid:
                 return worker
-        raise Unknown(f"no process {pid}")
+        raise Gone(f"no process {pid}")
 
     def identify(self, pid: int) -> ProcessId:
         return ProcessId(self._worker(pid).pid, 1.0)

@@ -49,10 +49,13 @@ class Pool:
         elsewhere = worker_elsewhere(process.pid, table)
         if elsewhere:
             raise Unknown(f"{elsewhere} starts the worker where its memory cannot be seen")
-        children = self.config.children
-        if children is None:
-            children = self.kind.memory_in_children(process, table)
-        return table.measured(process.pid, self.measure, children)
+        return table.measured(process.pid, self.measure, self.counts_children(process, table))
+
+    def counts_children(self, process: ProcessInfo, table: ProcessTable) -> bool:
+        """The memory of the worker's descendants counts."""
+        if self.config.children is not None:
+            return self.config.children
+        return self.kind.memory_in_children(process, table)
 
     @property
     def measure(self) -> Measure:

@@ -23,6 +23,7 @@ from supervisor_memkill.listener.doubts import with_doubts
 from supervisor_memkill.listener.drainer import Drainer
 from supervisor_memkill.listener.findings import Finding, Pool, PoolSurvey
 from supervisor_memkill.listener.fleet import Fleet
+from supervisor_memkill.listener.growth import GrowthWatch
 from supervisor_memkill.listener.holds import Holds
 from supervisor_memkill.listener.journal import Journal, JournalError, JournalHeld
 from supervisor_memkill.listener.journal_format import Contents
@@ -61,6 +62,7 @@ from supervisor_memkill.processes import ProcessInfo, ProcessState
 from supervisor_memkill.rules.causes import Reason
 from supervisor_memkill.rules.drain import Drain, State
 from supervisor_memkill.rules.policy import Hold
+from supervisor_memkill.world.machine import available_bytes
 from supervisor_memkill.world.memory import ProcessTable
 from supervisor_memkill.world.supervisord import ShuttingDown, Supervisord, SupervisordError
 
@@ -87,11 +89,13 @@ class Listener:
         state: StateKeeper | None = None,
         history: Sink | None = None,
         siblings: Callable[[], int] = lambda: 0,
+        available_bytes: Callable[[], int] = available_bytes,
     ) -> None:
         """`coordinate` makes the coordinator from the journal's contents; `state` None: no state file.
 
         `history` takes the events while this listener holds the journal; a dry run has none.
-        `siblings` counts the other running processes of the same event listener.
+        `siblings` counts the other running processes of the same event listener. `available_bytes` gives the
+        memory that the machine can still hand out.
         """
         self._config = config
         self._pools = {pool.name: pool for pool in pools}
@@ -116,6 +120,7 @@ class Listener:
         self._fleet = Fleet(self._requests, self._ledger, clock)
         self._state = state
         self._schedule = Schedule(clock)
+        self._growth = GrowthWatch(available_bytes, process_table, clock)
         self._reports = Reports(notifier)
         self._history = history
         self._holds = Holds(notifier, clock)
@@ -136,7 +141,8 @@ class Listener:
         if self._drainer is None:
             return self._config.heartbeat_seconds
         polls = bool(self._ledger.drains) and not self._config.dry_run
-        return self._schedule.wait_seconds([self._config.poll_interval_seconds] if polls else [])
+        waits = [self._config.poll_interval_seconds if polls else None, self._growth.wait_seconds]
+        return self._schedule.wait_seconds(wait for wait in waits if wait is not None)
 
     def request(self, payload: str) -> None:
         """A person's request came; the next turn takes it."""
@@ -197,6 +203,8 @@ class Listener:
             if self._state is not None:
                 self._state.ticked()
             self._schedule.ticked(self._tick_delay_seconds())
+        if self._growth.wants_check():
+            self._schedule.check_within(0.0)
         counts = self._schedule.is_tick_due
         if (counts or self._schedule.is_check_due) and not self.ended:
             self._check(drainer, counts=counts)
@@ -260,8 +268,10 @@ class Listener:
             self._notifier.attach(self._history)
         for drain in drains_left:
             drainer.take_up(drain)
-        if self._coordinator.is_shared or self._ledger.contents.requests:
-            self._schedule.check_within(0.0)  # Slots must be renewed before they expire, and people wait.
+        has_hard_limit = any(pool.config.hard_max_rss is not None for pool in self._pools.values())
+        if self._coordinator.is_shared or self._ledger.contents.requests or has_hard_limit:
+            # Slots must be renewed before they expire, people wait, and memory may grow fast.
+            self._schedule.check_within(0.0)
         self._drainer = drainer
         if self._state is not None:
             self._state.named(self._coordinator.name)
@@ -374,6 +384,7 @@ class Listener:
         try:
             self._judge_pool(drainer, survey, counts=counts)
         finally:
+            self._growth.looked(survey)
             if self._state is not None:
                 self._state.looked(survey)
 

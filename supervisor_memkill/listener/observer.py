@@ -64,6 +64,16 @@ def age_seconds(process: ProcessInfo, table: ProcessTable) -> float | None:
         return None
 
 
+def rss_bytes(pool: Pool, process: ProcessInfo, table: ProcessTable) -> int:
+    """The worker's RSS, with its children if they count: a cheap reading. Raises Gone, Unknown."""
+    try:
+        return table.memory(process.pid, "rss", pool.counts_children(process, table))
+    except Unknown:
+        raise
+    except Exception as error:
+        raise Unknown("its kind failed") from error
+
+
 def measure(pool: Pool, process: ProcessInfo, table: ProcessTable) -> Memory:
     """The worker's memory by the pool's `measure` and `children`. Raises SupervisordError."""
     if process.state is not ProcessState.RUNNING:

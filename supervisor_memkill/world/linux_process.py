@@ -60,6 +60,14 @@ def started(pid: int, proc: Path = PROC) -> float:
         raise Unknown(f"process {pid} cannot be read: {error}") from error
 
 
+def rss(pid: int, proc: Path = PROC) -> int:
+    """The resident memory in bytes, which a process that is ending has no more of. Raises Gone, Unknown."""
+    try:
+        return int(_file(pid, "statm", proc).split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (LookupError, ValueError) as error:
+        raise Unknown(f"process {pid} cannot be read: {error}") from error
+
+
 def measured(pid: int, measure: Measure, proc: Path = PROC) -> int:
     """The memory in bytes, by any measure but rss. Raises Gone, Unmeasurable, Unknown."""
     if measure == "rss+swap":

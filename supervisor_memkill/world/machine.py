@@ -24,6 +24,11 @@ def memory_limit_bytes(root: Path = Path("/"), total: Callable[[], int] = _insta
     return min([total(), *_limits(root)])
 
 
+def available_bytes() -> int:
+    """What the machine can still hand out without swapping: MemAvailable of /proc/meminfo (proc(5))."""
+    return int(psutil.virtual_memory().available)
+
+
 @dataclass(frozen=True)
 class _Mount:
     """One mounted hierarchy of control groups."""

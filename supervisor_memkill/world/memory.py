@@ -100,7 +100,9 @@ class PsutilBackend:
         return _read(pid, lambda process: process.create_time())
 
     def memory_bytes(self, pid: int, measure: Measure) -> int:
-        if measure == "rss":
+        if measure == "rss" and psutil.LINUX:
+            size = linux_process.rss(pid)
+        elif measure == "rss":
             size = _read(pid, lambda process: process.memory_info().rss)
         elif psutil.LINUX:
             size = linux_process.measured(pid, measure)

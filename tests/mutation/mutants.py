@@ -27,6 +27,7 @@ PYTHON = (
     "listener/actions.py",
     "listener/doubts.py",
     "listener/drainer.py",
+    "listener/growth.py",
     "listener/hearing.py",
     "listener/history_file.py",
     "listener/holds.py",

@@ -387,6 +387,7 @@ class Machine:
             self.clock,
             process_table=process_table,
             history=HistorySink(ReadableHistory(self.world.trace), self.name, self.wall),
+            available_bytes=lambda: 10**6 - sum(one.memory for one in self.living()),
         )
 
     def _tools(self, pool: str, gateway: Any) -> Tools:
