@@ -166,7 +166,7 @@ def _standings(
     granted = "would be drained after the first wait" if is_new else "would be drained now"
     for finding in survey.asking():
         answer = coordinator.acquire(pool.name, pool.rules, finding.request(finding.worker))
-        words = granted if answer.granted else f"would wait: {answer.words}"
+        words = granted if answer.granted else f"would wait: {finding.words_of(answer)}"
         peers = standings[finding.worker].peers
         standings[finding.worker] = _Standing(peers, answer.granted, f"{finding.verdict.words}, {words}")
     return standings

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from supervisor_memkill.config.options import PoolConfig
-from supervisor_memkill.coordination.contract import Report, Request, Rules, SlotClaim
+from supervisor_memkill.coordination.contract import Answer, Cause, Report, Request, Rules, SlotClaim
 from supervisor_memkill.errors import Unknown
 from supervisor_memkill.processes import Measure, MemorySize, ProcessInfo, ProcessState, ProgramInfo
 from supervisor_memkill.rules.drain import Drain, State
@@ -105,6 +105,12 @@ class Finding:
     @property
     def queues(self) -> frozenset[str]:
         return self.seen.reading.queues if self.seen.reading else frozenset()
+
+    def words_of(self, answer: Answer) -> str:
+        """The reason for the refusal of a slot, for an operator; empty if the slot is granted."""
+        reading = self.seen.reading
+        why = reading.why_no_peers if reading and answer.refused is Cause.TOO_FEW_IN_SERVICE else ""
+        return f"{answer.words}: {why}" if why else answer.words
 
     @property
     def is_quiet(self) -> bool:

@@ -481,7 +481,7 @@ class Listener:
 
     def _report_refused(self, survey: PoolSurvey, finding: Finding, answer: Answer, *, counts: bool) -> None:
         """Report the refusal of a slot, and whether it can ever end."""
-        words, workers = f"{finding.verdict.words}, but {answer.words}", None
+        words, workers = f"{finding.verdict.words}, but {finding.words_of(answer)}", None
         if answer.refused is Cause.TOO_FEW_IN_SERVICE and self._coordinator is not None:
             least = answer.min_available
             workers = self._pool_sizes.too_few(survey, least, self._coordinator, ask=counts)

@@ -75,7 +75,9 @@ class Reading:
     jobs: tuple[str, ...] | None = None
     """The class names of the running jobs."""
     queues: frozenset[str] = frozenset()
-    """The queues that the worker takes jobs from; a peer must have the same. Empty: unknown or irrelevant."""
+    """The queues that the worker takes jobs from; a peer must have the same. Empty: irrelevant."""
+    why_no_peers: str = ""
+    """Why no other worker counts as a peer, such as unknown queues, and what to do; it ends a refusal."""
     frozen: bool = False
     """The quiet suspended the process (state T): it needs SIGCONT."""
     why: str = ""

@@ -82,13 +82,15 @@ def test_worker_is_not_drained_while_no_other_serves_its_queues(world: World, pa
     class Queued(QuietKind):
         def _read(self, target: Any) -> Any:
             queues = {"default", "mail"} if target.process.name == "one" else {"default"}
-            return dataclasses.replace(super()._read(target), queues=frozenset(queues))
+            why = "its queues are unknown: set queues = any"
+            return dataclasses.replace(super()._read(target), queues=frozenset(queues), why_no_peers=why)
 
     only_one_is_bloated(world)
     life = Life(world, path, kind=Queued)
     life.run(60)
     assert world.happened == []
-    assert "0 others are in service" in life.stream.having("worker.held")[0]
+    (held,) = life.stream.having("worker.held")
+    assert "0 others are in service and min_available is 1: its queues are unknown: set queues = any" in held
 
 
 def test_own_group_is_never_drained(world: World, path: Path) -> None:

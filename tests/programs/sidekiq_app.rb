@@ -4,12 +4,24 @@
 #
 # APP_BOOT_SECONDS: how long it takes to boot. APP_BOOT_MB: how much memory it then holds.
 #
+# APP_WITHOUT_QUEUES: it writes none into its record.
+#
 # APP_BLOAT_SECONDS: when each process grows by APP_BLOAT_MEGABYTES, once.
 #
 # The hashes `app:started` and `app:finished` hold, by job id, how often. `app:pids` holds, by job id,
 # which process ran it last.
 
 require "sidekiq"
+
+# Writes no queues of its own into its record, as Sidekiq 9 is to do.
+if ENV["APP_WITHOUT_QUEUES"]
+  require "sidekiq/launcher"
+  Sidekiq::Launcher.prepend(Module.new do
+    private def to_data
+      super.reject { |key, _| %w[queues weights].include?(key) }
+    end
+  end)
+end
 
 $ballast = "x" * (ENV.fetch("APP_BOOT_MB", "0").to_i * 1024 * 1024)
 sleep ENV.fetch("APP_BOOT_SECONDS", "0").to_f

@@ -64,6 +64,8 @@ class Sidekiq:
     autostart: bool = True
     suite: str = ""
     """The later suite of Debian that it comes from; empty for this machine's."""
+    capsules: bool = False
+    """It has a capsule of its own for `mailers`, and its record names queues in capsules alone."""
 
     def script(self, directory: Path) -> str:
         """What its shell runs."""
@@ -72,8 +74,13 @@ class Sidekiq:
         lines += [f"    export APP_BOOT_MB={self.megabytes} APP_BOOT_SECONDS={self.boot_seconds}", "fi"]
         if self.redis_url:
             lines.append(f"export REDIS_URL={shlex.quote(self.redis_url)}")
+        if self.capsules:
+            lines.append("export APP_WITHOUT_QUEUES=1")
         command = sidekiq_command(
-            concurrency=self.concurrency, timeout=self.timeout_seconds, suite=self.suite
+            concurrency=self.concurrency,
+            timeout=self.timeout_seconds,
+            suite=self.suite,
+            capsules=self.capsules,
         )
         lines.append(f"exec {command}")
         return "\n".join(lines) + "\n"
@@ -165,9 +172,9 @@ class Fleet:
 
     # --- jobs -----------------------------------------------------------------------------------
 
-    def push(self, argument: float, name: str = "SleepJob") -> str:
+    def push(self, argument: float, name: str = "SleepJob", queue: str = "default") -> str:
         """Put a job into the queue; its id."""
-        jid = self.jobs.push(argument, name)
+        jid = self.jobs.push(argument, name, queue)
         self.pushed.append(jid)
         return jid
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests.harness import RealRedis, words_for_root
 from tests.real.debian import version_of
-from tests.real.sidekiq_fleet import bloated, bursting, running_fleet
+from tests.real.sidekiq_fleet import Sidekiq, bloated, bursting, observing, running_fleet
 
 pytestmark = pytest.mark.real
 
@@ -46,3 +46,23 @@ def test_jobs_that_come_at_the_moment_of_the_quiet_are_run_once(
             sidekiq, server = version_of("ruby-sidekiq", suite), version_of("valkey-server", suite)
             jobs = len(fleet.jobs.finished())
             print(f"\nSidekiq {sidekiq} on Valkey {server}: {jobs} jobs, each once")
+
+
+@pytest.mark.parametrize("suite", ["sid"], indirect=True)
+def test_with_capsules_alone_in_the_record_a_worker_waits_for_one_that_serves_all_its_queues(
+    valkey: RealRedis, suite: str
+) -> None:
+    """As Sidekiq 9 is to write it. Two may drain at once, but the third one does not take `mailers`."""
+    both = [bloated(f"both_{n}", suite=suite, capsules=True) for n in (1, 2)]
+    other = Sidekiq("other", suite=suite)
+    with running_fleet(valkey, *both, other, pool={"max_draining": 2}) as fleet:
+        before = fleet.wait_until_in_service()
+        del before["other"]
+        jobs = [fleet.push(0.2, queue=queue) for queue in ("default", "mailers") for _ in range(4)]
+        with observing(fleet) as samples:
+            fleet.listen()
+            fleet.wait_until_replaced(before)
+        fleet.wait_until_finished(*jobs)
+        fleet.assert_each_job_once()
+        assert samples and not [out for out in samples if {"both_1", "both_2"} <= out]
+        assert fleet.events("worker.held", "0 others are in service")

@@ -13,13 +13,20 @@ from tests.harness import PROGRAMS, require_program, words_for_root
 
 
 def sidekiq_command(
-    *, concurrency: int = 2, queue: str = "default", timeout: int = 2, suite: str = ""
+    *,
+    concurrency: int = 2,
+    queue: str = "default",
+    timeout: int = 2,
+    suite: str = "",
+    capsules: bool = False,
 ) -> str:
     """A command line for supervisord; REDIS_URL goes into the environment.
 
-    With `suite` it is the Sidekiq of a later suite of Debian.
+    With `suite` it is the Sidekiq of a later suite of Debian. With `capsules` it has another one, for
+    `mailers`.
     """
     words = [*words_for_root(suite), "sidekiq"] if suite else [require_program("sidekiq")]
+    words += ["-C", str(PROGRAMS / "sidekiq_capsules.yml")] if capsules else []
     words += ["-r", str(PROGRAMS / "sidekiq_app.rb")]
     words += ["-c", str(concurrency), "-q", queue, "-t", str(timeout)]
     return shlex.join(words)

@@ -18,7 +18,10 @@ HOST, PID = "web1.example", 100
 IDENTITY = f"{HOST}:{PID}:0a1b2c3d4e5f"
 QUEUES = ["critical", "default"]
 WEIGHTS = [{"critical": 2, "default": 1}]
-CAPSULES = {"default": {"concurrency": 5, "mode": "weighted", "weights": WEIGHTS[0]}}
+CAPSULES = {
+    "default": {"concurrency": 4, "mode": "strict", "weights": {"default": 0}},
+    "urgent": {"concurrency": 1, "mode": "strict", "weights": {"critical": 0}},
+}
 
 
 def _oldest(_version: str) -> Info:
@@ -48,6 +51,11 @@ def _of_8_0_9(version: str) -> Info:
 
 def _of_8_1_2(version: str) -> Info:
     return {key: value for key, value in _of_8_0_9(version).items() if key != "concurrency"}
+
+
+def _of_9_0_0(version: str) -> Info:
+    """What 8.1 announces for 9.0."""
+    return {key: value for key, value in _of_8_1_2(version).items() if key not in ("queues", "weights")}
 
 
 @dataclass(frozen=True)
@@ -115,4 +123,6 @@ SHAPES = (
     Shape("8.0.0", _of_7_0_3, fields=MEASURED, work_key="work", beat_seconds=10.0),
     Shape("8.0.9", _of_8_0_9, fields=MEASURED, work_key="work", beat_seconds=10.0),
     Shape("8.1.2", _of_8_1_2, fields=(*MEASURED, "concurrency"), work_key="work", beat_seconds=10.0),
+    Shape("8.1.7", _of_8_1_2, fields=(*MEASURED, "concurrency"), work_key="work", beat_seconds=10.0),
+    Shape("9.0.0", _of_9_0_0, fields=(*MEASURED, "concurrency"), work_key="work", beat_seconds=10.0),
 )

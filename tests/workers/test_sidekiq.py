@@ -36,7 +36,9 @@ JOB = json.dumps({"queue": "default", "payload": json.dumps({"class": "Report"})
 class Machine:
     """A worker with its record in Redis, and the kind that reads it at a wall clock of its own."""
 
-    def __init__(self, *, wrapped: bool = False, title: str = TITLE, namespace: str = "") -> None:
+    def __init__(
+        self, *, wrapped: bool = False, title: str = TITLE, namespace: str = "", queues: str = "same"
+    ) -> None:
         self.prefix = f"{namespace}:" if namespace else ""
         self.title = title
         self.processes = FakeProcesses({PID: title})
@@ -47,7 +49,7 @@ class Machine:
         self.signals = Signals()
         self.now = STARTED + 500.0
         self.kind = Sidekiq(
-            {},
+            {"queues": queues},
             tools(lambda: self.redis, self.signals, namespace),
             hostname=HOST,
             wall=lambda: self.now,
@@ -116,6 +118,33 @@ def test_a_worker_with_a_fresh_record_is_in_service_with_its_queues_and_jobs() -
     assert (reading.recognised, reading.in_service, reading.quiet, reading.busy) == (True, True, False, 1)
     assert (reading.jobs, reading.queues, reading.why) == (("Report",), frozenset({"default"}), "")
     assert not reading.idle
+
+
+def test_a_worker_without_known_queues_has_no_peer_and_its_refusal_says_why() -> None:
+    """Sidekiq 9 is to write them in another place; one that nobody knows must not cover every other."""
+    machine = Machine()
+    machine.beat(queues=None)
+    reading = machine.read()
+    assert (reading.recognised, reading.in_service) == (True, True)
+    assert reading.queues and not reading.queues & {"default"}
+    assert "set queues = any" in reading.why_no_peers
+    machine.beat()
+    assert (machine.read().queues, machine.read().why_no_peers) == (frozenset({"default"}), "")
+
+
+def test_queues_are_not_compared_where_any_worker_takes_from_all() -> None:
+    machine = Machine(queues="any")
+    for queues in (None, ["default"]):
+        machine.beat(queues=queues)
+        assert (machine.read().queues, machine.read().why_no_peers) == (frozenset(), "")
+
+
+@pytest.mark.parametrize("end", [" stopping", " leader", " leader stopping"])
+def test_titles_with_more_words_contradict_no_record(end: str) -> None:
+    machine = Machine()
+    machine.beat(quiet="stopping" in end)
+    machine.processes.titles[PID] = f"sidekiq 7.3.2 queues:default,mailers [0 of 20 busy]{end}"
+    assert machine.read().recognised
 
 
 def test_keys_stand_in_the_namespace() -> None:

@@ -91,6 +91,38 @@ def test_a_record_of_each_generation_is_read() -> None:
     assert parse(fields(version="8.0.9", embedded=True)).embedded
 
 
+@pytest.mark.parametrize(
+    ("info", "queues"),
+    [
+        ({"queues": ["a"], "capsules": {"x": {"weights": {"b": 0}}, "y": {"weights": {"c": 1}}}}, {"b", "c"}),
+        ({"queues": ["a"], "capsules": {}}, {"a"}),
+        ({"queues": ["a"], "capsules": {"x": {"weights": {"b": 0}}, "y": {}}}, {"a"}),
+        ({"queues": None, "capsules": {"x": {"weights": {"b": 0}}, "y": {"weights": {}}}}, None),
+        ({"queues": None, "capsules": {"x": "default"}}, None),
+        ({"queues": []}, None),
+        ({"queues": None}, None),
+    ],
+)
+def test_the_queues_are_those_of_all_capsules_or_else_of_the_process_or_unknown(
+    info: dict[str, Any], queues: set[str] | None
+) -> None:
+    assert parse(fields(**info)).queues == queues
+
+
+@pytest.mark.parametrize(
+    ("title", "version"),
+    [
+        ("sidekiq 8.1.7 app [0 of 5 busy]", "8.1.7"),
+        ("sidekiq 7.1.6 queues:default,mailers [0 of 20 busy] stopping", "7.1.6"),
+        ("sidekiq 5.1.2 app [0 of 25 busy] leader", "5.1.2"),
+        ("sidekiqswarm, managing 4 processes", None),
+        ("ruby bin/sidekiq-cluster *", None),
+    ],
+)
+def test_titles_of_gitlab_and_of_sidekiq_enterprise(title: str, version: str | None) -> None:
+    assert version_in_title(title) == version
+
+
 def test_a_hash_that_is_gone_is_no_record() -> None:
     assert parse_record(IDENTITY, 100, [None] * 4, []) is None
 

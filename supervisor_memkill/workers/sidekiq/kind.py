@@ -23,6 +23,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from supervisor_memkill.errors import MemkillError, NotSent, Unknown
+from supervisor_memkill.units import parse_choice
 from supervisor_memkill.workers import elsewhere
 from supervisor_memkill.workers.base import BaseKind, all_unknown, tree_pids
 from supervisor_memkill.workers.contract import (
@@ -64,6 +65,12 @@ if TYPE_CHECKING:
     from supervisor_memkill.processes import ProcessInfo, ProgramInfo
     from supervisor_memkill.world.memory import ProcessTable
 
+SAME, ANY = "same", "any"
+"""The values of `queues`."""
+NO_QUEUES = (
+    "its Sidekiq record shows no queues, so that no other worker is known to take its jobs; if each worker "
+    "of the pool takes from all queues, set queues = any"
+)
 SIGNALS_EXPIRE_SECONDS = 60
 """As Sidekiq itself lets a signal expire (lib/sidekiq/api.rb)."""
 
@@ -72,7 +79,15 @@ class Sidekiq(BaseKind):
     """Finds each worker's record, quiets the worker, and believes it idle by the rule above."""
 
     framework = "Sidekiq"
-    options: ClassVar[Mapping[str, Option]] = {"record_hosts": RECORD_HOSTS}
+    options: ClassVar[Mapping[str, Option]] = {
+        "queues": Option(
+            parse_choice(SAME, ANY),
+            SAME,
+            "which other workers stand in for a worker: those that take from all of its queues (same), or all"
+            " of the pool (any); same or any",
+        ),
+        "record_hosts": RECORD_HOSTS,
+    }
     needs_redis: ClassVar[bool] = True
     traits = Traits(quiets=True, confirms_quiet=True, repeat_quiet_after_seconds=30.0, names_jobs=True)
     """The quiet is repeated after 3 of the longest beats: a second TSTP changes nothing."""
@@ -140,7 +155,8 @@ class Sidekiq(BaseKind):
             busy=record.busy,
             idle=_is_idle(note, record),
             jobs=record.jobs,
-            queues=record.queues,
+            queues=self._queues(record),
+            why_no_peers=NO_QUEUES if self._queues(record) and record.queues is None else "",
             why="quiet: the worker takes no new jobs until it is restarted" if is_adopted else "",
             remark=_remark(target.process, record, table),
             note=note,
@@ -155,6 +171,14 @@ class Sidekiq(BaseKind):
         if against:
             raise Unknown(against)
         return record
+
+    def _queues(self, record: Record) -> frozenset[str]:
+        """The queues for the comparison with peers; unknown ones are like no other worker's."""
+        if self.values.get("queues") == ANY:
+            return frozenset()
+        if record.queues is None:
+            return frozenset({f"the unknown queues of {record.identity}"})
+        return record.queues
 
     def _name_other_hosts(
         self,
@@ -182,7 +206,7 @@ class Sidekiq(BaseKind):
         try:
             records = self._reader.read(is_wanted).records
             return [
-                LeftBehind(record.pid, record.identity, record.queues)
+                LeftBehind(record.pid, record.identity, record.queues or frozenset())
                 for record in records
                 if not record.embedded
                 and record.is_fresh(self._wall())

@@ -1,6 +1,6 @@
 """What a Sidekiq process writes about itself, as values. Nothing here reads or writes Redis.
 
-Source: the heartbeat in Sidekiq's lib/sidekiq/launcher.rb, 4.2 to 8.1.
+Source: the heartbeat in Sidekiq's lib/sidekiq/launcher.rb, 4.2 to 8.1.7.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ class Record:
     beat_interval_seconds: float
     busy: int
     quiet: bool
-    queues: frozenset[str] = frozenset()
+    queues: frozenset[str] | None = frozenset()
+    """None: the record does not show them."""
     version: str = ""
     """Empty below 7.0.2."""
     embedded: bool = False
@@ -93,9 +94,17 @@ def _started_at(info: dict[str, Any]) -> float:
     return float(started_at) if type(started_at) in (int, float) and 0 < started_at < 2**40 else 0.0
 
 
-def _queues(info: dict[str, Any]) -> frozenset[str]:
-    queues = info.get("queues")
-    return frozenset(map(str, queues)) if isinstance(queues, list) else frozenset()
+def _queues(info: dict[str, Any]) -> frozenset[str] | None:
+    """The queues of all capsules (from 8.0.9), else those of the process, which 9.0 is to drop.
+
+    None if neither can be read. As Process#queues of lib/sidekiq/api.rb (8.1.7).
+    """
+    capsules, queues = info.get("capsules"), info.get("queues")
+    if isinstance(capsules, dict) and capsules:
+        of_each = [one.get("weights") if isinstance(one, dict) else None for one in capsules.values()]
+        if all(isinstance(weights, dict) and weights for weights in of_each):
+            return frozenset(str(name) for weights in of_each if weights for name in weights)
+    return frozenset(map(str, queues)) if isinstance(queues, list) and queues else None
 
 
 def _job_classes(work: Iterable[Any], busy: int) -> tuple[str, ...] | None:
@@ -119,7 +128,9 @@ def _job_class(entry: Any) -> str | None:
 def version_in_title(title: str) -> str | None:
     """The version in the process title that a booted Sidekiq gives itself; None for any other title.
 
-    ``sidekiq 6.4.1 myapp [1 of 3 busy]``
+    ``sidekiq 6.4.1 myapp [1 of 3 busy]``. GitLab names the queues in place of the application, as in
+    ``sidekiq 7.1.6 queues:default,mailers [0 of 20 busy]``. Sidekiq Enterprise appends ``leader`` for one
+    process (sidekiq/sidekiq#3773).
     """
     match = re.match(r"sidekiq ([0-9]+(?:\.[0-9]+)+)\S* ", title)
     return match[1] if match else None
@@ -167,7 +178,10 @@ def record_of(began: Mapping[int, Began], wall: float, records: Iterable[Record]
             f"no beat from Sidekiq for {age:.0f} s" if age > 0 else "Sidekiq's beat is in the future"
         )
     if len({record.pid for record in fresh}) > 1:
-        raise Unknown(f"{len(fresh)} Sidekiq processes run under one supervised process")
+        raise Unknown(
+            f"{len(fresh)} Sidekiq processes run under one supervised process (as with sidekiqswarm and "
+            "sidekiq-cluster): start each as a process of supervisord"
+        )
     if len(fresh) > 1:
         names = sorted(record.identity for record in fresh)[:2]
         raise Unknown(
