@@ -17,6 +17,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from supervisor_memkill.commands.doctor import catalogue as doctor  # noqa: E402
+from supervisor_memkill.commands.doctor.finding import Fault  # noqa: E402
 from supervisor_memkill.config.options import GLOBAL_KEYS, POOL_KEYS, REQUIRED, default_text  # noqa: E402
 from supervisor_memkill.notices.catalogue import CATALOGUE  # noqa: E402
 from supervisor_memkill.notices.choice import BY_DEFAULT  # noqa: E402
@@ -151,6 +153,19 @@ def _words(title: str, head: str, causes: Iterable[Worded]) -> Iterator[str]:
     yield from table(title, (head, "Meaning"), [(f"``{one.value}``", _marked(one.words)) for one in causes])
 
 
+# --- tables of findings --------------------------------------------------------------------------
+
+
+def _faults(title: str, faults: Iterable[Fault]) -> Iterator[str]:
+    heads = ("Finding", "Severity", "What is so, what would happen, and what to change")
+    yield from table(title, heads, [(f"``{one.name}``", one.severity.value, _fault(one)) for one in faults])
+
+
+def _fault(fault: Fault) -> str:
+    meaning, consequence = as_rst(fault.meaning), as_rst(fault.consequence)
+    return f"{meaning}. {consequence}. **To change:** {_marked(fault.change)}."
+
+
 # --- conf.d/reference.conf -----------------------------------------------------------------------
 
 
@@ -220,6 +235,11 @@ PARTS: Mapping[str, Callable[[], Iterable[str]]] = {
     "reasons": lambda: _words("Why a drain begins", "``reason``", Reason),
     "causes of steps": lambda: _words("Why a drain changed its state, or ended", "``cause``", StepCause),
     "verdicts": lambda: _words("Verdicts on a worker", "``cause``", Hold),
+    **{
+        f"findings: {title}": lambda title=title, part=part: _faults(title, part.FAULTS)  # type: ignore[misc]
+        for title, part in doctor.PARTS.items()
+    },
+    "findings: The doctor itself": lambda: _faults("The doctor itself", [doctor.CHECK_FAILED]),
     "options of [memkill]": lambda: _options("``[memkill]``, all optional", GLOBAL_KEYS),
     "options of [memkill:NAME]": lambda: _options("``[memkill:NAME]``", POOL_KEYS),
     **{

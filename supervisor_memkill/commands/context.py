@@ -18,7 +18,7 @@ from supervisor_memkill.commands import which
 from supervisor_memkill.commands.which import Asked
 from supervisor_memkill.config import program_files, supervisord_files
 from supervisor_memkill.config.ini import Section
-from supervisor_memkill.config.load import load
+from supervisor_memkill.config.load import examine
 from supervisor_memkill.config.options import Config, PoolConfig
 from supervisor_memkill.config.program_files import ProgramFiles
 from supervisor_memkill.config.sections import ParsedFiles, read_file
@@ -30,6 +30,7 @@ from supervisor_memkill.listener import journal_place
 from supervisor_memkill.listener.findings import Pool
 from supervisor_memkill.listener.journal_format import Contents
 from supervisor_memkill.listener.journal_place import JournalPlace
+from supervisor_memkill.listener.recognition import Recognition
 from supervisor_memkill.listener.survey import Surveyor
 from supervisor_memkill.workers.contract import Tools
 from supervisor_memkill.workers.registry import load_kind
@@ -67,6 +68,8 @@ class Configuration:
     """supervisord's environment, as far as it is known."""
     supervisord_pid: int | None = None
     """None: not known, or not on this machine."""
+    problems: tuple[str, ...] = ()
+    """Every problem of the configuration; `config` has what is sound beside them."""
 
     @property
     def eventlistener_groups(self) -> frozenset[str]:
@@ -105,7 +108,18 @@ def find_configuration(
     `above`: the supervisord that started this listener; None: by hand, and the one that is asked counts.
     Raises ConfigError and UsageError.
     """
-    named = read_file(arguments.config) if arguments.config is not None else None
+    configuration = examine_configuration(arguments, environ, above)
+    if configuration.problems:
+        raise ConfigError(configuration.problems)
+    return configuration
+
+
+def examine_configuration(
+    arguments: argparse.Namespace, environ: Mapping[str, str], above: Starter | None = None
+) -> Configuration:
+    """The same, with all problems beside what is sound. Raises ConfigError for an address, and UsageError."""
+    problems: list[str] = []
+    named = _reading(lambda: read_file(arguments.config), problems) if arguments.config is not None else None
     supervisorctl, default_url = None, supervisord_files.DEFAULT_SERVERURL
     if above is not None:
         asked = which.of_listener(above, environ)
@@ -120,10 +134,13 @@ def find_configuration(
     if named is not None:
         reading, supervisords = named, _read_if_possible(path, asked.environ, node)
     elif path is not None:
-        reading = supervisords = supervisord_files.read_supervisord(path, asked.environ, node)
+        reading = supervisords = _reading(
+            lambda: supervisord_files.read_supervisord(path, asked.environ, node), problems
+        )
     else:
         reading, supervisords = ParsedFiles(()), None
-    config = load(reading, environ, node, load_kind)
+    examined = examine(reading, environ, node, load_kind)
+    config = examined.config
     if arguments.dry_run:
         config = dataclasses.replace(config, dry_run=True)
     return Configuration(
@@ -136,7 +153,17 @@ def find_configuration(
         named is not None or path is not None,
         asked.environ,
         asked.pid,
+        (*problems, *examined.problems),
     )
+
+
+def _reading(read: Callable[[], ParsedFiles], problems: list[str]) -> ParsedFiles:
+    """What `read` gives; nothing, with its problems, if the file cannot be read."""
+    try:
+        return read()
+    except ConfigError as error:
+        problems.extend(error.problems)
+        return ParsedFiles(())
 
 
 def _section_for_use_by_hand(
@@ -238,9 +265,17 @@ class Context:
 
 
 def build(
-    configuration: Configuration, supervisord: Supervisord, environ: Mapping[str, str], *, own_group: str
+    configuration: Configuration,
+    supervisord: Supervisord,
+    environ: Mapping[str, str],
+    *,
+    own_group: str,
+    recognition: Recognition | None = None,
 ) -> Context:
-    """Put the parts together. `own_group`: the listener's group in supervisord; empty by hand."""
+    """Put the parts together. `own_group`: the listener's group in supervisord; empty by hand.
+
+    `recognition`: see Surveyor.
+    """
     config = configuration.config
     pools = build_pools(config, supervisord)
     in_files = supervisord_files.program_reader(configuration.supervisords_path, configuration.environ)
@@ -251,6 +286,7 @@ def build(
         eventlistener_groups=configuration.eventlistener_groups,
         stop_as_group=supervisord_files.reader(configuration.supervisords_path, configuration.environ),
         in_files=in_files,
+        recognition=recognition,
     )
     return Context(
         config,
@@ -319,8 +355,9 @@ def build_surveyor(
     eventlistener_groups: Collection[str],
     stop_as_group: Callable[[], StopAsGroup],
     in_files: Callable[[], ProgramFiles] = lambda: program_files.NOTHING,
+    recognition: Recognition | None = None,
 ) -> Surveyor:
-    """`own_group`: see `build`; `stop_as_group` and `in_files`: see Surveyor."""
+    """`own_group`: see `build`; the others: see Surveyor."""
     return Surveyor(
         supervisord,
         tuple(pools),
@@ -331,4 +368,5 @@ def build_surveyor(
         eventlistener_groups=eventlistener_groups,
         stop_as_group=stop_as_group,
         in_files=in_files,
+        recognition=recognition,
     )

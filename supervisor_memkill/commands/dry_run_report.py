@@ -87,7 +87,8 @@ def check(
     """
     survey = surveyor.check(contents)
     rows: list[Row] = []
-    notes, unknown = [*(survey.notes if has_pools else ()), *survey.alerts], list[str]()
+    notes, unknown = [one.words for one in survey.oddities if has_pools], list[str]()
+    notes += survey.alerts
     if not has_pools and not any(pool.findings for pool in survey.pools):
         notes.append(NO_PROGRAMS)
     elif any(pool.terms.limit_bytes is None for pool in survey.pools):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from collections.abc import Mapping
 
 from supervisor_memkill.errors import MemkillError
 
@@ -35,3 +36,8 @@ def columns() -> int | None:
 def give_up() -> None:
     """Discard what is still buffered, so that Python does not complain about it when it ends."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+
+
+def has_colour(environ: Mapping[str, str]) -> bool:
+    """Standard output is a terminal with colours. ``NO_COLOR`` turns them off (no-color.org)."""
+    return sys.stdout.isatty() and not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"

@@ -12,6 +12,7 @@ from supervisor_memkill.errors import Unknown
 from supervisor_memkill.processes import Measure, MemorySize, ProcessInfo, ProcessState, ProgramInfo
 from supervisor_memkill.rules.drain import Drain, State
 from supervisor_memkill.rules.policy import Sighting, Terms, Verdict, is_in_service
+from supervisor_memkill.rules.pools import Oddity
 from supervisor_memkill.workers.contract import Advice, Kind, LeftBehind
 from supervisor_memkill.workers.wrappers import worker_elsewhere
 from supervisor_memkill.world.memory import ProcessTable, can_measure
@@ -197,8 +198,8 @@ class Survey:
     """Every pool at one moment."""
 
     pools: tuple[PoolSurvey, ...]
-    notes: tuple[str, ...]
-    """Oddities in the assignment of workers to pools; only checks report them."""
+    oddities: tuple[Oddity, ...]
+    """In the assignment of workers to pools; only checks report them."""
     alerts: tuple[str, ...] = ()
     """What in supervisord's configuration hinders the listener, one sentence each; likewise."""
 

@@ -29,8 +29,13 @@ class _Found:
 class Recognition:
     """Judges each pool at each check."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(
+        self, clock: Clock, booted_seconds: float = BOOTED_SECONDS, unknown_looks: int = UNKNOWN_LOOKS
+    ) -> None:
+        """0 and 1: the first look concludes, for a person who looks once."""
         self._clock = clock
+        self._booted_seconds = booted_seconds
+        self._unknown_looks = unknown_looks
         self._looks: dict[str, int] = {}
         """The looks in a row at which no worker of the pool was recognised."""
         self._found: dict[str, _Found] = {}
@@ -49,10 +54,10 @@ class Recognition:
             return ""
         if any(reading.source_away for reading in read):
             return None  # It is reported as an outage.
-        if not any(one.process.uptime_seconds >= BOOTED_SECONDS for one in targets):
+        if not any(one.process.uptime_seconds >= self._booted_seconds for one in targets):
             return None
         looks = self._looks[pool.name] = self._looks.get(pool.name, 0) + 1
-        if looks < UNKNOWN_LOOKS and all(reading.recognised is None for reading in read):
+        if looks < self._unknown_looks and all(reading.recognised is None for reading in read):
             return None
         whys = Counter(reading.why for reading in read if reading.why).most_common(1)
         why = whys[0][0] if whys else "its kind recognises none of them"

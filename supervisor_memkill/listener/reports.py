@@ -30,8 +30,8 @@ class Reports:
 
     def report_survey(self, survey: Survey, *, is_check: bool) -> None:
         """Report what concerns no single pool. `is_check`: only a check looks for alerts."""
-        for note in survey.notes:
-            self._notifier.report(PoolNote(note))
+        for oddity in survey.oddities:
+            self._notifier.report(PoolNote(oddity.words))
         if is_check:
             for alert in survey.alerts:
                 if alert not in self._alerts:

@@ -17,7 +17,7 @@ from supervisor_memkill.listener.findings import Finding, Pool, PoolSurvey, Surv
 from supervisor_memkill.listener.journal_format import Contents
 from supervisor_memkill.listener.programs import Programs
 from supervisor_memkill.listener.recognition import Recognition
-from supervisor_memkill.listener.rivals import rivals
+from supervisor_memkill.listener.rivals import Rival, rivals
 from supervisor_memkill.processes import ProcessInfo, ProcessState, ProgramInfo
 from supervisor_memkill.rules.drain import Drain, State
 from supervisor_memkill.rules.policy import Sighting, Strikes, Terms, judge_all
@@ -44,11 +44,13 @@ class Surveyor:
         stop_as_group: Callable[[], StopAsGroup] = lambda: unknown_stop_as_group,
         in_files: Callable[[], ProgramFiles] = lambda: program_files.NOTHING,
         local_time: Callable[[], datetime] = datetime.now,
+        recognition: Recognition | None = None,
     ) -> None:
         """`own_group`: the listener's group in supervisord, empty when a person runs the program.
 
         `machine_bytes` gives the memory of the machine, for limits in percent. `stop_as_group` and `in_files`
-        read supervisord's files. `local_time` gives the machine's local time, for drain_hours.
+        read supervisord's files. `local_time` gives the machine's local time, for drain_hours. `recognition`
+        None: a patient one.
         """
         self._supervisord = supervisord
         self._pools = tuple(pools)
@@ -62,12 +64,12 @@ class Surveyor:
         self._has_refused = False
         """In the last look at all pools, or since, the settings of a program would have lost jobs."""
         self._strikes = Strikes()
-        self._recognition = Recognition(clock)
+        self._recognition = recognition or Recognition(clock)
 
     def pool_of(self, worker: str) -> str | None:
         """The name of the worker's pool; None if it belongs to no pool. Raises SupervisordError."""
         assignment = assign(
-            self._supervisord.all_processes(), [pool.config for pool in self._pools], self._excluded_groups()
+            self._supervisord.all_processes(), [pool.config for pool in self._pools], self.listener_groups()
         )
         for pool, members in assignment.members.items():
             if any(process.worker == worker for process in members):
@@ -92,7 +94,7 @@ class Surveyor:
             # `supervisorctl update` ran, or an operator must run it to change a refused setting.
             self._programs.learn(processes)
         configs = [pool.config for pool in self._pools]
-        assignment = assign(processes, configs, self._excluded_groups())
+        assignment = assign(processes, configs, self.listener_groups())
         if counts:
             self._strikes.keep(process.worker for process in processes)
         table = self._process_table()
@@ -111,18 +113,27 @@ class Surveyor:
 
     def _alerts(self, processes: Sequence[ProcessInfo]) -> Iterator[str]:
         yield from self._programs.alerts
-        yield from rivals(self._programs.all(), processes, self._excluded_groups(), self._own_group)
+        yield from (one.words for one in self.rivals(processes, self._own_group) if one.restarts_by_memory)
+
+    def rivals(self, processes: Sequence[ProcessInfo], own_group: str) -> Iterator[Rival]:
+        """The other listeners that restart workers; `own_group` as in `rivals`."""
+        return rivals(self._programs.all(), processes, self.listener_groups(), own_group)
+
+    @property
+    def programs(self) -> Programs:
+        """The settings of all programs, as they were learnt at the last look."""
+        return self._programs
 
     def members(self) -> Mapping[str, Sequence[ProcessInfo]]:
         """The workers of each pool. Raises SupervisordError."""
         configs = [pool.config for pool in self._pools]
-        return assign(self._supervisord.all_processes(), configs, self._excluded_groups()).members
+        return assign(self._supervisord.all_processes(), configs, self.listener_groups()).members
 
     def learn_programs(self) -> None:
         """Ask supervisord for the settings of all programs. Raises SupervisordError."""
         self._programs.learn(self._supervisord.all_processes())
 
-    def _excluded_groups(self) -> frozenset[str]:
+    def listener_groups(self) -> frozenset[str]:
         """The own group and all event listeners: an action on one could stop this listener for good.
 
         supervisord does not report which groups are event listeners. Their default priority is below 0; the

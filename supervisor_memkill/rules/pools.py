@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import enum
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,6 +29,25 @@ class NamedPool(Protocol):
     def programs(self) -> tuple[str, ...]:
         """Patterns for ``group:name`` and ``group``."""
         ...
+
+
+class OddityKind(enum.Enum):
+    """What is odd in an assignment."""
+
+    OVERLAP = "overlap"
+    """Two pools match a worker equally well."""
+    UNMATCHED = "unmatched"
+    """A pool matches no worker."""
+
+
+@dataclass(frozen=True)
+class Oddity:
+    """One thing that is odd in an assignment."""
+
+    kind: OddityKind
+    pool: str
+    words: str
+    """One sentence for an operator."""
 
 
 _Matcher = Callable[[ProcessInfo], Specificity | None]
@@ -83,22 +103,24 @@ def assign(
 
 def notes(
     assignment: Assignment, pools: Sequence[NamedPool], processes: Sequence[ProcessInfo]
-) -> Iterator[str]:
-    """A sentence for each oddity of an assignment."""
+) -> Iterator[Oddity]:
+    """Each oddity of an assignment."""
     shared: dict[tuple[str, str], list[str]] = {}
     for overlap in assignment.overlaps:
         shared.setdefault((overlap.pool, overlap.other), []).append(overlap.worker)
     for (owner, other), workers in shared.items():
         more = f" and {len(workers) - 1} more" if len(workers) > 1 else ""
-        yield (
+        words = (
             f"{workers[0]}{more}: [memkill:{owner}] and [memkill:{other}] match equally well;"
             f" {owner} has it, because its section comes first"
         )
+        yield Oddity(OddityKind.OVERLAP, other, words)
     for pool in pools:
         if pool.name in assignment.unmatched:
             near = " or ".join(near_names(pool, processes))
             hint = f", did you mean {near}?" if near else ""
-            yield f"[memkill:{pool.name}] programs = {' '.join(pool.programs)} matches no worker{hint}"
+            words = f"[memkill:{pool.name}] programs = {' '.join(pool.programs)} matches no worker{hint}"
+            yield Oddity(OddityKind.UNMATCHED, pool.name, words)
 
 
 def near_names(pool: NamedPool, processes: Iterable[ProcessInfo]) -> tuple[str, ...]:

@@ -149,7 +149,8 @@ def advise_on_memory_limit(
     if max_rss_bytes is not None and 0 < limit_bytes <= max_rss_bytes:
         yield Advice(
             f"{setting} is not above max_rss={format_size(max_rss_bytes)}: {framework}'s own limit comes "
-            "first, and ends workers whether or not others are in service; set it to twice max_rss"
+            "first, and ends workers whether or not others are in service; set it to twice max_rss",
+            comes_first=True,
         )
 
 

@@ -128,6 +128,8 @@ class Advice:
     cuts_jobs: bool = False
     """A stop while jobs are running would lose them. The worker is drained, but ``on_timeout = stop`` waits
     on until its jobs have ended, or until this is mended."""
+    comes_first: bool = False
+    """A limit of the framework's own acts before the pool's."""
 
 
 @dataclass(frozen=True)

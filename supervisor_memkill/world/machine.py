@@ -15,13 +15,27 @@ def _installed_bytes() -> int:
 
 
 def memory_limit_bytes(root: Path = Path("/"), total: Callable[[], int] = _installed_bytes) -> int:
-    """Bytes; `total` returns the installed memory. A limit that cannot be read is ignored.
+    """Bytes; see `memory_limit`."""
+    return memory_limit(root, total).size_bytes
+
+
+@dataclass(frozen=True)
+class MemoryLimit:
+    """How much memory this machine gives to its processes."""
+
+    size_bytes: int
+    file: Path | None = None
+    """The file of the control group that sets the limit; None: it is the installed memory."""
+
+
+def memory_limit(root: Path = Path("/"), total: Callable[[], int] = _installed_bytes) -> MemoryLimit:
+    """`total` returns the installed memory in bytes. A limit that cannot be read is ignored.
 
     The ancestors limit a control group too, so the lowest limit in the hierarchy counts. In a container only
     those up to the root of its control group namespace are visible. Source: the kernel's admin-guide,
     cgroup-v1/memory and cgroup-v2.
     """
-    return min([total(), *_limits(root)])
+    return min([MemoryLimit(total()), *_limits(root)], key=lambda one: one.size_bytes)
 
 
 def available_bytes() -> int:
@@ -39,7 +53,7 @@ class _Mount:
     is_v2: bool
 
 
-def _limits(root: Path) -> Iterator[int]:
+def _limits(root: Path) -> Iterator[MemoryLimit]:
     mounts = _mounts(root)
     for controllers, group in _memberships(root / "proc/self/cgroup"):
         if not controllers:
@@ -86,7 +100,7 @@ def _memberships(file: Path) -> Iterator[tuple[list[str], PurePosixPath]]:
             yield fields[1].split(",") if fields[1] else [], PurePosixPath(fields[2])
 
 
-def _limits_upward(mount: _Mount, group: PurePosixPath, names: Sequence[str]) -> Iterator[int]:
+def _limits_upward(mount: _Mount, group: PurePosixPath, names: Sequence[str]) -> Iterator[MemoryLimit]:
     # In a container the path may be the host's, which is not below the mount here, or lead out of
     # the namespace ("/../other"): the mount's own limit is then the container's.
     below = group.relative_to(mount.top) if group.is_relative_to(mount.top) else group
@@ -96,14 +110,14 @@ def _limits_upward(mount: _Mount, group: PurePosixPath, names: Sequence[str]) ->
             yield from _limit_in(mount.point.joinpath(*inside[:depth], name))
 
 
-def _limit_in(file: Path) -> Iterator[int]:
+def _limit_in(file: Path) -> Iterator[MemoryLimit]:
     text = _text(file).strip()
     if file.name == "memory.stat":
         # v1: the lowest limit of the group and its ancestors, even of those that a container cannot see.
         found = re.search(r"^hierarchical_memory_limit ([0-9]{1,20})$", text, re.MULTILINE)
         text = found[1] if found else ""
     if re.fullmatch(r"[0-9]{1,20}", text) and int(text) > 0:
-        yield int(text)
+        yield MemoryLimit(int(text), file)
 
 
 def _text(file: Path) -> str:

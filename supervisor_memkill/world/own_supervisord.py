@@ -26,7 +26,7 @@ class OwnSupervisord(Supervisord):
         super().__init__(url, username, password)
         self._starter = starter
 
-    def _call(self, method: str, *arguments: str | bool) -> Any:
+    def _call(self, method: str, *arguments: str | bool | int) -> Any:
         if method != "getPID":
             # Before each call: another supervisord may have taken the address without an error in between.
             # Its answers would look as if an operator had stopped or removed every worker.

@@ -148,6 +148,18 @@ class Supervisord:
         entries = _understood(checked.items, self._call("getAllConfigInfo"))
         return [program for entry in entries if (program := _program_or_none(entry)) is not None]
 
+    def version(self) -> str:
+        """Its version, such as ``4.2.5``."""
+        return _understood(checked.text, self._call("getSupervisorVersion"))
+
+    def log_end(self, size_bytes: int) -> str:
+        """The end of its own log. Raises SupervisordError also if it has none."""
+        return _understood(checked.text, self._call("readLog", -size_bytes, 0))
+
+    def stderr_end(self, worker: str, size_bytes: int) -> str:
+        """The end of what a process wrote to stderr. Raises SupervisordError also if that is not kept."""
+        return _understood(checked.text, self._call("readProcessStderrLog", worker, -size_bytes, 0))
+
     def stop(self, worker: str) -> None:
         """Begin the stop. The process stays stopped, whatever its autorestart, until it is started."""
         self._call("stopProcess", worker, False)
@@ -164,7 +176,7 @@ class Supervisord:
         """Send a REMOTE_COMMUNICATION event to the event listeners that subscribe to it."""
         self._call("sendRemoteCommEvent", kind, payload)
 
-    def _call(self, method: str, *arguments: str | bool) -> Any:
+    def _call(self, method: str, *arguments: str | bool | int) -> Any:
         body = xmlrpc.client.dumps(arguments, f"supervisor.{method}").encode()
         status, answer = self._exchange(body)
         if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
@@ -283,7 +295,9 @@ def _connector(url: str, timeout_seconds: float) -> Callable[[], http.client.HTT
     return lambda: http.client.HTTPConnection(host, port, timeout=timeout_seconds)
 
 
-def _error(method: str, arguments: tuple[str | bool, ...], fault: xmlrpc.client.Fault) -> SupervisordError:
+def _error(
+    method: str, arguments: tuple[str | bool | int, ...], fault: xmlrpc.client.Fault
+) -> SupervisordError:
     """The error for a fault, with the name of the worker in its text."""
     code = fault.faultCode if isinstance(fault.faultCode, int) else 0
     text = fault.faultString

@@ -14,7 +14,8 @@ def found(commands: dict[str, str], own_group: str = "memkill", state: ProcessSt
     commands = {"memkill": "supervisor-memkill", **commands}
     programs = [ProgramInfo(name, name, command, 15, 10, False, -1) for name, command in commands.items()]
     processes = [ProcessInfo(name, name, state, 1, 1, 0, 100) for name in commands]
-    return list(rivals(programs, processes, set(commands) - {"program"}, own_group))
+    found = rivals(programs, processes, set(commands) - {"program"}, own_group)
+    return [one.words for one in found if one.restarts_by_memory]
 
 
 @pytest.mark.parametrize(

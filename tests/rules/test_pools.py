@@ -6,7 +6,7 @@ import pytest
 
 from supervisor_memkill.config.options import PoolConfig
 from supervisor_memkill.processes import ProcessInfo
-from supervisor_memkill.rules.pools import Assignment, assign, near_names, notes
+from supervisor_memkill.rules.pools import Assignment, Oddity, OddityKind, assign, near_names, notes
 from tests.builders import info
 
 
@@ -85,8 +85,9 @@ def test_earlier_section_wins_a_tie_and_one_sentence_says_so() -> None:
     assignment = assign(processes, pools, ())
     assert _owners(assignment) == {"first": ["jobs:one", "jobs:two", "jobs:three"], "second": []}
     (note,) = notes(assignment, pools, processes)
-    assert "jobs:one and 2 more" in note
-    assert "[memkill:first] and [memkill:second] match equally well" in note
+    assert (note.kind, note.pool) == (OddityKind.OVERLAP, "second")
+    assert "jobs:one and 2 more" in note.words
+    assert "[memkill:first] and [memkill:second] match equally well" in note.words
 
 
 def test_no_pool_gets_a_worker_of_an_excluded_group() -> None:
@@ -108,12 +109,12 @@ def test_note_on_a_pool_without_workers_suggests_similar_names(pattern: str, mea
     pools = _pools(pool=pattern)
     assert near_names(pools[0], processes)[0] == meant
     (note,) = notes(assign(processes, pools, ()), pools, processes)
-    assert f"[memkill:pool] programs = {pattern} matches no worker, did you mean {meant}" in note
+    assert f"[memkill:pool] programs = {pattern} matches no worker, did you mean {meant}" in note.words
 
 
 def test_no_name_is_suggested_if_none_is_similar() -> None:
     processes = _processes("web:web")
     pools = _pools(pool="sidekiq")
     assert list(notes(assign(processes, pools, ()), pools, processes)) == [
-        "[memkill:pool] programs = sidekiq matches no worker"
+        Oddity(OddityKind.UNMATCHED, "pool", "[memkill:pool] programs = sidekiq matches no worker")
     ]

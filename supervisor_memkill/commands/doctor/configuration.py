@@ -1,0 +1,66 @@
+"""Checks of our own sections."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from supervisor_memkill.commands.doctor.facts import Facts
+from supervisor_memkill.commands.doctor.finding import Fault, Finding, Severity
+
+WRONG = Fault(
+    "configuration-wrong",
+    Severity.ERROR,
+    "a section or key of ours is wrong; each problem is a finding of its own",
+    "the listener does not start; one that runs keeps what it read at its start",
+    "the line that is named",
+)
+NOT_FOUND = Fault(
+    "configuration-not-found",
+    Severity.ERROR,
+    "the configuration of this supervisord was not found",
+    "nothing is known about the pools, nor about the settings of supervisord",
+    "name the file with --config FILE",
+)
+UNREAD = Fault(
+    "configuration-unreadable",
+    Severity.WARNING,
+    "a file that supervisord includes cannot be read",
+    "the sections in it are not known here",
+    "run this command as root, or as the user of the listener",
+)
+NO_POOLS = Fault(
+    "no-pools",
+    Severity.ERROR,
+    "there is no [memkill:NAME] section",
+    "the listener does not start: it has nothing to watch",
+    "add a section [memkill:NAME] with worker and max_rss; supervisor-memkill --sample shows one",
+)
+FAULTS = (WRONG, NOT_FOUND, UNREAD, NO_POOLS)
+
+_PLACE = re.compile(r"(?P<at>\S+:\d+|environment): (?P<what>.+)", re.DOTALL)
+
+
+def check_problems(facts: Facts) -> Iterator[Finding]:
+    """All problems at once."""
+    for problem in facts.configuration.problems:
+        placed = _PLACE.fullmatch(problem)
+        if placed is None:
+            yield WRONG.found(problem)
+        else:
+            yield WRONG.found(placed["what"], placed["at"], change=placed["at"])
+
+
+def check_files(facts: Facts) -> Iterator[Finding]:
+    configuration = facts.configuration
+    if not configuration.is_found:
+        yield NOT_FOUND.found(
+            "neither the command line of this supervisord nor a file at a standard place leads to it"
+        )
+    elif not configuration.has_pools:
+        yield NO_POOLS.found("no section for a pool was found", ", ".join(map(str, configuration.files[:1])))
+    for file in configuration.unread:
+        yield UNREAD.found(file)
+
+
+CHECKS = (check_problems, check_files)

@@ -1,0 +1,390 @@
+"""Facts in which all is well, and the same with one fault planted."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from supervisor_memkill import __version__
+from supervisor_memkill.commands.doctor import gather
+from supervisor_memkill.commands.doctor.facts import (
+    ConfigurationFacts,
+    Facts,
+    ListenerFacts,
+    RedisFacts,
+    SupervisordFacts,
+)
+from supervisor_memkill.config.options import Config
+from supervisor_memkill.config.supervisord_sections import SupervisordSections
+from supervisor_memkill.coordination.in_process import InProcessCoordinator
+from supervisor_memkill.listener.findings import Pool
+from supervisor_memkill.listener.journal_format import Contents
+from supervisor_memkill.listener.recognition import Recognition
+from supervisor_memkill.listener.rivals import Rival, RivalKind
+from supervisor_memkill.listener.state_values import (
+    ListenerState,
+    Origin,
+    OutageState,
+    PoolState,
+    WorkerState,
+)
+from supervisor_memkill.listener.survey import Surveyor
+from supervisor_memkill.processes import ProcessState, ProgramInfo
+from supervisor_memkill.rules.causes import Reason
+from supervisor_memkill.rules.drain import State
+from supervisor_memkill.rules.policy import BackOff, BackOffCause, Hold
+from supervisor_memkill.rules.requests import Pause
+from supervisor_memkill.workers.base import source_away
+from supervisor_memkill.workers.contract import Advice, LeftBehind, Reading, Target, Tools, unrecognised
+from supervisor_memkill.world.machine import MemoryLimit
+from tests.builders import drain, info
+from tests.listener_world import EPOCH, FRESH, LIMIT, QuietKind, World, WorldTable, pool_config
+
+NOW = 1000.0
+LISTENER = "memkill:memkill"
+SHIPPED_EVENTS = frozenset({"TICK_60", "REMOTE_COMMUNICATION"})
+
+Change = Callable[[Facts], Facts]
+
+
+class Kind(QuietKind):
+    """A kind that reads what the test says."""
+
+    reads: Callable[[Reading, Target], Reading] = staticmethod(lambda reading, target: reading)
+
+    def read(self, targets: Any, table: Any) -> Mapping[str, Reading]:
+        found = super().read(targets, table)
+        return {one.process.worker: self.reads(found[one.process.worker], one) for one in targets}
+
+    def find_others(self, targets: Any, table: Any) -> str:
+        return "3 Sidekiq records are in database 1 (set redis to that database)"
+
+
+def fresh_world(names: tuple[str, ...] = ("one", "two", "three")) -> World:
+    world = World(names)
+    for worker in world.workers.values():
+        worker.memory = FRESH
+    return world
+
+
+def looked_at(
+    world: World | None = None, contents: Contents | None = None, kind: type[Kind] = Kind, **settings: Any
+) -> Facts:
+    """The facts about a pool in this world; `settings` are those of the pool."""
+    world, contents = world or fresh_world(), contents or Contents()
+    tools = Tools(redis=lambda: None, signal=world.signal, clock=world.clock, host="here")
+    supervisord: Any = world
+    surveyor = Surveyor(
+        supervisord,
+        [Pool(pool_config(**settings), kind({}, tools, world))],
+        world.clock,
+        own_group="",
+        process_table=lambda: WorldTable(world),
+        machine_bytes=lambda: 10 * LIMIT,
+        recognition=Recognition(world.clock, booted_seconds=0, unknown_looks=1),
+    )
+    survey = surveyor.check(contents)
+    assert world.happened == []
+    pools = tuple(gather.pools(survey.pools, InProcessCoordinator(world.clock)))
+    return dataclasses.replace(surroundings(), pools=pools, oddities=survey.oddities, contents=contents)
+
+
+def surroundings() -> Facts:
+    """All that is not a pool, and well."""
+    return Facts(
+        configuration=ConfigurationFacts(Config(host="here"), files=(Path("/etc/memkill.conf"),)),
+        supervisord=SupervisordFacts(
+            "unix:///run/supervisor.sock",
+            version="4.3.0",
+            pid=1,
+            sections=SupervisordSections(
+                {"supervisord": {}, "unix_http_server": {"file": "/run/supervisor.sock"}}
+            ),
+        ),
+        listener=ListenerFacts(
+            processes=(info(group="memkill", name="memkill"),),
+            in_files=("memkill",),
+            events={"memkill": SHIPPED_EVENTS},
+            state=STATE,
+            is_alive=True,
+            user="root",
+            asking_user="root",
+            now=NOW,
+        ),
+        redis=(RedisFacts("redis://localhost:6379/0", is_ours=True, version="7.0.15", policy="noeviction"),),
+        memory=MemoryLimit(10 * LIMIT),
+    )
+
+
+STATE = ListenerState(
+    version=__version__,
+    pid=100,
+    created=1.0,
+    boot_id="boot",
+    host="here",
+    dry_run=False,
+    started_at=NOW - 600,
+    written_at=NOW - 30,
+    ticked_at=NOW - 30,
+    origin=Origin(LISTENER, 1, tuple(SHIPPED_EVENTS), 60.0),
+)
+
+
+# --- planting -----------------------------------------------------------------------------------
+
+
+def listener(**values: Any) -> Facts:
+    facts = looked_at()
+    return dataclasses.replace(facts, listener=dataclasses.replace(facts.listener, **values))
+
+
+def state(**values: Any) -> Facts:
+    return listener(state=dataclasses.replace(STATE, **values))
+
+
+def configuration(**values: Any) -> Facts:
+    facts = looked_at()
+    return dataclasses.replace(facts, configuration=dataclasses.replace(facts.configuration, **values))
+
+
+def supervisord(**values: Any) -> Facts:
+    facts = looked_at()
+    return dataclasses.replace(facts, supervisord=dataclasses.replace(facts.supervisord, **values))
+
+
+def sections(**values: Mapping[str, str]) -> Facts:
+    return supervisord(sections=SupervisordSections({"supervisord": {}, **values}))
+
+
+def redis(**values: Any) -> Facts:
+    facts = looked_at()
+    return dataclasses.replace(facts, redis=(dataclasses.replace(facts.redis[0], **values),))
+
+
+def rival(kind: RivalKind, command: str) -> Facts:
+    return dataclasses.replace(looked_at(), rivals=(Rival(kind, "other:other", command),))
+
+
+def advised(**values: Any) -> Facts:
+    world = fresh_world()
+    world.advice = (Advice("stopsignal=TERM must be INT", **values),)
+    return looked_at(world)
+
+
+def reading(change: Callable[[Reading, Target], Reading], world: World | None = None) -> Facts:
+    return looked_at(world, kind=type("Changed", (Kind,), {"reads": staticmethod(change)}))
+
+
+def young_world() -> World:
+    world = fresh_world()
+    for worker in world.workers.values():
+        worker.start = EPOCH + int(world.now) - 30
+    return world
+
+
+def changed_world(change: Callable[[World], object], **settings: Any) -> Facts:
+    world = fresh_world()
+    change(world)
+    return looked_at(world, **settings)
+
+
+def _bloat_young(world: World) -> None:
+    worker = world.workers["jobs:one"]
+    worker.start, worker.memory = EPOCH + int(world.now) - 300, int(0.95 * LIMIT)
+
+
+def _quiet(world: World) -> None:
+    world.workers["jobs:one"].quiet = True
+
+
+def _fatal(world: World) -> None:
+    world.end(world.workers["jobs:one"], ProcessState.FATAL)
+
+
+def _leave_behind(world: World) -> None:
+    world.left_behind = (LeftBehind(7, "here:7"),)
+
+
+def _lose_measure(world: World) -> None:
+    world.measure_lost = "pss of process 812 needs the capability SYS_PTRACE"
+
+
+def _crash(reading: Reading, target: Target) -> Reading:
+    raise ZeroDivisionError
+
+
+def _unread(size: int | None) -> Facts:
+    facts = looked_at()
+    (pool,) = facts.pools
+    one = pool.survey.findings[0]
+    seen = dataclasses.replace(one.seen, memory_bytes=None, memory_why="docker run starts it out of sight")
+    findings = (dataclasses.replace(one, seen=seen), *pool.survey.findings[1:])
+    survey = dataclasses.replace(pool.survey, findings=findings)
+    return dataclasses.replace(facts, pools=(dataclasses.replace(pool, survey=survey),))
+
+
+def _stuck() -> Facts:
+    stuck = drain(State.STARTING, start_attempts=99, since=NOW)
+    return looked_at(contents=Contents(drains={stuck.worker: stuck}))
+
+
+def _held() -> Facts:
+    held = WorkerState(
+        "jobs:one",
+        7,
+        1,
+        "RUNNING",
+        9,
+        0,
+        True,
+        "over its limit, but not recognised",
+        reason=Reason.MAX_RSS.value,
+        cause=Hold.NOT_RECOGNISED.value,
+    )
+    return state(pools=(PoolState("jobs", NOW, LIMIT, None, 1, 1, (held,)),))
+
+
+def _overlapping() -> Facts:
+    world = fresh_world()
+    tools = Tools(redis=lambda: None, signal=world.signal, clock=world.clock, host="here")
+    fake: Any = world
+    pools = [Pool(pool_config(name=name), Kind({}, tools, world)) for name in ("jobs", "again")]
+    surveyor = Surveyor(
+        fake,
+        pools,
+        world.clock,
+        own_group="",
+        process_table=lambda: WorldTable(world),
+        machine_bytes=lambda: 10 * LIMIT,
+    )
+    return dataclasses.replace(looked_at(), oddities=surveyor.check(Contents()).oddities)
+
+
+def _unrecognised_one(reading: Reading, target: Target) -> Reading:
+    return unrecognised("no record of it") if target.process.name == "one" else reading
+
+
+INET = {"file": "/run/supervisor.sock"}
+BELOW = BackOff(until=NOW + 600, seconds=600.0, cause=BackOffCause.BELOW_BASELINE, limit_bytes=LIMIT)
+
+PLANTED: Mapping[str, tuple[Callable[[], Facts], str]] = {
+    "configuration-wrong": (
+        lambda: configuration(problems=("/etc/a.conf:7: [memkill:a] strike: unknown key",)),
+        "unknown key",
+    ),
+    "configuration-not-found": (lambda: configuration(is_found=False), "standard place"),
+    "configuration-unreadable": (lambda: configuration(unread=("/etc/x: cannot be read",)), "/etc/x"),
+    "no-pools": (lambda: configuration(has_pools=False), "no section for a pool"),
+    "supervisord-unreachable": (lambda: supervisord(silence="connection refused"), "refused"),
+    "supervisord-refuses": (lambda: supervisord(refusal="wrong password"), "wrong password"),
+    "supervisord-old": (lambda: supervisord(version="3.4.0"), "3.4.0"),
+    "server-section-missing": (sections, "no server section"),
+    "server-open-to-network": (
+        lambda: sections(unix_http_server=INET, inet_http_server={"port": "*:9001"}),
+        "port = *:9001",
+    ),
+    "socket-closed-to-listener": (lambda: listener(closed_socket="/run/s is srwx------"), "srwx------"),
+    "password-missing-for-listener": (lambda: listener(lacks_password=True), "SUPERVISOR_PASSWORD"),
+    "settings-not-reported": (lambda: supervisord(alerts=("write 2047MB or less",)), "2047MB"),
+    "listener-missing": (lambda: listener(processes=(), in_files=()), "none of its event listeners"),
+    "listener-not-loaded": (lambda: listener(processes=()), "does not know"),
+    "listener-is-a-program": (
+        lambda: listener(programs=(ProgramInfo("x", "x", "supervisor-memkill", 15, 10, False, 999),)),
+        "supervisor-memkill",
+    ),
+    "listener-down": (
+        lambda: listener(
+            processes=(info(ProcessState.FATAL, group="memkill", name="memkill"),),
+            last_lines={LISTENER: "listener.not_started"},
+        ),
+        "FATAL; its log ends with: listener.not_started",
+    ),
+    "listener-in-unknown-state": (lambda: listener(in_unknown_state=frozenset({LISTENER})), "protocol"),
+    "listener-hears-no-ticks": (lambda: state(ticked_at=NOW - 200), "3m20s"),
+    "listener-without-ticks": (
+        lambda: listener(events={"memkill": frozenset({"REMOTE_COMMUNICATION"})}),
+        "REMOTE_COMMUNICATION",
+    ),
+    "listener-with-rare-ticks": (
+        lambda: listener(events={"memkill": frozenset({"TICK_3600", "REMOTE_COMMUNICATION"})}),
+        "TICK_3600",
+    ),
+    "listener-without-requests": (
+        lambda: listener(events={"memkill": frozenset({"TICK_60"})}),
+        "TICK_60",
+    ),
+    "configuration-not-in-force": (
+        lambda: listener(changes=("[memkill:jobs] was changed in /etc/a.conf",)),
+        "/etc/a.conf",
+    ),
+    "listener-of-another-version": (lambda: state(version="0.0.1"), "0.0.1"),
+    "listener-outage": (
+        lambda: state(away={"coordination": OutageState("Redis: refused", NOW - 60)}),
+        "1m00s: Redis: refused",
+    ),
+    "worker-held": (_held, "not recognised"),
+    "listener-in-dry-run": (lambda: state(dry_run=True), "changes nothing"),
+    "listener-hidden": (lambda: listener(hidden="it belongs to www-data"), "www-data"),
+    "asked-as-another-user": (lambda: listener(user="www-data"), "this is root"),
+    "pool-matches-nothing": (lambda: looked_at(programs=("job",)), "did you mean jobs"),
+    "worker-matched-twice": (_overlapping, "match equally well"),
+    "pool-unrecognised": (
+        lambda: reading(lambda _, target: unrecognised("no Sidekiq record of this process")),
+        "no Sidekiq record of this process; 3 Sidekiq records are in database 1",
+    ),
+    "pool-booting": (
+        lambda: reading(lambda _, target: unrecognised("no record of it"), young_world()),
+        "no record of it",
+    ),
+    "worker-unrecognised": (lambda: reading(_unrecognised_one), "no record of it"),
+    "readings-away": (
+        lambda: reading(lambda _, target: source_away(ValueError("Redis is away"))),  # type: ignore[arg-type]
+        "Redis is away",
+    ),
+    "pool-check-failed": (lambda: reading(_crash), "ZeroDivisionError"),
+    "settings-lose-jobs": (lambda: advised(refuses=True), "must be INT"),
+    "settings-cut-jobs": (lambda: advised(cuts_jobs=True), "must be INT"),
+    "own-limit-comes-first": (lambda: advised(comes_first=True), "must be INT"),
+    "settings-hint": (advised, "must be INT"),
+    "worker-remark": (
+        lambda: reading(lambda it, target: dataclasses.replace(it, remark="behind a wrapper")),
+        "behind a wrapper",
+    ),
+    "pool-never-drains": (lambda: looked_at(min_available=3), "has only 3 workers in all"),
+    "limit-below-baseline": (lambda: changed_world(_bloat_young), "190MB after 5m00s"),
+    "memory-unknown": (lambda: _unread(None), "out of sight"),
+    "measure-unreadable": (lambda: changed_world(_lose_measure), "SYS_PTRACE"),
+    "worker-quiet": (lambda: changed_world(_quiet), "takes no new job"),
+    "worker-down": (lambda: changed_world(_fatal), "FATAL"),
+    "drain-stuck": (_stuck, "its start failed"),
+    "worker-left-behind": (lambda: changed_world(_leave_behind), "process 7"),
+    "pool-paused": (
+        lambda: looked_at(contents=Contents(pauses={"jobs": Pause(NOW, None, False)})),
+        "no end",
+    ),
+    "redis-away": (lambda: redis(away="connection refused"), "refused"),
+    "redis-old": (lambda: redis(version="4.0.14"), "4.0.14"),
+    "redis-cluster-by-plain-url": (lambda: redis(is_cluster=True), "cluster"),
+    "redis-replica": (lambda: redis(is_replica=True), "replica"),
+    "redis-forbidden": (lambda: redis(forbidden=("xadd", "hset")), "xadd, hset"),
+    "redis-full": (lambda: redis(is_full=True, maxmemory_bytes=1024**2), "1MB"),
+    "redis-evicts": (lambda: redis(policy="allkeys-lru"), "allkeys-lru"),
+    "redis-clock": (lambda: redis(clock_ahead_seconds=-90.0), "1m30s behind"),
+    "rival-by-memory": (lambda: rival(RivalKind.MEMORY, "memmon -a 1GB"), "memmon"),
+    "second-listener": (lambda: rival(RivalKind.SECOND, "supervisor-memkill"), "supervisor-memkill"),
+    "rival-by-health": (lambda: rival(RivalKind.HEALTH, "httpok -p jobs:one http://x"), "httpok"),
+    "limit-above-memory": (
+        lambda: dataclasses.replace(
+            looked_at(max_total_rss=pool_config().max_rss), memory=MemoryLimit(LIMIT, Path("/sys/max"))
+        ),
+        "200MB are allowed by /sys/max",
+    ),
+    "limits-above-memory": (
+        lambda: dataclasses.replace(looked_at(), memory=MemoryLimit(2 * LIMIT)),
+        "3 workers may grow to 600MB",
+    ),
+    "check-failed": (lambda: dataclasses.replace(looked_at(), redis=(None,)), "AttributeError"),  # type: ignore[arg-type]
+}
+"""Each fault by its name: the facts with it, and a part of what the finding says."""

@@ -1,0 +1,158 @@
+"""Each fault that is planted is found by its name, and nothing else is found with it."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+
+import pytest
+
+from supervisor_memkill.commands.doctor.catalogue import CHECK_FAILED, CHECKS, FAULTS, PARTS, examine
+from supervisor_memkill.commands.doctor.facts import Facts
+from supervisor_memkill.commands.doctor.finding import Severity
+from supervisor_memkill.listener.journal_format import Contents
+from supervisor_memkill.listener.rivals import RivalKind
+from supervisor_memkill.rules.drain import State
+from supervisor_memkill.workers.contract import Advice
+from tests.builders import drain
+from tests.commands.doctor import planted
+from tests.commands.doctor.planted import PLANTED, looked_at
+from tests.listener_world import LIMIT
+
+
+def names(facts: Facts) -> list[str]:
+    return [finding.name for finding in examine(facts)]
+
+
+def test_where_all_is_well_nothing_is_found() -> None:
+    assert examine(looked_at()) == ()
+
+
+def test_every_fault_is_planted_once() -> None:
+    assert sorted(PLANTED) == sorted(FAULTS)
+
+
+@pytest.mark.parametrize("name", PLANTED)
+def test_planted_fault_is_found_by_its_name_and_nothing_else_is(name: str) -> None:
+    plant, part = PLANTED[name]
+    findings = examine(plant())
+    assert {finding.name for finding in findings} == {name}
+    fault, (finding, *_) = FAULTS[name], findings
+    assert part in finding.what
+    assert finding.severity is fault.severity
+    assert finding.consequence and finding.change
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_fault_has_a_stable_name_and_clauses(name: str) -> None:
+    fault = FAULTS[name]
+    assert re.fullmatch(r"[a-z]+(-[a-z]+)*", fault.name)
+    for text in (fault.meaning, fault.consequence, fault.change):
+        assert text and "\n" not in text and not text.endswith(".")
+
+
+def test_every_fault_and_every_check_of_a_part_is_in_the_catalogue() -> None:
+    for part in PARTS.values():
+        checks = [value for name, value in vars(part).items() if name.startswith("check_")]
+        assert sorted(checks, key=repr) == sorted(part.CHECKS, key=repr)
+    assert len(set(CHECKS)) == len(CHECKS)
+
+
+def test_all_settings_of_a_program_are_named_at_once() -> None:
+    world = planted.fresh_world()
+    texts = ["stopsignal=TERM must be INT", "stopasgroup=true must go", "stopwaitsecs=10 is too short"]
+    world.advice = tuple(Advice(text, refuses=True) for text in texts)
+    findings = examine(looked_at(world))
+    assert [(one.name, one.at, one.what) for one in findings] == [
+        ("settings-lose-jobs", "jobs:one and 2 more", text) for text in texts
+    ]
+
+
+def test_faults_of_all_sorts_are_found_at_once_the_worst_first() -> None:
+    facts = planted.configuration(problems=("/a:1: one", "/a:2: two"), unread=("/b: gone",))
+    facts = dataclasses.replace(
+        facts,
+        redis=planted.redis(away="refused", policy="allkeys-lru", clock_ahead_seconds=90.0).redis,
+        listener=planted.listener(processes=(), in_files=()).listener,
+    )
+    assert names(facts) == [
+        *("configuration-wrong", "configuration-wrong", "listener-missing", "redis-away"),
+        *("configuration-unreadable", "redis-evicts", "redis-clock"),
+    ]
+    severities = [list(Severity).index(one.severity) for one in examine(facts)]
+    assert severities == sorted(severities)
+
+
+def test_check_that_fails_is_a_finding_and_stops_no_other() -> None:
+    def broken(facts: Facts) -> object:
+        raise RuntimeError("a bug")
+
+    findings = examine(planted.redis(away="refused"), [broken, *CHECKS])  # type: ignore[list-item]
+    assert [one.name for one in findings] == [CHECK_FAILED.name, "redis-away"]
+    assert findings[0].what == "broken: RuntimeError: a bug"
+
+
+def test_place_of_a_problem_is_where_it_stands() -> None:
+    (finding,) = examine(planted.configuration(problems=("/etc/a.conf:7: [memkill:a] x: bad",)))
+    assert finding.at == finding.change == "/etc/a.conf:7"
+    assert finding.what == "[memkill:a] x: bad"
+
+
+@pytest.mark.parametrize(
+    ("port", "is_open"),
+    [
+        ("*:9001", True),
+        ("9001", True),
+        (":9001", True),
+        ("0.0.0.0:9001", True),
+        ("10.0.0.1:9001", True),
+        ("127.0.0.1:9001", False),
+        ("localhost:9001", False),
+        ("", False),
+    ],
+)
+def test_server_that_other_machines_reach_needs_a_password(port: str, is_open: bool) -> None:
+    name = "server-open-to-network"
+    without = planted.sections(unix_http_server=planted.INET, inet_http_server={"port": port})
+    guarded = planted.sections(
+        unix_http_server=planted.INET, inet_http_server={"port": port, "username": "u", "password": "p"}
+    )
+    assert (name in names(without)) is is_open
+    assert name not in names(guarded)
+
+
+def test_worker_that_is_quiet_in_its_drain_is_no_fault() -> None:
+    world = planted.fresh_world()
+    world.workers["jobs:one"].quiet = True
+    draining = drain(State.DRAINING, began_at=world.now, since=world.now)
+    assert names(looked_at(world, Contents(drains={draining.worker: draining}))) == []
+
+
+def test_listener_that_has_not_heard_a_tick_yet_has_time_from_its_start() -> None:
+    young = planted.state(ticked_at=None, started_at=planted.NOW - 100)
+    old = planted.state(ticked_at=None, started_at=planted.NOW - 200)
+    assert names(young) == []
+    assert names(old) == ["listener-hears-no-ticks"]
+
+
+def test_dead_listeners_state_is_no_evidence() -> None:
+    facts = planted.listener(
+        is_alive=False, state=dataclasses.replace(planted.STATE, ticked_at=0.0, version="0.0.1", dry_run=True)
+    )
+    assert names(facts) == []
+
+
+def test_httpok_of_programs_outside_the_pools_is_no_rival() -> None:
+    assert names(planted.rival(RivalKind.HEALTH, "httpok -p web http://x")) == []
+    assert names(planted.rival(RivalKind.HEALTH, "httpok -a http://x")) == ["rival-by-health"]
+
+
+def test_limit_below_the_baseline_is_known_from_the_listeners_own_delays() -> None:
+    contents = Contents(back_offs={"jobs:two": planted.BELOW})
+    assert names(looked_at(contents=contents)) == ["limit-below-baseline"]
+    former = dataclasses.replace(planted.BELOW, limit_bytes=LIMIT // 2)
+    assert names(looked_at(contents=Contents(back_offs={"jobs:two": former}))) == [], "the limit was raised"
+
+
+def test_workers_own_redis_that_is_away_is_reported_by_its_pool_alone() -> None:
+    assert names(planted.redis(away="refused", is_ours=False)) == []
