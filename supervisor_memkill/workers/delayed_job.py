@@ -3,7 +3,8 @@
 Facts, tried with 4.1.9, 4.1.13 and 4.2.0 (lib/delayed/worker.rb, command.rb, plugins/clear_locks.rb):
 
 - At TERM or INT the worker finishes the running job and exits with status 0. A second signal changes nothing.
-- QUIT and HUP raise an error inside the job: it counts as failed, runs again later, and the worker goes on.
+- Other signals, such as QUIT, HUP and USR1, raise an error inside the job: it counts as failed and runs again
+  later, and the worker goes on.
 - With ``Delayed::Worker.raise_signal_exceptions`` TERM cuts the job. Nothing shows this from outside.
 - A job that SIGKILL cuts stays locked for ``max_run_time`` (4 hours), then it runs again.
 - ``delayed_job -n 2 run`` and ``--pool`` run their workers one after the other, in one process: each stop
@@ -37,8 +38,7 @@ class DelayedJob(StopThenWait):
     other_command_texts: ClassVar[tuple[str, ...]] = (SCRIPT,)
     own_programs = frozenset({"rake", "rails", "bundle", SCRIPT})
     stop = GracefulStop(
-        other_signals="at QUIT and HUP Delayed Job fails its running job and goes on, and at other signals "
-        "it does not finish it",
+        other_signals="at any other signal Delayed Job fails its running job, and goes on",
     )
 
     def memory_in_children(self, process: ProcessInfo, table: ProcessTable) -> bool:

@@ -90,7 +90,7 @@ def test_good_settings_need_no_advice(changes: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"stopsignal": signal.SIGQUIT}, "stopsignal=QUIT must be INT or TERM: at QUIT and HUP"),
+        ({"stopsignal": signal.SIGQUIT}, "stopsignal=QUIT must be INT or TERM: at any other signal"),
         ({"stopwaitsecs": 10}, "stopwaitsecs=10 is below drain_timeout=10m00s"),
         ({"command": "bin/delayed_job start"}, "run `delayed_job run` instead"),
         ({"command": "bin/delayed_job -i 1 restart"}, "run `delayed_job run` instead"),

@@ -34,6 +34,8 @@ HOST, PID = "web1.example", 100
 IDENTITY = f"{HOST}:{PID}:high,default"
 WAITING, PAUSED = "resque-2.7.0: Waiting for high,default", "resque-2.7.0: Paused"
 WORKING = "resque-2.7.0: Forked 4711 at 1777629605"
+PHP_ALONE, PHP_LISTENING = 0x4004A07, 0x4026A07
+"""SigCgt of PHP that asked for no signals, and of one that did: CONT is bit 17."""
 SHELL = "sh -c rake resque:work; true"
 
 
@@ -121,6 +123,12 @@ class TestContract(ContractSuite):
         ("resque-2.7.0: Processing high since 1777629605 [Report]", Turn.WORKING),
         ("resque-2.7.0: Forked 12 at 1777629605", Turn.WORKING),
         ("production resque-2.7.0.pre: Waiting for high", Turn.WAITING),
+        ("resque-1.2 (high,default): Waiting with interval 5", Turn.WAITING),
+        ("resque-1.2 (high): Waiting", Turn.WAITING),
+        ("resque-1.2 (*): Paused", Turn.PAUSED),
+        ("resque-1.2 (*): Forked 12 at 2026-05-01 10:00:00", Turn.WORKING),
+        ("resque-1.2 (*): Waiting with blocking timeout 5", None),
+        ("resque-1.2 (*): Starting", None),
         ("resque: Starting", None),
         ("ruby /usr/bin/rake resque:work", None),
         ("resque-scheduler-4.10.2: Paused", None),
@@ -159,9 +167,15 @@ def test_any_value_becomes_a_record_or_none_or_unknown(values: list[Any]) -> Non
 
 
 @pytest.mark.parametrize(
-    "started", ["2026-05-01 10:00:00 +0000", "2026-05-01 12:00:00 +0200", "2026-05-01 10:00:00 UTC"]
+    "started",
+    [
+        "2026-05-01 10:00:00 +0000",
+        "2026-05-01 12:00:00 +0200",
+        "2026-05-01 10:00:00 UTC",
+        "2026-05-01T10:00:00+00:00",
+    ],
 )
-def test_rubys_times_are_read(started: str) -> None:
+def test_times_of_ruby_and_php_are_read(started: str) -> None:
     record = parse_record(IDENTITY, PID, (started, "2026-05-01T12:00:30+02:00", None))
     assert record is not None
     assert (record.started, record.heartbeat) == (1777629600.0, 1777629630.0)
@@ -384,6 +398,43 @@ def test_while_all_workers_are_paused_nobody_is_in_service_and_no_pause_is_confi
     reading = machine.read()
     assert not reading.in_service and "pause-all-workers" in reading.why
     assert machine.read({"told": True}).quiet is not True
+
+
+def test_a_php_resque_walks_to_paused_and_idle() -> None:
+    """Its loop writes ``Paused`` on a turn without a job, as Ruby's does."""
+    machine = Machine("resque-1.2 (high,default): Waiting with interval 5")
+    machine.register()
+    machine.processes.caught[PID] = PHP_LISTENING
+    assert (machine.read().in_service, machine.read().quiet) == (True, False)
+    note = machine.quiet()
+    machine.processes.titles[PID] = "resque-1.2 (high,default): Forked 7 at 2026-05-01 10:00:00"
+    assert (machine.read(note).quiet, machine.read(note).idle) == (None, False)
+    machine.processes.titles[PID] = "resque-1.2 (high,default): Paused"
+    assert (machine.read(note).quiet, machine.read(note).idle) == (True, True)
+
+
+def test_a_php_resque_without_pcntl_gets_no_signal() -> None:
+    """PHP itself handles USR2 in any case, and dies of it."""
+    machine = Machine("resque-1.2 (high): Waiting with interval 5")
+    machine.register()
+    machine.processes.caught[PID] = PHP_ALONE
+    assert machine.read().recognised is False and "pcntl" in machine.read().why
+    with pytest.raises(NotSent):
+        machine.quiet()
+    assert machine.signals.sent == []
+
+
+@pytest.mark.parametrize(
+    ("title", "environment"),
+    [("Waiting with blocking timeout 5", {}), ("Forked 7 at 2026-05-01 10:00:00", {"BLOCKING": "1"})],
+)
+def test_a_php_resque_that_would_not_show_its_pause_gets_no_signal(
+    title: str, environment: Mapping[str, str]
+) -> None:
+    machine = Machine(f"resque-1.2 (high): {title}")
+    machine.register()
+    machine.processes.environments[PID] = environment
+    assert machine.read().recognised is False and "BLOCKING" in machine.read().why
 
 
 def test_resume_is_cont() -> None:

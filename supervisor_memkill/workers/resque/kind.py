@@ -13,6 +13,9 @@ stand-in that does the same; not run against Resque itself:
   the loop writes.
 - ``pause-all-workers`` (from 2.3) pauses all workers of a Redis, with the same title. Then nothing shows
   whether our pause arrived, and the paused workers are not in service.
+- php-resque 1.3.6 (lib/Worker/ResqueWorker.php, bin/resque; tried) has the same loop, keys and signals, and
+  another title: ``resque-1.2 (high,default): Paused``. With BLOCKING its title never shows a pause. It needs
+  pcntl for its signals. TERM and INT always kill the running job.
 - The job runs in a forked child, whose memory is freed when the job ends: the worker's own memory counts.
   With FORK_PER_JOB=false there is no other.
 """
@@ -60,7 +63,16 @@ from supervisor_memkill.workers.ownership import (
     why_not_own,
     why_other_name,
 )
-from supervisor_memkill.workers.resque.records import Record, Turn, owner_in, parse_record, record_of, turn_in
+from supervisor_memkill.workers.resque.records import (
+    Record,
+    Turn,
+    is_blocking,
+    is_php,
+    owner_in,
+    parse_record,
+    record_of,
+    turn_in,
+)
 from supervisor_memkill.world.redis_client import ask
 
 if TYPE_CHECKING:
@@ -274,6 +286,8 @@ def _reading(target: Target, began: Mapping[int, Began], table: ProcessTable, se
         return unknown(str(error), target.note)
     title = table.title(target.process.pid)
     turn = turn_in(title)
+    if is_php(title) and (why := _why_php_cannot_pause(target.process.pid, title, table)):
+        return unrecognised(why, target.note)
     if record is None or record.pid != target.process.pid or turn is None:
         why = _why_unrecognised(target.process.pid, title, turn, record) or _why_no_record(began, seen)
         return unrecognised(why, target.note)
@@ -289,6 +303,17 @@ def _reading(target: Target, began: Mapping[int, Began], table: ProcessTable, se
         why=_why_not_in_service(is_paused, seen) if target.note is None else "",
         note=target.note or {},
     )
+
+
+def _why_php_cannot_pause(pid: int, title: str, table: ProcessTable) -> str:
+    """Why php-resque cannot be paused, or would not show it; empty if it can and does."""
+    if table.handles(pid, "CONT") is False:
+        return "php-resque does not handle signals: install PHP's extension pcntl"
+    try:
+        blocks = is_blocking(title) or "BLOCKING" in table.environment(pid)
+    except Unknown:
+        blocks = is_blocking(title)
+    return "php-resque does not show its pause with BLOCKING: remove it from environment" if blocks else ""
 
 
 def _is_quiet(turn: Turn, seen: _Seen) -> bool | None:

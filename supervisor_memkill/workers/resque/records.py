@@ -1,6 +1,7 @@
 """What a Resque worker writes about itself, as values. Nothing here reads or writes Redis.
 
 Source: Resque's lib/resque/data_store.rb and lib/resque/worker.rb, 1.20 to 3.0; below 1.27 worker.rb alone.
+php-resque's lib/Worker/ResqueWorker.php, 1.3.6: the same keys, without heartbeat.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from supervisor_memkill.workers.ownership import Began
 
 HEARTBEAT_STALE_SECONDS = 300.0
 """The default of `prune_interval` (lib/resque.rb): after it, any other worker may remove the record."""
+ISO_TIME = "%Y-%m-%dT%H:%M:%S%z"
 ACTIVE_JOB = "ActiveJob::QueueAdapters::ResqueAdapter::JobWrapper"
 """The class that Active Job enqueues; the job's own class is in its argument."""
 
@@ -27,10 +29,16 @@ class Turn(enum.Enum):
 
     PAUSED = "Paused"
     """The last turn had no job, and the worker takes none."""
-    WAITING = "Waiting for"
+    WAITING = "Waiting"
     """The last turn found no job; the worker asks again soon."""
     WORKING = "Processing|Forked"
     """A job is running, or was until a moment ago."""
+
+
+_RUBY_TITLE = re.compile(r"resque-[0-9]+\.[0-9]+\S*: (Paused(?=\s*$)|Waiting(?= for)|Processing|Forked)")
+_PHP_TITLE = re.compile(
+    r"resque-[0-9.]+ \(.*\): (Paused(?=\s*$)|Waiting(?=\s*$| with interval)|Processing|Forked)"
+)
 
 
 @dataclass(frozen=True)
@@ -56,14 +64,24 @@ class Record:
 def turn_in(title: str) -> Turn | None:
     """What the title of a Resque worker shows; None for every other title, and while a worker boots.
 
-    ``resque-2.7.0: Waiting for high,default``, maybe after RESQUE_PROCLINE_PREFIX. The worker writes such a
-    title only in its loop, when it handles signals: USR2 kills a process that does not handle it.
+    ``resque-2.7.0: Waiting for high,default``, maybe after RESQUE_PROCLINE_PREFIX; of php-resque
+    ``resque-1.2 (high,default): Waiting with interval 5``. The worker writes such a title only in its loop,
+    when it handles signals: USR2 kills a process that does not handle it.
     """
-    match = re.search(r"resque-[0-9]+\.[0-9]+\S*: (Paused\s*$|Waiting for|Processing|Forked)", title)
+    match = _RUBY_TITLE.search(title) or _PHP_TITLE.search(title)
     if match is None:
         return None
-    word = match[1].strip()
-    return next(turn for turn in Turn if word in turn.value.split("|"))
+    return next(turn for turn in Turn if match[1] in turn.value.split("|"))
+
+
+def is_php(title: str) -> bool:
+    """The title is php-resque's."""
+    return _PHP_TITLE.search(title) is not None or is_blocking(title)
+
+
+def is_blocking(title: str) -> bool:
+    """The title is that of a php-resque with BLOCKING, which shows no pause."""
+    return re.search(r"resque-[0-9.]+ \(.*\): Waiting with blocking", title) is not None
 
 
 def owner_in(identity: str) -> tuple[str, int] | None:
@@ -85,10 +103,12 @@ def parse_record(identity: str, pid: int, values: Sequence[Any]) -> Record | Non
         return Record(
             identity=identity,
             pid=pid,
-            # Ruby's Time#to_s: 2026-05-01 10:00:00 +0000, or UTC for the zone
-            started=_epoch_seconds(started.replace(" UTC", " +0000"), "%Y-%m-%d %H:%M:%S %z"),
+            # Ruby's Time#to_s: 2026-05-01 10:00:00 +0000, or UTC for the zone; PHP's date('c')
+            started=_epoch_seconds(
+                started.replace(" UTC", " +0000"), ISO_TIME if "T" in started[:11] else "%Y-%m-%d %H:%M:%S %z"
+            ),
             # Ruby's Time#iso8601
-            heartbeat=_epoch_seconds(heartbeat, "%Y-%m-%dT%H:%M:%S%z") if heartbeat is not None else None,
+            heartbeat=_epoch_seconds(heartbeat, ISO_TIME) if heartbeat is not None else None,
             is_working=bool(job),
             jobs=_jobs(job),
         )
