@@ -7,6 +7,7 @@
 # make simulate: the shipped code and Lua through thousands of failures, on a virtual clock
 # make mutate: each rule broken in turn; some test must fail
 # make chaos: real workers under a hand that kills, freezes and stops whatever it finds; ROUNDS=200 SEED=1
+# make soak: real workers replaced again and again under a constant feed; KIND=laravel RESTARTS=100
 # make fuzz: whatever is read from outside, far longer than make test does it
 # make benchmark: the cost of one check, beside memmon's, and of coordination to Redis
 # make release: the sdist and the wheel, in dist/
@@ -24,6 +25,8 @@ CORES = $(shell getconf _NPROCESSORS_ONLN)
 PYTHONS = 3.10 3.11 3.12 3.13 3.14
 ROUNDS = 200
 SEED = 1
+KIND = laravel
+RESTARTS = 100
 
 export MEMKILL_TEST_SUPERVISOR42_PYTHON = $(CURDIR)/$(SUPERVISOR42)/bin/python
 export MEMKILL_TEST_WORKERS_PYTHON = $(CURDIR)/$(WORKERS)/bin/python
@@ -31,7 +34,7 @@ export MEMKILL_TEST_OLD_WORKERS_PYTHON = $(CURDIR)/$(OLD_WORKERS)/bin/python
 
 TEST = $(VENV)-test/bin/python -m pytest --dist worksteal
 
-.PHONY: demo test check coverage test-pythons simulate mutate chaos fuzz benchmark release venv test-venvs \
+.PHONY: demo test check coverage test-pythons simulate mutate chaos soak fuzz benchmark release venv test-venvs \
 	test-parts test-roots clean
 
 demo: venv
@@ -59,6 +62,9 @@ mutate: test-venvs
 
 chaos: test-venvs
 	$(VENV)-test/bin/python -m tests.chaos --rounds $(ROUNDS) --seed $(SEED)
+
+soak: test-venvs
+	$(VENV)-test/bin/python -m tests.soak --kind $(KIND) --restarts $(RESTARTS)
 
 fuzz: test-venvs
 	MEMKILL_FUZZ=long $(VENV)-test/bin/python -m pytest -q -n 2 tests/fuzz

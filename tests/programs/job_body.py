@@ -53,12 +53,19 @@ def bloat_later() -> None:
 
 
 def feed(push: Callable[[str, float], object]) -> None:
-    """Push jobs steadily until it is enough; each is written down before it is pushed."""
+    """Push jobs steadily until it is enough; each is written down before it is pushed.
+
+    With APP_MOST_WAITING none is pushed while so many are not finished.
+    """
+    most = int(os.environ.get("APP_MOST_WAITING", "0"))
     number = 0
     with client() as store:
         while not store.exists(ENOUGH):
+            time.sleep(float(os.environ["APP_FEED_EVERY_SECONDS"]))
+            # A job that is done left two notes.
+            if most and number - int(str(store.llen(RECORD))) // 2 >= most:
+                continue
             job = f"job-{number}"
             store.rpush(PUSHED, job)
             push(job, float(os.environ["APP_JOB_SECONDS"]))
             number += 1
-            time.sleep(float(os.environ["APP_FEED_EVERY_SECONDS"]))

@@ -183,12 +183,14 @@ class FrameworkFleet:
     def runs(self) -> list[Run]:
         """Every run of every job, in the order in which they began."""
         found: list[Run] = []
+        under_way: dict[tuple[str, int], list[int]] = {}
         for line in self.client.lrange(RECORD, 0, -1):
             word, job, at, *pids = json.loads(line)
             if word == "start":
+                under_way.setdefault((job, pids[0]), []).append(len(found))
                 found.append(Run(job, pids[0], frozenset(pids), at, None))
                 continue
-            index = next(i for i, run in enumerate(found) if _is_open(run, job, pids[0]))
+            index = under_way[job, pids[0]].pop(0)
             found[index] = replace(found[index], finished=at)
         return found
 
@@ -295,10 +297,6 @@ def field(line: str, name: str) -> str:
 def moment(line: str) -> float:
     """When a line was logged, in epoch seconds."""
     return datetime.strptime(" ".join(line.split(" ")[:2]), "%Y-%m-%d %H:%M:%S,%f").timestamp()
-
-
-def _is_open(run: Run, job: str, pid: int) -> bool:
-    return (run.job, run.pid, run.finished) == (job, pid, None)
 
 
 def _lines(settings: Settings) -> list[str]:

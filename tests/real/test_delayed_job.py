@@ -15,8 +15,6 @@ from tests.real.stop_then_wait import assert_refused_before_harm
 
 pytestmark = pytest.mark.real
 APP = PROGRAMS / "delayed_job"
-RUN = [APP / "delayed_job", "run"]
-RAKE = ["rake", "-f", APP / "Rakefile", "jobs:work"]
 GOOD = {"stopwaitsecs": 70}
 
 
@@ -24,21 +22,19 @@ def words(*parts: object) -> str:
     return shlex.join(map(str, parts))
 
 
-def fleet_of(redis_server: RealRedis, *more: str, **options: Any) -> Any:
-    """A worker by the script and one by rake, on one database; `more` words are the script's."""
+SCRIPT = words("ruby", APP / "delayed_job", "run")
+RAKE = words("rake", "-f", APP / "Rakefile", "jobs:work")
+
+
+def fleet_of(redis_server: RealRedis, **options: Any) -> Any:
+    """A worker by the script and one by rake, on one database, unless `commands` says otherwise."""
     require_program("rake")
     needed = 'require "delayed_job_active_record"; require "daemons"'
     if subprocess.run(["ruby", "-e", needed], capture_output=True, check=False).returncode:
         missing("Delayed Job is not installed (Debian: ruby-delayed-job-active-record, ruby-daemons)")
     options.setdefault("worker", GOOD)
-    commands = {"script": words("ruby", *RUN, *more), "rake": words(*RAKE)}
-    return running_fleet(
-        redis_server,
-        kind="delayed_job",
-        commands={name: commands[name] for name in options.pop("names", commands)},
-        feed=words("ruby", APP / "feed.rb"),
-        **options,
-    )
+    options.setdefault("commands", {"script": SCRIPT, "rake": RAKE})
+    return running_fleet(redis_server, kind="delayed_job", feed=words("ruby", APP / "feed.rb"), **options)
 
 
 def test_each_job_runs_once_while_workers_are_replaced(
@@ -54,14 +50,14 @@ def test_each_job_runs_once_while_workers_are_replaced(
 @pytest.mark.parametrize(
     ("changes", "more", "said"),
     [
-        ({"stopsignal": "QUIT"}, [], "stopsignal=QUIT must be INT or TERM"),
-        ({}, ["-n", "2"], "-n and --pool run several workers one after the other"),
+        ({"stopsignal": "QUIT"}, "", "stopsignal=QUIT must be INT or TERM"),
+        ({}, " -n 2", "-n and --pool run several workers one after the other"),
     ],
     ids=["stopsignal", "several"],
 )
 def test_settings_that_would_cut_jobs_are_refused_before_harm(
-    redis_server: RealRedis, changes: dict[str, object], more: list[str], said: str
+    redis_server: RealRedis, changes: dict[str, object], more: str, said: str
 ) -> None:
-    options = {"worker": {**GOOD, **changes}, "bloat_seconds": 0.1, "names": ["script"]}
-    with fleet_of(redis_server, *more, **options) as fleet:
+    options = {"worker": {**GOOD, **changes}, "bloat_seconds": 0.1, "commands": {"script": SCRIPT + more}}
+    with fleet_of(redis_server, **options) as fleet:
         assert_refused_before_harm(fleet, said)

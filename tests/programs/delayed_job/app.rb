@@ -12,6 +12,7 @@ require "redis"
 database = { "adapter" => "sqlite3", "database" => File.expand_path("jobs.sqlite3"), "timeout" => 60_000 }
 ActiveRecord::Base.configurations = { "default_env" => database } # Delayed Job connects again by its name
 ActiveRecord::Base.establish_connection
+setup = File.open("jobs.lock", "w").tap { |file| file.flock(File::LOCK_EX) }
 ActiveRecord::Base.connection.execute("PRAGMA journal_mode = WAL")
 ActiveRecord::Schema.verbose = false
 ActiveRecord::Schema.define do
@@ -28,6 +29,7 @@ ActiveRecord::Schema.define do
     table.timestamps null: true
   end
 end
+setup.close
 
 Delayed::Worker.logger = Logger.new($stdout)
 Delayed::Worker.sleep_delay = 0.2

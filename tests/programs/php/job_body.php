@@ -49,12 +49,21 @@ function bloat_when_due(): void
     }
 }
 
-/** Push jobs steadily until it is enough; each is written down before it is pushed. */
+/**
+ * Push jobs steadily until it is enough; each is written down before it is pushed. With APP_MOST_WAITING none is
+ * pushed while so many are not finished: a job that is done left two notes.
+ */
 function feed(callable $push): void
 {
-    for ($number = 0; !store()->exists(ENOUGH); $number++) {
+    $most = (int) setting('MOST_WAITING');
+    $number = 0;
+    while (!store()->exists(ENOUGH)) {
+        usleep((int) (1e6 * (float) setting('FEED_EVERY_SECONDS')));
+        if ($most && $number - intdiv(store()->lLen(RECORD), 2) >= $most) {
+            continue;
+        }
         store()->rPush(PUSHED, "job-$number");
         $push("job-$number", (float) setting('JOB_SECONDS'));
-        usleep((int) (1e6 * (float) setting('FEED_EVERY_SECONDS')));
+        $number++;
     }
 }

@@ -1,0 +1,207 @@
+"""One soak: real workers under a real supervisord are replaced again and again under a constant feed.
+
+Judged by what the jobs themselves wrote down: none may be lost, run twice, or cut.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from tests.harness import RealRedis, short_directory
+from tests.real.frameworks import FrameworkFleet
+from tests.soak.workers import Workers
+
+LOOK_SECONDS = 2.0
+Say = Callable[[str], object]
+
+
+@dataclass(frozen=True)
+class Shape:
+    """How a soak is set up."""
+
+    workers: int = 6
+    max_draining: int = 3
+    job_seconds: float = 0.5
+    most_waiting: int = 18
+    """The feed stops while so many jobs are sent and not finished."""
+
+    @classmethod
+    def drawn(cls, seed: int) -> Shape:
+        """The one of this seed."""
+        draw = random.Random(seed)
+        workers = draw.randint(3, 8)
+        return cls(
+            workers=workers,
+            max_draining=draw.randint(1, workers - 1),
+            job_seconds=draw.choice([0.05, 0.3, 0.5, 1.5, 3.0]),
+            most_waiting=workers * draw.randint(1, 5),
+        )
+
+    def words(self) -> str:
+        return (
+            f"{self.workers} workers, {self.max_draining} drained at once, jobs of {self.job_seconds} s, "
+            f"at most {self.most_waiting} unfinished"
+        )
+
+
+@dataclass(frozen=True)
+class Account:
+    """What a soak did, and what the jobs say of it."""
+
+    framework: str
+    version: str
+    restarts: int
+    during_a_job: int
+    """Jobs that were running when their worker was told to take no more, and that it finished."""
+    sent: int
+    lost: int
+    dropped: int
+    """Of the lost ones, those that the framework's own stop is known to drop."""
+    twice: int
+    cut: int
+    killed: int
+    """Stops that ended in SIGKILL."""
+    minutes: float
+    stuck: str = ""
+    """Why it ended early; empty if it did all its restarts."""
+    story: str = ""
+    """The logs."""
+
+    @property
+    def is_broken(self) -> bool:
+        return bool(self.lost - self.dropped or self.twice or self.cut or self.killed)
+
+    @property
+    def status(self) -> int:
+        """0: all well; 1: a job was lost, run twice or cut; 2: it did not get on."""
+        return 1 if self.is_broken else 2 if self.stuck else 0
+
+    def table(self) -> str:
+        """The figures, as a table of two rows."""
+        columns: dict[str, object] = {
+            "framework": self.framework,
+            "version": self.version,
+            "restarts": self.restarts,
+            "jobs during a drain": self.during_a_job,
+            "sent": self.sent,
+            "lost": f"{self.lost} ({self.dropped} dropped by {self.framework} itself)"
+            if self.dropped
+            else self.lost,
+            "twice": self.twice,
+            "cut": self.cut,
+            "killed": self.killed,
+            "minutes": f"{self.minutes:.1f}",
+        }
+        widths = [max(len(name), len(str(value))) for name, value in columns.items()]
+        rows: list[list[object]] = [list(columns), list(columns.values())]
+        return "\n".join(
+            "  ".join(str(cell).ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+            for row in rows
+        )
+
+
+class Stuck(Exception):
+    """Nothing got on for too long."""
+
+
+class Progress:
+    """Waits for a count to reach a figure, for as long as it still grows."""
+
+    def __init__(
+        self,
+        patience_seconds: float,
+        say: Say,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], object] = time.sleep,
+    ) -> None:
+        """Raises Stuck when a count has not grown for `patience_seconds`."""
+        self._patience_seconds = patience_seconds
+        self._say = say
+        self._clock = clock
+        self._sleep = sleep
+
+    def wait(self, what: str, count: Callable[[], int], wanted: Callable[[], int]) -> None:
+        """Return once the count of `what` (a noun, in plural) is the wanted one."""
+        best, since = count(), self._clock()
+        while (now := count()) < wanted():
+            if now > best:
+                best, since = now, self._clock()
+                self._say(f"{best} of {wanted()} {what}")
+            elif self._clock() - since > self._patience_seconds:
+                raise Stuck(f"no more {what} for {self._patience_seconds:g} s: {best} of {wanted()} are done")
+            self._sleep(LOOK_SECONDS)
+
+
+def soak(workers: Workers, shape: Shape, restarts: int, patience_seconds: float, say: Say) -> Account:
+    """Run one; nothing of it is left afterwards."""
+    version, began = workers.version(), time.monotonic()
+    names = [f"soak_{number}" for number in range(shape.workers)]
+    stuck = ""
+    with contextlib.ExitStack() as stack:
+        server = RealRedis(stack.enter_context(short_directory()), program=workers.server())
+        stack.callback(server.stop)
+        server.start()
+        stack.enter_context(contextlib.redirect_stdout(io.StringIO()))  # a fleet prints its logs at its end
+        fleet = stack.enter_context(workers.open(server, names, options(shape)))
+        try:
+            drive(fleet, restarts, Progress(patience_seconds, say))
+        except Stuck as error:
+            stuck = str(error)
+        minutes = (time.monotonic() - began) / 60
+        return account(workers, version, fleet, minutes, stuck)
+
+
+def options(shape: Shape) -> dict[str, Any]:
+    """Of the fleet: each worker asks for a drain by its age, as soon as it runs."""
+    return {
+        "job_seconds": shape.job_seconds,
+        "feed_every_seconds": 0.01,
+        "bloat_seconds": 86_400,
+        "environment": {"APP_MOST_WAITING": str(shape.most_waiting)},
+        "pool": {
+            "max_rss": "1GB",
+            "max_age": "2s",
+            "max_draining": shape.max_draining,
+            "min_available": shape.workers - shape.max_draining,
+        },
+    }
+
+
+def drive(fleet: FrameworkFleet, restarts: int, progress: Progress) -> None:
+    """Replace workers until so many restarts are done, then let the jobs end. Raises Stuck."""
+    with fleet.feeding():
+        fleet.listen()
+        progress.wait("restarts", lambda: sum(fleet.replaced().values()), lambda: restarts)
+        fleet.supervisord.proxy.stop("memkill:memkill")
+        # Some brokers give what a stop left behind to a worker that asks for another job.
+        sent = set(fleet.pushed())
+        progress.wait("jobs", lambda: len(sent & fleet.finished().keys()), lambda: len(sent))
+    progress.wait("jobs", lambda: len(fleet.finished()), lambda: len(fleet.pushed()))
+
+
+def account(
+    workers: Workers, version: str, fleet: FrameworkFleet, minutes: float, stuck: str = ""
+) -> Account:
+    """What the jobs and the listener wrote down."""
+    lost = set(fleet.lost())
+    return Account(
+        framework=workers.title,
+        version=version,
+        restarts=sum(fleet.replaced().values()),
+        during_a_job=len(fleet.in_hand_then_finished()),
+        sent=len(fleet.pushed()),
+        lost=len(lost),
+        dropped=len(lost & workers.dropped_by_itself(fleet)),
+        twice=len(fleet.twice()),
+        cut=sum(run.finished is None for run in fleet.runs()),
+        killed=len(fleet.events("drain.killed")),
+        minutes=minutes,
+        stuck=stuck,
+        story=fleet.story(),
+    )
