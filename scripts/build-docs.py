@@ -6,6 +6,7 @@ generated, too. With ``--check`` nothing is written, and the exit status is 1 wh
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import inspect
 import re
@@ -17,6 +18,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from supervisor_memkill.commands import status_values  # noqa: E402
 from supervisor_memkill.commands.doctor import catalogue as doctor  # noqa: E402
 from supervisor_memkill.commands.doctor.finding import Fault  # noqa: E402
 from supervisor_memkill.config.options import GLOBAL_KEYS, POOL_KEYS, REQUIRED, default_text  # noqa: E402
@@ -148,6 +150,27 @@ def _advice(kind: type[Event]) -> str:
     return f" **What to do:** {_marked(kind.hint)}." if kind.hint else ""
 
 
+def _json_fields() -> Iterator[str]:
+    """A table for each object of the JSON of status, from the fields and their docstrings."""
+    tree = ast.parse(inspect.getsource(status_values))
+    for number, kind in enumerate(node for node in tree.body if isinstance(node, ast.ClassDef)):
+        title = f"``{_object_name(kind.name)}``: {as_rst(ast.get_docstring(kind) or '')}"
+        yield from [""] * bool(number)
+        yield from table(title, ("Field", "Meaning"), list(_fields_of(kind)))
+
+
+def _object_name(name: str) -> str:
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", name.removesuffix("Line")).lower()
+
+
+def _fields_of(kind: ast.ClassDef) -> Iterator[tuple[str, str]]:
+    for field, text in zip(kind.body, [*kind.body[1:], None], strict=True):
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
+            assert isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant), field.target.id
+            meaning = " ".join(str(text.value.value).split())
+            yield f"``{field.target.id}``", re.sub(r"docs/([\w-]+\.rst)", r"`\1 <\1>`_", meaning)
+
+
 def _words(title: str, head: str, causes: Iterable[Worded]) -> Iterator[str]:
     """What each value of an enumeration means."""
     yield from table(title, (head, "Meaning"), [(f"``{one.value}``", _marked(one.words)) for one in causes])
@@ -232,6 +255,7 @@ PARTS: Mapping[str, Callable[[], Iterable[str]]] = {
     "other events": lambda: _events("Other events", Level.INFO),
     "events for debugging": lambda: _events("Events of ``log_level = debug``", Level.DEBUG),
     "events that are delivered by default": _delivered,
+    "fields of status": _json_fields,
     "reasons": lambda: _words("Why a drain begins", "``reason``", Reason),
     "causes of steps": lambda: _words("Why a drain changed its state, or ended", "``cause``", StepCause),
     "verdicts": lambda: _words("Verdicts on a worker", "``cause``", Hold),

@@ -14,7 +14,18 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NoReturn
 
 from supervisor_memkill import __version__
-from supervisor_memkill.commands import demo, doctor, dry_run, listen, notify, output, pause, restart, sample
+from supervisor_memkill.commands import (
+    demo,
+    doctor,
+    dry_run,
+    listen,
+    notify,
+    output,
+    pause,
+    restart,
+    sample,
+    status,
+)
 from supervisor_memkill.commands.command import (
     CONFIG,
     FAILURE,
@@ -30,7 +41,15 @@ PROGRAM = "supervisor-memkill"
 COMMAND = "command"
 """The attribute of the parsed arguments that holds the command's name; None: no name was typed."""
 
-COMMANDS = (restart.COMMAND, pause.PAUSE, pause.UNPAUSE, doctor.COMMAND, notify.COMMAND, demo.COMMAND)
+COMMANDS = (
+    status.COMMAND,
+    restart.COMMAND,
+    pause.PAUSE,
+    pause.UNPAUSE,
+    doctor.COMMAND,
+    notify.COMMAND,
+    demo.COMMAND,
+)
 """The commands that are typed by name. A further command is one module, and one entry here."""
 
 NAMELESS = (listen.COMMAND, dry_run.COMMAND, sample.COMMAND)

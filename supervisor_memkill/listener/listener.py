@@ -275,6 +275,7 @@ class Listener:
         self._drainer = drainer
         if self._state is not None:
             self._state.named(self._coordinator.name)
+            self._notifier.attach(self._state)
         if self._stands_by:
             self._notifier.report(ListenerTakesOver())
         return drainer

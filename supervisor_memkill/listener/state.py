@@ -28,6 +28,8 @@ from supervisor_memkill.listener.state_values import (
     pid_namespace,
     process_began,
 )
+from supervisor_memkill.notices.drain_events import DrainBusy
+from supervisor_memkill.notices.event import Event
 from supervisor_memkill.rules.drain import Drain, State
 from supervisor_memkill.rules.policy import Hold, is_in_service
 
@@ -53,6 +55,8 @@ class StateKeeper:
         self._settle_seconds = {pool.name: pool.settle_seconds for pool in config.pools}
         self._decisions: dict[str, _Decision] = {}
         self._answers: dict[str, Answer] = {}
+        self._busy: dict[str, int | None] = {}
+        """By worker that drains: the number of running jobs in the last reading."""
         self._is_shared = config.redis is not None
         # Until the first look, the last listener's looks are shown, with their age.
         self._pools = {pool.name: pool for pool in self._pools_before() if pool.name in self._settle_seconds}
@@ -86,6 +90,11 @@ class StateKeeper:
 
     def ticked(self) -> None:
         self._state = dataclasses.replace(self._state, ticked_at=self._clock())
+
+    def take(self, event: Event) -> None:
+        """As a sink: a drain reads the number of running jobs more often than there are looks."""
+        if isinstance(event, DrainBusy):
+            self._busy[event.worker] = event.busy
 
     def decided(self, worker: str, words: str, cause: Hold | Cause | None) -> None:
         """What was decided about this worker at this look; `words` are for a person."""
@@ -194,13 +203,15 @@ class StateKeeper:
         return dataclasses.replace(state, written_at=written.written_at) == written and self._path.exists()
 
     def _with_drains(self, pool: PoolState, contents: Contents) -> PoolState:
-        drains = [self._drain(contents.drains.get(one.worker)) for one in pool.workers]
-        if drains == [one.drain for one in pool.workers]:
-            return pool
-        workers = zip(pool.workers, drains, strict=True)
-        return dataclasses.replace(
-            pool, workers=tuple(dataclasses.replace(one, drain=drain) for one, drain in workers)
-        )
+        workers = tuple(self._with_drain(one, contents.drains.get(one.worker)) for one in pool.workers)
+        return dataclasses.replace(pool, workers=workers)
+
+    def _with_drain(self, seen: WorkerState, record: Drain | None) -> WorkerState:
+        drain = self._drain(record)
+        if drain is None:
+            self._busy.pop(seen.worker, None)
+            return seen if seen.drain is None else dataclasses.replace(seen, drain=None)
+        return dataclasses.replace(seen, drain=drain, busy=self._busy.get(seen.worker, seen.busy))
 
     def _drain(self, drain: Drain | None) -> DrainState | None:
         if drain is None or drain.state is State.ASKING:

@@ -116,6 +116,17 @@ def test_state_has_the_cause_the_reason_and_the_peers_of_each_worker(world: Worl
     }
 
 
+def test_running_jobs_of_a_drain_are_those_of_its_last_step(world: World, life: Life) -> None:
+    """Between two looks the drain reads them: a person who waits for it sees the present number."""
+    name = life.run_to(State.DRAINING)
+    looked_at = read(life).pools[0].looked_at
+    world.workers[name].jobs = 3
+    life.listener.turn(ticked=False)
+    state = read(life)
+    worker = state.worker(name)
+    assert worker is not None and (worker.busy, state.pools[0].looked_at) == (3, looked_at)
+
+
 def test_samples_are_one_a_minute_bounded_and_outlast_the_listener(
     world: World, path: Path, life: Life
 ) -> None:

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
+import signal
+import subprocess
+import sys
+from typing import Any
 
 import pytest
 
 from supervisor_memkill.processes import ProcessState
 from supervisor_memkill.rules.drain import State
+from tests.command_line import environment
+from tests.harness import PATIENCE_SECONDS, PROGRAMS
 from tests.real.conftest import StartPool
 from tests.real.pool import GATE, LISTENER, LeakyPool
-from tests.real.test_requests import run
+from tests.real.test_requests import begin, run
 
 pytestmark = pytest.mark.real
 
@@ -22,7 +30,16 @@ def notes(pool: LeakyPool) -> str:
     return re.sub(r"\s+", " ", done.stdout)
 
 
-def test_dry_run_says_who_drives_a_drain_and_with_which_configuration(start_pool: StartPool) -> None:
+def status(pool: LeakyPool, expected: int) -> Any:
+    """What the command says as JSON, with this exit status."""
+    done = run(pool, "status", "--json")
+    assert done.returncode == expected, done
+    return json.loads(done.stdout)
+
+
+def test_dry_run_and_status_say_who_drives_a_drain_and_with_which_configuration(
+    start_pool: StartPool,
+) -> None:
     """First the listener lives, then its configuration is changed on disk, then it is stopped."""
     pool = start_pool(pool=GATE)
     run(pool, "restart", pool.workers[0])
@@ -31,11 +48,25 @@ def test_dry_run_says_who_drives_a_drain_and_with_which_configuration(start_pool
     shown = notes(pool)
     assert f"note: {named} drives the drain of {pool.workers[0]} (draining, for" in shown
     assert "older" not in shown
+    pool.wait_for(lambda: status(pool, 0)["listener"]["tick_seconds_ago"] is not None)
+    seen = status(pool, 0)
+    assert (seen["listener"]["alive"], seen["listener"]["name"]) == (True, LISTENER)
+    assert (seen["listener"]["tick_period_seconds"], seen["notes"]) == (5.0, [])
+    assert seen["listener"]["configuration"]["in_force"] is True
+    (line,) = seen["pools"]
+    drained, other = line["workers"]
+    drain = drained["drain"]
+    assert (drain["state"], drain["reason"], drained["busy"]) == ("draining", "restart", 1)
+    assert (other["drain"], other["in_service"], other["samples"][-1] > 0) == (None, True, True)
+    (request,) = line["requests"]
+    assert request["workers_left"] == [pool.workers[0]]
 
     pool.write_memkill("custom", {**GATE, "strikes": 3}, {})
+    changed = f"[memkill:job] was changed in {pool.directory}/memkill.conf"
     shown = notes(pool)
-    assert f"{named} works with an older one: [memkill:job] was changed in {pool.directory}/memk" in shown
+    assert f"{named} works with an older one: {changed}" in shown
     assert f"supervisorctl restart {LISTENER}" in shown
+    assert status(pool, 0)["listener"]["configuration"]["changes"] == [changed]
 
     pool.supervisord.ctl("stop", LISTENER)
     pool.supervisord.wait_for_state(LISTENER, ProcessState.STOPPED)
@@ -43,6 +74,63 @@ def test_dry_run_says_who_drives_a_drain_and_with_which_configuration(start_pool
     assert f"supervisord shows {LISTENER} as STOPPED), and nobody drives the drain of" in shown
     assert f"{pool.workers[0]} (draining, for" in shown
     assert "its drain is unfinished, and no listener works (draining)" in shown
+    seen = status(pool, 1)
+    assert (seen["listener"]["alive"], seen["listener"]["supervisord_state"]) == (False, "STOPPED")
+    assert f"supervisorctl start {LISTENER}" in seen["problems"][0]
+    assert seen["pools"][0]["workers"][0]["drain"]["state"] == "draining"
     pool.gate(0)
     pool.supervisord.ctl("start", LISTENER)
     pool.wait_for_event("drain.done")
+
+
+def test_status_is_found_whoever_asks_and_names_the_owner_to_others(start_pool: StartPool) -> None:
+    """By the supervisord alone: no --config, another spelling of its address, another environment."""
+    pool = start_pool()
+    pool.wait_for_event("listener.started")
+    (pool.directory / "link").symlink_to(".")
+    url = f"unix://{pool.directory}/link/s.sock"
+    command = [sys.executable, "-m", "supervisor_memkill", "status", "--json", "--serverurl", url]
+
+    def ask(words: list[str]) -> subprocess.CompletedProcess[str]:
+        changes = {"XDG_RUNTIME_DIR": str(pool.directory)}
+        return subprocess.run(
+            words,
+            cwd=pool.directory,
+            env=environment(changes),
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_SECONDS,
+            check=False,
+        )
+
+    pool.wait_for(lambda: ask(command).returncode == 0)
+    assert json.loads(ask(command).stdout)["listener"]["alive"]
+
+    if os.geteuid() != 0:
+        pytest.skip("only root can become another user")
+    pool.directory.chmod(0o755)
+    (pool.directory / "s.sock").chmod(0o777)
+    stranger = [sys.executable, str(PROGRAMS / "without_rights.py"), "status"]
+    done = ask([*stranger, "--config", f"{pool.directory}/memkill.conf", "--serverurl", url])
+    assert done.returncode == 1
+    words = re.sub(r"\s+", " ", done.stdout)
+    assert words.startswith("listener not seen")
+    assert "belongs to the user root: run this command as root or as that user" in words
+
+
+def test_watched_status_is_written_again_until_a_signal_comes(start_pool: StartPool) -> None:
+    """Without a terminal: a screen below the other, with the time, and no escape sequence."""
+    pool = start_pool()
+    pool.wait_for_event("listener.started")
+    pool.wait_for(lambda: run(pool, "status").returncode == 0)
+    with begin(pool, "status", "--watch") as watching:
+        assert watching.stdout is not None
+        first_lines = 0
+        text = ""
+        while first_lines < 2:
+            line = watching.stdout.readline()
+            text += line
+            first_lines += line.startswith("listener alive")
+        watching.send_signal(signal.SIGINT)
+        assert watching.wait(PATIENCE_SECONDS) == 0
+    assert "\x1b" not in text

@@ -1,0 +1,133 @@
+"""``supervisor-memkill status``: what the listener sees and does now."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from supervisor_memkill.commands import output
+from supervisor_memkill.commands.command import CONFIG, FAILURE, JSON, SERVER_OPTIONS, SUCCESS, Command
+from supervisor_memkill.errors import MemkillError
+
+if TYPE_CHECKING:
+    from supervisor_memkill.commands.status_values import Status
+    from supervisor_memkill.commands.terminal import Terminal
+
+WATCH_SECONDS = 2.0
+STEP_SECONDS = 0.1
+"""How soon a signal ends the watching."""
+BEGIN_SCREEN, END_SCREEN = "\x1b[?1049h\x1b[?25l", "\x1b[?25h\x1b[?1049l"
+"""The alternate screen without a cursor, and back."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "names",
+        nargs="*",
+        metavar="NAME",
+        help="show only this pool, worker (group:name) or group; *, ? and [...] match",
+    )
+    parser.add_argument("--watch", action="store_true", help="show it again every 2 s, until Ctrl-C")
+
+
+def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    """Show the status; FAILURE if something is not well. Raises MemkillError."""
+    if arguments.watch:
+        return _watch(arguments, environ)
+    status = _status(arguments, environ)
+    output.show(_text(arguments, status, _terminal(environ)))
+    return FAILURE if status.problems else SUCCESS
+
+
+def _status(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Status:
+    from supervisor_memkill.clock import boot_clock
+    from supervisor_memkill.commands.context import build, find_configuration
+    from supervisor_memkill.commands.found_listener import find_listener
+    from supervisor_memkill.commands.status_of import status_of
+
+    configuration = find_configuration(arguments, environ)
+    context = build(configuration, configuration.supervisord(arguments, environ), environ, own_group="")
+    status = status_of(find_listener(configuration, context), boot_clock(), arguments.names)
+    if arguments.names and not status.pools and status.listener.pid is not None:
+        names, pools = " ".join(arguments.names), ", ".join(one.name for one in context.pools)
+        raise MemkillError(f"no pool or worker has the name {names}; the pools are {pools}")
+    return status
+
+
+def _terminal(environ: Mapping[str, str]) -> Terminal:
+    from supervisor_memkill.commands.terminal import Terminal
+
+    lines = shutil.get_terminal_size((0, 0)).lines or None
+    return Terminal.of(output.columns(), lines, sys.stdout.encoding, environ)
+
+
+def _text(arguments: argparse.Namespace, status: Status, terminal: Terminal) -> str:
+    from supervisor_memkill.commands.status_screen import screen
+    from supervisor_memkill.commands.status_values import as_json
+
+    if arguments.json:
+        return as_json(status, in_one_line=arguments.watch)
+    return "\n".join(screen(status, terminal)) + "\n"
+
+
+# --- again and again ------------------------------------------------------------------------------------
+
+
+def _watch(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    """Show the status until a signal comes; the exit status is that of the last screen."""
+    from supervisor_memkill.demo.interruption import Interruption
+
+    draws = sys.stdout.isatty() and not arguments.json and environ.get("TERM") != "dumb"
+    _status(arguments, environ)  # What is wrong from the beginning is one line and no screen.
+    with Interruption() as interruption:
+        try:
+            if draws:
+                output.show(BEGIN_SCREEN)
+            status = SUCCESS
+            while not interruption.number:
+                status = _show_again(arguments, environ, draws=draws)
+                until = time.monotonic() + WATCH_SECONDS
+                while time.monotonic() < until and not interruption.number:
+                    time.sleep(STEP_SECONDS)
+        finally:
+            if draws:
+                output.show(END_SCREEN)
+    return status
+
+
+def _show_again(arguments: argparse.Namespace, environ: Mapping[str, str], *, draws: bool) -> int:
+    terminal = _terminal(environ)
+    try:
+        shown = _status(arguments, environ)
+    except MemkillError as error:  # It may pass, as a restart of supervisord does.
+        text, status = "\n".join(terminal.wrap(f"supervisor-memkill: {error}")) + "\n", FAILURE
+    else:
+        text, status = _text(arguments, shown, terminal), FAILURE if shown.problems else SUCCESS
+    if draws:
+        output.show(frame(text.splitlines(), terminal.lines))
+    elif arguments.json:
+        output.show(text)
+    else:
+        output.show(f"{time.strftime('%Y-%m-%d %H:%M:%S')}\n{text}\n")
+    return status
+
+
+def frame(lines: Sequence[str], height: int | None) -> str:
+    """The lines from the top of the screen on; what was there is overwritten, and a longer text is cut."""
+    shown = list(lines)
+    if height is not None and len(lines) > height:
+        shown = [*lines[: height - 1], f"({len(lines) - height + 1} more lines: name a pool or a worker)"]
+    return "\x1b[H" + "\x1b[K\r\n".join(shown) + "\x1b[K\x1b[J"
+
+
+COMMAND = Command(
+    "status",
+    "show what the listener sees and does: pools, workers, drains, requests, pauses",
+    run,
+    (CONFIG, JSON, *SERVER_OPTIONS),
+    add_arguments,
+)

@@ -1,0 +1,230 @@
+"""The screen of ``status``, as lines of text. Pure.
+
+The screen is own code: it needs a few rows and two kinds of bars. rich 15 was tried. With its dependencies it
+takes 14 MB, more than all of this package. At 80 columns it broke a bar onto a second line and cut the names
+of workers. It passed an escape sequence in a name on to the terminal, and took brackets in a name for markup.
+What matters here would be own code all the same: which columns give way first, and that all text is escaped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from supervisor_memkill.commands.status_values import (
+    ListenerLine,
+    PoolLine,
+    RequestLine,
+    Status,
+    WorkerLine,
+)
+from supervisor_memkill.commands.terminal import (
+    Cell,
+    Column,
+    Style,
+    Terminal,
+    bar,
+    clean,
+    rows,
+    sparkline,
+    total_width,
+)
+from supervisor_memkill.units import format_duration, format_size
+
+INDENT = "  "
+NEAR_LIMIT = 0.9
+LONG_BAR, SHORT_BAR = 20, 10
+SHORT_SAMPLES = 10
+OLD_SECONDS = 90.0
+"""A look that is older is shown with its age."""
+MAX_WAITING = 5
+"""Waiting workers that are named with their cause; the others are counted."""
+
+
+def screen(status: Status, terminal: Terminal) -> list[str]:
+    """All lines."""
+    lines = list(_first_lines(status.listener, terminal))
+    lines += [terminal.paint(line, Style.FAINT) for line in terminal.wrap(_about(status.listener))]
+    for problem in status.problems:
+        lines += [terminal.paint(line, Style.BAD) for line in terminal.wrap(f"problem: {problem}")]
+    for note in status.notes:
+        lines += [terminal.paint(line, Style.CARE) for line in terminal.wrap(f"note: {note}")]
+    for pool in status.pools:
+        lines += ["", *_pool(pool, terminal)]
+    return lines
+
+
+def duration(seconds: float) -> str:
+    return format_duration(round(seconds))
+
+
+# --- the listener ---------------------------------------------------------------------------------------
+
+
+def _first_lines(listener: ListenerLine, terminal: Terminal) -> Iterator[str]:
+    """Is the listener alive, when did its last TICK come, and is the configuration on disk in force."""
+    if listener.alive and not listener.problem:
+        word, style = f"alive (pid {listener.pid})", Style.GOOD
+    elif listener.alive:
+        word, style = f"alive but silent (pid {listener.pid})", Style.BAD
+    elif listener.pid is None:
+        word, style = "not seen", Style.BAD
+    else:
+        word, style = "NOT RUNNING", Style.BAD
+    parts = [f"listener {word}"]
+    if listener.pid is not None:
+        ago = listener.tick_seconds_ago
+        parts.append("no TICK yet" if ago is None else f"last TICK {duration(ago)} ago")
+        in_force = {True: "in force", False: "not in force", None: "unknown"}
+        parts.append(f"configuration {in_force[listener.configuration.in_force]}")
+    first, *more = terminal.wrap(", ".join(parts))
+    yield first.replace(word, terminal.paint(word, style), 1)
+    yield from more
+
+
+def _about(listener: ListenerLine) -> str:
+    parts = [listener.name] if listener.name else []
+    if listener.pid is not None:
+        parts.append(f"on {listener.host}, version {listener.version}")
+        if listener.alive:
+            parts.append(f"up {duration(listener.up_for_seconds or 0)}")
+        else:
+            parts.append(f"all below is as seen {duration(listener.written_seconds_ago or 0)} ago")
+    files = ", ".join(listener.configuration.files)
+    return INDENT + "; ".join(filter(None, [", ".join(parts), files]))
+
+
+# --- one pool -------------------------------------------------------------------------------------------
+
+
+def _pool(pool: PoolLine, terminal: Terminal) -> Iterator[str]:
+    name, *more = terminal.wrap(f"{pool.name}: {_terms(pool)}")
+    yield terminal.paint(name, Style.HEAD)
+    yield from more
+    for text, style in _happenings(pool):
+        yield from (terminal.paint(line, style) for line in terminal.wrap(INDENT + text, INDENT * 2))
+    if pool.workers:
+        yield from rows(_columns(pool.workers, terminal), terminal, INDENT)
+
+
+def _terms(pool: PoolLine) -> str:
+    limit = "no limit" if pool.limit_bytes is None else f"limit {format_size(pool.limit_bytes)}"
+    if pool.hard_limit_bytes is not None:
+        limit += f" (hard {format_size(pool.hard_limit_bytes)})"
+    in_service = f"{pool.in_service} of {pool.workers_in_all} in service, {_needed(pool.min_available)}"
+    age = pool.looked_seconds_ago
+    seen = f"; seen {duration(age)} ago" if age > OLD_SECONDS else ""
+    return f"{pool.kind}, {limit}; {in_service}{seen}"
+
+
+def _needed(min_available: int) -> str:
+    """How many other workers must be in service for a drain."""
+    return f"needs {min_available} {'other' if min_available == 1 else 'others'}"
+
+
+def _happenings(pool: PoolLine) -> Iterator[tuple[str, Style]]:
+    """Who drains, who waits and why, requests and pauses."""
+    if pool.pause is not None:
+        left = pool.pause.left_seconds
+        until = "until unpause" if left is None else f"{duration(left)} left"
+        but = ", but for hard_max_rss" if pool.pause.except_hard else ""
+        yield f"paused for {duration(pool.pause.for_seconds)}, {until}{but}", Style.CARE
+    for request in pool.requests:
+        if request.act == "restart" and request.workers_left:
+            yield _request(request), Style.CARE
+    for worker in pool.workers:
+        if worker.drain is not None:
+            yield f"drains: {_drain(worker)}", Style.BAD if worker.drain.not_back else Style.CARE
+    waiting = [worker for worker in pool.workers if worker.waits]
+    for worker in waiting[:MAX_WAITING]:
+        yield f"waits: {worker.worker}: {worker.verdict}", Style.CARE
+    if waiting[MAX_WAITING:]:
+        yield f"waits: {len(waiting) - MAX_WAITING} more", Style.CARE
+
+
+def _request(request: RequestLine) -> str:
+    done = len(request.workers) - len(request.workers_left)
+    left = "" if request.left_seconds is None else f", {duration(request.left_seconds)} left"
+    return (
+        f"restart requested {duration(request.for_seconds)} ago: {done} of {len(request.workers)}"
+        f" replaced{left}"
+    )
+
+
+def _drain(worker: WorkerLine) -> str:
+    assert worker.drain is not None
+    drain = worker.drain
+    text = f"{worker.worker}: {drain.state} for {duration(drain.for_seconds)}"
+    if drain.in_all_seconds > drain.for_seconds + 1:
+        text += f" ({duration(drain.in_all_seconds)} in all)"
+    if worker.busy is not None:
+        text += f", {worker.busy} running {'job' if worker.busy == 1 else 'jobs'}"
+    return f"{text}; reason {drain.reason}{f'; {drain.not_back}' if drain.not_back else ''}"
+
+
+# --- the rows of the workers ----------------------------------------------------------------------------
+
+
+def _columns(workers: Sequence[WorkerLine], terminal: Terminal) -> list[Column]:
+    """The widest choice of columns that fits: what is worth least gives way first."""
+    choices = _choices(workers, terminal)
+    for columns in choices:
+        if terminal.columns is None or total_width(columns) + len(INDENT) <= terminal.columns:
+            return columns
+    return columns
+
+
+def _choices(workers: Sequence[WorkerLine], terminal: Terminal) -> list[list[Column]]:
+    name = Column("WORKER", tuple(Cell(clean(one.worker)) for one in workers))
+    state = Column("STATE", tuple(standing(one) for one in workers))
+    busy = Column("BUSY", tuple(Cell(_number(one.busy)) for one in workers))
+    memory = Column("MEMORY", tuple(Cell(_size(one.memory_bytes)) for one in workers))
+
+    def of_limit(columns: int) -> Column:
+        return Column("OF LIMIT", tuple(_bar(one, columns, terminal) for one in workers))
+
+    def samples(count: int) -> Column:
+        lines = (sparkline(one.samples[-count:], terminal.glyphs) for one in workers)
+        return Column("SAMPLES", tuple(map(Cell, lines)))
+
+    least = [name, state]
+    return [
+        [*least, busy, memory, of_limit(LONG_BAR), samples(LONG_BAR)],
+        [*least, busy, memory, of_limit(SHORT_BAR), samples(LONG_BAR)],
+        [*least, busy, memory, of_limit(SHORT_BAR), samples(SHORT_SAMPLES)],
+        [*least, busy, memory, of_limit(SHORT_BAR)],
+        [*least, busy, memory, of_limit(0)],
+        [*least, memory, of_limit(0)],
+        [*least, of_limit(0)],
+    ]
+
+
+def standing(worker: WorkerLine) -> Cell:
+    """What the worker does, in a word."""
+    if worker.drain is not None:
+        words = "not back" if worker.drain.not_back else worker.drain.state
+        style = Style.BAD if worker.drain.not_back else Style.CARE
+        return Cell(clean(f"{words} {duration(worker.drain.for_seconds)}"), style)
+    if worker.waits:
+        return Cell("waits", Style.CARE)
+    if worker.in_service:
+        return Cell("in service", Style.GOOD)
+    if worker.state != "RUNNING":
+        return Cell(clean(worker.state), Style.BAD if worker.state in ("FATAL", "BACKOFF") else Style.CARE)
+    return Cell("quiet" if worker.quiet else "not in service", Style.CARE)
+
+
+def _number(value: int | None) -> str:
+    return "-" if value is None else str(value)
+
+
+def _size(size_bytes: int | None) -> str:
+    return "-" if size_bytes is None else format_size(size_bytes)
+
+
+def _bar(worker: WorkerLine, columns: int, terminal: Terminal) -> Cell:
+    if worker.memory_bytes is None or not worker.limit_bytes:
+        return Cell("-")
+    share = worker.memory_bytes / worker.limit_bytes
+    style = Style.BAD if share > 1 else Style.CARE if share >= NEAR_LIMIT else Style.GOOD
+    percent = f"{min(999, int(share * 100)):3d}%"
+    return Cell(f"{bar(share, columns, terminal.glyphs)} {percent}" if columns else percent, style)

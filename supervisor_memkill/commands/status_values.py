@@ -1,0 +1,216 @@
+"""What ``status`` shows, as values. Their names are those of the JSON: docs/status.rst lists them.
+
+Sizes are in bytes. Times are in seconds before the moment of the command, or until then; null: unknown.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class OutageLine:
+    """Something that the listener needs and that does not answer."""
+
+    what: str
+    """``supervisord``, ``journal`` or ``coordination``."""
+    error: str
+    """The last error, as text for a person."""
+    for_seconds: float
+    """How long it has been away."""
+
+
+@dataclass(frozen=True)
+class ConfigurationLine:
+    """The configuration that the listener works with."""
+
+    files: tuple[str, ...]
+    """The files that it read when it started."""
+    in_force: bool | None
+    """The files on disk say the same now."""
+    changes: tuple[str, ...]
+    """What changed on disk since, one clause for each section."""
+
+
+@dataclass(frozen=True)
+class ListenerLine:
+    """The listener."""
+
+    alive: bool
+    """Its process lives."""
+    problem: str
+    """Why nothing is known of it, or that it does not work; empty if it works."""
+    name: str
+    """Its name in supervisord; empty if unknown."""
+    supervisord_state: str
+    """In supervisord's words, such as RUNNING; empty if supervisord has no such process."""
+    pid: int | None
+    """Its process, which may have ended; null: none is known."""
+    version: str
+    """Its version of supervisor-memkill."""
+    host: str
+    """``host`` of its configuration."""
+    dry_run: bool
+    """It only looks, because of ``dry_run = yes``."""
+    up_for_seconds: float | None
+    """How long ago it started."""
+    written_seconds_ago: float | None
+    """The age of all that is shown of it."""
+    tick_seconds_ago: float | None
+    """How long ago its last TICK came; null also if none came yet."""
+    tick_period_seconds: float | None
+    """How often a TICK should come; 0 if its section subscribes to none."""
+    events: tuple[str, ...] | None
+    """The events that its section subscribes to."""
+    configuration: ConfigurationLine
+    """What it works with."""
+    outages: tuple[OutageLine, ...]
+    """What does not answer the listener."""
+
+
+@dataclass(frozen=True)
+class DrainLine:
+    """A drain under way."""
+
+    reason: str
+    """Why it began."""
+    state: str
+    """Such as draining: docs/how-a-drain-proceeds.rst lists the states."""
+    for_seconds: float
+    """How long it has been in this state."""
+    in_all_seconds: float
+    """How long ago it began."""
+    not_back: str
+    """Why the worker does not come back; empty: it may come back yet."""
+
+
+@dataclass(frozen=True)
+class WorkerLine:
+    """One worker at the listener's last look."""
+
+    worker: str
+    """``group:name``."""
+    pid: int | None
+    """null: it runs no process."""
+    state: str
+    """In supervisord's words, such as RUNNING."""
+    memory_bytes: int | None
+    """By the pool's ``measure``."""
+    limit_bytes: int | None
+    """``max_rss`` in bytes; null: no limit is set."""
+    samples: tuple[int | None, ...]
+    """Its memory at former looks, the oldest first; at most one a minute, at most 20."""
+    busy: int | None
+    """Number of running jobs."""
+    quiet: bool | None
+    """It takes no new job."""
+    in_service: bool
+    """It would take a job now."""
+    peers_in_service: int | None
+    """Number of other workers of the pool that would take its jobs."""
+    reason: str
+    """Why it is to be drained; empty: there is no reason. The reasons are in docs/log-and-events.rst."""
+    cause: str
+    """Why it is not drained; empty: nothing holds it."""
+    verdict: str
+    """The same as text for a person, which may change at any time."""
+    drain: DrainLine | None
+    """Its drain; null: none is under way."""
+
+    @property
+    def waits(self) -> bool:
+        """It is to be drained, and something holds it."""
+        return bool(self.reason) and self.drain is None
+
+
+@dataclass(frozen=True)
+class PauseLine:
+    """The pause of a pool."""
+
+    for_seconds: float
+    """How long ago it began."""
+    left_seconds: float | None
+    """How long it lasts yet; null: until somebody ends it."""
+    except_hard: bool
+    """A worker over its hard limit is drained all the same."""
+
+
+@dataclass(frozen=True)
+class RequestLine:
+    """A request of a person that the listener has taken."""
+
+    id: str
+    """Random."""
+    act: str
+    """``restart``, ``cancel``, ``pause`` or ``unpause``."""
+    names: tuple[str, ...]
+    """The names or patterns that the person wrote."""
+    for_seconds: float
+    """How long ago the listener took it."""
+    left_seconds: float | None
+    """How long it is kept yet; null: until somebody ends it."""
+    workers: tuple[str, ...]
+    """The workers whose process was to go."""
+    workers_left: tuple[str, ...]
+    """Those that still have this process."""
+
+
+@dataclass(frozen=True)
+class PoolLine:
+    """One pool of this supervisord."""
+
+    name: str
+    """NAME of its section."""
+    kind: str
+    """The value of ``worker``."""
+    measure: str
+    """How memory is measured, such as ``rss``."""
+    limit_bytes: int | None
+    """``max_rss`` in bytes; null: no limit is set."""
+    hard_limit_bytes: int | None
+    """``hard_max_rss`` in bytes; null: no limit is set."""
+    min_available: int
+    """How many other workers must be in service for a drain, by this listener's configuration."""
+    max_draining: int
+    """How many may drain at a time, likewise."""
+    in_service: int
+    """Number of its workers here that would take a job now."""
+    workers_in_all: int
+    """Number of its workers here."""
+    looked_seconds_ago: float
+    """How long ago the listener looked at it."""
+    failure: str
+    """Why the last look failed; empty if it did not. Then the workers are those of the look before."""
+    source_away: str
+    """Why the source of the readings, such as Redis, does not answer; empty if it does."""
+    unrecognised: str
+    """Why none of the workers is recognised; empty if one is."""
+    pause: PauseLine | None
+    """null: it is not paused."""
+    requests: tuple[RequestLine, ...]
+    """Those for the pool or one of its workers that the listener keeps, also if they are served."""
+    workers: tuple[WorkerLine, ...]
+    """Those that the command line names, or all."""
+
+
+@dataclass(frozen=True)
+class Status:
+    """All that the command shows."""
+
+    listener: ListenerLine
+    """The listener of the supervisord that is asked."""
+    pools: tuple[PoolLine, ...]
+    """Those that the command line names, or all; empty if the listener has never looked."""
+    problems: tuple[str, ...]
+    """What is not well, one sentence each. With one of them the exit status is 1."""
+    notes: tuple[str, ...]
+    """What a person should know although it is no problem, one sentence each."""
+
+
+def as_json(status: Status, *, in_one_line: bool = False) -> str:
+    """The status as JSON for programs."""
+    values: dict[str, Any] = dataclasses.asdict(status)
+    return json.dumps(values, indent=None if in_one_line else 2) + "\n"
