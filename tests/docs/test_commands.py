@@ -29,7 +29,9 @@ INSTALLING = (
     "ln -s /opt/supervisor-memkill/bin/supervisor-memkill /usr/local/bin/",
 )
 """tests/test_packaging.py installs the package; these are its words for a system's own directories."""
-OTHER_BLOCKS = re.compile(r"\[|#!|FROM |environment = |POOL |asking -->|[\d:, -]+ (INFO )?drain\.")
+OTHER_BLOCKS = re.compile(
+    r"\[|#!|FROM |environment = |POOL |listener alive |asking -->|[\d:, -]+ (INFO )?drain\."
+)
 """Configuration, output, a diagram and lines of the log begin like this: other tests compare them."""
 FOR_PROGRAMMERS = ("writing-a-kind.rst", "CONTRIBUTING.rst")
 
