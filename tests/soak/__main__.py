@@ -1,6 +1,7 @@
 """``python -m tests.soak --kind NAME --restarts N``: a line per progress, and a table at the end.
 
-Status 0: no job was lost, run twice or cut. 1: one was. 2: it did not get on, or something is not installed.
+Status 0: no job was lost, run twice or cut. 1: one was. 2: it did not get on, somebody ended it, or something
+is not installed. SIGINT and SIGTERM end it in good order, with its table; a second one ends it at once.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import sys
 from _pytest.outcomes import OutcomeException
 
 from tests.signals import none_ignored
-from tests.soak.run import Shape, soak
+from tests.soak.run import End, Shape, soak
 from tests.soak.workers import WORKERS
 
 
@@ -25,16 +26,19 @@ def main() -> int:
     parser.add_argument("--kind", required=True, choices=WORKERS, metavar="NAME", help=", ".join(WORKERS))
     parser.add_argument("--restarts", type=int, default=100)
     parser.add_argument("--seed", type=int, help="draws the number of workers and the length of the jobs")
+    parser.add_argument("--minutes", type=float, help="ends in good order after so many, with fewer restarts")
     parser.add_argument(
         "--patience", type=float, default=600, metavar="SECONDS", help="ends when nothing gets on for so long"
     )
     arguments = parser.parse_args()
     shape = Shape() if arguments.seed is None else Shape.drawn(arguments.seed)
     say(f"{arguments.kind}: {shape.words()}")
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what was started is ended
+    end = End(arguments.minutes)
     try:
         with none_ignored():
-            done = soak(WORKERS[arguments.kind], shape, arguments.restarts, arguments.patience, say)
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, end.call)
+            done = soak(WORKERS[arguments.kind], shape, arguments.restarts, arguments.patience, say, end)
     except OutcomeException as error:
         say(f"soak: {error.msg}")
         return 2
@@ -43,7 +47,7 @@ def main() -> int:
     if done.stuck:
         say(f"soak: {done.stuck}")
     print(done.table(), flush=True)
-    return done.status
+    return done.status or 2 * end.called
 
 
 if __name__ == "__main__":

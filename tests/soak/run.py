@@ -8,13 +8,14 @@ from __future__ import annotations
 import contextlib
 import io
 import random
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from tests.harness import RealRedis, short_directory
-from tests.real.frameworks import FrameworkFleet
+from tests.real.frameworks import LISTENER, FrameworkFleet
 from tests.soak.workers import Workers
 
 LOOK_SECONDS = 2.0
@@ -138,8 +139,29 @@ class Progress:
             self._sleep(LOOK_SECONDS)
 
 
-def soak(workers: Workers, shape: Shape, restarts: int, patience_seconds: float, say: Say) -> Account:
+class End:
+    """When it is enough, though fewer restarts are done than were asked for."""
+
+    def __init__(self, minutes: float | None = None) -> None:
+        """`minutes`: None for no limit."""
+        self.called = False
+        self._at = None if minutes is None else time.monotonic() + 60 * minutes
+
+    def call(self, *_: object) -> None:
+        """End it in good order: as a handler of a signal. The second one ends it at once."""
+        if self.called:
+            sys.exit(143)
+        self.called = True
+
+    def has_come(self) -> bool:
+        return self.called or (self._at is not None and time.monotonic() >= self._at)
+
+
+def soak(
+    workers: Workers, shape: Shape, restarts: int, patience_seconds: float, say: Say, end: End | None = None
+) -> Account:
     """Run one; nothing of it is left afterwards."""
+    end = end or End()
     version, began = workers.version(), time.monotonic()
     names = [f"soak_{number}" for number in range(shape.workers)]
     stuck = ""
@@ -150,7 +172,7 @@ def soak(workers: Workers, shape: Shape, restarts: int, patience_seconds: float,
         stack.enter_context(contextlib.redirect_stdout(io.StringIO()))  # a fleet prints its logs at its end
         fleet = stack.enter_context(workers.open(server, names, options(shape)))
         try:
-            drive(fleet, restarts, Progress(patience_seconds, say))
+            drive(fleet, restarts, Progress(patience_seconds, say), end)
         except Stuck as error:
             stuck = str(error)
         minutes = (time.monotonic() - began) / 60
@@ -173,12 +195,15 @@ def options(shape: Shape) -> dict[str, Any]:
     }
 
 
-def drive(fleet: FrameworkFleet, restarts: int, progress: Progress) -> None:
+def drive(fleet: FrameworkFleet, restarts: int, progress: Progress, end: End) -> None:
     """Replace workers until so many restarts are done, then let the jobs end. Raises Stuck."""
     with fleet.feeding():
         fleet.listen()
-        progress.wait("restarts", lambda: sum(fleet.replaced().values()), lambda: restarts)
-        fleet.supervisord.proxy.stop("memkill:memkill")
+        progress.wait(
+            "restarts", lambda: sum(fleet.replaced().values()), lambda: 0 if end.has_come() else restarts
+        )
+        # A worker that the listener leaves quiet or stopped takes no jobs, and all others do.
+        fleet.supervisord.proxy.stop(LISTENER)
         # Some brokers give what a stop left behind to a worker that asks for another job.
         sent = set(fleet.pushed())
         progress.wait("jobs", lambda: len(sent & fleet.finished().keys()), lambda: len(sent))

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.soak.run import Account, Progress, Shape, Stuck, soak
+from tests.soak.run import Account, End, Progress, Shape, Stuck, soak
 from tests.soak.workers import WORKERS
 
 RESTARTS = 6
@@ -55,6 +55,16 @@ def test_it_waits_while_something_gets_on_and_gives_up_when_nothing_does() -> No
     with pytest.raises(Stuck, match="no more restarts for 10 s: 2 of 3 are done"):
         progress.wait("restarts", lambda: next(counts), lambda: 3)
     assert said == ["1 of 3 restarts", "2 of 3 restarts"]
+
+
+def test_a_signal_or_the_time_ends_it_in_good_order() -> None:
+    assert End(minutes=0).has_come() and not End(minutes=9).has_come()
+    end = End()
+    assert not end.has_come()
+    end.call()
+    assert end.has_come()
+    with pytest.raises(SystemExit):
+        end.call()
 
 
 def test_the_shape_of_a_seed_is_the_same_each_time_and_keeps_workers_in_service() -> None:
