@@ -16,6 +16,7 @@ from tests.real import (
     stop_then_wait,
     test_arq,
     test_celery,
+    test_celery_ways,
     test_delayed_job,
     test_djangoq,
     test_dramatiq,
@@ -80,13 +81,13 @@ def _rq(variable: str) -> Workers:
     )
 
 
-def _celery(variable: str) -> Workers:
+def _celery(title: str, variable: str, options: Options) -> Workers:
     def open_fleet(server: RealRedis, names: Names, more: Options) -> Any:
         python = interpreter(variable)
         commands = {name: test_celery.celery(python, name) for name in names}
-        return test_celery.fleet_of(server, python, commands, **more)
+        return test_celery.fleet_of(server, python, commands, **_merged(options, more))
 
-    return Workers("Celery", lambda: test_celery.version(interpreter(variable)), open_fleet)
+    return Workers(title, lambda: test_celery.version(interpreter(variable)), open_fleet)
 
 
 def _php(framework: php.Framework, title: str, suite: str, options: Options) -> Workers:
@@ -110,13 +111,12 @@ def _sidekiq(suite: str) -> Workers:
     """With `suite` the Sidekiq of that suite of Debian, on its Valkey."""
 
     def open_fleet(server: RealRedis, names: Names, more: Options) -> Any:
-        environment = {"REDIS_URL": server.url, **more["environment"]}
         return running_fleet(
             server,
             kind="sidekiq",
             commands=dict.fromkeys(names, sidekiq_command(concurrency=2, timeout=2, suite=suite)),
             feed=shlex.join([sys.executable, str(PROGRAMS / "sidekiq_feed.py")]),
-            **{**more, "environment": environment},
+            **_merged({"environment": {"REDIS_URL": server.url}}, more),
         )
 
     if not suite:
@@ -130,9 +130,9 @@ def _sidekiq(suite: str) -> Workers:
 
 
 def _merged(options: Options, more: Options) -> dict[str, Any]:
-    """Both; the settings of the pool are those of both."""
-    pool = {**more.get("pool", {}), **options.get("pool", {})}
-    return {**options, **more, "pool": pool}
+    """Both; the settings of the pool and the environment are those of both."""
+    shared = {name: {**more.get(name, {}), **options.get(name, {})} for name in ("pool", "environment")}
+    return {**options, **more, **shared}
 
 
 def _arq(python: str) -> str:
@@ -143,6 +143,10 @@ def _taskiq(python: str) -> str:
     return stop_then_wait.worker(python, "taskiq", "worker taskiq_app:broker -w 1")
 
 
+_CELERY_BY_STOP: Options = {
+    "pool": test_celery_ways.BY_STOP,
+    "environment": test_celery_ways.WITHOUT_CONTROL,
+}
 _MESSENGER: Options = {"worker": test_messenger.NAMED, "pool": {"stream": "messages"}}
 WORKERS: Mapping[str, Workers] = {
     **{f"laravel-{suite}": _php(php.LARAVEL_WORKER, "Laravel queue:work", suite, {}) for suite in php.SUITES},
@@ -150,8 +154,9 @@ WORKERS: Mapping[str, Workers] = {
         f"messenger-{suite}": _php(php.MESSENGER_WORKER, "Symfony Messenger", suite, _MESSENGER)
         for suite in php.SUITES
     },
-    "celery": _celery(WORKERS_PYTHON),
-    "celery-oldest": _celery(OLD_WORKERS_PYTHON),
+    "celery": _celery("Celery", WORKERS_PYTHON, {}),
+    "celery-oldest": _celery("Celery", OLD_WORKERS_PYTHON, {}),
+    "celery-stop": _celery("Celery, drain = stop", WORKERS_PYTHON, _CELERY_BY_STOP),
     "rq": _rq(WORKERS_PYTHON),
     "rq-oldest": _rq(OLD_WORKERS_PYTHON),
     "sidekiq": _sidekiq(""),
