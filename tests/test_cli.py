@@ -184,7 +184,10 @@ def test_shared_options_stand_before_or_behind_the_command(words: list[str]) -> 
             "status does not take --username: it is an option of"
             " the listener, --dry-run, restart, pause, unpause and notify",
         ),
-        (["--fleet"], "the listener does not take --fleet: it is an option of status"),
+        (
+            ["--fleet"],
+            "the listener does not take --fleet: it is an option of status, restart, pause and unpause",
+        ),
         (["--fleet", "status"], "write --fleet behind status, not before it"),
         (["demo", "--fleet"], "demo takes no options: remove --fleet"),
         (["--json"], "the listener does not take --json: it is an option of --dry-run and status"),

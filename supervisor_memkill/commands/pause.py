@@ -7,13 +7,16 @@ from collections.abc import Mapping
 
 from supervisor_memkill.commands import output
 from supervisor_memkill.commands.command import CONFIG, SERVER_OPTIONS, SUCCESS, Command
-from supervisor_memkill.commands.restart import EXPIRES_SECONDS, duration
+from supervisor_memkill.commands.restart import EXPIRES_SECONDS, add_fleet, duration, when_they_come
 from supervisor_memkill.errors import MemkillError, UsageError
 from supervisor_memkill.units import format_duration
+
+NO_DRAIN = "no drain is under way\n"
 
 
 def _add_pools(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("names", nargs="+", metavar="POOL", help="a pool; *, ? and [...] match")
+    add_fleet(parser)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,12 +38,14 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     timeout_seconds = None if arguments.timeout is None else duration("--timeout", arguments.timeout)
     if timeout_seconds is not None and not arguments.wait:
         raise UsageError("--timeout needs --wait")
+    how_long = "until unpause" if lasts_seconds is None else f"for {format_duration(lasts_seconds)}"
+    if arguments.fleet:
+        return _pause_fleet(arguments, environ, lasts_seconds, timeout_seconds, how_long)
     made = requester(arguments, environ)
     taken = made.send(
         Act.PAUSE, arguments.names, lasts_seconds=lasts_seconds, except_hard=arguments.except_hard
     )
     _check_pools(arguments, taken.pools, made.pools)
-    how_long = "until unpause" if lasts_seconds is None else f"for {format_duration(lasts_seconds)}"
     output.show(f"paused {how_long}: {', '.join(taken.pools)}; drains under way go on\n")
     if not arguments.wait:
         return SUCCESS
@@ -49,16 +54,53 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
         paused = [pool for pool in state.pools if pool.name in taken.pools]
         # A new listener that has not looked at its workers yet cannot show their drains.
         if paused and not any(worker.drain for pool in paused for worker in pool.workers):
-            output.show("no drain is under way\n")
+            output.show(NO_DRAIN)
             return SUCCESS
     raise MemkillError("a drain is still under way: see the listener's log")
 
 
+def _pause_fleet(
+    arguments: argparse.Namespace,
+    environ: Mapping[str, str],
+    lasts_seconds: float | None,
+    timeout_seconds: float | None,
+    how_long: str,
+) -> int:
+    from supervisor_memkill.commands.fleet_request import draining, fleet_requester, silent_hosts
+    from supervisor_memkill.rules.requests import Act
+
+    made = fleet_requester(arguments, environ)
+    sent = made.send(
+        Act.PAUSE, arguments.names, lasts_seconds=lasts_seconds, except_hard=arguments.except_hard
+    )
+    silent = silent_hosts(sent, made.wait_for_answers(sent))
+    pools = ", ".join(one.pool for one in sent)
+    output.show(f"paused on all hosts {how_long}: {pools}; drains under way go on{when_they_come(silent)}\n")
+    if not arguments.wait:
+        return SUCCESS
+    left: list[str] = []
+    for views in made.views(sent, timeout_seconds):
+        left = [*draining(views), *(f"{one} is silent" for one in silent_hosts(sent, views))]
+        if not left:
+            output.show(NO_DRAIN)
+            return SUCCESS
+    raise MemkillError(f"a drain is still under way, or may be: {', '.join(left)}")
+
+
 def run_unpause(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """End the pause of pools. Raises MemkillError."""
+    from supervisor_memkill.commands.fleet_request import fleet_requester, silent_hosts
     from supervisor_memkill.commands.request import requester
     from supervisor_memkill.rules.requests import Act
 
+    if arguments.fleet:
+        everywhere = fleet_requester(arguments, environ)
+        # Without an end: a host that comes at any time must not stay paused.
+        sent = everywhere.send(Act.UNPAUSE, arguments.names, lasts_seconds=None)
+        silent = silent_hosts(sent, everywhere.wait_for_answers(sent))
+        pools = ", ".join(one.pool for one in sent)
+        output.show(f"not paused any more on all hosts: {pools}{when_they_come(silent)}\n")
+        return SUCCESS
     made = requester(arguments, environ)
     taken = made.send(Act.UNPAUSE, arguments.names, lasts_seconds=EXPIRES_SECONDS)
     _check_pools(arguments, taken.pools, made.pools)

@@ -1,4 +1,4 @@
-"""How far a requested restart is, by the state file. Pure."""
+"""How far a requested restart is, by the state file, and how that is shown. Pure."""
 
 from __future__ import annotations
 
@@ -17,18 +17,30 @@ class Progress:
     """All workers of one request."""
 
     lines: tuple[Line, ...]
+    replaced_besides: int = 0
+    """Replaced workers without a line."""
+    waiting_besides: int = 0
+    """Workers that wait, without a line."""
+
+    @property
+    def replaced(self) -> int:
+        return len(self.having(Standing.REPLACED)) + self.replaced_besides
+
+    @property
+    def workers(self) -> int:
+        return len(self.lines) + self.replaced_besides + self.waiting_besides
 
     @property
     def is_over(self) -> bool:
         """Nothing is left to wait for."""
+        if self.having(Standing.FAILED):
+            return True
         open_ones = (Standing.WAITING, Standing.DRAINING)
-        return not any(line.standing in open_ones for line in self.lines) or bool(
-            self.having(Standing.FAILED)
-        )
+        return not self.waiting_besides and not any(line.standing in open_ones for line in self.lines)
 
     @property
     def is_served(self) -> bool:
-        return all(line.standing is Standing.REPLACED for line in self.lines)
+        return self.replaced == self.workers
 
     def having(self, standing: Standing) -> list[Line]:
         return [line for line in self.lines if line.standing is standing]
@@ -68,7 +80,7 @@ def _present(worker: WorkerState) -> Present:
 
 def as_bar(made: Progress, now: float, columns: int) -> str:
     """One line for a terminal of this width; `now` is on the boot clock."""
-    done, total = len(made.having(Standing.REPLACED)), len(made.lines)
+    done, total = made.replaced, made.workers
     width = min(20, max(4, columns // 8))
     filled = round(width * done / total) if total else width
     text = f"[{'#' * filled}{'.' * (width - filled)}] {done} of {total} replaced"
@@ -78,7 +90,8 @@ def as_bar(made: Progress, now: float, columns: int) -> str:
     waiting = made.having(Standing.WAITING)
     if waiting:
         text += f"; {waiting[0].worker}: {waiting[0].words}"
-        text += f" (and {len(waiting) - 1} more wait)" if len(waiting) > 1 else ""
+        more = len(waiting) - 1 + made.waiting_besides
+        text += f" (and {more} more wait)" if more else ""
     text = one_line(text)  # Names of jobs come from Redis: nothing of them may steer the terminal.
     return text if len(text) <= columns else f"{text[: max(0, columns - 3)]}..."
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from supervisor_memkill.commands import output
@@ -20,11 +20,12 @@ from supervisor_memkill.errors import MemkillError, UsageError
 from supervisor_memkill.units import parse_positive_duration
 
 if TYPE_CHECKING:
+    from supervisor_memkill.commands.fleet_request import FleetRequester
     from supervisor_memkill.commands.progress import Progress
     from supervisor_memkill.commands.request import Requester
-    from supervisor_memkill.rules.requests import TakenRequest
 
 EXPIRES_SECONDS = 86400.0
+WITHDRAWN = "withdrawn: restarts that have not begun; a drain under way is finished"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,6 +41,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--expires", metavar="TIME", default="1d", help="forget the request after this time (default: 1d)"
     )
+    add_fleet(parser)
+
+
+def add_fleet(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--fleet", action="store_true", help="on all hosts that share the pool, through Redis"
+    )
 
 
 def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
@@ -51,19 +59,31 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     timeout_seconds = None if arguments.timeout is None else duration("--timeout", arguments.timeout)
     if timeout_seconds is not None and not arguments.wait:
         raise UsageError("--timeout needs --wait")
-    made = requester(arguments, environ)
-    if arguments.cancel:
-        if arguments.wait:
-            raise UsageError("--cancel does not take --wait")
-        made.send(Act.CANCEL, arguments.names, lasts_seconds=expires_seconds)
-        output.show("withdrawn: restarts that have not begun; a drain under way is finished\n")
-        return SUCCESS
+    if arguments.cancel and arguments.wait:
+        raise UsageError("--cancel does not take --wait")
+    if arguments.fleet:
+        from supervisor_memkill.commands.fleet_request import fleet_requester
+
+        everywhere = fleet_requester(arguments, environ)
+        if arguments.cancel:
+            return _cancel_fleet(everywhere, arguments.names, expires_seconds)
+    else:
+        made = requester(arguments, environ)
+        if arguments.cancel:
+            made.send(Act.CANCEL, arguments.names, lasts_seconds=expires_seconds)
+            output.show(f"{WITHDRAWN}\n")
+            return SUCCESS
     try:
+        if arguments.fleet:
+            return _restart_fleet(
+                everywhere, arguments.names, expires_seconds, timeout_seconds, waits=arguments.wait
+            )
         return _restart(made, arguments.names, expires_seconds, timeout_seconds, waits=arguments.wait)
     except KeyboardInterrupt:
+        command = "restart --fleet --cancel" if arguments.fleet else "restart --cancel"
         output.show(
             "\nstopped watching; the restart goes on. To withdraw what has not begun:"
-            f" supervisor-memkill restart --cancel {' '.join(arguments.names)}\n"
+            f" supervisor-memkill {command} {' '.join(arguments.names)}\n"
         )
         return INTERRUPTED
 
@@ -76,6 +96,7 @@ def _restart(
     *,
     waits: bool,
 ) -> int:
+    from supervisor_memkill.commands.progress import progress
     from supervisor_memkill.rules.requests import Act
 
     taken = made.send(Act.RESTART, names, lasts_seconds=expires_seconds)
@@ -84,7 +105,52 @@ def _restart(
         raise MemkillError(f"no worker that runs has the name {' '.join(names)}; the pools are {pools}")
     workers = ", ".join(taken.workers)
     output.show(f"requested: {len(taken.workers)} to be replaced, one after another: {workers}\n")
-    return _watch(made, taken, timeout_seconds) if waits else SUCCESS
+    if not waits:
+        return SUCCESS
+    states = made.states(timeout_seconds)
+    return _watch(progress(taken.workers, taken.request.id, state) for state in states)
+
+
+def _restart_fleet(
+    made: FleetRequester,
+    names: Sequence[str],
+    expires_seconds: float,
+    timeout_seconds: float | None,
+    *,
+    waits: bool,
+) -> int:
+    from supervisor_memkill.clock import boot_clock
+    from supervisor_memkill.commands.fleet_progress import FleetProgress
+    from supervisor_memkill.commands.fleet_request import silent_hosts
+    from supervisor_memkill.rules.requests import Act
+
+    sent = made.send(Act.RESTART, names, lasts_seconds=expires_seconds)
+    pools = ", ".join(one.pool for one in sent)
+    output.show(f"requested: a restart on all hosts that share {pools}\n")
+    follower = FleetProgress(sent, boot_clock, lambda line: output.show(f"\n{line}\n"))
+    if waits:
+        return _watch(map(follower.progress, made.views(sent, timeout_seconds)))
+    views = made.wait_for_answers(sent)
+    follower.progress(views)
+    workers, silent = follower.workers, silent_hosts(sent, views)
+    if not workers and not silent:
+        raise MemkillError(f"no worker that runs has the name {' '.join(names)}; the pools are {pools}")
+    output.show(f"{workers} to be replaced, one after another{when_they_come(silent)}\n")
+    return SUCCESS
+
+
+def _cancel_fleet(made: FleetRequester, names: Sequence[str], expires_seconds: float) -> int:
+    from supervisor_memkill.commands.fleet_request import silent_hosts
+    from supervisor_memkill.rules.requests import Act
+
+    sent = made.send(Act.CANCEL, names, lasts_seconds=expires_seconds)
+    silent = silent_hosts(sent, made.wait_for_answers(sent))
+    output.show(f"{WITHDRAWN}{when_they_come(silent)}\n")
+    return SUCCESS
+
+
+def when_they_come(silent: Sequence[str]) -> str:
+    return f"; silent, and it reaches them when they come: {', '.join(silent)}" if silent else ""
 
 
 def duration(option: str, value: str) -> float:
@@ -95,15 +161,18 @@ def duration(option: str, value: str) -> float:
         raise UsageError(f"{option}: must be {error}") from None
 
 
-def _watch(made: Requester, taken: TakenRequest, timeout_seconds: float | None) -> int:
-    watcher = _Watcher(taken)
-    ended = watcher.watch(made, timeout_seconds)
-    watcher.close()
+def _watch(looks: Iterator[Progress]) -> int:
+    """Show the progress until its end. Raises MemkillError if not all are replaced."""
+    watcher = _Watcher()
+    try:
+        ended = watcher.watch(looks)
+    finally:
+        watcher.close()
     if ended is None:
         raise MemkillError(f"not all were replaced in time: {_left(watcher.last)}")
     if not ended.is_served:
         raise MemkillError(f"not replaced: {_left(ended)}")
-    output.show(f"replaced: all {len(taken.workers)}\n")
+    output.show(f"replaced: all {ended.workers}\n")
     return SUCCESS
 
 
@@ -118,18 +187,14 @@ def _left(made: Progress | None) -> str:
 class _Watcher:
     """Shows the progress: one line that is drawn again on a terminal, a line per change elsewhere."""
 
-    def __init__(self, taken: TakenRequest) -> None:
-        self._taken = taken
+    def __init__(self) -> None:
         self._is_terminal = sys.stdout.isatty()
         self._shown: dict[str, str] = {}
         self.last: Progress | None = None
 
-    def watch(self, made: Requester, timeout_seconds: float | None) -> Progress | None:
+    def watch(self, looks: Iterator[Progress]) -> Progress | None:
         """The progress at the end; None when the time is over. Raises MemkillError."""
-        from supervisor_memkill.commands.progress import progress
-
-        for state in made.states(timeout_seconds):
-            self.last = progress(self._taken.workers, self._taken.request.id, state)
+        for self.last in looks:
             self._show(self.last)
             if self.last.is_over:
                 return self.last

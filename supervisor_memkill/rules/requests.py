@@ -64,7 +64,11 @@ class OperatorRequest:
     """A pause that does not hold a worker over its hard limit."""
 
     def names_worker(self, pool: str, process: ProcessInfo) -> bool:
-        named = (pool, process.worker, process.group)
+        return self.names_one(pool, process.worker, process.group)
+
+    def names_one(self, pool: str, worker: str, group: str) -> bool:
+        """It names the worker, its group or its pool."""
+        named = (pool, worker, group)
         return any(fnmatchcase(one, pattern) for one in named for pattern in self.names)
 
     def names_pool(self, pool: str) -> bool:
