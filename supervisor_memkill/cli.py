@@ -18,6 +18,7 @@ from supervisor_memkill.commands import (
     demo,
     doctor,
     dry_run,
+    history,
     listen,
     notify,
     output,
@@ -43,6 +44,7 @@ COMMAND = "command"
 
 COMMANDS = (
     status.COMMAND,
+    history.COMMAND,
     restart.COMMAND,
     pause.PAUSE,
     pause.UNPAUSE,

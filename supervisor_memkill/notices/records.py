@@ -90,9 +90,14 @@ class OtherVersionError(ValueError):
     """A newer version wrote this record."""
 
 
+def record_name(record: Record) -> str:
+    """``drain`` or ``held``."""
+    return _KINDS[type(record)]
+
+
 def to_line(record: Record) -> bytes:
     """The record as one line of ASCII, with its end."""
-    values = {"v": VERSION, "record": _KINDS[type(record)], **to_json(record)}
+    values = {"v": VERSION, "record": record_name(record), **to_json(record)}
     return json.dumps(values, separators=(",", ":")).encode("ascii") + b"\n"
 
 

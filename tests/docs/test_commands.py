@@ -30,7 +30,7 @@ INSTALLING = (
 )
 """tests/test_packaging.py installs the package; these are its words for a system's own directories."""
 OTHER_BLOCKS = re.compile(
-    r"\[|#!|FROM |environment = |POOL |listener alive |asking -->|[\d:, -]+ (INFO )?drain\."
+    r"\[|WHEN |\{|#!|FROM |environment = |POOL |listener alive |asking -->|[\d:, -]+ (INFO )?drain\."
 )
 """Configuration, output, a diagram and lines of the log begin like this: other tests compare them."""
 FOR_PROGRAMMERS = ("writing-a-kind.rst", "CONTRIBUTING.rst")

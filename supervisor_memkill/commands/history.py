@@ -1,0 +1,201 @@
+"""``supervisor-memkill history``: past drains, and what was held for long."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from supervisor_memkill.commands import output
+from supervisor_memkill.commands.command import CONFIG, JSON, SERVER_OPTIONS, SUCCESS, Command
+from supervisor_memkill.errors import MemkillError, UsageError
+from supervisor_memkill.units import parse_duration
+
+if TYPE_CHECKING:
+    from supervisor_memkill.commands.context import Configuration, Context
+    from supervisor_memkill.commands.history_values import Wanted
+    from supervisor_memkill.notices.records import Record
+
+DEFAULT_SINCE = "7d"
+ALL = "all"
+SINCE_ALLOWED = f"a duration such as 24h, a date such as 2026-11-29 or '2026-11-29 03:00', or {ALL}"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "names",
+        nargs="*",
+        metavar="NAME",
+        help="show only this pool, worker (group:name) or group; *, ? and [...] match",
+    )
+    parser.add_argument(
+        "--since",
+        metavar="TIME",
+        default=DEFAULT_SINCE,
+        help=f"how far back: {SINCE_ALLOWED} (default: {DEFAULT_SINCE})",
+    )
+    parser.add_argument(
+        "--reason", action="append", default=[], metavar="REASON", help="show only drains for this reason"
+    )
+    parser.add_argument(
+        "--outcome",
+        action="append",
+        default=[],
+        metavar="OUTCOME",
+        help="show only done, killed, let_go or held; --reason and --outcome may be repeated",
+    )
+    parser.add_argument(
+        "--fleet", action="store_true", help="show the drains of all hosts of the pools, through Redis"
+    )
+
+
+def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    """Show the history. Raises MemkillError."""
+    from supervisor_memkill.commands.context import find_configuration
+    from supervisor_memkill.commands.history_values import as_json, shown
+
+    wanted = _wanted(arguments)
+    configuration = find_configuration(arguments, environ)
+    if arguments.fleet:
+        records, notes = _of_fleet(configuration)
+    else:
+        records, notes = _of_this_supervisord(arguments, environ, configuration)
+    _check_names(wanted, records, configuration)
+    made = shown(records, wanted, notes=notes, is_fleet=arguments.fleet)
+    if arguments.json:
+        output.show(as_json(made))
+    else:
+        from supervisor_memkill.commands.history_screen import screen
+        from supervisor_memkill.commands.terminal import Terminal
+
+        terminal = Terminal.of(output.columns(), None, sys.stdout.encoding, environ)
+        output.show("\n".join(screen(made, terminal)) + "\n")
+    return SUCCESS
+
+
+# --- what is asked for ----------------------------------------------------------------------------------
+
+
+def _wanted(arguments: argparse.Namespace) -> Wanted:
+    from supervisor_memkill.commands.history_values import OUTCOMES, REASONS, Wanted
+
+    for option, values, known in (
+        ("--reason", arguments.reason, REASONS),
+        ("--outcome", arguments.outcome, OUTCOMES),
+    ):
+        for value in values:
+            if value not in known:
+                raise UsageError(f"{option}: {value!r} is not known; it is one of {', '.join(known)}")
+    return Wanted(
+        tuple(arguments.names),
+        since_of(arguments.since, time.time()),
+        tuple(arguments.reason),
+        tuple(arguments.outcome),
+    )
+
+
+def since_of(text: str, now: float) -> float:
+    """The time that --since names, in epoch seconds. Raises UsageError."""
+    if text == ALL:
+        return 0.0
+    try:
+        return max(0.0, now - parse_duration(text))
+    except ValueError:
+        pass
+    try:
+        return max(0.0, datetime.fromisoformat(text).timestamp())
+    except (ValueError, OverflowError, OSError):
+        raise UsageError(f"--since: {text!r} is not {SINCE_ALLOWED}") from None
+
+
+def _check_names(wanted: Wanted, records: list[Record], configuration: Configuration) -> None:
+    """Raises MemkillError for a name that nothing has: it is misspelt rather than without a drain."""
+    from fnmatch import fnmatchcase
+
+    pools = [pool.name for pool in configuration.config.pools]
+    for name in wanted.names:
+        one = type(wanted)((name,))
+        is_pool = any(fnmatchcase(pool, name) for pool in pools)
+        if not is_pool and not any(one.names_record(record) for record in records):
+            known = ", ".join(sorted({*pools, *(record.pool for record in records)})) or "none"
+            raise MemkillError(f"the history has no pool, worker or group {name!r}; the pools are {known}")
+
+
+# --- where the records come from ------------------------------------------------------------------------
+
+
+def _of_this_supervisord(
+    arguments: argparse.Namespace, environ: Mapping[str, str], configuration: Configuration
+) -> tuple[list[Record], list[str]]:
+    """Raises MemkillError when there is a history that cannot be read."""
+    from supervisor_memkill.commands.context import build
+    from supervisor_memkill.listener import history_file
+
+    context = build(configuration, configuration.supervisord(arguments, environ), environ, own_group="")
+    journal = _journal(configuration, context)
+    history = history_file.read(journal)
+    path, _ = history_file.paths_beside(journal)
+    notes = []
+    if not history.records:
+        notes.append(f"the listener has written no history yet ({path})")
+    if history.damaged:
+        notes.append(f"{path}: {history.damaged} lines are damaged, and are not shown")
+    if history.of_other_version:
+        notes.append(f"{path}: a newer version wrote {history.of_other_version} records, which are not shown")
+    return list(history.records), notes
+
+
+def _journal(configuration: Configuration, context: Context) -> Path:
+    """The journal of the listener. While supervisord does not answer: the likeliest one with a history."""
+    from supervisor_memkill.commands.found_listener import find_listener
+    from supervisor_memkill.listener.history_file import paths_beside
+    from supervisor_memkill.listener.journal_place import newest
+
+    journals = [path for place in context.journals for path in (place.path, *place.former)]
+    try:
+        found = find_listener(configuration, context).journal
+    except MemkillError:
+        found = context.journal.path
+    if newest(paths_beside(found)) is not None:
+        return found
+    written = {path: journal for journal in journals for path in paths_beside(journal)}
+    last = newest(written)
+    return found if last is None else written[last]
+
+
+def _of_fleet(configuration: Configuration) -> tuple[list[Record], list[str]]:
+    """The records of all configured pools. Raises MemkillError."""
+    import functools
+
+    from supervisor_memkill.commands.context import CLIENT_NAME
+    from supervisor_memkill.commands.history_fleet import records_of
+    from supervisor_memkill.coordination.events import read_events
+    from supervisor_memkill.world.redis_client import connect
+
+    config = configuration.config
+    url = config.redis
+    if url is None:
+        raise UsageError("--fleet needs redis in [memkill]: without it there is no other host")
+    redis = functools.cache(lambda: connect(url, CLIENT_NAME))
+    records, notes = list["Record"](), []
+    for pool in config.pools:
+        history = records_of(pool.name, read_events(redis, config.key_prefix, pool.name, 0.0))
+        records += history.records
+        if history.not_understood:
+            notes.append(
+                f"pool {pool.name}: {history.not_understood} entries of its stream are not understood"
+            )
+    return records, notes
+
+
+COMMAND = Command(
+    "history",
+    "show past drains: when, why, memory before and after, how long, jobs cut",
+    run,
+    (CONFIG, JSON, *SERVER_OPTIONS),
+    add_arguments,
+)
