@@ -70,9 +70,9 @@ def _table(made: Shown, terminal: Terminal) -> Iterator[str]:
         room = terminal.columns - total_width(columns) - len(GAP)
     behind = tuple(Cell(text if width(text) <= room else "") for text in words)
     heading, *lines = rows([*columns, Column("", behind)], _wide(terminal), "")
-    yield heading
+    yield heading.rstrip()
     for line, text, cell in zip(lines, words, behind, strict=True):
-        yield line
+        yield line.rstrip()
         if text != cell.text:
             assert terminal.columns is not None
             below = Terminal(terminal.columns - len(INDENT), glyphs=terminal.glyphs)
