@@ -202,7 +202,8 @@ def _reference() -> Iterator[str]:
     )
     yield from ("", "[eventlistener:memkill]")
     yield "command = supervisor-memkill --config /etc/supervisor/conf.d/memkill.conf"
-    yield from ("events = TICK_60,REMOTE_COMMUNICATION", "stderr_logfile = /var/log/supervisor/memkill.log")
+    yield from ("events = TICK_60,REMOTE_COMMUNICATION,PROCESS_STATE", "buffer_size = 1000")
+    yield "stderr_logfile = /var/log/supervisor/memkill.log"
     yield from ("stdout_logfile = NONE", "", "[memkill]")
     yield from _commented(GLOBAL_KEYS)
     yield ""

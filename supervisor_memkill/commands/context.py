@@ -9,6 +9,7 @@ import functools
 import os
 import pwd
 import socket
+import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,11 +31,13 @@ from supervisor_memkill.listener import journal_place
 from supervisor_memkill.listener.findings import Pool
 from supervisor_memkill.listener.journal_format import Contents
 from supervisor_memkill.listener.journal_place import JournalPlace
+from supervisor_memkill.listener.known_processes import KnownProcesses
 from supervisor_memkill.listener.recognition import Recognition
 from supervisor_memkill.listener.survey import Surveyor
 from supervisor_memkill.workers.contract import Tools
 from supervisor_memkill.workers.registry import load_kind
 from supervisor_memkill.world import started_by
+from supervisor_memkill.world.event_protocol import is_sent_changes
 from supervisor_memkill.world.machine import memory_limit_bytes
 from supervisor_memkill.world.memory import ProcessTable
 from supervisor_memkill.world.redis_client import connect
@@ -270,9 +273,10 @@ def build(
     environ: Mapping[str, str],
     *,
     own_group: str,
+    own_name: str = "",
     recognition: Recognition | None = None,
 ) -> Context:
-    """Put the parts together. `own_group`: the listener's group in supervisord; empty by hand.
+    """Put the parts together. `own_group`, `own_name`: the listener in supervisord; empty by hand.
 
     `recognition`: see Surveyor.
     """
@@ -287,6 +291,7 @@ def build(
         stop_as_group=supervisord_files.reader(configuration.supervisords_path, configuration.environ),
         in_files=in_files,
         recognition=recognition,
+        known=_known_processes(supervisord, in_files, own_group, own_name) if own_group else None,
     )
     return Context(
         config,
@@ -296,6 +301,19 @@ def build(
         _journal_places(configuration, supervisord, environ, own_group=own_group),
         configuration.reading.paths,
         in_files,
+    )
+
+
+def _known_processes(
+    supervisord: Supervisord, in_files: Callable[[], ProgramFiles], own_group: str, own_name: str
+) -> KnownProcesses:
+    return KnownProcesses(
+        supervisord,
+        ProcessTable,
+        boot_clock,
+        wall=time.time,
+        own_worker=f"{own_group}:{own_name}",
+        is_subscribed=is_sent_changes(in_files().events.get(own_group, ())),
     )
 
 
@@ -356,6 +374,7 @@ def build_surveyor(
     stop_as_group: Callable[[], StopAsGroup],
     in_files: Callable[[], ProgramFiles] = lambda: program_files.NOTHING,
     recognition: Recognition | None = None,
+    known: KnownProcesses | None = None,
 ) -> Surveyor:
     """`own_group`: see `build`; the others: see Surveyor."""
     return Surveyor(
@@ -369,4 +388,5 @@ def build_surveyor(
         stop_as_group=stop_as_group,
         in_files=in_files,
         recognition=recognition,
+        known=known,
     )

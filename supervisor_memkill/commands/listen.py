@@ -77,7 +77,7 @@ def listen(arguments: argparse.Namespace, environ: Mapping[str, str], sinks: Seq
     supervisord = OwnSupervisord(*address_from_environment(environ), starter=above)
     _check_access(supervisord, notifier)
     own_group, own_name = (_name(environ, part) for part in ("GROUP", "PROCESS"))
-    context = build(configuration, supervisord, environ, own_group=own_group)
+    context = build(configuration, supervisord, environ, own_group=own_group, own_name=own_name)
     own = OwnGroup(supervisord, own_group, own_name)
     origin = _origin(context, own, above.pid, loaded(configuration.reading, arguments.config))
     listener = _listener(context, notifier, own, origin)

@@ -27,7 +27,8 @@ LISTENER_AWAY_SECONDS = 60.0
 LOOK_SECONDS = 0.2
 SUBSCRIBE = (
     "no listener took the request. Check that the [eventlistener:...] section has"
-    " events = TICK_60,REMOTE_COMMUNICATION (then: supervisorctl update), and that the listener runs"
+    " events = TICK_60,REMOTE_COMMUNICATION,PROCESS_STATE (then: supervisorctl update), and that the listener"
+    " runs"
 )
 NO_LISTENER = "the listener does not run (its last process was pid {pid}): start it with supervisorctl"
 

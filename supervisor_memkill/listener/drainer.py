@@ -275,7 +275,7 @@ class Drainer:
         if self.slots.has_new_name:
             return None
         self._asked_at[drain.worker] = self._clock()
-        (survey,) = self._surveyor.look(self._ledger.contents, pool).pools
+        (survey,) = self._surveyor.look(self._ledger.contents, pool, anew=True).pools
         if survey.failure is not None:
             raise survey.failure
         finding = survey.finding(drain.worker)

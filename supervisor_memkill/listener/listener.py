@@ -62,6 +62,7 @@ from supervisor_memkill.processes import ProcessInfo, ProcessState
 from supervisor_memkill.rules.causes import Reason
 from supervisor_memkill.rules.drain import Drain, State
 from supervisor_memkill.rules.policy import Hold
+from supervisor_memkill.world.event_protocol import Event
 from supervisor_memkill.world.machine import available_bytes
 from supervisor_memkill.world.memory import ProcessTable
 from supervisor_memkill.world.supervisord import ShuttingDown, Supervisord, SupervisordError
@@ -140,9 +141,22 @@ class Listener:
         """Seconds until something is due without an event; None: nothing is due."""
         if self._drainer is None:
             return self._config.heartbeat_seconds
-        polls = bool(self._ledger.drains) and not self._config.dry_run
-        waits = [self._config.poll_interval_seconds if polls else None, self._growth.wait_seconds]
-        return self._schedule.wait_seconds(wait for wait in waits if wait is not None)
+        growth = self._growth.wait_seconds
+        if not self._ledger.drains or self._config.dry_run:
+            return self._schedule.wait_seconds(growth)
+        return self._schedule.wait_seconds(growth, self._config.poll_interval_seconds, self._ends_of_settle())
+
+    def _ends_of_settle(self) -> Iterator[float]:
+        """When `settle` is over for the new process of each drain."""
+        for drain in self._ledger.drains.values():
+            pool = self._pools.get(drain.pool)
+            if drain.state is State.SETTLING and drain.running_since is not None and pool is not None:
+                yield drain.running_since + pool.config.settle_seconds
+
+    def take_event(self, event: Event) -> bool:
+        """An event came; whether it is about a worker under drain, whose next step may be due."""
+        self._surveyor.known.take(event)
+        return event.changed is not None and event.changed in self._ledger.drains
 
     def request(self, payload: str) -> None:
         """A person's request came; the next turn takes it."""
@@ -157,6 +171,7 @@ class Listener:
             except ShuttingDown:
                 self._notifier.report(SupervisordShuttingDown())
             except SupervisordError as error:
+                self._surveyor.known.doubt()
                 self._away["supervisord"].away(error)
             except JournalHeld as error:
                 self._stand_by(error)
@@ -219,7 +234,7 @@ class Listener:
             age = observer.age_seconds(process, table)
             return process.uptime_seconds if age is None else age
 
-        self._requests.take(self._surveyor.members(), age_seconds)
+        self._requests.take(self._surveyor.members(anew=True), age_seconds)
         self._schedule.check_within(0.0)
         return True
 
@@ -330,6 +345,7 @@ class Listener:
 
     def _step_all(self, drainer: Drainer) -> None:
         before = len(self._ledger.drains)
+        self._schedule.stepped()
         for drain in list(self._ledger.drains.values()):
             if self.ended:
                 return

@@ -15,6 +15,7 @@ class Schedule:
         self._check_at: float | None = None
         self._tick_at: float | None = None
         self._rests_until = 0.0
+        self._stepped_at = 0.0
 
     @property
     def is_check_due(self) -> bool:
@@ -44,13 +45,27 @@ class Schedule:
         if counts:
             self._tick_at = None
 
+    def stepped(self) -> None:
+        """Every drain did a step."""
+        self._stepped_at = self._clock()
+
     def rest(self, seconds: float) -> None:
         """Wait at least this time, whatever is due: after a failed turn."""
         self._rests_until = self._clock() + seconds
 
-    def wait_seconds(self, others: Iterable[float]) -> float | None:
-        """Seconds until something is due; `others`: further waits in seconds. None: nothing is due."""
+    def wait_seconds(
+        self, other: float | None, step_after_seconds: float | None = None, steps_at: Iterable[float] = ()
+    ) -> float | None:
+        """Seconds until something is due; None: nothing is due. `other`: until something else is due.
+
+        `step_after_seconds`: from one step of the drains to the next; None: there is no drain. `steps_at`:
+        when a step is due earlier, unless one was done since.
+        """
         now = self._clock()
-        waits = [max(0.0, due - now) for due in (self._check_at, self._tick_at) if due is not None]
-        waits += others
-        return max(min(waits), self._rests_until - now) if waits else None
+        dues = [due for due in (self._check_at, self._tick_at) if due is not None]
+        if other is not None:
+            dues.append(now + other)
+        if step_after_seconds is not None:
+            dues.append(self._stepped_at + step_after_seconds)
+            dues += [at for at in steps_at if at > self._stepped_at]
+        return max(0.0, min(dues) - now, self._rests_until - now) if dues else None

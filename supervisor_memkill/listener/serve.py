@@ -66,19 +66,31 @@ def run_turns(
     ticked = False
     while not listener.ended:
         listener.turn(ticked=ticked)
-        waits = [listener.wait_seconds(), hearing.look_seconds if hearing is not None else None]
-        events = _take(inbox, min((wait for wait in waits if wait is not None), default=None))
-        if hearing is not None and _is_deaf(hearing, events, listener):
-            listener.ended = True
-            return True
-        for event in events:
-            if event.request is not None:
-                listener.request(event.request)
-            elif event.name not in (*PERIOD_SECONDS, REMOTE_COMMUNICATION):
-                listener.report_unexpected(event.name)
-        # Several TICKs are one check. Each is counted here, so that a repeated one is recognised.
-        ticked = sum(ticks.counts(event, wall()) for event in events) > 0
+        is_turn_due = ticked = False
+        while not is_turn_due and not listener.ended:
+            waits = [listener.wait_seconds(), hearing.look_seconds if hearing is not None else None]
+            events = _take(inbox, min((wait for wait in waits if wait is not None), default=None))
+            if hearing is not None and _is_deaf(hearing, events, listener):
+                listener.ended = True
+                return True
+            # Each event counts, also after one that calls for a turn.
+            calls = [_take_event(listener, event) for event in events]
+            # Several TICKs are one check. Each is counted here, so that a repeated one is recognised.
+            ticked = sum(ticks.counts(event, wall()) for event in events) > 0
+            is_turn_due = not events or any(calls)
     return False
+
+
+def _take_event(listener: Listener, event: Event) -> bool:
+    """Pass an event on to the listener; whether it calls for a turn."""
+    is_of_drain = listener.take_event(event)
+    if event.request is not None:
+        listener.request(event.request)
+    elif event.is_process_state or event.is_process_group:
+        return is_of_drain
+    elif event.name not in (*PERIOD_SECONDS, REMOTE_COMMUNICATION):
+        listener.report_unexpected(event.name)
+    return True
 
 
 def _is_deaf(hearing: Hearing, events: Sequence[Event], listener: Listener) -> bool:

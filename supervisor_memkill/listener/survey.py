@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 
@@ -15,6 +16,7 @@ from supervisor_memkill.listener import observer
 from supervisor_memkill.listener.doubts import can_be_doubtful, doubt
 from supervisor_memkill.listener.findings import Finding, Pool, PoolSurvey, Survey
 from supervisor_memkill.listener.journal_format import Contents
+from supervisor_memkill.listener.known_processes import KnownProcesses
 from supervisor_memkill.listener.programs import Programs
 from supervisor_memkill.listener.recognition import Recognition
 from supervisor_memkill.listener.rivals import Rival, rivals
@@ -45,14 +47,14 @@ class Surveyor:
         in_files: Callable[[], ProgramFiles] = lambda: program_files.NOTHING,
         local_time: Callable[[], datetime] = datetime.now,
         recognition: Recognition | None = None,
+        known: KnownProcesses | None = None,
     ) -> None:
         """`own_group`: the listener's group in supervisord, empty when a person runs the program.
 
         `machine_bytes` gives the memory of the machine, for limits in percent. `stop_as_group` and `in_files`
         read supervisord's files. `local_time` gives the machine's local time, for drain_hours. `recognition`
-        None: a patient one.
+        None: a patient one. `known` None: each look asks for all processes.
         """
-        self._supervisord = supervisord
         self._pools = tuple(pools)
         self._clock = clock
         self._own_group = own_group
@@ -65,11 +67,12 @@ class Surveyor:
         """In the last look at all pools, or since, the settings of a program would have lost jobs."""
         self._strikes = Strikes()
         self._recognition = recognition or Recognition(clock)
+        self.known = known or KnownProcesses(supervisord, process_table, clock, wall=time.time)
 
     def pool_of(self, worker: str) -> str | None:
         """The name of the worker's pool; None if it belongs to no pool. Raises SupervisordError."""
         assignment = assign(
-            self._supervisord.all_processes(), [pool.config for pool in self._pools], self.listener_groups()
+            self.known.all_anew(), [pool.config for pool in self._pools], self.listener_groups()
         )
         for pool, members in assignment.members.items():
             if any(process.worker == worker for process in members):
@@ -84,12 +87,17 @@ class Surveyor:
         """Look at all pools, and count strikes. Raises SupervisordError."""
         return self._look(self._pools, contents, counts=True)
 
-    def look(self, contents: Contents, only: Pool | None = None) -> Survey:
-        """Look at all pools, or at one, without counting strikes. Raises SupervisordError."""
+    def look(self, contents: Contents, only: Pool | None = None, *, anew: bool = False) -> Survey:
+        """Look at all pools, or at one, without counting strikes. Raises SupervisordError.
+
+        `anew`: by what supervisord reports now, before an action.
+        """
+        if anew:
+            self.known.doubt()
         return self._look(self._pools if only is None else (only,), contents, counts=False)
 
     def _look(self, pools: Sequence[Pool], contents: Contents, *, counts: bool) -> Survey:
-        processes = self._supervisord.all_processes()
+        processes = self.known.all()
         if self._programs.are_of_other(processes) or (counts and self._has_refused):
             # `supervisorctl update` ran, or an operator must run it to change a refused setting.
             self._programs.learn(processes)
@@ -124,14 +132,15 @@ class Surveyor:
         """The settings of all programs, as they were learnt at the last look."""
         return self._programs
 
-    def members(self) -> Mapping[str, Sequence[ProcessInfo]]:
-        """The workers of each pool. Raises SupervisordError."""
+    def members(self, *, anew: bool = False) -> Mapping[str, Sequence[ProcessInfo]]:
+        """The workers of each pool; `anew`: by what supervisord reports now. Raises SupervisordError."""
         configs = [pool.config for pool in self._pools]
-        return assign(self._supervisord.all_processes(), configs, self.listener_groups()).members
+        processes = self.known.all_anew() if anew else self.known.all()
+        return assign(processes, configs, self.listener_groups()).members
 
     def learn_programs(self) -> None:
         """Ask supervisord for the settings of all programs. Raises SupervisordError."""
-        self._programs.learn(self._supervisord.all_processes())
+        self._programs.learn(self.known.all_anew())
 
     def listener_groups(self) -> frozenset[str]:
         """The own group and all event listeners: an action on one could stop this listener for good.

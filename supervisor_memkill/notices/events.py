@@ -70,8 +70,8 @@ class ListenerWithoutTicks(Event):
     name = "listener.without_ticks"
     level = Level.ERROR
     hint = (
-        "set events = TICK_60,REMOTE_COMMUNICATION in the listener's [eventlistener:...] section, then run"
-        " supervisorctl update"
+        "set events = TICK_60,REMOTE_COMMUNICATION,PROCESS_STATE in the listener's [eventlistener:...] section,"
+        " then run supervisorctl update"
     )
 
 
@@ -140,11 +140,14 @@ class Failed(Event):
 
 @dataclass(frozen=True)
 class UnexpectedEvent(Event):
-    """supervisord sent an event that is not a TICK. Without TICK events no worker is checked."""
+    """supervisord sent an event that the listener does not use. Without TICK events no worker is checked."""
 
     name = "event.unasked"
     level = Level.WARNING
-    hint = "set events = TICK_60,REMOTE_COMMUNICATION in the listener's [eventlistener:...] section"
+    hint = (
+        "set events = TICK_60,REMOTE_COMMUNICATION,PROCESS_STATE in the listener's [eventlistener:...] section,"
+        " then run supervisorctl update"
+    )
     once_per = ()
     compared = ()
     event: str

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from supervisor_memkill.errors import UsageError
@@ -20,6 +20,8 @@ REMOTE_COMMUNICATION = "REMOTE_COMMUNICATION"
 """An event that supervisord's sendRemoteCommEvent sends, so that people and programs reach a listener."""
 REQUEST_TYPE = "supervisor-memkill"
 """The type of the remote communication that is for this program."""
+PROCESS_STATE, PROCESS_GROUP = "PROCESS_STATE", "PROCESS_GROUP"
+"""The names of two sorts of events begin so: the state of a process changed; a group was added or removed."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,25 @@ class Event:
     """The epoch second of a TICK, by supervisord's clock."""
     request: str | None = None
     """The data of a remote communication for this program."""
+    pool_serial: int | None = None
+    """The number of the event among those for this event listener: without a gap unless one was lost."""
+    changed: str | None = None
+    """The process (``group:name``) whose state has changed."""
+
+    @property
+    def is_process_state(self) -> bool:
+        """The state of a process has changed."""
+        return self.name.startswith(f"{PROCESS_STATE}_")
+
+    @property
+    def is_process_group(self) -> bool:
+        """A group of processes was added or removed."""
+        return self.name.startswith(f"{PROCESS_GROUP}_")
+
+
+def is_sent_changes(events: Collection[str]) -> bool:
+    """Whether a listener that subscribes to these events gets one for each change of a process."""
+    return not {PROCESS_STATE, "EVENT"}.isdisjoint(events)
 
 
 class Ticks:
@@ -90,6 +111,8 @@ class EventStream:
             serial=_number(header.get("serial")),
             when=_number(_fields(payload).get("when")) if name in PERIOD_SECONDS else None,
             request=_request(payload) if name == REMOTE_COMMUNICATION else None,
+            pool_serial=_number(header.get("poolserial")),
+            changed=_changed(payload) if name.startswith(f"{PROCESS_STATE}_") else None,
         )
 
     def _read_line(self) -> str:
@@ -141,6 +164,13 @@ def _request(payload: str) -> str | None:
     """The data of a remote communication, if its type is this program's (supervisor/events.py)."""
     kind, _, data = payload.partition("\n")
     return data if kind == f"type:{REQUEST_TYPE}" else None
+
+
+def _changed(payload: str) -> str | None:
+    """The process whose state has changed (supervisor/events.py); None if the payload does not name it."""
+    words = _fields(payload)
+    group, name = words.get("groupname"), words.get("processname")
+    return f"{group}:{name}" if group and name else None
 
 
 def _number(text: str | None) -> int | None:

@@ -54,6 +54,8 @@ from tests.programs.job_body import ENOUGH
 
 DATABASES = {"sidekiq": 0, "rq": 1}
 START_SECONDS = 30
+BY_EVENTS = HOSTS[:1]
+"""The hosts whose listener subscribes to the changes of processes; the others to TICKs alone."""
 _STARTED = "listener.started "
 
 
@@ -72,6 +74,7 @@ class Host:
         self.config = directory / "memkill.conf"
         self.config.write_text(self._memkill(coordination.url, jobs))
         self._jobs = jobs
+        self._also_events = ["PROCESS_STATE"] if name in BY_EVENTS else []
         self._stop_waits = {worker.partition("/")[2]: STOP_WAIT_SECONDS for worker in workers_of(name)}
         self.supervisord = RealSupervisord(directory, self._sections(), environment=self._environment())
 
@@ -138,7 +141,7 @@ class Host:
             LISTENER,
             shlex.join([sys.executable, str(PROGRAMS / "chaos_listener.py"), "--config", str(self.config)]),
             "eventlistener",
-            events=f"TICK_{TICK_SECONDS:g}",
+            events=",".join([f"TICK_{TICK_SECONDS:g}", *self._also_events]),
             stderr_logfile="%(here)s/memkill.log",
         )
         return "\n".join([*workers, listener])

@@ -15,9 +15,12 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from supervisor_memkill.listener.known_processes import KnownProcesses
 from supervisor_memkill.listener.listener import Listener
 from supervisor_memkill.listener.serve import Inbox, run_turns, serve
+from supervisor_memkill.processes import ProcessInfo, ProcessState
 from supervisor_memkill.world.event_protocol import PERIOD_SECONDS, Event, EventStream, Ticks
+from supervisor_memkill.world.memory import ProcessTable
 from tests.fuzz.effort import tries
 from tests.fuzz.values import NUMBER_TEXTS, TEXTS, near
 
@@ -91,7 +94,7 @@ def test_whatever_comes_each_event_is_answered_once_and_nothing_else_is_said(pie
         st.tuples(
             st.text(st.characters(exclude_characters="\n", codec="utf-8"), max_size=20),
             st.sampled_from(["TICK_5", "TICK_60", "PROCESS_STATE_EXITED", "REMOTE_COMMUNICATION"]),
-            TEXTS,
+            st.one_of(TEXTS, near(st.just("processname:one groupname:jobs from_state:RUNNING pid:5"))),
             st.booleans(),
         ),
         max_size=5,
@@ -113,7 +116,49 @@ def test_every_event_of_supervisords_own_making_is_understood(sent: list[tuple[s
 
 
 NUMBERS = st.one_of(st.none(), st.integers(0, 10**12), st.sampled_from([10**400]))
-EVENTS = st.builds(Event, st.one_of(st.sampled_from([*PERIOD_SECONDS, "OTHER"]), TEXTS), NUMBERS, NUMBERS)
+NAMES = [*PERIOD_SECONDS, "OTHER", "PROCESS_STATE_EXITED", "PROCESS_STATE_", "PROCESS_GROUP_ADDED"]
+EVENTS = st.builds(
+    Event,
+    st.one_of(st.sampled_from(NAMES), TEXTS),
+    NUMBERS,
+    NUMBERS,
+    pool_serial=NUMBERS,
+    changed=st.one_of(st.none(), st.sampled_from(["memkill:memkill", "jobs:one", "jobs:gone"]), TEXTS),
+)
+
+
+class OneProcess:
+    """supervisord with two processes that never change."""
+
+    def __init__(self) -> None:
+        self.processes = [
+            ProcessInfo(group, name, ProcessState.RUNNING, os.getpid(), 1, 0, 1)
+            for group, name in (("memkill", "memkill"), ("jobs", "one"))
+        ]
+
+    def all_processes(self) -> list[ProcessInfo]:
+        return self.processes
+
+    def process(self, worker: str) -> ProcessInfo | None:
+        return next((one for one in self.processes if one.worker == worker), None)
+
+
+@tries(150)
+@given(st.lists(st.lists(EVENTS, max_size=4), max_size=5))
+def test_whatever_events_come_each_look_finds_what_supervisord_shows(batches: list[list[Event]]) -> None:
+    supervisord = OneProcess()
+    known = KnownProcesses(
+        supervisord,  # type: ignore[arg-type]
+        ProcessTable,
+        lambda: 0.0,
+        wall=lambda: 1.0,
+        own_worker="memkill:memkill",
+        is_subscribed=True,
+    )
+    for batch in batches:
+        for event in batch:
+            known.take(event)
+        assert known.all() == supervisord.processes
 
 
 class CountsTurns:
@@ -132,6 +177,9 @@ class CountsTurns:
             self.ended = True
             return 0.0
         return self._waits.pop()
+
+    def take_event(self, event: Event) -> bool:
+        return False
 
     def report_unexpected(self, event: str) -> None:
         pass
@@ -173,6 +221,9 @@ class WaitsForTheEnd:
 
     def wait_seconds(self) -> float:
         return 0.5
+
+    def take_event(self, event: Event) -> bool:
+        return False
 
     def report_unexpected(self, event: str) -> None:
         pass

@@ -15,6 +15,8 @@ from supervisor_memkill.listener.serve import Inbox, run_turns, serve
 from supervisor_memkill.world.event_protocol import Event, Ticks
 
 NOW = 1_700_000_000
+DRAINED = "jobs:drained"
+"""The worker under drain."""
 
 
 class Recorder:
@@ -23,6 +25,7 @@ class Recorder:
     def __init__(self, turns: int) -> None:
         self.ticked: list[bool] = []
         self.unasked: list[str] = []
+        self.taken: list[Event] = []
         self.ended = False
         self._turns = turns
 
@@ -32,6 +35,10 @@ class Recorder:
 
     def wait_seconds(self) -> float | None:
         return 0.0
+
+    def take_event(self, event: Event) -> bool:
+        self.taken.append(event)
+        return event.changed == DRAINED
 
     def report_unexpected(self, event: str) -> None:
         self.unasked.append(event)
@@ -61,7 +68,7 @@ def test_burst_of_ticks_is_one_check() -> None:
 
 
 @pytest.mark.parametrize(
-    "event", [tick(1), tick(2, age=60), tick(2, name="PROCESS_STATE_EXITED"), tick(2, name="TICK")]
+    "event", [tick(1), tick(2, age=60), tick(2, name="PROCESS_LOG_STDOUT"), tick(2, name="TICK")]
 )
 def test_repeated_stale_and_unasked_events_are_no_check(event: Event) -> None:
     inbox: Inbox = queue.SimpleQueue()
@@ -87,11 +94,52 @@ def test_no_tick_of_a_burst_counts_twice() -> None:
 def test_unexpected_events_are_reported_to_the_listener() -> None:
     """If `events =` is wrong, no TICK may ever come."""
     inbox: Inbox = queue.SimpleQueue()
-    inbox.put(tick(1, name="PROCESS_STATE_EXITED"))
+    inbox.put(tick(1, name="PROCESS_LOG_STDOUT"))
     inbox.put(tick(2))
     recorder = Recorder(2)
     run_turns(cast(Listener, recorder), inbox, Ticks(), lambda: NOW)
-    assert recorder.unasked == ["PROCESS_STATE_EXITED"]
+    assert recorder.unasked == ["PROCESS_LOG_STDOUT"]
+
+
+def change(serial: int, worker: str, name: str = "PROCESS_STATE_STOPPED") -> Event:
+    return Event(name, serial, pool_serial=serial, changed=worker)
+
+
+class Waits(Recorder):
+    """The same, but nothing is due for a long time; the wait ends with the last event."""
+
+    def wait_seconds(self) -> float | None:
+        if len(self.taken) >= 2:
+            self.ended = True
+            return 0.0
+        return 60.0
+
+
+def test_change_of_a_drained_worker_calls_for_a_turn_at_once_and_no_other_change_does() -> None:
+    """Each of a thousand other workers may change at any time: that is noted, and costs no turn."""
+    inbox: Inbox = queue.SimpleQueue()
+    inbox.put(change(1, "jobs:other"))
+    inbox.put(change(2, "", name="PROCESS_GROUP_ADDED"))
+    recorder = Waits(9)
+    run_turns(cast(Listener, recorder), inbox, Ticks(), lambda: NOW)
+    assert [event.serial for event in recorder.taken] == [1, 2]
+    assert recorder.ticked == [False]  # the first turn, which needs no event
+    inbox.put(change(1, DRAINED))
+    drained = Recorder(2)
+    run_turns(cast(Listener, drained), inbox, Ticks(), lambda: NOW)
+    assert drained.ticked == [False, False]
+    assert [event.changed for event in drained.taken] == [DRAINED]
+    assert drained.unasked == []
+
+
+def test_every_event_is_taken_also_behind_one_that_calls_for_a_turn() -> None:
+    inbox: Inbox = queue.SimpleQueue()
+    for event in (tick(1), change(2, "jobs:other"), change(3, DRAINED)):
+        inbox.put(event)
+    recorder = Recorder(2)
+    run_turns(cast(Listener, recorder), inbox, Ticks(), lambda: NOW)
+    assert [event.serial for event in recorder.taken] == [1, 2, 3]
+    assert recorder.ticked == [False, True]
 
 
 def test_due_work_needs_no_event() -> None:

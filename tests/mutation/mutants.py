@@ -31,6 +31,7 @@ PYTHON = (
     "listener/hearing.py",
     "listener/history_file.py",
     "listener/holds.py",
+    "listener/known_processes.py",
     "listener/ledger.py",
     "listener/programs.py",
     "listener/recognition.py",

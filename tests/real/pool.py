@@ -30,6 +30,9 @@ KINDS: Mapping[str, Mapping[str, str]] = {
     },
     "plain": {},
 }
+TICKS_ALONE = "TICK_5,REMOTE_COMMUNICATION"
+WITH_CHANGES = f"{TICKS_ALONE},PROCESS_STATE"
+"""What a listener subscribes to: without, and with the changes of processes."""
 GATE = {"busy_command": "cat %(here)s/gate"}
 """The busy count is what the test writes there, so that DRAINING lasts without a job in hand."""
 
@@ -56,13 +59,14 @@ class LeakyPool:
         wrap: Callable[[LeakyWorkers, str, str], str] = lambda leaky, name, command: command,
         die_at: str = "",
         listener: str | None = None,
-        events: str = "TICK_5,REMOTE_COMMUNICATION",
+        events: str = WITH_CHANGES,
+        loglevel: str = "info",
     ) -> None:
         """`pool`, `main` and `worker` are settings of [memkill:job], [memkill] and of each program.
 
         `wrap` makes another command of a worker's name and command; `die_at` is the place where the
         listener kills itself once; `listener` is another command for the listener, `events` what it
-        subscribes to.
+        subscribes to, `loglevel` that of supervisord.
         """
         self.directory = directory
         self.leaky = LeakyWorkers(directory)
@@ -81,7 +85,7 @@ class LeakyPool:
         self._events = events
         self.write_memkill(kind, pool or {}, main or {})
         self.gate(1)
-        self.supervisord = RealSupervisord(directory, self.sections())
+        self.supervisord = RealSupervisord(directory, self.sections(), loglevel=loglevel)
 
     def _worker_command(self, name: str, options: Sequence[str]) -> str:
         leak = ("--leak-megabytes", str(LEAK_MEGABYTES), "--hold", str(self._hold))

@@ -156,7 +156,7 @@ class Fleet:
             "memkill",
             f"{shlex.quote(sys.executable)} -m supervisor_memkill --config {self.config} {options}",
             "eventlistener",
-            events="TICK_5",
+            events="TICK_5,PROCESS_STATE",
             autostart="false",
             stderr_logfile="%(here)s/memkill.log",
         )

@@ -16,7 +16,7 @@ from supervisor_memkill.rules.drain import State
 from supervisor_memkill.world.supervisord import NotRunning
 from tests.harness import PROGRAMS, LeakyWorkers
 from tests.real.conftest import StartPool
-from tests.real.pool import GATE, LeakyPool
+from tests.real.pool import GATE, TICKS_ALONE, LeakyPool
 
 pytestmark = pytest.mark.real
 
@@ -33,7 +33,8 @@ def pool_for(start_pool: StartPool, state: State) -> LeakyPool:
     settings = {**GATE, "settle": "6s"} if state is State.SETTLING else GATE
     stubborn = STUBBORN if state is State.STOPPING else {}
     main = SLOW if state in (State.QUIETING, State.STARTING) else {}
-    return start_pool("custom", count=3, pool=settings, main=main, **stubborn)
+    # An event would end STARTING before the poll.
+    return start_pool("custom", count=3, pool=settings, main=main, events=TICKS_ALONE, **stubborn)
 
 
 def catch_in(pool: LeakyPool, state: State) -> str:

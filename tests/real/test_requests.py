@@ -192,7 +192,7 @@ def test_listener_that_subscribes_to_ticks_alone_is_named_with_the_line_to_chang
     pool.wait_for_event("listener.started")
     done = run(pool, "restart", "job")
     assert done.returncode == 1
-    assert "events = TICK_60,REMOTE_COMMUNICATION" in done.stderr
+    assert "events = TICK_60,REMOTE_COMMUNICATION,PROCESS_STATE" in done.stderr
     assert done.stderr.count("\n") == 1
 
 

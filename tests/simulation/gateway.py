@@ -28,6 +28,8 @@ class Gateway:
         def tell() -> list[ProcessInfo]:
             found = self._calls.all_processes()
             self._machine.looked_at = self._machine.engine.now
+            self._machine.times_reported += 1
+            self._machine.events.all_reported()
             return found
 
         found: list[ProcessInfo] = self._machine.ask_supervisord(tell)

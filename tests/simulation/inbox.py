@@ -24,28 +24,42 @@ class Inbox:
         return wall - wall % period + period
 
     def get(self, timeout: float | None = None) -> Event:
-        if self._machine.mail:
-            return self._mail()
+        if (event := self._arrived()) is not None:
+            return event
         wait = self._next - self._machine.wall()
         if wait > 2 * self._machine.shape.tick:  # The clock was set back.
             self._next = self._after(self._machine.wall())
             wait = self._next - self._machine.wall()
+        wait = max(wait, self._machine.events.stalled_seconds)
         if wait > 0:
-            # No real wait is shorter; a rounding error must not stop the clock.
-            self._machine.breathe(max(0.001, wait if timeout is None else min(wait, timeout)))
+            with self._machine.waiting_for_events():
+                # No real wait is shorter; a rounding error must not stop the clock.
+                self._machine.breathe(max(0.001, wait if timeout is None else min(wait, timeout)))
         return self.get_nowait()
 
-    def _mail(self) -> Event:
+    def _arrived(self) -> Event | None:
+        """A request or the change of a process."""
+        events = self._machine.events
+        if (event := events.take()) is not None:
+            self._serial += 1
+            return event
+        if not self._machine.mail or events.stalled_seconds:
+            return None
+        return self._numbered(REMOTE_COMMUNICATION, request=self._machine.mail.popleft())
+
+    def _numbered(self, name: str, when: int | None = None, request: str | None = None) -> Event:
+        number = self._machine.events.next_number()
+        self._machine.events.arrived(number)
         self._serial += 1
-        return Event(REMOTE_COMMUNICATION, self._serial, request=self._machine.mail.popleft())
+        return Event(name, self._serial, when, request, pool_serial=number)
 
     def get_nowait(self) -> Event:
-        if self._machine.mail:
-            return self._mail()
+        if (event := self._arrived()) is not None:
+            return event
         wall = self._machine.wall()
-        if wall < self._next:
+        if wall < self._next or self._machine.events.stalled_seconds:
             raise queue.Empty
-        when, self._serial = self._next, self._serial + 1
+        when = self._next
         self._next = self._after(max(when, wall - 3 * self._machine.shape.tick))
         name = f"TICK_{self._machine.shape.tick:.0f}"
-        return Event(name=name, serial=self._serial, when=int(when))
+        return self._numbered(name, when=int(when))

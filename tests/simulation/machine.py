@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import random
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timezone
@@ -17,19 +18,21 @@ from supervisor_memkill.coordination.in_process import InProcessCoordinator
 from supervisor_memkill.coordination.redis import RedisCoordinator
 from supervisor_memkill.listener.findings import Pool
 from supervisor_memkill.listener.journal_format import Contents
+from supervisor_memkill.listener.known_processes import KnownProcesses
 from supervisor_memkill.listener.listener import Listener
 from supervisor_memkill.listener.serve import run_turns
 from supervisor_memkill.listener.survey import Surveyor
 from supervisor_memkill.notices.event import Notifier
 from supervisor_memkill.notices.history import HistorySink
 from supervisor_memkill.notices.log import LogSink
-from supervisor_memkill.processes import ProcessState
+from supervisor_memkill.processes import ProcessInfo, ProcessState
 from supervisor_memkill.workers.contract import Tools
 from supervisor_memkill.world.event_protocol import Ticks
 from supervisor_memkill.world.memory import ProcessTable
 from supervisor_memkill.world.supervisord import NoAnswer, Unreachable
 from tests.places import Places
 from tests.simulation.engine import Actor, Engine
+from tests.simulation.events import ProcessEvents
 from tests.simulation.gateway import Gateway
 from tests.simulation.inbox import Inbox
 from tests.simulation.journals import DiskJournal, MemoryJournal
@@ -48,6 +51,25 @@ EPOCH = 1_700_000_000.0
 SUPERVISORD_TIMEOUT_SECONDS = 5.0
 
 
+OWN_WORKER = "memkill:memkill"
+
+
+class Known(KnownProcesses):
+    """Notes how much the listener can know when it looks without asking for all processes."""
+
+    def __init__(self, machine: Machine, *parts: Any, **settings: Any) -> None:
+        super().__init__(*parts, **settings)
+        self._machine = machine
+
+    def all(self) -> Sequence[ProcessInfo]:
+        asked = self._machine.times_reported
+        found = super().all()
+        if self._machine.times_reported == asked:
+            self._machine.world.trace.count("look by events")
+            self._machine.looked_at = self._machine.events.known_until()
+        return found
+
+
 class Killed(BaseException):
     """The listener is dead: raised where a SIGKILL would strike."""
 
@@ -63,6 +85,15 @@ class Machine:
         self.supervisord = SimSupervisord(self.engine, self.wall, world)
         self.server = Server(world)
         self.shape = shape
+        self.events = ProcessEvents(
+            self.engine,
+            random.Random(f"{world.seed} {name} events"),
+            fault_share=world.weather.event_faults,
+            count=world.trace.count,
+            is_subscribed=name not in shape.without_events,
+            wake=self._wake_for_event,
+        )
+        self._waits_for_events = False
         self.mail: deque[str] = deque()
         """Requests that supervisord has for the listener."""
         self.pools = {pool.config.name: pool.config for pool in shape.pools}
@@ -76,8 +107,10 @@ class Machine:
         self.is_unsaved = False
         """The last save failed, and the listener has saved nothing since."""
         self.backs_off = False
+        self.times_reported = 0
+        """How often supervisord reported all its workers."""
         self.looked_at = 0.0
-        """When supervisord last reported all its workers."""
+        """The last look knew all that happened at supervisord until then."""
         self.served: dict[str, float] = {}
         """When supervisord last reported each worker."""
         self.unanswered: dict[str, float] = {}
@@ -209,6 +242,19 @@ class Machine:
     def breathe(self, seconds: float) -> None:
         self.engine.sleep(seconds)
 
+    @contextlib.contextmanager
+    def waiting_for_events(self) -> Iterator[None]:
+        """The listener waits for its next event, and wakes up when one comes."""
+        self._waits_for_events = True
+        try:
+            yield
+        finally:
+            self._waits_for_events = False
+
+    def _wake_for_event(self) -> None:
+        if self._waits_for_events:
+            self.engine.wake(self.actor)
+
     def point(self, place: str) -> None:
         """A place where a death would matter."""
         if self.world.weather.kills(self, place):
@@ -337,6 +383,8 @@ class Machine:
         self.answers.clear()
         self.unanswered.clear()
         self.world.trace.say(self.name, f"the listener starts, life {self.lives}")
+        own_start = self.events.rng.uniform(0.2, 1.5)
+        self.engine.after(own_start, lambda: self.events.happen(OWN_WORKER, ProcessState.RUNNING))
         journal = self._journal()
         try:
             listener = self._listener(journal)
@@ -372,6 +420,7 @@ class Machine:
             pools,
             self.clock,
             own_group="memkill",
+            known=self._known(gateway),
             process_table=process_table,
             machine_bytes=lambda: 10**6,
             local_time=lambda: datetime.fromtimestamp(self.wall(), timezone.utc).replace(tzinfo=None),
@@ -388,6 +437,17 @@ class Machine:
             process_table=process_table,
             history=HistorySink(ReadableHistory(self.world.trace), self.name, self.wall),
             available_bytes=lambda: 10**6 - sum(one.memory for one in self.living()),
+        )
+
+    def _known(self, gateway: Any) -> KnownProcesses:
+        return Known(
+            self,
+            gateway,
+            self._table,
+            self.clock,
+            wall=self.wall,
+            own_worker=OWN_WORKER,
+            is_subscribed=self.events.is_subscribed,
         )
 
     def _tools(self, pool: str, gateway: Any) -> Tools:
@@ -415,6 +475,7 @@ class Machine:
         """Another boot; the journal is of the one before."""
         self.boot += 1
         self.mail.clear()
+        self.events.forget()
         self.disk = Contents()
         self._booted_at = self.engine.now
         self._children.clear()

@@ -51,6 +51,8 @@ class Shape:
     """The share of workers that are over their limit at the start."""
     on_disk: bool = False
     """Whether the real journal is used, in a directory."""
+    without_events: frozenset[str] = frozenset()
+    """The machines whose listener subscribes to TICKs alone."""
     namesake_seconds: float = 0.0
     """Beside each Sidekiq's record stands one of the same host and pid that began so much later, and is
     quiet; 0: there is none."""
@@ -63,7 +65,7 @@ NAMES = ("east", "north", "south", "west")
 
 def draw(rng: random.Random, seed: int) -> Shape:
     """Small worlds, mostly with two or three machines."""
-    also = random.Random(f"{seed} reasons")
+    also, events = random.Random(f"{seed} reasons"), random.Random(f"{seed} events")
     machines = NAMES[: rng.choice((1, 2, 2, 2, 3, 3, 4))]
     heartbeat = rng.choice((2.0, 4.0, 4.0, 6.0))
     drawn = [_pool(rng, f"pool{number}", len(machines)) for number in range(rng.choice((1, 1, 1, 2)))]
@@ -78,6 +80,7 @@ def draw(rng: random.Random, seed: int) -> Shape:
         latency=rng.choice((0.002, 0.02, 0.2)),
         bloated=rng.choice((0.3, 0.6, 1.0)),
         on_disk=seed % 16 == 0,
+        without_events=frozenset(name for name in machines if events.random() < 0.3),
         namesake_seconds=random.Random(f"{seed} namesake").choice((0.0, 0.0, -NAMESAKE, NAMESAKE)),
     )
 

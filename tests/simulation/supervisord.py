@@ -72,6 +72,10 @@ class Watcher(Protocol):
         """Its state is about to change, whatever the cause."""
         ...
 
+    def has_changed(self, worker: Worker) -> None:
+        """Its state has changed, and supervisord has an event about that."""
+        ...
+
     def spawns(self, worker: Worker) -> Process:
         """A fresh process for it."""
         ...
@@ -171,6 +175,7 @@ class SimSupervisord:
         worker.life += 1
         pid = worker.process.pid if worker.process is not None else 0
         self._watcher.say(worker.host, f"{worker.name} is {state.name}" + (f" pid {pid}" if pid else ""))
+        self._watcher.has_changed(worker)
         return worker.life
 
     def _then(self, worker: Worker, seconds: float, happen: Callable[[Worker], None]) -> None:

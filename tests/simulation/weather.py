@@ -86,6 +86,7 @@ class Weather:
         self._until_death = self._draw_death()
         self._at: dict[tuple[str, str], Callable[[], None]] = {}
         self._rests: dict[str, float] = {}
+        self._event_faults = 0.0 if calm else random.Random(f"{world.seed} events").choice((0.0, 0.03, 0.3))
         self.is_clear = False
         self.heals = False
         """Faults that cannot end soon, such as a clock that is set back by an hour, do not occur."""
@@ -157,6 +158,10 @@ class Weather:
         if self._slow and self._rng.random() < self._slow:
             return "slow"
         return "fine"
+
+    def event_faults(self) -> float:
+        """The share of supervisord's events that are lost, late, or come again."""
+        return 0.0 if self.is_clear else self._event_faults
 
     def latency(self, fate: str) -> float:
         if fate == "slow":
@@ -304,6 +309,7 @@ class Weather:
             supervisord.go_down()
             self._world.standings.supervisord_took(machine)
             machine.server.drop()
+            machine.events.forget()
             self.kill(machine)
 
         self._world.engine.after(self._rng.uniform(0.5, 6.0), down)

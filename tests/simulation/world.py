@@ -31,6 +31,7 @@ class World:
     def __init__(self, shape: Shape, seed: int = 0, *, calm: bool = False) -> None:
         """`calm`: without faults other than those of the test."""
         self.shape = shape
+        self.seed = seed
         self.rng = random.Random(seed)
         self.engine = Engine()
         self.trace = Trace(lambda: self.engine.now)
@@ -112,6 +113,9 @@ class World:
 
     def changes(self, worker: Worker) -> None:
         self.standings.changes(worker)
+
+    def has_changed(self, worker: Worker) -> None:
+        self.machine(worker.host).events.happen(worker.name, worker.state)
 
     def spawns(self, worker: Worker) -> Process:
         return self.machine(worker.host).spawn(worker)

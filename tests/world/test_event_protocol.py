@@ -103,7 +103,7 @@ def envelope(
     return f"{header}\n{payload}"
 
 
-TICK = Event("TICK_5", serial=3, when=1_700_000_000)
+TICK = Event("TICK_5", serial=3, when=1_700_000_000, pool_serial=7)
 
 
 def test_an_event_is_answered_and_handed_over(supervisord: FakeSupervisord) -> None:
@@ -144,13 +144,23 @@ def test_an_identifier_may_hold_anything(supervisord: FakeSupervisord, server: s
     [
         ("eventname:TICK_5\n", Event("TICK_5", None, None)),
         ("eventname:TICK_5 len:x serial:-1 new:key\n", Event("TICK_5", None, None)),
-        (envelope(payload="when:soon"), Event("TICK_5", 3, None)),
-        (envelope(payload=""), Event("TICK_5", 3, None)),
+        (envelope(payload="when:soon"), Event("TICK_5", 3, None, pool_serial=7)),
+        (envelope(payload=""), Event("TICK_5", 3, None, pool_serial=7)),
         (
             envelope("REMOTE_COMMUNICATION", "type:x\nwhen:5"),
-            Event("REMOTE_COMMUNICATION", 3, None),
+            Event("REMOTE_COMMUNICATION", 3, None, pool_serial=7),
         ),
         ("no event at all\n\n" + envelope(), TICK),
+        *(
+            (envelope("PROCESS_STATE_EXITED", payload), Event("PROCESS_STATE_EXITED", 3, pool_serial=7))
+            for payload in (
+                "",
+                "processname:one",
+                "groupname:jobs",
+                "processname: groupname:jobs",
+                "one jobs",
+            )
+        ),
     ],
 )
 def test_what_is_missing_or_new_stops_nobody(
@@ -160,6 +170,17 @@ def test_what_is_missing_or_new_stops_nobody(
     supervisord.send(text)
     supervisord.is_answered()
     assert supervisord.events == [expected]
+
+
+def test_changed_process_is_named_as_supervisords_calls_take_it(supervisord: FakeSupervisord) -> None:
+    supervisord.start()
+    payload = "processname:one groupname:jobs from_state:RUNNING expected:0 pid:2766"
+    supervisord.send(envelope("PROCESS_STATE_EXITED", payload))
+    supervisord.is_answered()
+    [event] = supervisord.events
+    assert (event.changed, event.pool_serial) == ("jobs:one", 7)
+    assert event.is_process_state
+    assert not event.is_process_group
 
 
 @pytest.mark.parametrize(
