@@ -70,8 +70,8 @@ class ListenerWithoutTicks(Event):
     name = "listener.without_ticks"
     level = Level.ERROR
     hint = (
-        "set events = TICK_60,REMOTE_COMMUNICATION,PROCESS_STATE in the listener's [eventlistener:...] section,"
-        " then run supervisorctl update"
+        "set events = TICK_60,REMOTE_COMMUNICATION,PROCESS_STATE in the listener's [eventlistener:...]"
+        " section, then run supervisorctl update"
     )
 
 
@@ -145,8 +145,8 @@ class UnexpectedEvent(Event):
     name = "event.unasked"
     level = Level.WARNING
     hint = (
-        "set events = TICK_60,REMOTE_COMMUNICATION,PROCESS_STATE in the listener's [eventlistener:...] section,"
-        " then run supervisorctl update"
+        "set events = TICK_60,REMOTE_COMMUNICATION,PROCESS_STATE in the listener's [eventlistener:...]"
+        " section, then run supervisorctl update"
     )
     once_per = ()
     compared = ()
