@@ -14,7 +14,10 @@ from supervisor_memkill.processes import ProcessInfo, ProcessState
 from supervisor_memkill.rules.policy import Hold
 from supervisor_memkill.units import format_duration
 
-SUBSCRIBES = "events = TICK_60,REMOTE_COMMUNICATION,PROCESS_STATE in the listener's section; then: supervisorctl update"
+SUBSCRIBES = (
+    "events = TICK_60,REMOTE_COMMUNICATION,PROCESS_STATE in the listener's section;"
+    " then: supervisorctl update"
+)
 SHIPPED_PERIOD_SECONDS = 60.0
 
 MISSING = Fault(
