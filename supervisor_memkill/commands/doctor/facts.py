@@ -72,7 +72,7 @@ class ListenerFacts:
     events: Mapping[str, frozenset[str]] = field(default_factory=dict)
     """What each listener in the files subscribes to, by its group."""
     last_lines: Mapping[str, str] = field(default_factory=dict)
-    """The last line of the log, by ``group:name``, of listeners that do not run."""
+    """The last line of its log, by ``group:name``, as far as it is known."""
     in_unknown_state: frozenset[str] = frozenset()
     """The listeners that supervisord sends no event any more, by its own log."""
     state: ListenerState | None = None

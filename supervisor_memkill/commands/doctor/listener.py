@@ -10,6 +10,7 @@ from supervisor_memkill.commands.doctor.finding import Fault, Finding, Severity
 from supervisor_memkill.coordination.contract import Cause
 from supervisor_memkill.listener.hearing import DEAF_PERIODS, UNKNOWN_PERIOD_SECONDS, shortest_period
 from supervisor_memkill.listener.state_values import ListenerState
+from supervisor_memkill.notices.events import ListenerRefused
 from supervisor_memkill.processes import ProcessInfo, ProcessState
 from supervisor_memkill.rules.policy import Hold
 from supervisor_memkill.units import format_duration
@@ -47,6 +48,13 @@ DOWN = Fault(
     "the listener does not run: it is STOPPED, EXITED, FATAL or in BACKOFF",
     "no worker is watched; a drain that it had begun stands still",
     "correct what its log names; then: supervisorctl start NAME",
+)
+LOOPS = Fault(
+    "listener-does-not-start",
+    Severity.ERROR,
+    "the listener ends at each start, and supervisord starts it again and again",
+    "no worker is watched, though supervisord often shows the listener as RUNNING",
+    "correct what its log names",
 )
 UNKNOWN_STATE = Fault(
     "listener-in-unknown-state",
@@ -137,6 +145,7 @@ FAULTS = (
     NOT_LOADED,
     IS_A_PROGRAM,
     DOWN,
+    LOOPS,
     UNKNOWN_STATE,
     HEARS_NOTHING,
     WITHOUT_TICKS,
@@ -178,6 +187,8 @@ def check_runs(facts: Facts) -> Iterator[Finding]:
                 process.worker,
                 change=f"correct what its log names; then: supervisorctl start {process.worker}",
             )
+        elif not listener.is_alive and ListenerRefused.name in listener.last_lines.get(process.worker, ""):
+            yield LOOPS.found(f"its log ends with: {listener.last_lines[process.worker]}", process.worker)
         elif process.worker in listener.in_unknown_state:
             yield UNKNOWN_STATE.found("by supervisord's log it broke the protocol of events", process.worker)
 

@@ -192,9 +192,7 @@ class _Reader:
             in_files=in_files,
             events=files.events,
             last_lines={
-                one.worker: line
-                for one in found
-                if not one.pid and (line := gather.last_line(self._supervisord, one.worker))
+                one.worker: line for one in found if (line := gather.last_line(self._supervisord, one.worker))
             },
             in_unknown_state=gather.in_unknown_state(self._supervisord, found),
             user=access.user_name(uid),

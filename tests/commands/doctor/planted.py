@@ -301,6 +301,10 @@ PLANTED: Mapping[str, tuple[Callable[[], Facts], str]] = {
         ),
         "FATAL; its log ends with: listener.not_started",
     ),
+    "listener-does-not-start": (
+        lambda: listener(is_alive=False, last_lines={LISTENER: "ERROR listener.not_started error=x"}),
+        "error=x",
+    ),
     "listener-in-unknown-state": (lambda: listener(in_unknown_state=frozenset({LISTENER})), "protocol"),
     "listener-hears-no-ticks": (lambda: state(ticked_at=NOW - 200), "3m20s"),
     "listener-without-ticks": (
