@@ -107,10 +107,6 @@ class Account:
         )
 
 
-class Stuck(Exception):
-    """Nothing got on for too long."""
-
-
 class Progress:
     """Waits for a count to reach a figure, for as long as it still grows."""
 
@@ -121,22 +117,23 @@ class Progress:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], object] = time.sleep,
     ) -> None:
-        """Raises Stuck when a count has not grown for `patience_seconds`."""
+        """It gives up when a count has not grown for `patience_seconds`."""
         self._patience_seconds = patience_seconds
         self._say = say
         self._clock = clock
         self._sleep = sleep
 
-    def wait(self, what: str, count: Callable[[], int], wanted: Callable[[], int]) -> None:
-        """Return once the count of `what` (a noun, in plural) is the wanted one."""
+    def wait(self, what: str, count: Callable[[], int], wanted: Callable[[], int]) -> str:
+        """Return once the count of `what` (a noun, in plural) is the wanted one; why not, or empty."""
         best, since = count(), self._clock()
         while (now := count()) < wanted():
             if now > best:
                 best, since = now, self._clock()
                 self._say(f"{best} of {wanted()} {what}")
             elif self._clock() - since > self._patience_seconds:
-                raise Stuck(f"no more {what} for {self._patience_seconds:g} s: {best} of {wanted()} are done")
+                return f"no more {what} for {self._patience_seconds:g} s: {best} of {wanted()} are done"
             self._sleep(LOOK_SECONDS)
+        return ""
 
 
 class End:
@@ -164,17 +161,13 @@ def soak(
     end = end or End()
     version, began = workers.version(), time.monotonic()
     names = [f"soak_{number}" for number in range(shape.workers)]
-    stuck = ""
     with contextlib.ExitStack() as stack:
         server = RealRedis(stack.enter_context(short_directory()), program=workers.server())
         stack.callback(server.stop)
         server.start()
         stack.enter_context(contextlib.redirect_stdout(io.StringIO()))  # a fleet prints its logs at its end
         fleet = stack.enter_context(workers.open(server, names, options(shape)))
-        try:
-            drive(fleet, restarts, Progress(patience_seconds, say), end)
-        except Stuck as error:
-            stuck = str(error)
+        stuck = drive(fleet, restarts, Progress(patience_seconds, say), end)
         minutes = (time.monotonic() - began) / 60
         return account(workers, version, fleet, minutes, stuck)
 
@@ -195,19 +188,23 @@ def options(shape: Shape) -> dict[str, Any]:
     }
 
 
-def drive(fleet: FrameworkFleet, restarts: int, progress: Progress, end: End) -> None:
-    """Replace workers until so many restarts are done, then let the jobs end. Raises Stuck."""
+def drive(fleet: FrameworkFleet, restarts: int, progress: Progress, end: End) -> str:
+    """Replace workers until so many restarts are done, then let the jobs end; why not, or empty.
+
+    The jobs are waited for in any case: one that still runs is neither lost nor cut.
+    """
     with fleet.feeding():
         fleet.listen()
-        progress.wait(
+        stuck = progress.wait(
             "restarts", lambda: sum(fleet.replaced().values()), lambda: 0 if end.has_come() else restarts
         )
         # A worker that the listener leaves quiet or stopped takes no jobs, and all others do.
-        fleet.supervisord.proxy.stop(LISTENER)
+        fleet.supervisord.ctl("stop", LISTENER)
         # Some brokers give what a stop left behind to a worker that asks for another job.
         sent = set(fleet.pushed())
         progress.wait("jobs", lambda: len(sent & fleet.finished().keys()), lambda: len(sent))
-    progress.wait("jobs", lambda: len(fleet.finished()), lambda: len(fleet.pushed()))
+    lacking = progress.wait("jobs", lambda: len(fleet.finished()), lambda: len(fleet.pushed()))
+    return "; ".join(filter(None, [stuck, lacking]))
 
 
 def account(
