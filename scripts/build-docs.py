@@ -25,6 +25,7 @@ from supervisor_memkill.config.options import GLOBAL_KEYS, POOL_KEYS, REQUIRED, 
 from supervisor_memkill.notices.catalogue import CATALOGUE  # noqa: E402
 from supervisor_memkill.notices.choice import BY_DEFAULT  # noqa: E402
 from supervisor_memkill.notices.event import Event, Level  # noqa: E402
+from supervisor_memkill.notices.metric_table import METRICS  # noqa: E402
 from supervisor_memkill.rules.causes import Reason, StepCause  # noqa: E402
 from supervisor_memkill.rules.policy import Hold  # noqa: E402
 from supervisor_memkill.worded import Worded  # noqa: E402
@@ -132,6 +133,19 @@ def _events(title: str, *levels: Level) -> Iterator[str]:
 def _delivered() -> Iterator[str]:
     names = [f"``{name}``" for name in CATALOGUE if name in BY_DEFAULT]
     yield from textwrap.wrap(", ".join(names) + ".", WIDTH, break_long_words=False, break_on_hyphens=False)
+
+
+def _metrics() -> Iterator[str]:
+    rows = [
+        (
+            f"``{metric.full_name}``",
+            metric.type.value,
+            ", ".join(f"``{label}``" for label in metric.labels) or "none",
+            f"{as_rst(metric.help)}.",
+        )
+        for metric in METRICS.values()
+    ]
+    yield from table("Metrics", ("Name", "Type", "Labels", "Meaning"), rows)
 
 
 def _fields(kind: type[Event]) -> str:
@@ -257,6 +271,7 @@ PARTS: Mapping[str, Callable[[], Iterable[str]]] = {
     "events for debugging": lambda: _events("Events of ``log_level = debug``", Level.DEBUG),
     "events that are delivered by default": _delivered,
     "fields of status": _json_fields,
+    "metrics": _metrics,
     "reasons": lambda: _words("Why a drain begins", "``reason``", Reason),
     "causes of steps": lambda: _words("Why a drain changed its state, or ended", "``cause``", StepCause),
     "verdicts": lambda: _words("Verdicts on a worker", "``cause``", Hold),

@@ -4,19 +4,28 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from supervisor_memkill.config.options import Config
     from supervisor_memkill.notices.delivery import DeliverySink
     from supervisor_memkill.notices.event import Notifier
+    from supervisor_memkill.notices.exposition import Metrics
     from supervisor_memkill.notices.fleet import Fleet
+
+
+class _Ends(Protocol):
+    """A sink with a thread."""
+
+    def end(self) -> None: ...
+
+    def close(self, seconds: float) -> None: ...
 
 
 class Deliveries:
     """The sinks that must be ended with the listener."""
 
-    def __init__(self, sinks: Sequence[DeliverySink] = ()) -> None:
+    def __init__(self, sinks: Sequence[_Ends] = ()) -> None:
         self._sinks = sinks
 
     def close(self) -> None:
@@ -36,8 +45,13 @@ def attach(config: Config, notifier: Notifier) -> Deliveries:
     """Attach what the configuration asks for. A dry run delivers nothing."""
     if config.dry_run:
         return Deliveries()
-    sinks = [_hooks(config, notifier)] if config.hook else []
-    sinks += [_notices(config, notifier)] if config.notify else []
+    sinks: list[DeliverySink | Metrics] = []
+    if config.hook:
+        sinks.append(_hooks(config, notifier))
+    if config.notify:
+        sinks.append(_notices(config, notifier))
+    if config.metrics_textfile or config.metrics_listen:
+        sinks.append(_metrics(config, notifier))
     for sink in sinks:
         notifier.attach(sink)
     return Deliveries(sinks)
@@ -46,7 +60,7 @@ def attach(config: Config, notifier: Notifier) -> Deliveries:
 def _hooks(config: Config, notifier: Notifier) -> DeliverySink:
     import queue
 
-    from supervisor_memkill.notices.choice import chosen
+    from supervisor_memkill.notices.choice import chooser
     from supervisor_memkill.notices.delivery import DeliverySink, Outcomes
     from supervisor_memkill.notices.delivery_events import HookDropped, HookMissing
     from supervisor_memkill.notices.hooks import HookWorker
@@ -56,20 +70,20 @@ def _hooks(config: Config, notifier: Notifier) -> DeliverySink:
         notifier.report(HookMissing(config.hook[0]))
     outcomes: Outcomes = queue.SimpleQueue()
     worker = HookWorker(config.hook, config.hook_timeout_seconds, config.host, outcomes)
-    return DeliverySink("hook", chosen(config.hook_events), worker, outcomes, HookDropped, notifier)
+    return DeliverySink("hook", chooser(config.hook_events), worker, outcomes, HookDropped, notifier)
 
 
 def _notices(config: Config, notifier: Notifier) -> DeliverySink:
     import queue
 
-    from supervisor_memkill.notices.choice import chosen
+    from supervisor_memkill.notices.choice import chooser
     from supervisor_memkill.notices.delivery import DeliverySink, Outcomes
     from supervisor_memkill.notices.delivery_events import NoticesDropped
     from supervisor_memkill.notices.notify import NoticeWorker
 
     outcomes: Outcomes = queue.SimpleQueue()
     worker = NoticeWorker(config.notify, config.host, outcomes, fleet=_fleet(config))
-    sink = DeliverySink("notify", chosen(config.notify_events), worker, outcomes, NoticesDropped, notifier)
+    sink = DeliverySink("notify", chooser(config.notify_events), worker, outcomes, NoticesDropped, notifier)
     sink.begin()
     return sink
 
@@ -86,3 +100,10 @@ def _fleet(config: Config) -> Fleet | None:
 
     group = hashlib.sha256(" ".join(sorted(config.notify)).encode()).hexdigest()[:8]
     return RedisFleet(lambda: connect(url, "supervisor-memkill"), config.key_prefix, config.host, group)
+
+
+def _metrics(config: Config, notifier: Notifier) -> Metrics:
+    from supervisor_memkill import __version__
+    from supervisor_memkill.notices.exposition import Metrics
+
+    return Metrics(__version__, config.host, config.metrics_textfile, config.metrics_listen, notifier)

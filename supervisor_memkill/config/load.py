@@ -116,6 +116,8 @@ def _config(values: Mapping[str, Any], hostname: str, pools: Iterable[PoolConfig
         hook_timeout_seconds=values["hook_timeout"],
         notify=values["notify"],
         notify_events=values["notify_events"],
+        metrics_textfile=values["metrics_textfile"],
+        metrics_listen=values["metrics_listen"],
         pools=tuple(pools),
     )
 

@@ -7,6 +7,7 @@ docs/configuration.rst is made from them. Durations are seconds here, whatever t
 from __future__ import annotations
 
 import enum
+import ipaddress
 import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
@@ -38,7 +39,11 @@ REDIS_VARIABLE = "MEMKILL_REDIS"
 """The environment variable that is used if [memkill] has no `redis`."""
 NOTIFY_VARIABLE = "MEMKILL_NOTIFY"
 """The environment variable that is used if [memkill] has no `notify`."""
-EXTRAS = {"notify": ("apprise", "notify")}
+EXTRAS = {
+    "notify": ("apprise", "notify"),
+    "metrics_textfile": ("prometheus_client", "metrics"),
+    "metrics_listen": ("prometheus_client", "metrics"),
+}
 """The module that a key needs, and the extra that brings it."""
 DEFAULT_DRAIN_TIMEOUT_SECONDS = 3600.0
 SLOT_TTL_HEARTBEATS = 5
@@ -129,6 +134,9 @@ class Config:
     """URLs with secrets; see `notices.secret_urls.shown`."""
     notify_events: tuple[str, ...] = ()
     """As `hook_events`."""
+    metrics_textfile: Path | None = None
+    metrics_listen: tuple[str, int] | None = None
+    """IP address and port."""
     pools: tuple[PoolConfig, ...] = ()
     """In the order of their sections."""
 
@@ -190,6 +198,26 @@ def _parse_children(text: str) -> bool | None:
         return parse_yes_no(text)
     except ValueError:
         raise ValueError("auto, yes or no") from None
+
+
+def _parse_textfile(text: str) -> Path:
+    path = _parse_path(text)
+    if path.suffix != ".prom":
+        raise ValueError("the path of a file whose name ends in .prom: node_exporter reads no other")
+    return path
+
+
+def _parse_listen(text: str) -> tuple[str, int]:
+    """The port alone means loopback: whoever wants others to read the metrics writes an address."""
+    allowed = "a port such as 9110, which means 127.0.0.1:9110, or IP-ADDRESS:PORT"
+    host, _, port = text.strip().rpartition(":")
+    if not re.fullmatch(r"[0-9]{1,5}", port) or not 0 < int(port) < 65536 or text.strip().startswith(":"):
+        raise ValueError(allowed)
+    try:
+        address = ipaddress.ip_address(host.strip("[]") or "127.0.0.1")
+    except ValueError:
+        raise ValueError(allowed) from None
+    return str(address), int(port)
 
 
 _DURATION = "a duration such as 90s, 5m or 1h"
@@ -289,6 +317,18 @@ GLOBAL_KEYS: Mapping[str, Option] = {
     ),
     "notify_events": Option(
         parse_events, Config.notify_events, f"events for notify; {_EVENTS}", shown_default=_BY_DEFAULT
+    ),
+    "metrics_textfile": Option(
+        _parse_textfile,
+        Config.metrics_textfile,
+        "file for the metrics, in the directory that node_exporter's textfile collector reads; an absolute"
+        " path that ends in .prom; needs supervisor-memkill[metrics]",
+    ),
+    "metrics_listen": Option(
+        _parse_listen,
+        Config.metrics_listen,
+        "address at which Prometheus can read the metrics by HTTP; a port such as 9110, which means"
+        " 127.0.0.1:9110, or IP-ADDRESS:PORT; needs supervisor-memkill[metrics]",
     ),
 }
 """The keys of ``[memkill]``, all optional."""

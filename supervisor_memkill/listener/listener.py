@@ -49,6 +49,7 @@ from supervisor_memkill.notices.events import (
     JournalBack,
     ListenerStandsBy,
     ListenerTakesOver,
+    ListenerTicked,
     MeasureUnreadable,
     SupervisordAway,
     SupervisordBack,
@@ -215,6 +216,7 @@ class Listener:
             self._step_all(drainer)
             self._ledger.catch_up()
         if ticked:
+            self._notifier.report(ListenerTicked())
             if self._state is not None:
                 self._state.ticked()
             self._schedule.ticked(self._tick_delay_seconds())
@@ -402,6 +404,7 @@ class Listener:
             self._judge_pool(drainer, survey, counts=counts)
         finally:
             self._growth.looked(survey)
+            self._reports.report_end(survey)
             if self._state is not None:
                 self._state.looked(survey)
 

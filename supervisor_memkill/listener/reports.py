@@ -5,6 +5,7 @@ from __future__ import annotations
 from supervisor_memkill.listener.findings import Finding, PoolSurvey, Survey
 from supervisor_memkill.notices.event import Notifier
 from supervisor_memkill.notices.events import (
+    PoolLooked,
     PoolNote,
     PoolUnrecognised,
     SupervisordAlert,
@@ -14,6 +15,7 @@ from supervisor_memkill.notices.events import (
     WorkerUnsafe,
 )
 from supervisor_memkill.processes import ProgramInfo
+from supervisor_memkill.rules.policy import is_in_service
 from supervisor_memkill.workers.contract import Advice
 
 
@@ -37,6 +39,18 @@ class Reports:
                 if alert not in self._alerts:
                     self._notifier.report(SupervisordAlert(alert))
             self._alerts = frozenset(survey.alerts)
+
+    def report_end(self, survey: PoolSurvey) -> None:
+        """Report that the look at this pool is complete."""
+        away = survey.source_away
+        self._notifier.report(
+            PoolLooked(
+                survey.pool.name,
+                len(survey.findings),
+                readings_up=None if away is None else not away,
+                failure=None if survey.failure is None else repr(survey.failure),
+            )
+        )
 
     def report_pool(self, survey: PoolSurvey) -> None:
         """Report what concerns one pool and its workers."""
@@ -88,6 +102,12 @@ class Reports:
                     verdict=finding.verdict.words,
                     measure=survey.pool.measure,
                     up_seconds=float(seen.uptime_seconds) if seen.process.pid else None,
+                    max_rss_bytes=survey.terms.limit_bytes,
+                    hard_max_rss_bytes=survey.terms.hard_limit_bytes,
+                    state=seen.draining.value if seen.draining else seen.process.state.name,
+                    is_draining=seen.draining is not None,
+                    in_service=is_in_service(seen, survey.terms.settle_seconds),
+                    reason=finding.verdict.reason,
                 )
             )
 

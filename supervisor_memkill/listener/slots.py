@@ -26,6 +26,7 @@ from supervisor_memkill.listener.outage import Outage
 from supervisor_memkill.notices.event import Notifier
 from supervisor_memkill.notices.events import (
     CoordinationAnswered,
+    CoordinationReached,
     ListenerNameTaken,
     ListenerWaitsForFormer,
     SlotNotReleased,
@@ -95,6 +96,8 @@ class Slots:
             pool.name, pool.rules, reports, self._claims(pool), self._fleet.answers(pool.name)
         )
         self._outage.back(pool.name)
+        if self._coordinator.is_shared:
+            self._notifier.report(CoordinationReached(pool.name))
         self._note_epoch(pool.name, published.epoch)
         self._report_name(published)
         if not published.name_is_taken:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import fnmatch
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from supervisor_memkill.notices.catalogue import CATALOGUE
 from supervisor_memkill.notices.delivery_events import DeliveryEvent
@@ -34,6 +34,17 @@ def chosen(patterns: Iterable[str]) -> frozenset[str]:
     """The names of the events that these names and patterns choose; without any, those of `BY_DEFAULT`."""
     found = {name for pattern in patterns for name in _matched(pattern)}
     return frozenset(found) or BY_DEFAULT
+
+
+def chooser(patterns: Sequence[str]) -> Callable[[Event], bool]:
+    """Whether an event is chosen. Without patterns, also one that is more than its class: a graver cause."""
+    names = chosen(patterns)
+
+    def chooses(event: Event) -> bool:
+        is_grave = not patterns and type(event).level < Level.WARNING <= event.level
+        return event.name in names or (is_grave and event.name in DELIVERABLE)
+
+    return chooses
 
 
 def parse_events(text: str) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import queue
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from typing import NamedTuple
 
 from supervisor_memkill.notices.background import CAPACITY, Background, Worker
@@ -34,7 +34,7 @@ class DeliverySink:
     def __init__(
         self,
         name: str,
-        events: Collection[str],
+        chooses: Callable[[Event], bool],
         worker: Worker[Delivery],
         outcomes: Outcomes,
         dropped: Callable[[int], Event],
@@ -44,7 +44,7 @@ class DeliverySink:
         capacity: int = CAPACITY,
     ) -> None:
         """`dropped` makes the event that reports how many others were dropped."""
-        self._events = frozenset(events)
+        self._chooses = chooses
         self._outcomes = outcomes
         self._made = dropped
         self._notifier = notifier
@@ -59,7 +59,7 @@ class DeliverySink:
 
     def take(self, event: Event) -> None:
         self.report()
-        if event.name in self._events and not self._background.put(Delivery(event, self._wall())):
+        if self._chooses(event) and not self._background.put(Delivery(event, self._wall())):
             self._dropped += 1
 
     def report(self, *, ends: bool = False) -> None:

@@ -67,3 +67,15 @@ class NoticesDropped(DeliveryEvent):
     name = "notify.dropped"
     hint = "choose fewer events with notify_events, or look for the server that does not answer"
     dropped: int
+
+
+@dataclass(frozen=True)
+class MetricsFailed(DeliveryEvent):
+    """The metrics cannot be written, or the address is not free. It is tried again at each look."""
+
+    name = "metrics.failed"
+    hint = "correct metrics_textfile or metrics_listen in [memkill]"
+    once_per = ("option",)
+    compared = ("error",)
+    option: str
+    error: str

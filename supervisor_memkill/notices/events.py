@@ -8,6 +8,7 @@ from pathlib import Path
 from supervisor_memkill.coordination.contract import Cause as RefusalCause
 from supervisor_memkill.notices.event import Event, Level
 from supervisor_memkill.processes import Measure
+from supervisor_memkill.rules.causes import Reason
 from supervisor_memkill.rules.policy import Hold
 from supervisor_memkill.rules.requests import Act
 
@@ -393,6 +394,45 @@ class WorkerSeen(Event):
     measure: Measure = "rss"
     up_seconds: float | None = None
     """How long its process has been running, by supervisord."""
+    max_rss_bytes: int | None = None
+    hard_max_rss_bytes: int | None = None
+    state: str | None = None
+    """The state of its drain, else that of supervisord."""
+    is_draining: bool = False
+    in_service: bool | None = None
+    reason: Reason | None = None
+    """Why it is to be drained, now or as soon as nothing holds it; None: there is no reason."""
+
+
+@dataclass(frozen=True)
+class PoolLooked(Event):
+    """The look at a pool is complete; each of its workers was reported before."""
+
+    name = "pool.looked"
+    level = Level.DEBUG
+    pool: str
+    workers: int
+    readings_up: bool | None
+    """The source of the readings answered; None: it was not asked."""
+    failure: str | None
+    """Why the look failed."""
+
+
+@dataclass(frozen=True)
+class ListenerTicked(Event):
+    """A TICK of supervisord came."""
+
+    name = "listener.ticked"
+    level = Level.DEBUG
+
+
+@dataclass(frozen=True)
+class CoordinationReached(Event):
+    """Redis took this listener's report about the pool."""
+
+    name = "coordination.reached"
+    level = Level.DEBUG
+    pool: str
 
 
 @dataclass(frozen=True)

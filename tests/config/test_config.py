@@ -150,6 +150,8 @@ hook_events = drain.done, *.back
 hook_timeout = 1m
 notify = json://one/a,b slack://two/three
 notify_events = *.away
+metrics_textfile = %(here)s/memkill.prom
+metrics_listen = [::1]:9110
 [memkill:jobs]
 programs = jobs:*, mails
 worker = fake
@@ -186,6 +188,8 @@ threads = 10
         hook_timeout_seconds=60,
         notify=("json://one/a,b", "slack://two/three"),
         notify_events=("*.away",),
+        metrics_textfile=written.path.parent / "memkill.prom",
+        metrics_listen=("::1", 9110),
         pools=(
             PoolConfig(
                 name="jobs",
@@ -472,6 +476,16 @@ def test_what_is_wrong_in_a_pool_is_told_with_its_place_and_what_is_allowed(
             "notify = json://a s3cret",
             "notify = '***': must be URLs that apprise knows, separated by spaces; URL 2",
         ),
+        ("metrics_textfile = run/m.prom", "metrics_textfile = 'run/m.prom': must be an absolute path"),
+        ("metrics_textfile = /run/metrics", "must be the path of a file whose name ends in .prom"),
+        (
+            "metrics_listen = :9110",
+            "metrics_listen = ':9110': must be a port such as 9110, which means 127.0.0.1",
+        ),
+        ("metrics_listen = web:9110", "must be a port such as 9110"),
+        ("metrics_listen = 70000", "must be a port such as 9110"),
+        ("metrics_listen = 0", "must be a port such as 9110"),
+        ("metrics_listen = 1.2.3.4", "must be a port such as 9110"),
         ("notify_events = zebra", "must be names or patterns of events: no event is named zebra"),
         ("hook_timeout = 0", "hook_timeout = '0': must be a duration"),
         ("poll_interval = 0", "poll_interval = '0': must be a duration"),
@@ -509,11 +523,28 @@ def test_urls_of_notices_are_in_no_repr(written: Written) -> None:
     assert "s3cret" not in repr(written.load("[memkill]\nnotify = json://s3cret\n"))
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("9110", ("127.0.0.1", 9110)),
+        ("0.0.0.0:80", ("0.0.0.0", 80)),
+        ("[::]:9110", ("::", 9110)),
+    ],
+)
+def test_port_alone_is_reached_from_this_machine_alone(
+    written: Written, text: str, expected: tuple[str, int]
+) -> None:
+    assert written.load(f"[memkill]\nmetrics_listen = {text}\n").metrics_listen == expected
+
+
 def test_missing_extra_is_named_with_what_to_install(written: Written) -> None:
-    written.path.write_text("[memkill]\nnotify = json://s3cret\n")
+    written.path.write_text("[memkill]\nnotify = json://s3cret\nmetrics_listen = 9110\n")
     with pytest.raises(ConfigError) as refused:
         load(read_file(written.path), {}, "here", _kinds, lambda module: False)
-    assert refused.value.problems == ("[memkill] notify needs apprise: install supervisor-memkill[notify]",)
+    assert refused.value.problems == (
+        "[memkill] notify needs apprise: install supervisor-memkill[notify]",
+        "[memkill] metrics_listen needs prometheus_client: install supervisor-memkill[metrics]",
+    )
 
 
 def test_two_shares_of_the_memory_are_compared(written: Written) -> None:

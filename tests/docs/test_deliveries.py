@@ -12,7 +12,9 @@ from supervisor_memkill.workers.registry import load_kind
 from tests.docs.pages import DOCS, blocks
 
 PAGE = DOCS / "hooks-and-notices.rst"
-SETTINGS = [block for path in (PAGE,) for block in blocks(path) if block.startswith("[memkill]")]
+SETTINGS = [
+    block for path in (PAGE, DOCS / "metrics.rst") for block in blocks(path) if block.startswith("[memkill]")
+]
 
 
 @pytest.mark.parametrize("settings", SETTINGS)

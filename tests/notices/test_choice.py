@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from supervisor_memkill.notices.catalogue import CATALOGUE
-from supervisor_memkill.notices.choice import BY_DEFAULT, DELIVERABLE, chosen, parse_events
+from supervisor_memkill.notices.choice import BY_DEFAULT, DELIVERABLE, chooser, chosen, parse_events
 from supervisor_memkill.notices.event import Level
+from supervisor_memkill.notices.events import DryRunVerdict, WorkerHeld
+from supervisor_memkill.rules.policy import Hold
 
 
 def test_default_is_what_needs_a_person_and_the_ends_of_outages() -> None:
@@ -14,6 +16,16 @@ def test_default_is_what_needs_a_person_and_the_ends_of_outages() -> None:
     assert {"drain.killed", "listener.deaf", "coordination.away", "drain.start_failed"} <= BY_DEFAULT
     assert {"coordination.back", "supervisord.back"} <= BY_DEFAULT
     assert not {"drain.done", "drain.quieting", "worker.held", "listener.started"} & BY_DEFAULT
+
+
+def test_event_with_a_grave_cause_is_chosen_by_default_alone() -> None:
+    """The same event with a cause that passes is not."""
+    grave = WorkerHeld("jobs:one", 7, None, Hold.UNSAFE_SETTINGS, "why")
+    passing = WorkerHeld("jobs:one", 7, None, Hold.STRIKES, "why")
+    assert [chooser(())(event) for event in (grave, passing)] == [True, False]
+    assert not chooser(["drain.done"])(grave)
+    assert all(chooser(["worker.held"])(event) for event in (grave, passing))
+    assert not chooser(())(DryRunVerdict("jobs:one", 7, None, Hold.UNSAFE_SETTINGS, "why"))
 
 
 def test_every_error_that_can_be_delivered_is_among_them() -> None:

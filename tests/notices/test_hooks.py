@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from supervisor_memkill.errors import MemkillError, NotSent
-from supervisor_memkill.notices.choice import chosen
+from supervisor_memkill.notices.choice import chooser
 from supervisor_memkill.notices.delivery import DeliverySink, Outcomes
 from supervisor_memkill.notices.delivery_events import HookDropped, HookFailed
 from supervisor_memkill.notices.event import Event, Notifier
@@ -57,7 +57,7 @@ class Desk:
         worker = HookWorker(WORDS, 9.0, "here", outcomes, self.command)
         self.sink = DeliverySink(
             "test-hook",
-            chosen(patterns),
+            chooser(patterns),
             worker,
             outcomes,
             HookDropped,
