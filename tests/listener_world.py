@@ -237,6 +237,32 @@ class SharedCoordinator(InProcessCoordinator):
             raise CoordinationUnknown("away")
 
 
+class FakeMachine:
+    """A machine whose memory the workers and others use."""
+
+    def __init__(self, world: World, memory: int = 100 * LIMIT) -> None:
+        self._world = world
+        self._memory = memory
+        self.others = 0
+        """Bytes that other processes use."""
+        self.stalled = 0.0
+        self.is_unreadable = False
+
+    def limit_bytes(self) -> int:
+        return self._memory
+
+    def available_bytes(self) -> int:
+        if self.is_unreadable:
+            raise OSError("no /proc/meminfo")
+        return self._memory - self.others - sum(worker.memory for worker in self._world.workers.values())
+
+    def free_bytes(self) -> int:
+        return max(0, self.available_bytes())
+
+    def stalled_percent(self) -> float:
+        return self.stalled
+
+
 class Life:
     """One listener's life in a world; it is killed at the place `die_at`."""
 
@@ -254,7 +280,7 @@ class Life:
         local_time: Callable[[], datetime] = lambda: NOON,
         has_state: bool = False,
         history: Sink | None = None,
-        available_bytes: Callable[[], int] = lambda: 100 * LIMIT,
+        machine: FakeMachine | None = None,
         **settings: Any,
     ) -> None:
         self.world = world
@@ -290,7 +316,7 @@ class Life:
             process_table=lambda: WorldTable(world),
             state=StateKeeper(path, made, world.clock) if has_state else None,
             history=history,
-            available_bytes=available_bytes,
+            machine=machine or FakeMachine(world),
         )
 
     def _die_there(self, place: str) -> None:

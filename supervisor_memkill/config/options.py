@@ -20,6 +20,7 @@ from supervisor_memkill.notices.secret_urls import parse_urls
 from supervisor_memkill.processes import MEASURES, Measure
 from supervisor_memkill.rules.decision import OnTimeout
 from supervisor_memkill.rules.hours import DrainHours, parse_drain_hours
+from supervisor_memkill.rules.shortage import Yields
 from supervisor_memkill.units import (
     Size,
     parse_choice,
@@ -95,6 +96,8 @@ class PoolConfig:
     """In percent: a share of max_rss. None: nothing is reported."""
     drain_hours: DrainHours | None = None
     """None: a drain may begin at any time."""
+    yields: Yields = Yields.YES
+    """Whether its workers may be taken when the machine's memory runs short."""
     key_namespace: str = ""
     """The prefix of the framework's keys; may be empty."""
     kind_values: Mapping[str, Any] = field(default_factory=dict, repr=False)
@@ -121,6 +124,8 @@ class Config:
     heartbeat_seconds: float = 10.0
     slot_ttl_seconds: float = 60.0
     poll_interval_seconds: float = 1.0
+    min_free: Size | None = None
+    """None: the machine's free memory is no reason for a drain."""
     journal: Path | None = None
     """An absolute path; None: the default of the journal."""
     dry_run: bool = False
@@ -232,6 +237,10 @@ def _parse_on_timeout(text: str) -> OnTimeout:
     return OnTimeout(parse_choice(*(one.value for one in OnTimeout))(text))
 
 
+def _parse_yields(text: str) -> Yields:
+    return Yields(parse_choice(*(one.value for one in Yields))(text))
+
+
 GLOBAL_KEYS: Mapping[str, Option] = {
     "redis": Option(
         _parse_redis,
@@ -275,6 +284,13 @@ GLOBAL_KEYS: Mapping[str, Option] = {
         parse_positive_duration,
         Config.poll_interval_seconds,
         f"interval at which a draining worker is looked at; {_DURATION}",
+    ),
+    "min_free": Option(
+        parse_size,
+        Config.min_free,
+        "when this machine, or its control group, has less memory left, the largest worker of the pools that"
+        f" yield is replaced before the kernel chooses a process to kill; {_SIZE}",
+        shown_default="none",
     ),
     "journal": Option(
         _parse_path,
@@ -359,6 +375,12 @@ POOL_KEYS: Mapping[str, Option] = {
         PoolConfig.hard_max_rss,
         "hard limit: a worker that uses more memory is stopped without waiting for its running jobs;"
         f" must be above max_rss; {_SIZE}",
+    ),
+    "yields": Option(
+        _parse_yields,
+        PoolConfig.yields,
+        "whether a worker of this pool may be taken when less than min_free is left: yes (as for any drain,"
+        " enough others must be in service), no, or always (when no time is left, even without others)",
     ),
     "measure": Option(
         measure_parser([measure for measure in MEASURES if can_measure(measure)]),

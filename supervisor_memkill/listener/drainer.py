@@ -15,6 +15,7 @@ from supervisor_memkill.errors import Unknown
 from supervisor_memkill.listener import observer
 from supervisor_memkill.listener.actions import Actions
 from supervisor_memkill.listener.findings import Finding, Pool, PoolSurvey
+from supervisor_memkill.listener.largest import without_peers
 from supervisor_memkill.listener.ledger import Ledger
 from supervisor_memkill.listener.same_process import creation_time, with_present_start
 from supervisor_memkill.listener.slots import Slots
@@ -47,6 +48,7 @@ from supervisor_memkill.rules.drain import (
     change_stop,
 )
 from supervisor_memkill.rules.policy import BackOff, BackOffCause, Hold, is_below_baseline, next_back_off
+from supervisor_memkill.rules.shortage import Shortage
 from supervisor_memkill.workers.contract import Kind, Reading, Target, Traits, unknown
 from supervisor_memkill.world.memory import ProcessTable
 from supervisor_memkill.world.supervisord import Supervisord, SupervisordError
@@ -84,7 +86,9 @@ class Drainer:
         clock: Clock,
         *,
         process_table: Callable[[], ProcessTable] = ProcessTable,
+        shortage: Callable[[], Shortage | None] = lambda: None,
     ) -> None:
+        """`shortage` gives the machine's present shortage of memory."""
         self._config = config
         self._pools = pools
         self._supervisord = supervisord
@@ -94,6 +98,7 @@ class Drainer:
         self._notifier = notifier
         self._clock = clock
         self._process_table = process_table
+        self._shortage = shortage
         self._actions = Actions(supervisord, notifier, process_table)
         self._asked_at: dict[str, float] = {}
         self._unanswered: set[str] = set()
@@ -198,7 +203,14 @@ class Drainer:
             settle_seconds=terms.settle_seconds,
             protect_jobs=terms.protect_jobs,
             losses=self._losses(drain, pool, program, seen.process),
+            is_machine_short=self._is_machine_short,
         )
+
+    @property
+    def _is_machine_short(self) -> bool:
+        """There is no time for running jobs."""
+        shortage = self._shortage()
+        return shortage is not None and shortage.is_urgent
 
     def _program(self, drain: Drain, seen: Seen) -> ProgramInfo | None:
         """supervisord's settings of the worker; they are asked for if they matter and are not known yet."""
@@ -275,7 +287,8 @@ class Drainer:
         if self.slots.has_new_name:
             return None
         self._asked_at[drain.worker] = self._clock()
-        (survey,) = self._surveyor.look(self._ledger.contents, pool, anew=True).pools
+        pools = self._surveyor.look(self._ledger.contents, pool, self._shortage(), anew=True).pools
+        (survey,) = pools
         if survey.failure is not None:
             raise survey.failure
         finding = survey.finding(drain.worker)
@@ -285,9 +298,11 @@ class Drainer:
         if not verdict.asks and (not drain.reason.is_own_limit or verdict.hold in _HOLDS_OF_A_PERSON):
             return _refusal(Cause.NO_REASON, verdict.words)
         request = dataclasses.replace(
-            finding.request(drain.token), hard=drain.reason is Reason.HARD_MAX_RSS, already_out=drain.is_quiet
+            finding.request(drain.token), hard=drain.reason.is_hard, already_out=drain.is_quiet
         )
-        return self.slots.acquire(survey, request)
+        answer = self.slots.acquire(survey, request)
+        is_last_resort = self._is_machine_short and drain.reason.is_for_machine
+        return without_peers(answer, pool.config) if is_last_resort and answer is not None else answer
 
     def _with_tree(self, drain: Drain, seen: Seen) -> Drain:
         """The record with all processes that must be gone. Jobs may start processes until the stop."""

@@ -27,12 +27,14 @@ from supervisor_memkill.listener.growth import GrowthWatch
 from supervisor_memkill.listener.holds import Holds
 from supervisor_memkill.listener.journal import Journal, JournalError, JournalHeld
 from supervisor_memkill.listener.journal_format import Contents
+from supervisor_memkill.listener.largest import without_peers
 from supervisor_memkill.listener.ledger import Ledger
 from supervisor_memkill.listener.outage import Outage
 from supervisor_memkill.listener.pool_sizes import PoolSizes, in_words
 from supervisor_memkill.listener.reports import Reports
 from supervisor_memkill.listener.requests import Requests
 from supervisor_memkill.listener.schedule import Schedule
+from supervisor_memkill.listener.shortage import Machine, ShortageWatch
 from supervisor_memkill.listener.slots import Slots
 from supervisor_memkill.listener.sources import Sources
 from supervisor_memkill.listener.state import StateKeeper
@@ -64,7 +66,7 @@ from supervisor_memkill.rules.causes import Reason
 from supervisor_memkill.rules.drain import Drain, State
 from supervisor_memkill.rules.policy import Hold
 from supervisor_memkill.world.event_protocol import Event
-from supervisor_memkill.world.machine import available_bytes
+from supervisor_memkill.world.machine import MachineMemory
 from supervisor_memkill.world.memory import ProcessTable
 from supervisor_memkill.world.supervisord import ShuttingDown, Supervisord, SupervisordError
 
@@ -91,13 +93,13 @@ class Listener:
         state: StateKeeper | None = None,
         history: Sink | None = None,
         siblings: Callable[[], int] = lambda: 0,
-        available_bytes: Callable[[], int] = available_bytes,
+        machine: Machine | None = None,
     ) -> None:
         """`coordinate` makes the coordinator from the journal's contents; `state` None: no state file.
 
         `history` takes the events while this listener holds the journal; a dry run has none.
-        `siblings` counts the other running processes of the same event listener. `available_bytes` gives the
-        memory that the machine can still hand out.
+        `siblings` counts the other running processes of the same event listener. `machine` None: this
+        machine.
         """
         self._config = config
         self._pools = {pool.name: pool for pool in pools}
@@ -122,7 +124,9 @@ class Listener:
         self._fleet = Fleet(self._requests, self._ledger, clock)
         self._state = state
         self._schedule = Schedule(clock)
-        self._growth = GrowthWatch(available_bytes, process_table, clock)
+        machine = machine if machine is not None else MachineMemory()
+        self._growth = GrowthWatch(machine.available_bytes, process_table, clock)
+        self._shortage = ShortageWatch(config.min_free, machine, notifier, clock)
         self._reports = Reports(notifier)
         self._history = history
         self._holds = Holds(notifier, clock)
@@ -142,10 +146,11 @@ class Listener:
         """Seconds until something is due without an event; None: nothing is due."""
         if self._drainer is None:
             return self._config.heartbeat_seconds
-        growth = self._growth.wait_seconds
+        probes = (self._growth.wait_seconds, self._shortage.wait_seconds)
+        probe = min((wait for wait in probes if wait is not None), default=None)
         if not self._ledger.drains or self._config.dry_run:
-            return self._schedule.wait_seconds(growth)
-        return self._schedule.wait_seconds(growth, self._config.poll_interval_seconds, self._ends_of_settle())
+            return self._schedule.wait_seconds(probe)
+        return self._schedule.wait_seconds(probe, self._config.poll_interval_seconds, self._ends_of_settle())
 
     def _ends_of_settle(self) -> Iterator[float]:
         """When `settle` is over for the new process of each drain."""
@@ -220,7 +225,7 @@ class Listener:
             if self._state is not None:
                 self._state.ticked()
             self._schedule.ticked(self._tick_delay_seconds())
-        if self._growth.wants_check():
+        if self._growth.wants_check() or self._shortage.wants_check():
             self._schedule.check_within(0.0)
         counts = self._schedule.is_tick_due
         if (counts or self._schedule.is_check_due) and not self.ended:
@@ -279,6 +284,7 @@ class Listener:
             self._notifier,
             self._clock,
             process_table=self._process_table,
+            shortage=lambda: self._shortage.present,
         )
         self._notifier.attach(StreamSink(slots.record))
         if self._history is not None and not self._config.dry_run:
@@ -380,7 +386,12 @@ class Listener:
         if self._ledger.contents.requests or self._ledger.contents.pauses:
             self._requests.end(self._surveyor.members())
         contents = self._ledger.contents
-        survey = self._surveyor.check(contents) if counts else self._surveyor.look(contents)
+        shortage = self._shortage.present
+        survey = (
+            self._surveyor.check(contents, shortage)
+            if counts
+            else self._surveyor.look(contents, shortage=shortage)
+        )
         self._away["supervisord"].back()
         self._holds.keep_only(survey)
         self._reports.report_survey(survey, is_check=counts)
@@ -433,6 +444,8 @@ class Listener:
             if self.ended or self._requests.are_waiting or finding.worker in self._ledger.drains:
                 continue
             answer = drainer.slots.consider(survey, finding.request())
+            if finding.verdict.reason is Reason.MIN_FREE_NOW:
+                answer = without_peers(answer, survey.pool.config)
             if self._state is not None:
                 self._state.answered(finding.worker, answer)
             if not answer.granted:

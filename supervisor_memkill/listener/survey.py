@@ -17,6 +17,7 @@ from supervisor_memkill.listener.doubts import can_be_doubtful, doubt
 from supervisor_memkill.listener.findings import Finding, Pool, PoolSurvey, Survey
 from supervisor_memkill.listener.journal_format import Contents
 from supervisor_memkill.listener.known_processes import KnownProcesses
+from supervisor_memkill.listener.largest import with_largest
 from supervisor_memkill.listener.programs import Programs
 from supervisor_memkill.listener.recognition import Recognition
 from supervisor_memkill.listener.rivals import Rival, rivals
@@ -24,6 +25,7 @@ from supervisor_memkill.processes import ProcessInfo, ProcessState, ProgramInfo
 from supervisor_memkill.rules.drain import Drain, State
 from supervisor_memkill.rules.policy import Sighting, Strikes, Terms, judge_all
 from supervisor_memkill.rules.pools import assign, notes
+from supervisor_memkill.rules.shortage import Shortage
 from supervisor_memkill.units import Size
 from supervisor_memkill.workers.contract import Note, Target
 from supervisor_memkill.world.memory import ProcessTable
@@ -83,20 +85,29 @@ class Surveyor:
         """supervisord's settings of this worker; None if supervisord did not report them."""
         return self._programs.of(worker)
 
-    def check(self, contents: Contents) -> Survey:
+    def check(self, contents: Contents, shortage: Shortage | None = None) -> Survey:
         """Look at all pools, and count strikes. Raises SupervisordError."""
-        return self._look(self._pools, contents, counts=True)
+        return self._look(self._pools, contents, shortage, counts=True)
 
-    def look(self, contents: Contents, only: Pool | None = None, *, anew: bool = False) -> Survey:
+    def look(
+        self,
+        contents: Contents,
+        only: Pool | None = None,
+        shortage: Shortage | None = None,
+        *,
+        anew: bool = False,
+    ) -> Survey:
         """Look at all pools, or at one, without counting strikes. Raises SupervisordError.
 
         `anew`: by what supervisord reports now, before an action.
         """
         if anew:
             self.known.doubt()
-        return self._look(self._pools if only is None else (only,), contents, counts=False)
+        return self._look(self._pools if only is None else (only,), contents, shortage, counts=False)
 
-    def _look(self, pools: Sequence[Pool], contents: Contents, *, counts: bool) -> Survey:
+    def _look(
+        self, pools: Sequence[Pool], contents: Contents, shortage: Shortage | None, *, counts: bool
+    ) -> Survey:
         processes = self.known.all()
         if self._programs.are_of_other(processes) or (counts and self._has_refused):
             # `supervisorctl update` ran, or an operator must run it to change a refused setting.
@@ -112,6 +123,8 @@ class Surveyor:
             self._survey_safely(pool, assignment.members[pool.name], contents, table, counts=counts)
             for pool in pools
         ]
+        if shortage is not None:
+            surveys = with_largest(surveys, shortage, contents.drains, self._clock())
         if not counts:
             return Survey(tuple(surveys), ())
         supervised = frozenset(process.pid for process in processes if process.pid)

@@ -564,6 +564,30 @@ class MeasureUnreadable(Event):
 
 
 @dataclass(frozen=True)
+class MachineShort(Event):
+    """The machine, or the container, has less memory left than `min_free`.
+
+    The largest worker of the pools that yield is replaced, one at a time: by its drain, or by its stop if no
+    time is left.
+    """
+
+    name = "machine.short"
+    level = Level.WARNING
+    hint = "find out what uses the memory of this machine; run fewer workers, or lower their max_rss"
+    once_per = ()
+    compared = ("urgent",)
+    memory: str
+    urgent: bool
+
+
+@dataclass(frozen=True)
+class MachineRecovered(Event):
+    """The machine has more memory left than `min_free` again."""
+
+    name = "machine.recovered"
+
+
+@dataclass(frozen=True)
 class PoolNote(Event):
     """A pool matches no worker, or two pools match the same worker."""
 

@@ -12,6 +12,9 @@ class Reason(Worded):
     HARD_MAX_RSS = "hard_max_rss", "memory above hard_max_rss"
     """Such a drain waits neither for a slot nor for running jobs."""
     MAX_TOTAL_RSS = "max_total_rss", "the largest worker while the pool's memory here is above max_total_rss"
+    MIN_FREE = "min_free", "the largest worker while the machine has less memory left than min_free"
+    MIN_FREE_NOW = "min_free_now", "the largest worker while the machine has hardly any memory left"
+    """Such a drain waits neither for a slot nor for running jobs."""
     RESTART = "restart", "a person requested a restart"
     MAX_AGE = "max_age", "up for longer than max_age"
     ADOPTED = "adopted", "the worker is quiet, and the journal that may explain it was damaged"
@@ -20,6 +23,16 @@ class Reason(Worded):
     def is_own_limit(self) -> bool:
         """The memory of the worker alone decides, so that it is read again before anything is done."""
         return self in (Reason.MAX_RSS, Reason.HARD_MAX_RSS, Reason.ADOPTED)
+
+    @property
+    def is_hard(self) -> bool:
+        """It waits neither for a slot nor for running jobs."""
+        return self in (Reason.HARD_MAX_RSS, Reason.MIN_FREE_NOW)
+
+    @property
+    def is_for_machine(self) -> bool:
+        """The memory of the machine is short."""
+        return self in (Reason.MIN_FREE, Reason.MIN_FREE_NOW)
 
     @property
     def asks(self) -> str:
@@ -38,6 +51,7 @@ class StepCause(Worded):
     IDLE = "idle", "no job is running"
     DRAINS_BY_STOPPING = "drains_by_stopping", "this kind drains by stopping"
     OVER_HARD_LIMIT = "over_hard_limit", "memory is above hard_max_rss"
+    MACHINE_IS_SHORT = "machine_is_short", "the machine has hardly any memory left"
     DRAIN_TIMEOUT = "drain_timeout", "drain_timeout is over"
     CANNOT_RESUME = "cannot_resume", "the worker does not confirm that it takes jobs again"
     # After the listener asked supervisord to stop the worker.
@@ -59,6 +73,7 @@ class StepCause(Worded):
     PROTECTED_JOB = "protected_job", "a protected job is running"
     NOT_OVER_LIMIT = "not_over_limit", "a second look shows memory within max_rss"
     NOT_OVER_HARD_LIMIT = "not_over_hard_limit", "a second look shows memory within hard_max_rss"
+    MACHINE_RECOVERED = "machine_recovered", "a second look shows that the machine has memory left"
     QUIET_NOT_SENT = "quiet_not_sent", "the request to take no new job could not be sent"
     # The drain ended without a restart by the listener.
     GONE = "gone", "the worker is no longer in supervisord's configuration"

@@ -43,6 +43,8 @@ class Plan:
     protect_jobs: tuple[str, ...] = ()
     losses: tuple[str, ...] = ()
     """The settings by which a stop with running jobs would lose these jobs, one sentence each."""
+    is_machine_short: bool = False
+    """The machine has hardly any memory left: a drain for the machine waits for no running job."""
 
     @property
     def at_timeout(self) -> OnTimeout:
@@ -120,16 +122,17 @@ def _asking(drain: Drain, seen: Seen, plan: Plan, now: float) -> Step:
         return _end(drain, now, StepCause.NOT_DRAINABLE_NOW)
     if not seen.answer.peers_suffice:
         return _end(drain, now, StepCause.TOO_FEW_PEERS)
-    hard = _is_over_hard_limit(seen, plan)
+    hard = _why_hard(drain, seen, plan)
     if not hard and is_protected(seen.reading, plan.protect_jobs):
         return _end(drain, now, StepCause.PROTECTED_JOB)
     if drain.reason.is_own_limit and (seen.memory_bytes is None or seen.memory_bytes <= drain.limit_bytes):
         return _end(drain, now, StepCause.NOT_OVER_LIMIT)
-    if drain.reason is Reason.HARD_MAX_RSS and not hard:
-        # The drain took its slot without waiting; only the hard limit allows that.
-        return _end(drain, now, StepCause.NOT_OVER_HARD_LIMIT)
+    if drain.reason.is_hard and not hard:
+        # The drain took its slot without waiting; only its reason allows that.
+        recovered = drain.reason is Reason.MIN_FREE_NOW
+        return _end(drain, now, StepCause.MACHINE_RECOVERED if recovered else StepCause.NOT_OVER_HARD_LIMIT)
     if hard or not plan.traits.quiets:
-        return _stop(drain, seen, now, StepCause.OVER_HARD_LIMIT if hard else StepCause.DRAINS_BY_STOPPING)
+        return _stop(drain, seen, now, hard or StepCause.DRAINS_BY_STOPPING)
     return _quiet(drain, now)
 
 
@@ -151,8 +154,9 @@ def _quieting(drain: Drain, seen: Seen, plan: Plan, now: float) -> Step:
     if is_lost and seen.answer is not None and not seen.answer.allows:
         # The worker is in service; the drain would only keep the slot from another worker.
         return _end(drain, now, StepCause.QUIET_LOST)
-    if _is_over_hard_limit(seen, plan):
-        return _stop_if_peers_suffice(drain, seen, now, StepCause.OVER_HARD_LIMIT)
+    hard = _why_hard(drain, seen, plan)
+    if hard is not None:
+        return _stop_if_peers_suffice(drain, seen, now, hard)
     is_over = _is_timed_out(drain, reading, plan, now)
     if is_over and plan.at_timeout is not OnTimeout.WAIT:
         return _on_timeout(drain, seen, plan, now)
@@ -174,8 +178,9 @@ def _draining(drain: Drain, seen: Seen, plan: Plan, now: float) -> Step:
         return Step(
             move(drain, State.QUIETING, now, is_quiet=False, quiet_sent_at=now), cause=StepCause.TAKES_JOBS
         )
-    if _is_over_hard_limit(seen, plan):
-        return _stop_if_peers_suffice(drain, seen, now, StepCause.OVER_HARD_LIMIT)
+    hard = _why_hard(drain, seen, plan)
+    if hard is not None:
+        return _stop_if_peers_suffice(drain, seen, now, hard)
     if reading is not None and reading.idle:
         return _stop_if_peers_suffice(drain, seen, now, StepCause.IDLE)
     if _is_timed_out(drain, reading, plan, now):
@@ -252,6 +257,13 @@ def _is_over_hard_limit(seen: Seen, plan: Plan) -> bool:
     if seen.memory_least_bytes is not None:
         memory = seen.memory_least_bytes
     return hard is not None and memory is not None and memory > hard
+
+
+def _why_hard(drain: Drain, seen: Seen, plan: Plan) -> StepCause | None:
+    """Why the stop waits for no running job; None: it waits."""
+    if _is_over_hard_limit(seen, plan):
+        return StepCause.OVER_HARD_LIMIT
+    return StepCause.MACHINE_IS_SHORT if plan.is_machine_short and drain.reason.is_for_machine else None
 
 
 def is_protected(reading: Reading | None, protect_jobs: tuple[str, ...]) -> bool:

@@ -21,7 +21,13 @@ BACK_OFF_SECONDS, MAX_BACK_OFF_SECONDS = 600.0, 86400.0
 """How long such a worker is not drained again. It doubles each time in a row, up to the maximum."""
 NOT_BEGUN_SECONDS, MAX_NOT_BEGUN_SECONDS = 15.0, 600.0
 """The same for a worker whose drain could not begin: other workers are drained first."""
-URGENCY = {Reason.MAX_TOTAL_RSS: 0.75, Reason.RESTART: 0.5, Reason.MAX_AGE: 0.25}
+URGENCY = {
+    Reason.MIN_FREE_NOW: 0.95,
+    Reason.MIN_FREE: 0.9,
+    Reason.MAX_TOTAL_RSS: 0.75,
+    Reason.RESTART: 0.5,
+    Reason.MAX_AGE: 0.25,
+}
 """Below 1: a worker over its own limit, whose urgency is memory divided by limit, comes first."""
 AGE_SPREAD = 0.1
 """A worker asks at some age within this share below max_age: workers that began together ask one by one."""
@@ -161,8 +167,8 @@ class Verdict:
 
     @property
     def hard(self) -> bool:
-        """Its memory is above its hard limit: it waits neither for a slot nor for running jobs."""
-        return self.reason is Reason.HARD_MAX_RSS
+        """It waits neither for a slot nor for running jobs."""
+        return self.reason is not None and self.reason.is_hard
 
     @property
     def is_over(self) -> bool:
@@ -189,20 +195,23 @@ def judge_all(sightings: Sequence[Sighting], terms: Terms, now: float) -> list[V
     if not is_over or any(seen.draining is not None for seen in sightings):
         return verdicts
     for index in sorted(range(len(sightings)), key=lambda index: -(sightings[index].memory_bytes or 0)):
-        verdicts[index] = judge(sightings[index], terms, now, is_largest=True)
+        verdicts[index] = judge(sightings[index], terms, now, largest_for=Reason.MAX_TOTAL_RSS)
         if verdicts[index].asks:
             break
     return verdicts
 
 
-def judge(seen: Sighting, terms: Terms, now: float, *, is_largest: bool = False) -> Verdict:
-    """Whether this worker asks to be drained now. `is_largest`: it is its turn for max_total_rss."""
+def judge(seen: Sighting, terms: Terms, now: float, *, largest_for: Reason | None = None) -> Verdict:
+    """Whether this worker asks to be drained now.
+
+    `largest_for`: it is the largest worker, and this reason takes the largest one.
+    """
     memory, limit = seen.memory_bytes, terms.limit_bytes
     if seen.draining is not None:
         return Verdict(Hold.UNDER_WAY, detail=seen.draining.value)
     if seen.process.state is not ProcessState.RUNNING:
         return Verdict(Hold.NOT_RUNNING, detail=seen.process.state.name)
-    verdicts = [_verdict(seen, terms, now, reason) for reason in _reasons(seen, terms, is_largest=is_largest)]
+    verdicts = [_verdict(seen, terms, now, reason) for reason in _reasons(seen, terms, largest_for)]
     if verdicts:
         # A worker over its limit may be held by what does not hold a restart that a person requested.
         return next((verdict for verdict in verdicts if verdict.asks), verdicts[0])
@@ -213,15 +222,17 @@ def judge(seen: Sighting, terms: Terms, now: float, *, is_largest: bool = False)
     return Verdict(Hold.UNDER_LIMIT, memory / limit)
 
 
-def _reasons(seen: Sighting, terms: Terms, *, is_largest: bool) -> Iterator[Reason]:
+def _reasons(seen: Sighting, terms: Terms, largest_for: Reason | None) -> Iterator[Reason]:
     """Why the worker is to be drained, the most urgent reason first."""
     memory, limit, hard_limit = seen.memory_bytes, terms.limit_bytes, terms.hard_limit_bytes
+    if largest_for is Reason.MIN_FREE_NOW:
+        yield largest_for
     if memory is not None and limit is not None and memory > limit:
         sure = seen.sure_bytes
         is_hard = hard_limit is not None and sure is not None and sure > hard_limit
         yield Reason.HARD_MAX_RSS if is_hard else Reason.MAX_RSS
-    if is_largest and memory is not None:
-        yield Reason.MAX_TOTAL_RSS
+    if largest_for is not None and largest_for is not Reason.MIN_FREE_NOW and memory is not None:
+        yield largest_for
     if seen.restart_requested:
         yield Reason.RESTART
     if terms.max_age_seconds is not None and seen.uptime_seconds > _age_limit(seen.process, terms):
@@ -245,9 +256,10 @@ def _held(seen: Sighting, terms: Terms, now: float, reason: Reason) -> tuple[Hol
     """Why a worker with a reason does not ask.
 
     Above the hard limit, strikes, hours and running jobs do not matter. Settings that would lose jobs matter
-    even then: a person must change them, and the log says so at once.
+    even then: a person must change them, and the log says so at once. While the machine has hardly any memory
+    left, min_uptime and the delay after a failed drain do not matter either.
     """
-    reading, hard = seen.reading, reason is Reason.HARD_MAX_RSS
+    reading, hard, now_or_never = seen.reading, reason.is_hard, reason is Reason.MIN_FREE_NOW
     if seen.pause is not None and seen.pause.holds(hard=hard):
         until = seen.pause.until
         left = f"{format_duration(max(0.0, until - now))} left" if until is not None else "until it is ended"
@@ -259,10 +271,11 @@ def _held(seen: Sighting, terms: Terms, now: float, reason: Reason) -> tuple[Hol
     if reason is Reason.MAX_RSS and seen.strikes < terms.strikes:
         return Hold.STRIKES, f"{seen.strikes} of {terms.strikes}"
     uptime = seen.uptime_seconds
-    if reason is not Reason.RESTART and uptime < terms.min_uptime_seconds:
+    waits = reason is not Reason.RESTART and not now_or_never
+    if waits and uptime < terms.min_uptime_seconds:
         return Hold.MIN_UPTIME, f"{format_duration(uptime)} of {format_duration(terms.min_uptime_seconds)}"
     back_off = seen.back_off
-    if back_off is not None and back_off.applies(reason, terms.limit_bytes, now):
+    if back_off is not None and not now_or_never and back_off.applies(reason, terms.limit_bytes, now):
         return Hold.BACKS_OFF, f"{back_off.cause.words}; {format_duration(back_off.until - now)} left"
     if reading is None or reading.recognised is None:
         return Hold.UNREADABLE, reading.why if reading else ""

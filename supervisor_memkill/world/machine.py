@@ -1,4 +1,4 @@
-"""The memory limit of this machine: its installed memory, or the limit of its control group if lower."""
+"""The memory of this machine, or of its control group where that has less: the limit, and what is left."""
 
 from __future__ import annotations
 
@@ -35,12 +35,78 @@ def memory_limit(root: Path = Path("/"), total: Callable[[], int] = _installed_b
     those up to the root of its control group namespace are visible. Source: the kernel's admin-guide,
     cgroup-v1/memory and cgroup-v2.
     """
-    return min([MemoryLimit(total()), *_limits(root)], key=lambda one: one.size_bytes)
+    in_groups = (limit for group in _groups(root) for limit in group.limits())
+    return min([MemoryLimit(total()), *in_groups], key=lambda one: one.size_bytes)
 
 
-def available_bytes() -> int:
+def _available_bytes() -> int:
     """What the machine can still hand out without swapping: MemAvailable of /proc/meminfo (proc(5))."""
     return int(psutil.virtual_memory().available)
+
+
+class MachineMemory:
+    """The memory that is left. The control groups are found once: a process is rarely moved to others."""
+
+    def __init__(
+        self,
+        root: Path = Path("/"),
+        total: Callable[[], int] = _installed_bytes,
+        available: Callable[[], int] = _available_bytes,
+    ) -> None:
+        self._root = root
+        self._total = total
+        self.available_bytes = available
+        self._groups = tuple(_groups(root))
+
+    def limit_bytes(self) -> int:
+        """Bytes; see `memory_limit_bytes`."""
+        return memory_limit_bytes(self._root, self._total)
+
+    def free_bytes(self) -> int:
+        """What the machine, and each control group above this process, can still hand out; 0 or more.
+
+        What a group keeps of files can be given back, as in MemAvailable. Raises OSError.
+        """
+        in_groups = (free for group in self._groups for free in group.free_bytes())
+        return max(0, min([self.available_bytes(), *in_groups]))
+
+    def stalled_percent(self) -> float:
+        """For how much of the last 10 s all processes waited for memory (PSI); 0 if the system does not tell.
+
+        Source: the kernel's Documentation/accounting/psi.rst.
+        """
+        files = [self._root / "proc/pressure/memory"]
+        files += [one.directory / "memory.pressure" for one in self._groups if one.is_v2]
+        found = (re.search(r"^full avg10=([0-9.]{1,8})", _text(file), re.MULTILINE) for file in files)
+        return max((float(one[1]) for one in found if one and one[1].count(".") == 1), default=0.0)
+
+
+@dataclass(frozen=True)
+class _Group:
+    """A control group that holds this process, or an ancestor of it."""
+
+    directory: Path
+    is_v2: bool
+
+    def limits(self) -> Iterator[MemoryLimit]:
+        # At memory.high the kernel slows processes down, and takes memory away from them. Without a limit, v1
+        # gives a number larger than any machine.
+        names = ("memory.max", "memory.high") if self.is_v2 else ("memory.limit_in_bytes", "memory.stat")
+        for name in names:
+            yield from _limit_in(self.directory / name)
+
+    def free_bytes(self) -> Iterator[int]:
+        """Nothing if it has no limit of its own, or does not tell."""
+        names = ("memory.max", "memory.high") if self.is_v2 else ("memory.limit_in_bytes",)
+        limits = [limit.size_bytes for name in names for limit in _limit_in(self.directory / name)]
+        used = _text(self.directory / ("memory.current" if self.is_v2 else "memory.usage_in_bytes")).strip()
+        if limits and re.fullmatch(r"[0-9]{1,20}", used):
+            yield min(limits) - int(used) + self._reclaimable_bytes()
+
+    def _reclaimable_bytes(self) -> int:
+        names = "(?:in)?active_file|slab_reclaimable" if self.is_v2 else "total_(?:in)?active_file"
+        stat = _text(self.directory / "memory.stat")
+        return sum(map(int, re.findall(rf"^(?:{names}) ([0-9]{{1,20}})$", stat, re.MULTILINE)))
 
 
 @dataclass(frozen=True)
@@ -53,19 +119,15 @@ class _Mount:
     is_v2: bool
 
 
-def _limits(root: Path) -> Iterator[MemoryLimit]:
+def _groups(root: Path) -> Iterator[_Group]:
+    """The groups of this process whose memory is limited, and their ancestors."""
     mounts = _mounts(root)
     for controllers, group in _memberships(root / "proc/self/cgroup"):
-        if not controllers:
+        if not controllers or "memory" in controllers:
+            is_v2 = not controllers
             for mount in mounts:
-                if mount.is_v2:
-                    # At memory.high the kernel slows processes down, and takes memory away from them.
-                    yield from _limits_upward(mount, group, ("memory.max", "memory.high"))
-        elif "memory" in controllers:
-            for mount in mounts:
-                if not mount.is_v2:
-                    # Without a limit, a number larger than any machine.
-                    yield from _limits_upward(mount, group, ("memory.limit_in_bytes", "memory.stat"))
+                if mount.is_v2 is is_v2:
+                    yield from (_Group(directory, is_v2) for directory in _upward(mount, group))
 
 
 def _mounts(root: Path) -> Sequence[_Mount]:
@@ -100,14 +162,14 @@ def _memberships(file: Path) -> Iterator[tuple[list[str], PurePosixPath]]:
             yield fields[1].split(",") if fields[1] else [], PurePosixPath(fields[2])
 
 
-def _limits_upward(mount: _Mount, group: PurePosixPath, names: Sequence[str]) -> Iterator[MemoryLimit]:
+def _upward(mount: _Mount, group: PurePosixPath) -> Iterator[Path]:
+    """The directories of the group and of its ancestors that are visible here."""
     # In a container the path may be the host's, which is not below the mount here, or lead out of
     # the namespace ("/../other"): the mount's own limit is then the container's.
     below = group.relative_to(mount.top) if group.is_relative_to(mount.top) else group
     inside = () if ".." in below.parts else tuple(part for part in below.parts if part != "/")
     for depth in range(len(inside), -1, -1):
-        for name in names:
-            yield from _limit_in(mount.point.joinpath(*inside[:depth], name))
+        yield mount.point.joinpath(*inside[:depth])
 
 
 def _limit_in(file: Path) -> Iterator[MemoryLimit]:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from supervisor_memkill.units import Size
-from tests.listener_world import FRESH, LIMIT, Life, World, pool_config
+from tests.listener_world import FRESH, LIMIT, FakeMachine, Life, World, pool_config
 
 HARD = 3 * LIMIT
-MACHINE = 100 * LIMIT
 NEVER = 10**9
 
 
@@ -23,14 +21,10 @@ def world() -> World:
     return world
 
 
-def life_of(world: World, path: Path, available_bytes: Callable[[], int] | None = None) -> Life:
+def life_of(world: World, path: Path, machine: FakeMachine | None = None) -> Life:
     """A listener that gets one TICK, and no other for an hour."""
-
-    def left() -> int:
-        return MACHINE - sum(worker.memory for worker in world.workers.values())
-
     config = pool_config(hard_max_rss=Size(exact_bytes=HARD))
-    life = Life(world, path, config=config, available_bytes=available_bytes or left)
+    life = Life(world, path, config=config, machine=machine)
     life.run(2, tick_seconds=NEVER)
     return life
 
@@ -58,20 +52,21 @@ def test_worker_is_stopped_before_the_next_tick(world: World, path: Path, second
 
 def test_growth_that_the_machine_does_not_show_is_followed_once_it_was_seen(world: World, path: Path) -> None:
     """Another process gives back what the worker takes."""
-    left = [MACHINE]
-    life = life_of(world, path, lambda: left[0])
+    machine = FakeMachine(world)
+    life = life_of(world, path, machine)
     step = HARD // 20
-    left[0] -= HARD
+    machine.others = HARD
     grow(world, life, "jobs:one", step, 1)
-    grow(world, life, "jobs:one", step, 30)
+    for _ in range(30):
+        machine.others -= step
+        grow(world, life, "jobs:one", step, 1)
     assert "stop jobs:one" in world.happened
 
 
 def test_machine_that_cannot_tell_costs_readings_and_no_protection(world: World, path: Path) -> None:
-    def unknown() -> int:
-        raise OSError("no /proc/meminfo")
-
-    life = life_of(world, path, unknown)
+    machine = FakeMachine(world)
+    machine.is_unreadable = True
+    life = life_of(world, path, machine)
     grow(world, life, "jobs:one", HARD // 20, 30)
     assert "stop jobs:one" in world.happened
 
@@ -104,12 +99,12 @@ def test_pool_without_a_hard_limit_needs_no_turn_between_two_ticks(world: World,
 
 def test_process_that_ended_leads_to_one_check(world: World, path: Path) -> None:
     """The next process is not watched before a check has measured it."""
-    left = [MACHINE]
-    life = life_of(world, path, lambda: left[0])
+    machine = FakeMachine(world)
+    life = life_of(world, path, machine)
     world.operator_restarts("jobs:one")
     world.advance(5.0)
     world.times_measured.clear()
-    left[0] -= 2 * HARD
+    machine.others = 2 * HARD
     for _ in range(10):
         world.advance(1.0)
         life.listener.turn(ticked=False)

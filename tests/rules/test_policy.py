@@ -164,18 +164,20 @@ def test_most_urgent_reason_counts(
 
 def test_order_of_the_reasons_is_memory_then_the_total_then_requests_then_age() -> None:
     def urgency(seen: dict[str, Any], **settings: Any) -> float:
-        is_largest = settings.pop("is_largest", False)
-        return judge(sighting(**seen), terms(**settings), NOW, is_largest=is_largest).urgency
+        largest_for = settings.pop("largest_for", None)
+        return judge(sighting(**seen), terms(**settings), NOW, largest_for=largest_for).urgency
 
     urgencies = [
         urgency({"memory_bytes": 201}),
-        urgency(SMALL, is_largest=True),
+        urgency(SMALL, largest_for=Reason.MIN_FREE_NOW),
+        urgency(SMALL, largest_for=Reason.MIN_FREE),
+        urgency(SMALL, largest_for=Reason.MAX_TOTAL_RSS),
         urgency(ASKED),
         urgency(OLD, max_age_seconds=DAY),
     ]
     assert urgencies == sorted(urgencies, reverse=True)
     assert urgencies[0] > 1 > urgencies[1]
-    assert len(set(urgencies)) == 4
+    assert len(set(urgencies)) == 6
 
 
 def test_workers_that_began_together_reach_max_age_at_different_times_and_never_later() -> None:

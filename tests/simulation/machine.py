@@ -26,6 +26,7 @@ from supervisor_memkill.notices.event import Notifier
 from supervisor_memkill.notices.history import HistorySink
 from supervisor_memkill.notices.log import LogSink
 from supervisor_memkill.processes import ProcessInfo, ProcessState
+from supervisor_memkill.units import Size
 from supervisor_memkill.workers.contract import Tools
 from supervisor_memkill.world.event_protocol import Ticks
 from supervisor_memkill.world.memory import ProcessTable
@@ -131,6 +132,8 @@ class Machine:
         self._ahead = [(-1e9, 0.0)]
         self._pids = 100 * (1 + shape.machines.index(name))
         self._dead: list[Process] = []
+        self.free_read = 0
+        """The bytes that were left when they were read last."""
         self._children: dict[int, tuple[Process, float]] = {}
         self._pausable = True
         self._fates: list[str] = []
@@ -138,6 +141,19 @@ class Machine:
     def shown_memory(self, process: Process) -> int:
         """The most that the memory of this process can be, as this machine shows it."""
         return process.memory * 5 // 4 if self.hides_measure else process.memory
+
+    def limit_bytes(self) -> int:
+        return self.shape.memory
+
+    def available_bytes(self) -> int:
+        return self.shape.memory - sum(one.memory for one in self.living())
+
+    def free_bytes(self) -> int:
+        self.free_read = max(0, self.available_bytes())
+        return self.free_read
+
+    def stalled_percent(self) -> float:
+        return 0.0
 
     # --- clocks -----------------------------------------------------------------------------------
 
@@ -412,6 +428,7 @@ class Machine:
             host=self.name,
             heartbeat_seconds=self.shape.heartbeat,
             slot_ttl_seconds=self.shape.slot_ttl,
+            min_free=Size(exact_bytes=self.shape.min_free) if self.shape.min_free else None,
             pools=tuple(self.pools.values()),
         )
         process_table = self._table
@@ -436,7 +453,7 @@ class Machine:
             self.clock,
             process_table=process_table,
             history=HistorySink(ReadableHistory(self.world.trace), self.name, self.wall),
-            available_bytes=lambda: 10**6 - sum(one.memory for one in self.living()),
+            machine=self,
         )
 
     def _known(self, gateway: Any) -> KnownProcesses:

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from supervisor_memkill.config.options import PoolConfig
 from supervisor_memkill.listener.journal_format import Contents
-from supervisor_memkill.rules.causes import Reason
+from supervisor_memkill.rules.causes import Reason, StepCause
 from supervisor_memkill.rules.decision import OnTimeout
 from supervisor_memkill.rules.drain import FAILED_STARTS, Drain, State, StopAnswer
 from supervisor_memkill.rules.policy import AGE_SPREAD, BackOff, BackOffCause
 from supervisor_memkill.rules.requests import RunningProcess
+from supervisor_memkill.rules.shortage import Yields
 from tests.simulation.leases import Grant, local_name
 from tests.simulation.process import RECORD_LIVES_SECONDS, Process
 from tests.simulation.shape import HARD_LIMIT, LIMIT
@@ -72,7 +73,19 @@ class Act:
 
     @property
     def is_hard(self) -> bool:
-        return self.config.hard_max_rss is not None and self.process.memory > HARD_LIMIT
+        """It waits neither for a slot nor for running jobs."""
+        is_over = self.config.hard_max_rss is not None and self.process.memory > HARD_LIMIT
+        return is_over or self.is_last_resort
+
+    @property
+    def is_last_resort(self) -> bool:
+        """The machine had hardly any memory left. Such a stop is repeated, however much is left by then."""
+        cause = self.drain.stop.cause
+        return self.drain.reason is Reason.MIN_FREE_NOW or cause is StepCause.MACHINE_IS_SHORT
+
+    @property
+    def needs_no_peers(self) -> bool:
+        return self.is_last_resort and self.config.yields is Yields.ALWAYS
 
 
 @dataclass
@@ -108,6 +121,8 @@ class Promises:
             self.taken_at.setdefault(identity, self.world.engine.now)
         for drain in contents.drains.values():
             self.requested(machine, contents, drain)
+            if drain.token not in self.began:
+                self.world.trace.count(f"reason: {drain.reason.value}")
             self.began.setdefault(drain.token, self.world.engine.now)
             if drain.state in (State.ASKING, State.SETTLING):
                 self.quieted[drain.token] = self.world.engine.now
@@ -133,7 +148,7 @@ class Promises:
         pause = contents.pauses.get(drain.pool)
         if pause is None or drain.is_quiet or not (is_new or begins):
             return
-        if pause.holds(hard=drain.reason is Reason.HARD_MAX_RSS):
+        if pause.holds(hard=drain.reason.is_hard):
             self.broken("pause", machine, f"a drain of {drain.worker} begins in a paused pool")
 
     def acts(self, machine: Machine, what: str, name: str) -> None:
@@ -257,6 +272,8 @@ class Promises:
     def s2_peers(self, act: Act, grant: Grant | None) -> None:
         """No worker is taken out unless min_available others are in service at that moment."""
         standings, least = self.world.standings, act.config.min_available
+        if act.needs_no_peers:
+            return
         there = [
             peer
             for peer in standings.stand_ins(act.worker)
@@ -338,6 +355,8 @@ class Promises:
         """What the drain states as its reason is true."""
         if act.drain.reason.is_own_limit:
             self.s6_memory(act)
+        elif act.drain.reason.is_for_machine:
+            self._shortage(act)
         elif act.attempts > 1 or act.machine.wall_set_at > self.began[act.drain.token] - TURN_SECONDS:
             return
         elif act.drain.reason is Reason.RESTART:
@@ -354,6 +373,13 @@ class Promises:
                 self.broken("S6", act.machine, f"{act.worker.name} is taken out for its age, {age:.0f} s")
         elif act.drain.reason is Reason.MAX_TOTAL_RSS:
             self._total(act)
+
+    def _shortage(self, act: Act) -> None:
+        """The machine had less than min_free left when it was read last, and the pool yields."""
+        left, least = act.machine.free_read, self.world.shape.min_free
+        if act.attempts > 1 or (least is not None and left < least and act.config.yields is not Yields.NO):
+            return
+        self.broken("S6", act.machine, f"{act.worker.name} is taken for the machine, which has {left} left")
 
     def _total(self, act: Act) -> None:
         """The last measurements of all processes of the pool on this machine are above the total."""
@@ -380,6 +406,8 @@ class Promises:
     def s6_answer(self, act: Act) -> Grant | None:
         """A missing answer never counts as a grant, and no slot is used that may have run out."""
         if not self.world.shape.shares:
+            return None
+        if act.needs_no_peers:
             return None
         if not act.machine.answers.get(act.drain.token):
             self.broken("S6", act.machine, f"{act.worker.name} is taken out, and no answer allowed it")

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from supervisor_memkill.config.options import PoolConfig
 from supervisor_memkill.rules.decision import OnTimeout
 from supervisor_memkill.rules.hours import DrainHours
+from supervisor_memkill.rules.shortage import Yields
 from supervisor_memkill.units import Size
 from tests.simulation.process import Habits
 
@@ -53,6 +54,10 @@ class Shape:
     """Whether the real journal is used, in a directory."""
     without_events: frozenset[str] = frozenset()
     """The machines whose listener subscribes to TICKs alone."""
+    memory: int = 10**6
+    """Bytes of each machine."""
+    min_free: int | None = None
+    """Bytes; None: the memory of the machine is no reason for a drain."""
     namesake_seconds: float = 0.0
     """Beside each Sidekiq's record stands one of the same host and pid that began so much later, and is
     quiet; 0: there is none."""
@@ -70,7 +75,7 @@ def draw(rng: random.Random, seed: int) -> Shape:
     heartbeat = rng.choice((2.0, 4.0, 4.0, 6.0))
     drawn = [_pool(rng, f"pool{number}", len(machines)) for number in range(rng.choice((1, 1, 1, 2)))]
     pools = tuple(_with_reasons(pool, also) for pool in drawn)
-    return Shape(
+    shape = Shape(
         machines=machines,
         pools=pools,
         shares=len(machines) > 1 or rng.random() < 0.3,
@@ -83,6 +88,19 @@ def draw(rng: random.Random, seed: int) -> Shape:
         without_events=frozenset(name for name in machines if events.random() < 0.3),
         namesake_seconds=random.Random(f"{seed} namesake").choice((0.0, 0.0, -NAMESAKE, NAMESAKE)),
     )
+    return _short_of_memory(shape, also) if also.random() < 0.25 else shape
+
+
+def _short_of_memory(shape: Shape, rng: random.Random) -> Shape:
+    """Machines that have enough for their workers after a start, and not for all that grow."""
+    min_free = rng.choice((LIMIT // 2, LIMIT, 4 * LIMIT, 4 * LIMIT))
+    fresh = sum(pool.workers for pool in shape.pools) * FRESH
+    pools = tuple(
+        dataclasses.replace(pool, config=dataclasses.replace(pool.config, yields=rng.choice(tuple(Yields))))
+        for pool in shape.pools
+    )
+    memory = fresh + min_free + rng.choice((FRESH, LIMIT, 2 * LIMIT))
+    return dataclasses.replace(shape, pools=pools, memory=memory, min_free=min_free)
 
 
 def _with_reasons(pool: PoolShape, rng: random.Random) -> PoolShape:

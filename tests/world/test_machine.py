@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from supervisor_memkill.world.machine import memory_limit_bytes
+from supervisor_memkill.world.machine import MachineMemory, memory_limit_bytes
 
 MACHINE = 8 * 1024**3
 NO_LIMIT_V1 = "9223372036854771712"
@@ -186,3 +186,85 @@ def test_files_that_cannot_be_read_leave_the_machines_memory(tmp_path: Path) -> 
 
 def test_this_machine_has_a_limit() -> None:
     assert 0 < memory_limit_bytes() <= psutil.virtual_memory().total
+
+
+FREE_CASES: dict[str, tuple[str, dict[str, str], int]] = {
+    "no control groups at all": ("", {}, 5000),
+    "v2: files that the group keeps can be given back": (
+        "0::/app\n",
+        {
+            "app/memory.max": "4000\n",
+            "app/memory.current": "3500\n",
+            "app/memory.stat": "anon 2000\ninactive_file 400\nactive_file 100\nslab_reclaimable 50\n",
+        },
+        1050,
+    ),
+    "v2: an ancestor has less left": (
+        "0::/pod/app\n",
+        {
+            "pod/app/memory.max": "4000\n",
+            "pod/app/memory.current": "1000\n",
+            "pod/memory.max": "4000\n",
+            "pod/memory.current": "3900\n",
+        },
+        100,
+    ),
+    "v2: above memory.high nothing is left": (
+        "0::/app\n",
+        {"app/memory.max": "4000\n", "app/memory.high": "1000\n", "app/memory.current": "1500\n"},
+        0,
+    ),
+    "v2: no limit": ("0::/app\n", {"app/memory.max": "max\n", "app/memory.current": "1\n"}, 5000),
+    "v2: the use is not shown": ("0::/app\n", {"app/memory.max": "100\n"}, 5000),
+    "v1": (
+        "4:memory:/app\n",
+        {
+            "memory/app/memory.limit_in_bytes": "4000\n",
+            "memory/app/memory.usage_in_bytes": "3000\n",
+            "memory/app/memory.stat": "inactive_file 7\ntotal_inactive_file 500\ntotal_active_file 200\n",
+        },
+        1700,
+    ),
+    "garbage": ("0::/app\n", {"app/memory.max": "4000\n", "app/memory.current": "many\n"}, 5000),
+}
+
+
+@pytest.mark.parametrize(("membership", "files", "expected"), FREE_CASES.values(), ids=FREE_CASES.keys())
+def test_what_is_left_is_the_least_of_all_that_can_be_read(
+    tmp_path: Path, membership: str, files: Mapping[str, str], expected: int
+) -> None:
+    contents = {
+        "proc/self/cgroup": membership,
+        **{f"sys/fs/cgroup/{name}": text for name, text in files.items()},
+    }
+    write(tmp_path, contents)
+    assert MachineMemory(tmp_path, lambda: MACHINE, lambda: 5000).free_bytes() == expected
+
+
+@pytest.mark.parametrize(
+    ("machine", "group", "expected"),
+    [
+        ("some avg10=50.00 avg60=1\nfull avg10=12.50 avg60=0.00 avg300=0.00 total=9\n", "", 12.5),
+        ("full avg10=1.00 avg60=0.00\n", "full avg10=33.00 avg60=0.00\n", 33.0),
+        ("", "", 0.0),
+        ("full avg10=1.2.3 avg60=0.00\n", "full avg10=x\n", 0.0),
+    ],
+)
+def test_stall_is_the_worst_of_machine_and_group(
+    tmp_path: Path, machine: str, group: str, expected: float
+) -> None:
+    write(
+        tmp_path,
+        {
+            "proc/self/cgroup": "0::/app\n",
+            "proc/pressure/memory": machine,
+            "sys/fs/cgroup/app/memory.pressure": group,
+        },
+    )
+    assert MachineMemory(tmp_path).stalled_percent() == expected
+
+
+def test_this_machine_has_memory_left() -> None:
+    memory = MachineMemory()
+    assert 0 < memory.free_bytes() <= memory.limit_bytes()
+    assert memory.stalled_percent() >= 0.0

@@ -1,0 +1,84 @@
+"""Watches how much memory the machine has left, once per second, where `min_free` is set."""
+
+from __future__ import annotations
+
+import math
+from typing import Protocol
+
+from supervisor_memkill.clock import Clock
+from supervisor_memkill.notices.event import Notifier
+from supervisor_memkill.notices.events import MachineRecovered, MachineShort
+from supervisor_memkill.rules.shortage import Shortage, judge
+from supervisor_memkill.units import Size
+
+PROBE_SECONDS = 1.0
+
+
+class Machine(Protocol):
+    """Where the memory of the machine is read; see `world.machine.MachineMemory`."""
+
+    def limit_bytes(self) -> int: ...
+
+    def available_bytes(self) -> int:
+        """What the system as a whole can still hand out. Raises OSError."""
+        ...
+
+    def free_bytes(self) -> int:
+        """What the control group can still use, at most `available_bytes`. Raises OSError."""
+        ...
+
+    def stalled_percent(self) -> float: ...
+
+
+class ShortageWatch:
+    """The shortage at the last probe."""
+
+    def __init__(self, min_free: Size | None, machine: Machine, notifier: Notifier, clock: Clock) -> None:
+        """`min_free` None: nothing is watched."""
+        self._min_free = min_free
+        self._machine = machine
+        self._notifier = notifier
+        self._clock = clock
+        self._probe_at = -math.inf
+        self._last: tuple[float, int] | None = None
+        """When the free memory was read last, and its bytes."""
+        self._used_per_second = 0.0
+        """Between the last two readings."""
+        self.present: Shortage | None = None
+
+    @property
+    def wait_seconds(self) -> float | None:
+        """Seconds until the next probe; None: nothing is watched."""
+        return None if self._min_free is None else max(0.0, self._probe_at - self._clock())
+
+    def wants_check(self) -> bool:
+        """Probe if it is time. True: a worker must be chosen now."""
+        if self._min_free is None or self._clock() < self._probe_at:
+            return False
+        self._probe_at = self._clock() + PROBE_SECONDS
+        before, self.present = self.present, self._judge(self._min_free)
+        if self.present is None:
+            if before is not None:
+                self._notifier.forget(MachineShort)
+                self._notifier.report(MachineRecovered())
+        else:
+            self._notifier.report(MachineShort(self.present.words, self.present.is_urgent))
+        return self.present is not None
+
+    def _judge(self, min_free: Size) -> Shortage | None:
+        """Unknown is no shortage: nothing is taken because of a reading that failed."""
+        now = self._clock()
+        try:
+            free = self._machine.free_bytes()
+        except (OSError, ValueError):
+            self._last, self._used_per_second = None, 0.0
+            return None
+        before, self._used_per_second = self._used_per_second, 0.0
+        if self._last is not None and now > self._last[0]:
+            self._used_per_second = (self._last[1] - free) / (now - self._last[0])
+        self._last = (now, free)
+        min_free_bytes = min_free.exact_bytes or min_free.resolve(self._machine.limit_bytes())
+        is_short = free < min_free_bytes
+        # A burst of one second is not yet a trend.
+        trend = min(before, self._used_per_second)
+        return judge(free, min_free_bytes, trend, self._machine.stalled_percent() if is_short else 0.0)

@@ -1,0 +1,79 @@
+"""Too little memory is left on the machine: which worker is taken before the kernel chooses. Pure."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from supervisor_memkill.rules.causes import Reason
+from supervisor_memkill.rules.drain import Drain, State
+from supervisor_memkill.units import format_size
+
+URGENT_SHARE = 0.5
+"""Below this share of min_free there is no time for running jobs."""
+URGENT_SECONDS = 10.0
+"""Nor if what is left will be used up in this time, as fast as memory is used now."""
+URGENT_STALL_PERCENT = 10.0
+"""Nor if all processes waited for memory for this share of the last 10 s (PSI, "full avg10")."""
+
+
+class Yields(enum.Enum):
+    """Whether a pool's workers may be taken when the machine's memory runs short."""
+
+    NO = "no"
+    YES = "yes"
+    ALWAYS = "always"
+    """Even if too few other workers are in service, when there is no time left."""
+
+
+@dataclass(frozen=True)
+class Shortage:
+    """Less memory than `min_free` is left."""
+
+    free_bytes: int
+    min_free_bytes: int
+    is_urgent: bool
+    """There is no time for running jobs."""
+
+    @property
+    def reason(self) -> Reason:
+        return Reason.MIN_FREE_NOW if self.is_urgent else Reason.MIN_FREE
+
+    @property
+    def words(self) -> str:
+        """For an operator."""
+        left = f"{format_size(self.free_bytes)} left, below min_free ({format_size(self.min_free_bytes)})"
+        return f"{left}, and no time for running jobs" if self.is_urgent else left
+
+
+def judge(
+    free_bytes: int, min_free_bytes: int, used_per_second: float, stalled_percent: float
+) -> Shortage | None:
+    """Whether too little is left; None: enough is left.
+
+    `used_per_second`: bytes by which the free memory shrinks. `stalled_percent`: see `URGENT_STALL_PERCENT`.
+    """
+    if free_bytes >= min_free_bytes:
+        return None
+    is_urgent = (
+        free_bytes < min_free_bytes * URGENT_SHARE
+        or free_bytes < used_per_second * URGENT_SECONDS
+        or stalled_percent >= URGENT_STALL_PERCENT
+    )
+    return Shortage(free_bytes, min_free_bytes, is_urgent)
+
+
+def is_relief_under_way(drains: Collection[Drain]) -> bool:
+    """A worker is being replaced for the machine, or stops already: its memory comes back first."""
+    return any(
+        (drain.reason.is_for_machine and drain.state is not State.ASKING)
+        or drain.state in (State.STOPPING, State.STARTING)
+        for drain in drains
+    )
+
+
+def asks_for_machine(drains: Mapping[str, Drain]) -> str | None:
+    """The worker whose drain for the machine waits for its slot."""
+    waiting = (d.worker for d in drains.values() if d.reason.is_for_machine and d.state is State.ASKING)
+    return next(waiting, None)

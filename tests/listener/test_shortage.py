@@ -1,0 +1,209 @@
+"""While the machine has less memory left than min_free, the largest worker that may yield is replaced."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from supervisor_memkill.rules.shortage import Yields
+from supervisor_memkill.units import Size
+from tests.listener_world import FRESH, LIMIT, FakeMachine, Life, QuietKind, World, pool_config
+
+MIN_FREE = 10 * LIMIT
+NEVER = 10**9
+
+
+@pytest.fixture
+def world() -> World:
+    world = World(["one", "two", "three"])
+    for number, worker in enumerate(world.workers.values()):
+        worker.memory = FRESH + number
+    return world
+
+
+@pytest.fixture
+def machine(world: World) -> FakeMachine:
+    return FakeMachine(world)
+
+
+def life_of(world: World, path: Path, machine: FakeMachine, **settings: object) -> Life:
+    config = pool_config(**{"min_uptime_seconds": 0.0, **settings})
+    life = Life(world, path, config=config, machine=machine, min_free=Size(exact_bytes=MIN_FREE))
+    life.listener.turn(ticked=False)
+    return life
+
+
+def leave(machine: FakeMachine, free_bytes: int) -> None:
+    """Other processes use all but this."""
+    machine.others += machine.free_bytes() - free_bytes
+
+
+def turns(world: World, life: Life, seconds: int) -> None:
+    """Turns as they are due, without a TICK."""
+    for _ in range(seconds):
+        world.advance(1.0)
+        wait = life.listener.wait_seconds()
+        assert wait is not None
+        if wait <= 1.0:
+            life.listener.turn(ticked=False)
+
+
+def test_largest_worker_is_drained_while_there_is_time(
+    world: World, path: Path, machine: FakeMachine
+) -> None:
+    life = life_of(world, path, machine)
+    turns(world, life, 3)
+    leave(machine, MIN_FREE * 3 // 4)
+    turns(world, life, 10)
+    assert world.happened == ["quiet jobs:three"]
+    assert len(life.stream.having("machine.short")) == 1
+    leave(machine, 2 * MIN_FREE)
+    world.finish_jobs()
+    turns(world, life, 30)
+    assert "stop jobs:three" in world.happened, "a drain under way is finished"
+    assert len(life.stream.having("machine.recovered")) == 1
+    assert not {"stop jobs:one", "stop jobs:two"} & set(world.happened)
+    assert not world.broken_promises
+
+
+def test_largest_worker_is_stopped_with_its_jobs_when_no_time_is_left(
+    world: World, path: Path, machine: FakeMachine
+) -> None:
+    life = life_of(world, path, machine)
+    leave(machine, MIN_FREE // 4)
+    turns(world, life, 5)
+    assert world.happened[0] == "stop jobs:three"
+    assert "reason=min_free_now" in life.stream.having("drain.stopping")[0]
+
+
+def test_drain_for_the_machine_stops_waiting_when_no_time_is_left(
+    world: World, path: Path, machine: FakeMachine
+) -> None:
+    life = life_of(world, path, machine)
+    leave(machine, MIN_FREE * 3 // 4)
+    turns(world, life, 5)
+    assert world.happened == ["quiet jobs:three"]
+    leave(machine, MIN_FREE // 4)
+    turns(world, life, 3)
+    assert "stop jobs:three" in world.happened
+    assert "cause=machine_is_short" in life.stream.having("drain.stopping")[0]
+
+
+def test_fast_decline_leaves_no_time(world: World, path: Path, machine: FakeMachine) -> None:
+    life = life_of(world, path, machine)
+    leave(machine, MIN_FREE + 2 * LIMIT)
+    turns(world, life, 3)
+    for _ in range(4):
+        machine.others += LIMIT
+        turns(world, life, 1)
+    assert world.happened[0] == "stop jobs:three", "what is left lasts for less than 10 s"
+
+
+def test_burst_is_no_trend(world: World, path: Path, machine: FakeMachine) -> None:
+    life = life_of(world, path, machine)
+    leave(machine, MIN_FREE + LIMIT)
+    turns(world, life, 3)
+    leave(machine, MIN_FREE - 2 * LIMIT)
+    turns(world, life, 5)
+    assert world.happened == ["quiet jobs:three"]
+
+
+def test_stalled_machine_has_no_time(world: World, path: Path, machine: FakeMachine) -> None:
+    life = life_of(world, path, machine)
+    leave(machine, MIN_FREE - 1)
+    machine.stalled = 20.0
+    turns(world, life, 5)
+    assert world.happened[0] == "stop jobs:three"
+
+
+def test_one_at_a_time(world: World, path: Path, machine: FakeMachine) -> None:
+    """The next one follows when the first is back, if memory is still short."""
+    life = life_of(world, path, machine, min_available=0, max_draining=3)
+    leave(machine, MIN_FREE * 3 // 4)
+    turns(world, life, 30)
+    assert world.happened == ["quiet jobs:three"]
+
+
+@pytest.mark.parametrize("yields", Yields)
+def test_last_worker_is_taken_only_where_the_machine_comes_first(path: Path, yields: Yields) -> None:
+    world = World(["one"])
+    world.workers["jobs:one"].memory = FRESH
+    machine = FakeMachine(world)
+    life = life_of(world, path, machine, yields=yields)
+    leave(machine, MIN_FREE // 4)
+    turns(world, life, 5)
+    assert ("stop jobs:one" in world.happened) == (yields is Yields.ALWAYS)
+
+
+def test_last_worker_is_never_drained_while_there_is_time(path: Path) -> None:
+    world = World(["one"])
+    world.workers["jobs:one"].memory = FRESH
+    machine = FakeMachine(world)
+    life = life_of(world, path, machine, yields=Yields.ALWAYS)
+    leave(machine, MIN_FREE * 3 // 4)
+    turns(world, life, 20)
+    assert not world.happened
+
+
+def test_pool_that_does_not_yield_is_left_alone(world: World, path: Path, machine: FakeMachine) -> None:
+    """Of two pools the one that yields gives its largest worker, though the other's are larger."""
+    world.workers["jobs:three"].memory = LIMIT - 1
+    keeps = pool_config(name="keeps", programs=("jobs:three",), yields=Yields.NO)
+    config = pool_config(programs=("jobs:one", "jobs:two"))
+    life = Life(
+        world,
+        path,
+        config=config,
+        also=[(keeps, QuietKind)],
+        machine=machine,
+        min_free=Size(exact_bytes=MIN_FREE),
+    )
+    life.listener.turn(ticked=False)
+    leave(machine, MIN_FREE // 4)
+    turns(world, life, 5)
+    assert world.happened[0] == "stop jobs:two"
+    assert "stop jobs:three" not in world.happened
+
+
+def test_worker_whose_settings_are_unknown_is_left_alone(
+    world: World, path: Path, machine: FakeMachine
+) -> None:
+    life = life_of(world, path, machine)
+    world.tells_programs = False
+    leave(machine, MIN_FREE // 4)
+    turns(world, life, 20)
+    assert not world.happened
+
+
+def test_unreadable_memory_is_no_shortage(world: World, path: Path, machine: FakeMachine) -> None:
+    life = life_of(world, path, machine)
+    leave(machine, MIN_FREE // 4)
+    machine.is_unreadable = True
+    turns(world, life, 10)
+    assert not world.happened
+
+
+def test_without_min_free_nothing_is_probed(world: World, path: Path, machine: FakeMachine) -> None:
+    life = Life(world, path, machine=machine)
+    leave(machine, 0)
+    life.run(60)
+    assert not world.happened
+    assert life.listener.wait_seconds() is None
+
+
+def test_slot_that_comes_after_the_shortage_is_not_used(
+    world: World, path: Path, machine: FakeMachine
+) -> None:
+    life = life_of(world, path, machine)
+
+    def recover(place: str) -> None:
+        if place == "asking.saved":
+            leave(machine, 2 * MIN_FREE)
+            world.advance(1.0)
+
+    life.at = recover
+    leave(machine, MIN_FREE * 3 // 4)
+    turns(world, life, 1)
+    turns(world, life, 10)
+    assert "stop jobs:three" not in world.happened
