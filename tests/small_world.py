@@ -69,6 +69,8 @@ class World:
         self.workers: dict[str, Worker] = {}
         for name in names:
             self.workers[f"jobs:{name}"] = Worker(name, pid=self._fresh_pid())
+        self.log = ""
+        """supervisord's own log."""
         self.happened: list[str] = []
         self.broken_promises: list[str] = []
         self.away: SupervisordError | None = None
@@ -107,6 +109,8 @@ class World:
                 self.end(worker, P.STOPPED, at=worker.changes_at)
 
     def end(self, worker: Worker, state: ProcessState, at: float | None = None) -> None:
+        if worker.state is P.STOPPING and worker.exitstatus == ENDED_BY_SIGNAL:
+            self.log += f"WARN killing '{worker.name}' ({worker.pid}) with SIGKILL\n"
         worker.state, worker.pid = state, 0
         worker.stop = EPOCH + int(self.now if at is None else at)
 
@@ -179,6 +183,10 @@ class World:
             ProgramInfo("jobs", worker.name, "cmd", 15, self.stopwaitsecs, False, 999)
             for worker in self.workers.values()
         ]
+
+    def log_end(self, size_bytes: int) -> str:
+        self._reach()
+        return self.log[-size_bytes:]
 
     def stop(self, name: str) -> None:
         self._reach()

@@ -32,7 +32,14 @@ from supervisor_memkill.notices.drain_events import (
     StepSaved,
 )
 from supervisor_memkill.notices.event import Notifier
-from supervisor_memkill.processes import Measure, ProcessId, ProcessInfo, ProcessState, ProgramInfo
+from supervisor_memkill.processes import (
+    ENDED_BY_SIGNAL,
+    Measure,
+    ProcessId,
+    ProcessInfo,
+    ProcessState,
+    ProgramInfo,
+)
 from supervisor_memkill.rules.causes import Reason, StepCause
 from supervisor_memkill.rules.decision import OnTimeout, Plan, Seen, decide
 from supervisor_memkill.rules.drain import (
@@ -49,6 +56,7 @@ from supervisor_memkill.rules.drain import (
 )
 from supervisor_memkill.rules.policy import BackOff, BackOffCause, Hold, is_below_baseline, next_back_off
 from supervisor_memkill.rules.shortage import Shortage
+from supervisor_memkill.rules.stop_end import is_kill_logged
 from supervisor_memkill.workers.contract import Kind, Reading, Target, Traits, unknown
 from supervisor_memkill.world.memory import ProcessTable
 from supervisor_memkill.world.supervisord import Supervisord, SupervisordError
@@ -59,6 +67,8 @@ ORPHAN_READING = Reading(recognised=True, in_service=True, quiet=None, busy=None
 
 LATE_SECONDS = 30.0
 """The greatest age of the observation that an action is based on: a slow disk needs time for the journal."""
+LOG_END_BYTES = 64 * 1024
+"""The part of supervisord's log that is read to find its SIGKILL."""
 REAPS_LATE_SECONDS = 2.0
 """The part of a stop's margin that is kept for delays of supervisord itself."""
 
@@ -240,7 +250,12 @@ class Drainer:
         looked_at = self._clock()
         process = self._supervisord.process(drain.worker)
         table = self._process_table()
-        seen = Seen(process, survivors=self._survivors(drain, process, table), looked_at=looked_at)
+        seen = Seen(
+            process,
+            survivors=self._survivors(drain, process, table),
+            looked_at=looked_at,
+            is_kill_logged=self._is_kill_logged(drain, process),
+        )
         if process is None or process.state is not ProcessState.RUNNING:
             return seen
         pool = self._pools.get(drain.pool)
@@ -260,6 +275,19 @@ class Drainer:
         return dataclasses.replace(
             seen, memory_bytes=memory.size_bytes, memory_least_bytes=memory.least_bytes, reading=reading
         )
+
+    def _is_kill_logged(self, drain: Drain, process: ProcessInfo | None) -> bool:
+        """Whether supervisord's log says so; it is read when a signal may have ended the process."""
+        if drain.state is not State.STOPPING or not drain.stop.attempts or process is None:
+            return False
+        by_signal = process.state is ProcessState.STOPPED and process.exitstatus == ENDED_BY_SIGNAL
+        is_other = process.pid != 0 and not drain.is_process(process)
+        if drain.stopped_seen_at is not None or not (by_signal or is_other):
+            return False
+        try:
+            return is_kill_logged(self._supervisord.log_end(LOG_END_BYTES), process.name, drain.pid)
+        except SupervisordError:
+            return False  # The time that the stop took tells it, too.
 
     def _survivors(self, drain: Drain, process: ProcessInfo | None, table: ProcessTable) -> tuple[int, ...]:
         """Pids of the old processes that are still alive, without the processes of the new tree."""

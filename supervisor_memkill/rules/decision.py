@@ -79,6 +79,8 @@ class Seen:
     """Coordination was asked in this step."""
     looked_at: float = 0.0
     """When the observation began, on the boot clock."""
+    is_kill_logged: bool = False
+    """supervisord's log says that it sent SIGKILL to the recorded process; False also if that is unknown."""
 
 
 @dataclass(frozen=True)
@@ -341,6 +343,8 @@ def _stopping(drain: Drain, seen: Seen, plan: Plan, now: float) -> Step:
             return _end(drain, now, StepCause.ENDED_BEFORE_STOP)
         return _start_when_gone(drain, seen, process, now, StepCause.ENDED_BY_ITSELF)
     if process.pid and not drain.is_process(process):
+        if seen.is_kill_logged:  # Nobody saw it stopped; only the log knows how it ended.
+            drain = change_stop(drain, was_kill=True)
         return _settle(drain, process, now, StepCause.RESTARTED_BY_OTHERS)
     if process.state is ProcessState.RUNNING and drain.stop.answer is not StopAnswer.ACCEPTED:
         return _stop_again(drain, seen, plan, now)
@@ -377,7 +381,8 @@ def _stopped(drain: Drain, seen: Seen, process: ProcessInfo, now: float) -> Step
     if not _is_stopped_by_us(drain, process):
         return _end(drain, now, StepCause.STOPPED_BY_OTHERS)
     if drain.stopped_seen_at is None:
-        drain = change_stop(drain, was_kill=was_kill(drain.stop, process, seen.survivors, now))
+        killed = was_kill(drain.stop, process, seen.survivors, now, is_logged=seen.is_kill_logged)
+        drain = change_stop(drain, was_kill=killed)
     cause = StepCause.KILLED if drain.stop.was_kill else None
     return _start_when_gone(drain, seen, process, now, cause)
 

@@ -26,18 +26,33 @@ def with_running_jobs(stop: Stop, reading: Reading | None) -> Stop:
     return dataclasses.replace(stop, busy=reading.busy, jobs=reading.jobs)
 
 
-def was_kill(stop: Stop, process: ProcessInfo, survivors: Collection[int], now: float) -> bool:
+def is_kill_logged(log: str, name: str, pid: int) -> bool:
+    """Whether supervisord's log says that supervisord sent its SIGKILL to this process.
+
+    `name` is the name of the process without its group (supervisor/process.py). A later process may have had
+    the same pid: only lines behind the last spawn of this one count, if that is in the log.
+    """
+    since = max(0, log.rfind(f"spawned: '{name}' with pid {pid}\n"))
+    return f"killing '{name}' ({pid}) with SIGKILL" in log[since:]
+
+
+def was_kill(
+    stop: Stop, process: ProcessInfo, survivors: Collection[int], now: float, *, is_logged: bool = False
+) -> bool:
     """Whether this stop ended in SIGKILL, or by another signal while jobs were running.
 
-    `process` is as supervisord first showed it stopped. supervisord reports that a signal ended a process,
-    but not which one: its own SIGKILL comes after stopwaitsecs, and not earlier. A worker that a signal ends
-    earlier did not catch that signal, or got another one: this cuts the jobs that were running, unless they
-    run in a process that is still alive.
+    `process` is as supervisord first showed it stopped; `is_logged`: supervisord's log says that it sent its
+    SIGKILL. supervisord reports that a signal ended a process, but not which one, and its log may be off,
+    short or unreadable. Then the time counts: its own SIGKILL comes after stopwaitsecs, and not earlier. A
+    worker that a signal ends earlier did not catch that signal, or got another one: this cuts the jobs that
+    were running, unless they run in a process that is still alive.
     """
     if stop.was_kill:
         return True
     if process.exitstatus != ENDED_BY_SIGNAL:
         return False
+    if is_logged:
+        return True
     if _seconds(stop, process, now) >= stop.wait_seconds:
         return True
     return bool(stop.busy) and not survivors

@@ -274,6 +274,7 @@ class WorldsSupervisord(Supervisord):
             "getAllProcessInfo": lambda: [_entry(one) for one in world.all_processes()],
             "getProcessInfo": lambda: _entry(world.process(arguments[0])),
             "getAllConfigInfo": lambda: [_program(one) for one in world.programs()],
+            "readLog": lambda: world.log_end(-arguments[0]),
         }
         value = tell[method]() if method in tell else True
         return xmlrpc.client.dumps((value,), methodresponse=True)

@@ -210,3 +210,40 @@ def test_clock_that_was_set_holds_no_drain(world: World, path: Path, hours: int)
     life = Life(world, path, config=pool_config(min_uptime_seconds=300.0))
     life.run(120)
     assert "quiet jobs:one" in world.happened, life.stream.lines
+
+
+@pytest.mark.parametrize("reads_log", [True, False])
+def test_kill_is_known_by_supervisords_log_where_the_time_misleads(
+    endless: World, path: Path, reads_log: bool
+) -> None:
+    """supervisord's stopwaitsecs was raised by hand after the process began: 10 s are in force, not 60."""
+    endless.stopwaitsecs = 60
+    life = Life(endless, path, config=pool_config(drain_timeout_seconds=20.0))
+    life.run_to(State.DRAINING)
+    endless.workers["jobs:one"].stop_seconds = 90
+    endless.workers["jobs:one"].jobs = 0
+
+    def no_answer(size_bytes: int) -> str:
+        raise NoAnswer("the log is not kept")
+
+    if not reads_log:
+        endless.log_end = no_answer  # type: ignore[method-assign]
+    life.run(20, until=lambda: "stop jobs:one" in endless.happened)
+    endless.workers["jobs:one"].changes_at = endless.now + 10
+    life.run(60, until=lambda: not life.drains())
+    assert bool(life.stream.having("drain.killed")) is reads_log
+    assert bool(life.stream.having("drain.done")) is not reads_log
+
+
+def test_log_of_supervisord_is_read_only_after_a_signal(world: World, path: Path) -> None:
+    world.finish_jobs()
+    asked = list[int]()
+
+    def ask(size_bytes: int) -> str:
+        asked.append(size_bytes)
+        return ""
+
+    world.log_end = ask  # type: ignore[method-assign]
+    life = Life(world, path)
+    life.run(120, until=lambda: len(life.stream.having("drain.done")) == 3)
+    assert not asked

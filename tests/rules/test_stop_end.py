@@ -9,7 +9,7 @@ import pytest
 from supervisor_memkill.processes import ENDED_BY_SIGNAL
 from supervisor_memkill.rules.causes import StepCause
 from supervisor_memkill.rules.drain import Stop, StopAnswer
-from supervisor_memkill.rules.stop_end import was_kill, with_running_jobs
+from supervisor_memkill.rules.stop_end import is_kill_logged, was_kill, with_running_jobs
 from tests.builders import EPOCH, info, reading
 from tests.rules.steps import A, P, S, draining, outcome, seen, settling, step, stopping
 
@@ -43,6 +43,44 @@ def test_signal_that_cut_jobs_is_told_from_an_end_by_itself(
 ) -> None:
     process = info(P.STOPPED, stop=EPOCH + took, exitstatus=status)
     assert was_kill(stop(**record), process, survivors, SENT + took) is expected, what
+
+
+LOG = """\
+2026-11-29 03:00:00,001 INFO spawned: 'one' with pid 812
+2026-11-29 03:10:00,001 INFO waiting for one to stop
+2026-11-29 03:10:10,001 WARN killing 'one' (812) with SIGKILL
+2026-11-29 03:10:10,090 INFO stopped: one (terminated by SIGKILL)
+"""
+SPAWNED = "2026-11-29 04:00:00,001 INFO spawned: 'one' with pid 812\n"
+
+
+@pytest.mark.parametrize(
+    ("log", "name", "pid", "expected"),
+    [
+        (LOG, "one", 812, True),
+        (LOG[LOG.index("2026-11-29 03:10:10,001") :], "one", 812, True),
+        (LOG, "one", 813, False),
+        (LOG, "one", 81, False),
+        (LOG, "two", 812, False),
+        (LOG + SPAWNED, "one", 812, False),
+        (LOG + SPAWNED.replace("'one'", "'two'"), "one", 812, True),
+        (LOG + SPAWNED.replace("812", "8121"), "one", 812, True),
+        ("", "one", 812, False),
+    ],
+)
+def test_supervisords_log_names_the_process_that_it_killed(
+    log: str, name: str, pid: int, expected: bool
+) -> None:
+    """A later process with the same pid is another one."""
+    assert is_kill_logged(log, name, pid) is expected
+
+
+def test_logged_kill_needs_no_time_and_an_end_by_itself_no_log() -> None:
+    """supervisord's clock was set, or its stopwaitsecs is another one by now."""
+    early = info(P.STOPPED, stop=EPOCH + 3, exitstatus=ENDED_BY_SIGNAL)
+    assert was_kill(stop(), early, (), SENT + 3, is_logged=True)
+    itself = info(P.STOPPED, stop=EPOCH + 3, exitstatus=0)
+    assert not was_kill(stop(), itself, (), SENT + 3, is_logged=True)
 
 
 @pytest.mark.parametrize("clock_set", [-3600, 3600])
@@ -120,3 +158,11 @@ def test_resumed_worker_is_let_go_where_a_repeated_stop_would_lose_its_jobs() ->
     assert step(record, hard, hard_limit_bytes=400, **losses).wants_answer
     quiet = step(record, seen(reading=reading(quiet=True)), **losses)
     assert outcome(quiet) == (S.STOPPING, A.STOP), "idle, as when the stop was first sent"
+
+
+@pytest.mark.parametrize("is_logged", [False, True])
+def test_worker_that_somebody_started_before_anybody_saw_it_stopped(is_logged: bool) -> None:
+    """Only the log knows how its old process ended."""
+    other = seen(P.RUNNING, pid=99, start=EPOCH + 5, is_kill_logged=is_logged)
+    taken = step(stopping(stop_busy=2), other)
+    assert taken.drain.state is S.SETTLING and taken.drain.stop.was_kill is is_logged

@@ -52,6 +52,12 @@ class Gateway:
         found: list[ProgramInfo] = self._machine.ask_supervisord(self._calls.programs)
         return found
 
+    def log_end(self, size_bytes: int) -> str:
+        self._machine.has_read_log = False
+        found: str = self._machine.ask_supervisord(lambda: "".join(self._calls.log))
+        self._machine.has_read_log = True
+        return found[-size_bytes:]
+
     def stop(self, name: str) -> None:
         self._machine.unanswered[name] = self._machine.engine.now
         try:

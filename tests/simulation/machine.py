@@ -112,6 +112,8 @@ class Machine:
         """How often supervisord reported all its workers."""
         self.looked_at = 0.0
         """The last look knew all that happened at supervisord until then."""
+        self.has_read_log = True
+        """The listener's last question for supervisord's log was answered."""
         self.served: dict[str, float] = {}
         """When supervisord last reported each worker."""
         self.unanswered: dict[str, float] = {}

@@ -487,8 +487,8 @@ class Promises:
     def kill_is_known(self, machine: Machine, worker: Worker, drain: Drain) -> None:
         """A stop of ours that ended in SIGKILL stands in the journal, so that it is reported."""
         is_killed = worker.last is not None and worker.last.was_killed and worker.stopped_by == "us"
-        if machine.wall_set_at > self.stopping.get(drain.token, 0.0):
-            return  # The length of the stop, by supervisord's clock, says nothing.
+        if machine.wall_set_at > self.stopping.get(drain.token, 0.0) and not machine.has_read_log:
+            return  # The length of the stop, by supervisord's clock, says nothing, and its log was not read.
         if is_killed and not drain.stop.was_kill and not machine.is_unsaved:
             self.broken("kill known", machine, f"{worker.name} was killed in our stop, and nothing says so")
 

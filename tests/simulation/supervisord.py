@@ -7,6 +7,7 @@ BACKOFF to FATAL, times are whole seconds of the wall clock.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -83,6 +84,9 @@ class Watcher(Protocol):
     def ended(self, worker: Worker, process: Process, *, killed: bool) -> None: ...
 
 
+LINES_OF_THE_LOG = 500
+
+
 class SimSupervisord:
     """The supervisord of one machine: what its calls do once they arrive."""
 
@@ -93,6 +97,7 @@ class SimSupervisord:
         self.workers: dict[str, Worker] = {}
         self.is_shutting_down = False
         self.is_down = False
+        self.log: deque[str] = deque(maxlen=LINES_OF_THE_LOG)
 
     # --- its calls ------------------------------------------------------------------------------
 
@@ -193,6 +198,8 @@ class SimSupervisord:
         worker.start, worker.spawned_at = int(self._wall()), self._engine.now
         worker.stopped_by, worker.spawnerr = "", ""
         self._to(worker, P.STARTING)
+        name = worker.name.partition(":")[2]
+        self.log.append(f"INFO spawned: '{name}' with pid {worker.process.pid}\n")
         if worker.fails == "dies":
             self._then(worker, worker.start_secs * 0.4, self.die)
         else:
@@ -264,6 +271,9 @@ class SimSupervisord:
 
     def _kill(self, worker: Worker) -> None:
         self._watcher.changes(worker)
+        assert worker.process is not None
+        name = worker.name.partition(":")[2]
+        self.log.append(f"WARN killing '{name}' ({worker.process.pid}) with SIGKILL\n")
         self._reap(worker, killed=True)
         worker.exitstatus = ENDED_BY_SIGNAL
         self._to(worker, P.STOPPED)
