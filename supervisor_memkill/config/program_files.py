@@ -67,6 +67,8 @@ class ProgramFiles:
     """The files, sections and settings that cannot be read, one sentence each."""
     events: Mapping[str, frozenset[str]] = field(default_factory=dict)
     """The events of each event listener, by its group; in capitals."""
+    places: Mapping[str, str] = field(default_factory=dict)
+    """Where the section of each process stands, ``PATH:LINE``, by ``group:name``."""
 
     @property
     def listener_groups(self) -> frozenset[str]:
@@ -86,9 +88,12 @@ def read(files: Iterable[Path], environ: Mapping[str, str], node_name: str) -> P
     sections = _sections(files, problems)
     names = {"host_node_name": node_name, **ini.environment_names(environ)}
     programs: list[ProgramInfo] = []
+    places: dict[str, str] = {}
     for part in _parts(sections):
         try:
-            programs += _processes(part, names)
+            found = list(_processes(part, names))
+            programs += found
+            places |= {one.worker: str(part.section.place) for one in found}
         except (ConfigError, ValueError) as error:
             problems.append(f"[{part.section.name}]: {error}")
     events = {
@@ -97,7 +102,7 @@ def read(files: Iterable[Path], environ: Mapping[str, str], node_name: str) -> P
         if section.name.startswith(f"{LISTENER}:")
     }
     too_large = tuple(words for section in sections.values() for words in _too_large(section))
-    return ProgramFiles(tuple(programs), too_large, tuple(problems), events)
+    return ProgramFiles(tuple(programs), too_large, tuple(problems), events, places)
 
 
 def _sections(files: Iterable[Path], problems: list[str]) -> dict[str, Section]:

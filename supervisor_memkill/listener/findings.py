@@ -163,8 +163,7 @@ class PoolSurvey:
     def hints(self) -> Iterator[tuple[str, Advice]]:
         """Each worker with each hint about it for the operator."""
         for finding in self.findings:
-            for advice in finding.advice:
-                yield finding.worker, advice
+            yield from ((finding.worker, advice) for advice in finding.advice if not advice.is_note)
             if finding.seen.reading is not None and finding.seen.reading.remark:
                 yield finding.worker, Advice(finding.seen.reading.remark)
 

@@ -130,6 +130,8 @@ class Advice:
     on until its jobs have ended, or until this is mended."""
     comes_first: bool = False
     """A limit of the framework's own acts before the pool's."""
+    is_note: bool = False
+    """Good to know, and nothing has to be changed: the log and the dry run leave it out."""
 
 
 @dataclass(frozen=True)

@@ -40,6 +40,13 @@ def test_worker_is_not_drained_until_settings_that_would_lose_jobs_are_fixed(
     run_until_replaced(life, world)
 
 
+def test_what_is_only_good_to_know_is_not_logged(world: World, path: Path) -> None:
+    world.advice = (Advice("the framework replaces its children by itself", is_note=True),)
+    life = Life(world, path)
+    life.run(60)
+    assert life.stream.having("worker.hint") == []
+
+
 def test_settings_that_are_still_wrong_after_an_update_are_reported_again(world: World, path: Path) -> None:
     """`supervisorctl update` with other settings: the operator sees whether the new ones are good."""
     programs, seconds = world.programs, [10]

@@ -30,7 +30,7 @@ pytestmark = pytest.mark.real
 
 POOL = "[memkill:job]\nmax_rss = 2GB\n"
 JOBS = program("job", "sleep 1000", numprocs=2, process_name="job_%(process_num)d", stopwaitsecs=15)
-SHIPPED = "TICK_60,REMOTE_COMMUNICATION"
+SHIPPED = "TICK_60,REMOTE_COMMUNICATION,PROCESS_STATE"
 SETTINGS: Mapping[str, object] = {
     "events": SHIPPED,
     "stderr_logfile": "%(here)s/memkill.log",
@@ -97,6 +97,10 @@ def test_shipped_setup_is_one_line_and_nothing_is_changed(start_any_supervisord:
     assert sorted(state) == sorted(supervisord.directory.glob("**/*"))
 
 
+def line_of(supervisord: RealSupervisord, section: str) -> int:
+    return supervisord.config.read_text().splitlines().index(section) + 1
+
+
 def test_faults_of_every_sort_are_found_at_once(
     start_supervisord: StartSupervisord, redis_server: RealRedis
 ) -> None:
@@ -134,6 +138,7 @@ def test_faults_of_every_sort_are_found_at_once(
         "listener-down",
         "listener-is-a-program",
         "listener-with-rare-ticks",
+        "listener-without-process-events",
         "listener-without-requests",
         "limit-above-memory",
         "limits-above-memory",
@@ -152,6 +157,7 @@ def test_faults_of_every_sort_are_found_at_once(
     assert text.count("error configuration-wrong") == 2
     assert "unknown key, did you mean strikes?" in text and "log_level = 'loud'" in text
     assert "did you mean strikes?" in names["listener-down"]["what"], "the last line of its log"
+    assert names["worker-down"]["place"] == f"{supervisord.config}:{line_of(supervisord, '[program:php]')}"
     assert "12 Sidekiq records are in database 1" in names["pool-booting"]["what"]
 
 

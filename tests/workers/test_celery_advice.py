@@ -9,7 +9,7 @@ import pytest
 
 from supervisor_memkill.processes import ProgramInfo
 from supervisor_memkill.testing.fakes import STARTED, FakeProcesses, process, program_info
-from supervisor_memkill.workers.celery.advice import Remapped, advice_on
+from supervisor_memkill.workers.celery.advice import Remapped, advice_on, advise_on_child_limit
 from supervisor_memkill.workers.contract import Target
 
 GOOD = replace(program_info("celery -A app worker -n one@%h", stopwaitsecs=300), stopasgroup=False)
@@ -82,3 +82,22 @@ def test_environment_of_a_new_process_is_read_again_and_one_that_is_hidden_chang
     assert not remapped.is_remapped("jobs:jobs_0")
     remapped.learn([Target(process(999))], processes.table)
     assert not remapped.is_remapped("jobs:jobs_0")
+
+
+@pytest.mark.parametrize(
+    ("option", "expected"),
+    [
+        ("--max-memory-per-child=200000", "--max-memory-per-child=200000 (195.3MB) is not above max_rss=1GB"),
+        ("--max-memory-per-child 1048576", "--max-memory-per-child=1048576 (1GB)"),
+        ("--max-memory-per-child=1048577", ""),
+        ("", ""),
+    ],
+)
+def test_celerys_own_limit_below_the_pools_is_a_note(option: str, expected: str) -> None:
+    """Celery counts in kilobytes, and replaces one process after its task: no job is lost by it."""
+    found = list(advise_on_child_limit(replace(GOOD, command=f"{GOOD.command} {option}"), 1024**3))
+    assert len(found) == (1 if expected else 0)
+    for one in found:
+        assert one.text.startswith(expected)
+        assert one.is_note and one.comes_first and not one.refuses and not one.cuts_jobs
+    assert list(advise_on_child_limit(replace(GOOD, command=f"{GOOD.command} {option}"), None)) == []

@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from supervisor_memkill.world.machine import MachineMemory, memory_limit_bytes
+from supervisor_memkill.world.machine import MachineMemory, MemoryLimit, memory_limit, memory_limit_bytes
 
 MACHINE = 8 * 1024**3
 NO_LIMIT_V1 = "9223372036854771712"
@@ -182,6 +182,14 @@ def test_limit_above_a_namespace_is_seen_from_inside(tmp_path: Path) -> None:
 def test_files_that_cannot_be_read_leave_the_machines_memory(tmp_path: Path) -> None:
     (tmp_path / "proc/self/cgroup").mkdir(parents=True)
     assert memory_limit_bytes(tmp_path, lambda: MACHINE) == MACHINE
+
+
+def test_limit_comes_with_the_file_that_sets_it(tmp_path: Path) -> None:
+    write(tmp_path, {"proc/self/cgroup": "0::/app\n", "sys/fs/cgroup/app/memory.max": "1000\n"})
+    assert memory_limit(tmp_path, lambda: MACHINE) == MemoryLimit(
+        1000, tmp_path / "sys/fs/cgroup/app/memory.max"
+    )
+    assert memory_limit(tmp_path, lambda: 900) == MemoryLimit(900), "the installed memory is less"
 
 
 def test_this_machine_has_a_limit() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from supervisor_memkill.commands.doctor import (
@@ -46,7 +47,13 @@ _ORDER = list(Severity)
 def examine(facts: Facts, checks: Iterable[Check] = CHECKS) -> tuple[Finding, ...]:
     """All findings, the worst first. A check that fails is a finding, and stops no other."""
     found = [*facts.failed, *(finding for check in checks for finding in _safely(check, facts))]
+    found = [dataclasses.replace(one, place=_place_of(one, facts.places)) for one in found]
     return tuple(sorted(dict.fromkeys(found), key=lambda one: _ORDER.index(one.severity)))
+
+
+def _place_of(finding: Finding, places: Mapping[str, str]) -> str:
+    """Of several workers the first one counts: mostly they are of one program."""
+    return places.get(finding.at) or places.get(finding.at.partition(" and ")[0], "")
 
 
 def _safely(check: Check, facts: Facts) -> list[Finding]:

@@ -147,5 +147,7 @@ class Facts:
     """The journal of the listener, as far as it can be read."""
     memory: MemoryLimit | None = None
     """What this machine, or its control group, has; None: unknown."""
+    places: Mapping[str, str] = field(default_factory=dict)
+    """Where sections are, ``PATH:LINE``, by ``[section]`` of ours and by ``group:name`` of processes."""
     failed: tuple[Finding, ...] = ()
     """What could not be read because of an error in this program."""

@@ -36,6 +36,8 @@ class Finding:
     """What happens while nobody changes it."""
     change: str
     """What to change."""
+    place: str = ""
+    """Where the section is that `at` is about, ``PATH:LINE``; empty: not known."""
 
 
 @dataclass(frozen=True)

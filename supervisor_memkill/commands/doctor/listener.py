@@ -14,6 +14,7 @@ from supervisor_memkill.notices.events import ListenerRefused
 from supervisor_memkill.processes import ProcessInfo, ProcessState
 from supervisor_memkill.rules.policy import Hold
 from supervisor_memkill.units import format_duration
+from supervisor_memkill.world.event_protocol import is_sent_changes
 
 SUBSCRIBES = (
     "events = TICK_60,REMOTE_COMMUNICATION,PROCESS_STATE in the listener's section;"
@@ -91,6 +92,13 @@ WITHOUT_REQUESTS = Fault(
     "restart, pause and unpause do not reach the listener",
     SUBSCRIBES,
 )
+WITHOUT_STATES = Fault(
+    "listener-without-process-events",
+    Severity.NOTE,
+    "the listener's section does not subscribe to PROCESS_STATE",
+    "all works; the listener asks supervisord at each look, and a drain goes on at the next poll_interval",
+    SUBSCRIBES,
+)
 NOT_IN_FORCE = Fault(
     "configuration-not-in-force",
     Severity.WARNING,
@@ -151,6 +159,7 @@ FAULTS = (
     WITHOUT_TICKS,
     RARE_TICKS,
     WITHOUT_REQUESTS,
+    WITHOUT_STATES,
     NOT_IN_FORCE,
     OTHER_VERSION,
     OUTAGE,
@@ -230,6 +239,8 @@ def check_events(facts: Facts) -> Iterator[Finding]:
             yield RARE_TICKS.found(shown, at)
         if not events & {"REMOTE_COMMUNICATION", "EVENT"}:
             yield WITHOUT_REQUESTS.found(shown, at)
+        if not is_sent_changes(events):
+            yield WITHOUT_STATES.found(shown, at)
 
 
 def check_configuration_in_force(facts: Facts) -> Iterator[Finding]:

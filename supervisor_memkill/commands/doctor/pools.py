@@ -140,6 +140,13 @@ OWN_LIMIT = Fault(
     "the framework ends its workers by itself, whether or not others are in service",
     "the framework's limit in the command of the program; then: supervisorctl update",
 )
+OWN_NOTE = Fault(
+    "own-limit-of-children",
+    Severity.NOTE,
+    "the framework replaces its own child processes below max_rss, such as Celery's --max-memory-per-child",
+    "no job is lost by that; the pool's limit is reached seldom",
+    "nothing, if that is meant",
+)
 REMARK = Fault(
     "worker-remark",
     Severity.WARNING,
@@ -179,6 +186,7 @@ FAULTS = (
     LOSES,
     CUTS,
     OWN_LIMIT,
+    OWN_NOTE,
     HINT,
     REMARK,
     NEVER,
@@ -225,7 +233,7 @@ def check_settings(facts: Facts) -> Iterator[Finding]:
     """All settings of all programs at once."""
     for pool in facts.pools:
         findings = pool.survey.findings
-        for fault in (LOSES, CUTS, OWN_LIMIT, HINT):
+        for fault in (LOSES, CUTS, OWN_LIMIT, OWN_NOTE, HINT):
             yield from _grouped(findings, functools.partial(_advised, fault=fault), fault)
         yield from _grouped(findings, _remarks, REMARK)
 
@@ -238,7 +246,7 @@ def _fault_of(advice: Advice) -> Fault:
     if advice.refuses:
         return LOSES
     if advice.comes_first:
-        return OWN_LIMIT
+        return OWN_NOTE if advice.is_note else OWN_LIMIT
     return CUTS if advice.cuts_jobs else HINT
 
 

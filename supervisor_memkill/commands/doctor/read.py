@@ -113,6 +113,7 @@ class _Reader:
             redis=tuple(self._read_redis()),
             contents=contents,
             memory=self._try("memory", memory_limit, None),
+            places=self._try("places", self._places, {}),
             failed=tuple(self._failed),
         )
 
@@ -152,6 +153,16 @@ class _Reader:
     def _with_programs(self, facts: SupervisordFacts) -> SupervisordFacts:
         programs = self._context.surveyor.programs
         return dataclasses.replace(facts, programs=tuple(programs.all()), alerts=programs.alerts)
+
+    def _places(self) -> dict[str, str]:
+        files = self._context.in_files()
+        listeners = {
+            f"[eventlistener:{name.partition(':')[0]}]": place
+            for name, place in files.places.items()
+            if name.partition(":")[0] in files.events
+        }
+        ours = {f"[{one.name}]": str(one.place) for one in self._configuration.reading.sections}
+        return {**files.places, **listeners, **ours}
 
     def _pools(self, survey: Survey, contents: Contents) -> tuple[PoolFacts, ...]:
         if not survey.pools:

@@ -47,6 +47,8 @@ def _paragraph(finding: Finding, style: Style) -> Iterator[str]:
     for label, text in zip(LABELS, (finding.consequence, finding.change), strict=True):
         first = f"{INDENT}{label + ':':8}"
         yield from _wrapped(text, first, " " * len(first), width)
+    if finding.place:
+        yield from _wrapped(finding.place, f"{INDENT}in:     ", " " * 10, width)
 
 
 def _wrapped(text: str, first: str, others: str, width: int) -> list[str]:
@@ -95,6 +97,7 @@ def as_json(findings: Sequence[Finding], facts: Facts) -> str:
                 "what": one.what,
                 "consequence": one.consequence,
                 "change": one.change,
+                "place": one.place,
             }
             for one in findings
         ],

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from supervisor_memkill.errors import Unknown
 from supervisor_memkill.processes import ProgramInfo
+from supervisor_memkill.units import format_size
 from supervisor_memkill.workers.advice import (
     advise_on_stopasgroup,
     advise_on_stopsignal,
@@ -74,6 +75,21 @@ def advice_on(program: ProgramInfo, *, is_remapped: bool = False) -> Sequence[Ad
         *(advise_on_remapped(program, cuts_jobs=True) if is_remapped else ()),
         *advise_on_wrapper(program, "Celery"),
     ]
+
+
+def advise_on_child_limit(program: ProgramInfo, max_rss_bytes: int | None) -> Iterator[Advice]:
+    """Celery replaces a process of its pool by itself, after a task (billiard/pool.py: max_memory_per_child).
+
+    The option is in kilobytes of RSS.
+    """
+    limit_bytes = (option_number(program.command, "--max-memory-per-child") or 0.0) * 1024
+    if max_rss_bytes is not None and 0 < limit_bytes <= max_rss_bytes:
+        yield Advice(
+            f"--max-memory-per-child={limit_bytes / 1024:.10g} ({format_size(limit_bytes)}) is not above "
+            f"max_rss={format_size(max_rss_bytes)}: Celery replaces a process of its pool after its task",
+            comes_first=True,
+            is_note=True,
+        )
 
 
 def _advise_on_stop_time(program: ProgramInfo) -> Iterator[Advice]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from supervisor_memkill.units import parse_choice
 from supervisor_memkill.workers.base import BaseKind
 from supervisor_memkill.workers.celery import nodes
+from supervisor_memkill.workers.celery.advice import advise_on_child_limit
 from supervisor_memkill.workers.celery.broker import BROKER_OPTIONS, problems_of
 from supervisor_memkill.workers.celery.control import Control
 from supervisor_memkill.workers.celery.remote import ByRemoteControl
@@ -105,4 +106,5 @@ class Celery(BaseKind):
         return self._way.memory_in_children(process, table)
 
     def advice(self, program: ProgramInfo, drain_timeout_seconds: float | None) -> Sequence[Advice]:
-        return self._way.advice(program, drain_timeout_seconds)
+        way = self._way.advice(program, drain_timeout_seconds)
+        return [*way, *advise_on_child_limit(program, self.tools.max_rss_bytes)]

@@ -44,7 +44,7 @@ from tests.listener_world import EPOCH, FRESH, LIMIT, QuietKind, World, WorldTab
 
 NOW = 1000.0
 LISTENER = "memkill:memkill"
-SHIPPED_EVENTS = frozenset({"TICK_60", "REMOTE_COMMUNICATION"})
+SHIPPED_EVENTS = frozenset({"TICK_60", "REMOTE_COMMUNICATION", "PROCESS_STATE"})
 
 Change = Callable[[Facts], Facts]
 
@@ -308,15 +308,19 @@ PLANTED: Mapping[str, tuple[Callable[[], Facts], str]] = {
     "listener-in-unknown-state": (lambda: listener(in_unknown_state=frozenset({LISTENER})), "protocol"),
     "listener-hears-no-ticks": (lambda: state(ticked_at=NOW - 200), "3m20s"),
     "listener-without-ticks": (
-        lambda: listener(events={"memkill": frozenset({"REMOTE_COMMUNICATION"})}),
+        lambda: listener(events={"memkill": SHIPPED_EVENTS - {"TICK_60"}}),
         "REMOTE_COMMUNICATION",
     ),
     "listener-with-rare-ticks": (
-        lambda: listener(events={"memkill": frozenset({"TICK_3600", "REMOTE_COMMUNICATION"})}),
+        lambda: listener(events={"memkill": SHIPPED_EVENTS - {"TICK_60"} | {"TICK_3600"}}),
         "TICK_3600",
     ),
     "listener-without-requests": (
-        lambda: listener(events={"memkill": frozenset({"TICK_60"})}),
+        lambda: listener(events={"memkill": SHIPPED_EVENTS - {"REMOTE_COMMUNICATION"}}),
+        "TICK_60",
+    ),
+    "listener-without-process-events": (
+        lambda: listener(events={"memkill": SHIPPED_EVENTS - {"PROCESS_STATE"}}),
         "TICK_60",
     ),
     "configuration-not-in-force": (
@@ -351,6 +355,7 @@ PLANTED: Mapping[str, tuple[Callable[[], Facts], str]] = {
     "settings-lose-jobs": (lambda: advised(refuses=True), "must be INT"),
     "settings-cut-jobs": (lambda: advised(cuts_jobs=True), "must be INT"),
     "own-limit-comes-first": (lambda: advised(comes_first=True), "must be INT"),
+    "own-limit-of-children": (lambda: advised(comes_first=True, is_note=True), "must be INT"),
     "settings-hint": (advised, "must be INT"),
     "worker-remark": (
         lambda: reading(lambda it, target: dataclasses.replace(it, remark="behind a wrapper")),

@@ -92,6 +92,17 @@ def test_check_that_fails_is_a_finding_and_stops_no_other() -> None:
     assert findings[0].what == "broken: RuntimeError: a bug"
 
 
+def test_section_of_a_finding_is_named_with_its_file_and_line() -> None:
+    world = planted.fresh_world()
+    world.advice = (Advice("stopsignal=TERM must be INT"),)
+    places = {"jobs:one": "/etc/jobs.conf:3", "[memkill:jobs]": "/etc/memkill.conf:9"}
+    facts = dataclasses.replace(looked_at(world, min_available=3), places=places)
+    assert {one.name: one.place for one in examine(facts)} == {
+        "settings-hint": "/etc/jobs.conf:3",
+        "pool-never-drains": "/etc/memkill.conf:9",
+    }
+
+
 def test_place_of_a_problem_is_where_it_stands() -> None:
     (finding,) = examine(planted.configuration(problems=("/etc/a.conf:7: [memkill:a] x: bad",)))
     assert finding.at == finding.change == "/etc/a.conf:7"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 
@@ -44,6 +45,12 @@ def test_finding_says_what_is_so_what_would_happen_and_what_to_change() -> None:
         "\n"
         "1 warning\n"
     )
+
+
+def test_section_stands_below_the_change() -> None:
+    facts = dataclasses.replace(looked_at(min_available=3), places={"[memkill:jobs]": "/etc/a.conf:9"})
+    assert "  change: min_available = 0 " in shown(facts)
+    assert shown(facts).splitlines()[-3] == "  in:     /etc/a.conf:9"
 
 
 def test_last_line_counts_by_severity() -> None:
@@ -96,7 +103,7 @@ def test_json_has_every_finding_with_its_texts() -> None:
     found = json.loads(as_json(examine(facts), facts))
     assert found["well"] is False
     assert [one["name"] for one in found["findings"]] == ["redis-away", "redis-evicts"]
-    assert set(found["findings"][0]) == {"severity", "name", "at", "what", "consequence", "change"}
+    assert set(found["findings"][0]) == {"severity", "name", "at", "what", "consequence", "change", "place"}
     assert found["asked"]["pools"] == [{"name": "jobs", "workers": 3}]
     assert found["asked"]["redis"] == [{"url": "redis://localhost:6379/0", "version": "7.0.15"}]
 

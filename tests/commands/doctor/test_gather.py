@@ -1,0 +1,105 @@
+"""What the doctor learns from supervisord's log and files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from supervisor_memkill.commands.doctor import gather
+from supervisor_memkill.config.program_files import ProgramFiles, read
+from supervisor_memkill.config.supervisord_sections import SupervisordSections
+from supervisor_memkill.processes import ProcessState, ProgramInfo
+from tests.builders import info
+
+SPAWNED = "2026-11-29 14:19:46,310 INFO spawned: 'memkill' with pid 23124\n"
+UNKNOWN = "2026-11-29 14:19:47,890 WARN memkill: has entered the UNKNOWN state and will no longer receive\n"
+OTHER = UNKNOWN.replace("memkill", "memmon")
+
+
+@pytest.mark.parametrize(
+    ("log", "expected"),
+    [
+        ("", False),
+        (SPAWNED, False),
+        (SPAWNED + UNKNOWN, True),
+        (SPAWNED + UNKNOWN + OTHER, True),
+        (UNKNOWN, True),
+        (SPAWNED + UNKNOWN + SPAWNED, False),
+        (SPAWNED + OTHER, False),
+        (SPAWNED + UNKNOWN.replace("memkill", "other-memkill2"), False),
+    ],
+)
+def test_last_word_of_the_log_on_a_listener_counts(log: str, expected: bool) -> None:
+    assert gather.is_unknown_by(log, info(group="memkill", name="memkill")) is expected
+
+
+def program(group: str, command: str) -> ProgramInfo:
+    return ProgramInfo(group, group, command, 15, 10, False, 999)
+
+
+def test_listener_is_known_by_its_command_or_by_its_own_state() -> None:
+    processes = [info(group=name, name=name) for name in ("memkill", "hidden", "memmon", "web")]
+    programs = [
+        program("memkill", "supervisor-memkill"),
+        program("hidden", "/opt/start"),
+        program("memmon", "memmon"),
+    ]
+    groups = {"memkill", "hidden", "memmon"}
+    by_command = gather.listeners(processes, programs, groups, "")
+    assert [one.group for one in by_command] == ["memkill"]
+    by_state = gather.listeners(processes, programs, groups, "hidden:hidden")
+    assert [one.group for one in by_state] == ["memkill", "hidden"]
+
+
+def test_program_with_the_listeners_command_is_misplaced_unless_it_runs() -> None:
+    """The listener itself ends at once there. Another command of ours may be a program."""
+    programs = [program("a", "supervisor-memkill"), program("b", "supervisor-memkill status --watch")]
+    processes = [info(ProcessState.FATAL, group="a", name="a"), info(group="b", name="b")]
+    assert [one.group for one in gather.misplaced(processes, programs, {"memkill"})] == ["a"]
+    assert gather.misplaced(processes, programs, {"a", "b"}) == ()
+
+
+def test_files_name_the_listeners_and_their_own_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.conf"
+    path.write_text(
+        "[eventlistener:ours]\ncommand = supervisor-memkill --config /etc/memkill.conf\nevents = TICK_60\n"
+        "[eventlistener:memmon]\ncommand = memmon -a 1GB\nevents = TICK_60\n"
+        "[program:web]\ncommand = supervisor-memkill\n"
+    )
+    files = read([path], {}, "here")
+    assert gather.groups_in_files(files) == ("ours",)
+    assert gather.named_file(files) == Path("/etc/memkill.conf")
+    assert gather.named_file(ProgramFiles()) is None
+    assert files.places == {
+        "ours:ours": f"{path}:1",
+        "memmon:memmon": f"{path}:4",
+        "web:web": f"{path}:7",
+    }
+
+
+GUARDED: Mapping[str, Mapping[str, str]] = {
+    "unix_http_server": {"file": "/s", "username": "u", "password": "p"},
+    "eventlistener:memkill": {"environment": "A=1"},
+}
+KNOWN = {"ENV_PATH": "/bin"}
+
+
+@pytest.mark.parametrize(
+    ("values", "names", "expected"),
+    [
+        (GUARDED, KNOWN, True),
+        (GUARDED, {}, False),
+        (GUARDED, {**KNOWN, "ENV_SUPERVISOR_PASSWORD": "p"}, False),
+        ({**GUARDED, "eventlistener:memkill": {"environment": 'SUPERVISOR_PASSWORD="p"'}}, KNOWN, False),
+        ({**GUARDED, "supervisord": {"environment": 'SUPERVISOR_PASSWORD="p"'}}, KNOWN, False),
+        ({**GUARDED, "unix_http_server": {"file": "/s"}}, KNOWN, False),
+        ({"unix_http_server": {"file": "/s"}, "inet_http_server": {"password": "p"}}, KNOWN, False),
+    ],
+)
+def test_password_is_missing_only_where_nothing_can_give_it(
+    values: Mapping[str, Mapping[str, str]], names: Mapping[str, str], expected: bool
+) -> None:
+    """supervisord gives its processes the address of the first server section; see `addresses`."""
+    assert gather.lacks_password(SupervisordSections(values, names), ["memkill"]) is expected
