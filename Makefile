@@ -72,6 +72,7 @@ fuzz: test-venvs
 benchmark: test-venvs
 	$(VENV)-test/bin/python -m tests.benchmark
 	$(VENV)-test/bin/python -m tests.benchmark_redis
+	$(VENV)-test/bin/python -m tests.benchmark_reports
 
 release: test-venvs
 	@rm -rf dist

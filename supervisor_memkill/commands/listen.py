@@ -71,7 +71,6 @@ def listen(arguments: argparse.Namespace, environ: Mapping[str, str], sinks: Seq
         unread = "; ".join(["", *configuration.reading.unread])
         raise UsageError(f"no [memkill:NAME] section in {where}{unread}")
     notifier = Notifier([LogSink(sys.stderr, configuration.config.log_level), *sinks])
-    deliveries = attach(configuration.config, notifier)
     for problem in configuration.reading.unread:
         notifier.report(SupervisordAlert(f"{problem}: its sections are not known"))
     supervisord = OwnSupervisord(*address_from_environment(environ), starter=above)
@@ -81,6 +80,8 @@ def listen(arguments: argparse.Namespace, environ: Mapping[str, str], sinks: Seq
     own = OwnGroup(supervisord, own_group, own_name)
     origin = _origin(context, own, above.pid, loaded(configuration.reading, arguments.config))
     listener = _listener(context, notifier, own, origin)
+    # Not before: each start that fails would begin what has to be ended again.
+    deliveries = attach(configuration.config, notifier)
     _report_start(context, notifier)
     hearing = _hearing(context, notifier, own, own_group)
     ended_by = serve(listener, stdin_fd=0, stdout_fd=protocol_fd, hearing=hearing)

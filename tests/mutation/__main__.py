@@ -19,7 +19,7 @@ from pathlib import Path
 from queue import SimpleQueue
 
 from tests.mutation.explained import EXPLAINED
-from tests.mutation.mutants import GATEWAY, Mutant, mutants
+from tests.mutation.mutants import DELIVERY, GATEWAY, Mutant, mutants
 
 ROOT = Path(__file__).parents[2]
 SCENARIOS = ("tests/simulation/scenarios",)
@@ -46,6 +46,10 @@ OWNERSHIP = (
     ("tests/workers/test_sidekiq.py", "tests/workers/test_celery_kind.py", "tests/workers/test_rq.py"),
 )
 WORLD = (("tests/world/test_bounds.py", "tests/world/test_linux_process.py", "tests/world/test_machine.py"),)
+NOTICES = (
+    tuple(f"tests/notices/test_{name}.py" for name in ("digest", "choice", "gauges", "background")),
+    tuple(f"tests/notices/test_{name}.py" for name in ("hooks", "notify", "metrics")),
+)
 LIMIT_SECONDS = 300
 """A mutant that makes the tests hang for so long is caught by that."""
 
@@ -79,6 +83,8 @@ class Checker:
 def _stages(mutant: Mutant) -> tuple[tuple[str, ...], ...]:
     if mutant.path in GATEWAY:
         return (("tests/world/test_own_supervisord.py",),)
+    if mutant.path in DELIVERY:
+        return NOTICES
     if mutant.path.startswith("workers/"):
         return OWNERSHIP
     if mutant.path.startswith("world/"):

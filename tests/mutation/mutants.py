@@ -15,6 +15,10 @@ from pathlib import Path
 from typing import TypeGuard
 
 GATEWAY = ("world/own_supervisord.py",)
+DELIVERY = tuple(
+    f"notices/{name}.py"
+    for name in ("background", "choice", "delivery", "digest", "gauges", "hooks", "notify")
+)
 PYTHON = (
     "rules/policy.py",
     "rules/hours.py",
@@ -50,6 +54,7 @@ PYTHON = (
     "listener/take_over.py",
     "notices/curves.py",
     "notices/history.py",
+    *DELIVERY,
     "notices/stream.py",
     "workers/advice.py",
     "workers/sidekiq/timeout.py",

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
+import json
 import subprocess
+import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Iterator
+from http import HTTPStatus
 from pathlib import Path
+from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.docs.test_metrics import RULES
+from tests.docs.test_metrics import RULES, dashboard
 from tests.harness import PATIENCE_SECONDS, free_port, require_program, wait_for
 from tests.real.listener_process import AnsweringSupervisord, ListenerProcess, listener_under
 
@@ -178,3 +184,90 @@ def test_alerts_fire_when_they_should(tmp_path: Path) -> None:
     firing = "".join(FIRING.replace("NAME", name).replace("TIME", time) for name, time in EXPECTED.items())
     cases.write_text(CASES.replace("RULES", str(RULES)).replace("FIRING\n", firing))
     promtool("test", "rules", str(cases))
+
+
+# --- a real Prometheus -------------------------------------------------------------------------
+
+WITH_DATA = {
+    "Last TICK",
+    "supervisord",
+    "Jobs cut",
+    "Memory of the workers",
+    "Memory, in per cent of the limit",
+    "Workers in service",
+    "States",
+}
+"""Panels that show something of a listener that has drained no worker."""
+
+
+@contextlib.contextmanager
+def prometheus(directory: Path, target_port: int) -> Iterator[str]:
+    """The URL of a Prometheus that scrapes this port each second, with the alert rules."""
+    port = free_port()
+    config = directory / "prometheus.yml"
+    config.write_text(
+        f"global: {{scrape_interval: 1s, evaluation_interval: 1s}}\nrule_files: [{RULES}]\n"
+        "scrape_configs:\n  - job_name: supervisor-memkill\n    static_configs:\n"
+        f'      - targets: ["127.0.0.1:{target_port}"]\n'
+    )
+    words = [f"--config.file={config}", f"--storage.tsdb.path={directory}/tsdb"]
+    words += [f"--web.listen-address=127.0.0.1:{port}", "--log.level=warn"]
+    with (directory / "prometheus.log").open("wb") as log:
+        process = subprocess.Popen([require_program("prometheus"), *words], stdout=log, stderr=log)
+    try:
+        yield f"http://127.0.0.1:{port}/api/v1"
+    finally:
+        process.kill()
+        process.wait()
+        print((directory / "prometheus.log").read_text())
+
+
+def ask(url: str, path: str, **arguments: str) -> Any:
+    """The data of Prometheus' answer; None while it does not answer. Fails for an error in a query."""
+    try:
+        with urllib.request.urlopen(
+            f"{url}/{path}?{urllib.parse.urlencode(arguments)}", timeout=PATIENCE_SECONDS
+        ) as answer:
+            return json.load(answer)["data"]
+    except urllib.error.HTTPError as error:
+        if error.code == HTTPStatus.SERVICE_UNAVAILABLE:
+            return None
+        pytest.fail(f"{arguments}: {error.read().decode()}")
+    except OSError:
+        return None
+
+
+def query(url: str, expression: str) -> list[Any]:
+    """The result of a query of the dashboard, with its variables set to all."""
+    for name, value in (("$instance", ".*"), ("$pool", ".*"), ("$__range", "5m")):
+        expression = expression.replace(name, value)
+    data = ask(url, "query", query=expression)
+    result: list[Any] = [] if data is None else data["result"]
+    return result
+
+
+def test_prometheus_answers_every_query_of_the_dashboard_and_the_rules(
+    listener: ListenerProcess, port: int, tmp_path: Path
+) -> None:
+    first_scrape(listener, port)
+    with prometheus(tmp_path, port) as url:
+        wait_for(
+            lambda: query(url, "count_over_time(supervisor_memkill_info[1m]) > 2"),
+            message="three scrapes",
+            every=0.2,
+        )
+        panels = dashboard()["panels"]
+        results = {
+            panel["title"]: [query(url, target["expr"]) for target in panel["targets"]] for panel in panels
+        }
+        assert {title for title, found in results.items() if any(found)} >= WITH_DATA
+        memory = {one["metric"]["worker"] for one in results["Memory of the workers"][0]}
+        assert memory == {"job:one", "job:two"}
+
+        def evaluated() -> list[Any]:
+            rules = [rule for group in ask(url, "rules")["groups"] for rule in group["rules"]]
+            return rules if all(rule["health"] != "unknown" for rule in rules) else []
+
+        rules = wait_for(evaluated, message="the rules are evaluated", every=0.2)
+        assert {rule["health"] for rule in rules} == {"ok"}
+        assert len(rules) == RULES.read_text().count("- alert:")
