@@ -232,10 +232,11 @@ class FrameworkFleet:
 
     def in_hand_then_finished(self) -> list[Run]:
         """Runs that were under way in a worker when it was told to take no more, and that it finished."""
+        runs = self.runs()
         return [
             run
             for left in self.leavings()
-            for run in self.runs()
+            for run in runs
             if left.pid in run.process and run.finished is not None and run.started < left.at < run.finished
         ]
 

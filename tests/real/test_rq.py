@@ -25,6 +25,7 @@ pytestmark = pytest.mark.real
 BOTH = pytest.mark.parametrize("variable", [WORKERS_PYTHON, OLD_WORKERS_PYTHON], ids=["newest", "oldest"])
 INTERMEDIATE = "rq:queue:default:intermediate"
 """Holds what a worker took off the queue and did not begin yet (rq/intermediate_queue.py)."""
+FAILED = "rq:failed:default"
 STEADY = {"job_seconds": 2.0, "feed_every_seconds": 1.0}
 """As many jobs as two workers can do."""
 SATURATED = {"job_seconds": 2.0, "feed_every_seconds": 0.4}
@@ -47,8 +48,12 @@ def fleet_of(redis_server: RealRedis, python: str, commands: dict[str, str], **o
 
 
 def dropped_by_rq(fleet: FrameworkFleet) -> set[str]:
-    """Jobs that RQ's own stop dropped between the queue and their beginning (rq/rq issue 2236)."""
-    return {str(job) for job in fleet.client.lrange(INTERMEDIATE, 0, -1)} - {run.job for run in fleet.runs()}
+    """Jobs that RQ's own stop dropped between the queue and their beginning (rq/rq issue 2236).
+
+    A minute later a worker declares them failed.
+    """
+    stuck = fleet.client.lrange(INTERMEDIATE, 0, -1), fleet.client.zrange(FAILED, 0, -1)
+    return {str(job) for jobs in stuck for job in jobs} - {run.job for run in fleet.runs()}
 
 
 class Fact(NamedTuple):

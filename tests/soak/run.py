@@ -167,7 +167,7 @@ def soak(
         server.start()
         stack.enter_context(contextlib.redirect_stdout(io.StringIO()))  # a fleet prints its logs at its end
         fleet = stack.enter_context(workers.open(server, names, options(shape)))
-        stuck = drive(fleet, restarts, Progress(patience_seconds, say), end)
+        stuck = drive(fleet, restarts, Progress(patience_seconds, say), end, workers.dropped_by_itself)
         minutes = (time.monotonic() - began) / 60
         return account(workers, version, fleet, minutes, stuck)
 
@@ -188,10 +188,17 @@ def options(shape: Shape) -> dict[str, Any]:
     }
 
 
-def drive(fleet: FrameworkFleet, restarts: int, progress: Progress, end: End) -> str:
+def drive(
+    fleet: FrameworkFleet,
+    restarts: int,
+    progress: Progress,
+    end: End,
+    dropped: Callable[[FrameworkFleet], set[str]],
+) -> str:
     """Replace workers until so many restarts are done, then let the jobs end; why not, or empty.
 
-    The jobs are waited for in any case: one that still runs is neither lost nor cut.
+    The jobs are waited for in any case: one that still runs is neither lost nor cut. Those that the framework
+    itself `dropped` are not.
     """
     with fleet.feeding():
         fleet.listen()
@@ -202,8 +209,10 @@ def drive(fleet: FrameworkFleet, restarts: int, progress: Progress, end: End) ->
         fleet.supervisord.ctl("stop", LISTENER)
         # Some brokers give what a stop left behind to a worker that asks for another job.
         sent = set(fleet.pushed())
-        progress.wait("jobs", lambda: len(sent & fleet.finished().keys()), lambda: len(sent))
-    lacking = progress.wait("jobs", lambda: len(fleet.finished()), lambda: len(fleet.pushed()))
+        progress.wait("jobs", lambda: len(sent & fleet.finished().keys()), lambda: len(sent - dropped(fleet)))
+    lacking = progress.wait(
+        "jobs", lambda: len(fleet.finished()), lambda: len(set(fleet.pushed()) - dropped(fleet))
+    )
     return "; ".join(filter(None, [stuck, lacking]))
 
 
