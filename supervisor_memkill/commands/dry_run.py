@@ -40,11 +40,12 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
 
     from supervisor_memkill.clock import boot_clock
     from supervisor_memkill.commands import dry_run_notes, dry_run_report
-    from supervisor_memkill.commands.context import build, find_configuration
+    from supervisor_memkill.commands.by_hand import find_by_hand
+    from supervisor_memkill.commands.context import build
     from supervisor_memkill.commands.found_listener import find_listener
     from supervisor_memkill.listener import journal
 
-    configuration = find_configuration(arguments, environ)
+    configuration = find_by_hand(arguments, environ)
     supervisord = configuration.supervisord(arguments, environ)
     context = build(configuration, supervisord, environ, own_group="")
     listener = find_listener(configuration, context)

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from supervisor_memkill.commands.terminal import Terminal
 
 WATCH_SECONDS = 2.0
+LOOKS_SHARE = 10
+"""A look at a large pool in Redis takes long: the pause after it is so many times longer."""
 STEP_SECONDS = 0.1
 """How soon a signal ends the watching."""
 BEGIN_SCREEN, END_SCREEN = "\x1b[?1049h\x1b[?25l", "\x1b[?25h\x1b[?1049l"
@@ -31,6 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="show only this pool, worker (group:name) or group; *, ? and [...] match",
     )
+    parser.add_argument("--fleet", action="store_true", help="show the pools in Redis, with all hosts")
     parser.add_argument("--watch", action="store_true", help="show it again every 2 s, until Ctrl-C")
 
 
@@ -44,17 +47,13 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
 
 
 def _status(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Status:
-    from supervisor_memkill.clock import boot_clock
-    from supervisor_memkill.commands.context import build, find_configuration
-    from supervisor_memkill.commands.found_listener import find_listener
-    from supervisor_memkill.commands.status_of import status_of
+    from supervisor_memkill.commands.status_read import read_fleet, read_here
 
-    configuration = find_configuration(arguments, environ)
-    context = build(configuration, configuration.supervisord(arguments, environ), environ, own_group="")
-    status = status_of(find_listener(configuration, context), boot_clock(), arguments.names)
-    if arguments.names and not status.pools and status.listener.pid is not None:
-        names, pools = " ".join(arguments.names), ", ".join(one.name for one in context.pools)
-        raise MemkillError(f"no pool or worker has the name {names}; the pools are {pools}")
+    status = read_fleet(arguments, environ) if arguments.fleet else read_here(arguments, environ)
+    is_seen = status.listener.pid is not None if status.fleet is None else True
+    shown = [one.name for one in (status.pools if status.fleet is None else status.fleet)]
+    if arguments.names and is_seen and not shown:
+        raise MemkillError(f"no pool or worker has the name {' '.join(arguments.names)}")
     return status
 
 
@@ -71,7 +70,7 @@ def _text(arguments: argparse.Namespace, status: Status, terminal: Terminal) -> 
 
     if arguments.json:
         return as_json(status, in_one_line=arguments.watch)
-    return "\n".join(screen(status, terminal)) + "\n"
+    return "\n".join(screen(status, terminal, with_workers=bool(arguments.names))) + "\n"
 
 
 # --- again and again ------------------------------------------------------------------------------------
@@ -89,8 +88,10 @@ def _watch(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
                 output.show(BEGIN_SCREEN)
             status = SUCCESS
             while not interruption.number:
+                began = time.monotonic()
                 status = _show_again(arguments, environ, draws=draws)
-                until = time.monotonic() + WATCH_SECONDS
+                took_seconds = time.monotonic() - began
+                until = time.monotonic() + max(WATCH_SECONDS, LOOKS_SHARE * took_seconds)
                 while time.monotonic() < until and not interruption.number:
                     time.sleep(STEP_SECONDS)
         finally:

@@ -33,7 +33,7 @@ def status_of(found: FoundListener, now: float, names: Sequence[str] = ()) -> St
     listener = _listener(found, now)
     pools = tuple(_pools(found.state, now, names)) if found.state is not None else ()
     problems = [*_problems(found, listener, now), *(one for pool in pools for one in _pool_problems(pool))]
-    return Status(listener, pools, tuple(problems), tuple(_notes(found)))
+    return Status(listener, pools, None, tuple(problems), tuple(_notes(found)))
 
 
 def matches(names: Sequence[str], pool: str, worker: str) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from supervisor_memkill.commands.fleet_screen import fleet
 from supervisor_memkill.commands.status_values import (
     ListenerLine,
     PoolLine,
@@ -22,16 +23,17 @@ from supervisor_memkill.commands.terminal import (
     Column,
     Style,
     Terminal,
-    bar,
+    choose,
     clean,
+    duration,
+    number,
     rows,
+    share_cell,
+    size,
     sparkline,
-    total_width,
 )
-from supervisor_memkill.units import format_duration, format_size
 
 INDENT = "  "
-NEAR_LIMIT = 0.9
 LONG_BAR, SHORT_BAR = 20, 10
 SHORT_SAMPLES = 10
 OLD_SECONDS = 90.0
@@ -40,21 +42,20 @@ MAX_WAITING = 5
 """Waiting workers that are named with their cause; the others are counted."""
 
 
-def screen(status: Status, terminal: Terminal) -> list[str]:
-    """All lines."""
+def screen(status: Status, terminal: Terminal, *, with_workers: bool = False) -> list[str]:
+    """All lines. `with_workers`: of a fleet, a row for each worker, too."""
     lines = list(_first_lines(status.listener, terminal))
-    lines += [terminal.paint(line, Style.FAINT) for line in terminal.wrap(_about(status.listener))]
+    about = _about(status.listener)
+    lines += [terminal.paint(line, Style.FAINT) for line in (terminal.wrap(about) if about.strip() else ())]
     for problem in status.problems:
         lines += [terminal.paint(line, Style.BAD) for line in terminal.wrap(f"problem: {problem}")]
     for note in status.notes:
         lines += [terminal.paint(line, Style.CARE) for line in terminal.wrap(f"note: {note}")]
     for pool in status.pools:
         lines += ["", *_pool(pool, terminal)]
+    for line in status.fleet or ():
+        lines += ["", *fleet(line, terminal, with_workers=with_workers)]
     return lines
-
-
-def duration(seconds: float) -> str:
-    return format_duration(round(seconds))
 
 
 # --- the listener ---------------------------------------------------------------------------------------
@@ -103,13 +104,13 @@ def _pool(pool: PoolLine, terminal: Terminal) -> Iterator[str]:
     for text, style in _happenings(pool):
         yield from (terminal.paint(line, style) for line in terminal.wrap(INDENT + text, INDENT * 2))
     if pool.workers:
-        yield from rows(_columns(pool.workers, terminal), terminal, INDENT)
+        yield from rows(choose(_choices(pool.workers, terminal), terminal, INDENT), terminal, INDENT)
 
 
 def _terms(pool: PoolLine) -> str:
-    limit = "no limit" if pool.limit_bytes is None else f"limit {format_size(pool.limit_bytes)}"
+    limit = "no limit" if pool.limit_bytes is None else f"limit {size(pool.limit_bytes)}"
     if pool.hard_limit_bytes is not None:
-        limit += f" (hard {format_size(pool.hard_limit_bytes)})"
+        limit += f" (hard {size(pool.hard_limit_bytes)})"
     in_service = f"{pool.in_service} of {pool.workers_in_all} in service, {_needed(pool.min_available)}"
     age = pool.looked_seconds_ago
     seen = f"; seen {duration(age)} ago" if age > OLD_SECONDS else ""
@@ -164,23 +165,15 @@ def _drain(worker: WorkerLine) -> str:
 # --- the rows of the workers ----------------------------------------------------------------------------
 
 
-def _columns(workers: Sequence[WorkerLine], terminal: Terminal) -> list[Column]:
-    """The widest choice of columns that fits: what is worth least gives way first."""
-    choices = _choices(workers, terminal)
-    for columns in choices:
-        if terminal.columns is None or total_width(columns) + len(INDENT) <= terminal.columns:
-            return columns
-    return columns
-
-
 def _choices(workers: Sequence[WorkerLine], terminal: Terminal) -> list[list[Column]]:
+    """What is worth least gives way first."""
     name = Column("WORKER", tuple(Cell(clean(one.worker)) for one in workers))
     state = Column("STATE", tuple(standing(one) for one in workers))
-    busy = Column("BUSY", tuple(Cell(_number(one.busy)) for one in workers))
-    memory = Column("MEMORY", tuple(Cell(_size(one.memory_bytes)) for one in workers))
+    busy = Column("BUSY", tuple(Cell(number(one.busy)) for one in workers))
+    memory = Column("MEMORY", tuple(Cell(size(one.memory_bytes)) for one in workers))
 
     def of_limit(columns: int) -> Column:
-        return Column("OF LIMIT", tuple(_bar(one, columns, terminal) for one in workers))
+        return Column("OF LIMIT", tuple(share_cell(_share(one), columns, terminal) for one in workers))
 
     def samples(count: int) -> Column:
         lines = (sparkline(one.samples[-count:], terminal.glyphs) for one in workers)
@@ -213,18 +206,7 @@ def standing(worker: WorkerLine) -> Cell:
     return Cell("quiet" if worker.quiet else "not in service", Style.CARE)
 
 
-def _number(value: int | None) -> str:
-    return "-" if value is None else str(value)
-
-
-def _size(size_bytes: int | None) -> str:
-    return "-" if size_bytes is None else format_size(size_bytes)
-
-
-def _bar(worker: WorkerLine, columns: int, terminal: Terminal) -> Cell:
+def _share(worker: WorkerLine) -> float | None:
     if worker.memory_bytes is None or not worker.limit_bytes:
-        return Cell("-")
-    share = worker.memory_bytes / worker.limit_bytes
-    style = Style.BAD if share > 1 else Style.CARE if share >= NEAR_LIMIT else Style.GOOD
-    percent = f"{min(999, int(share * 100)):3d}%"
-    return Cell(f"{bar(share, columns, terminal.glyphs)} {percent}" if columns else percent, style)
+        return None
+    return worker.memory_bytes / worker.limit_bytes

@@ -197,6 +197,116 @@ class PoolLine:
 
 
 @dataclass(frozen=True)
+class HostLine:
+    """One listener of a pool in Redis, and its workers together."""
+
+    listener: str
+    """``host/identifier``."""
+    silent: bool
+    """It has not reported lately: its workers do not count as in service."""
+    seen_seconds_ago: float | None
+    """When it reported last; null: unknown."""
+    workers: int
+    """Number of its workers in the pool."""
+    in_service: int
+    """Number of those that would take a job now."""
+    busy: int
+    """Number of their running jobs, as far as they are known."""
+    memory_bytes: int
+    """The memory of its workers together, as far as it is known."""
+    fullest_share: float | None
+    """The highest memory of one of its workers, divided by the limit."""
+
+
+@dataclass(frozen=True)
+class SlotLine:
+    """A slot: the right to drain."""
+
+    worker: str
+    """Its holder, ``host/identifier/group:name``."""
+    held_seconds: float
+    """How long ago it was taken."""
+    left_seconds: float
+    """When it ends, unless the listener of its holder renews it."""
+    not_back: str
+    """Why the worker does not come back; empty: it may come back yet."""
+
+
+@dataclass(frozen=True)
+class FleetWorkerLine:
+    """One worker as its listener reported it to Redis."""
+
+    worker: str
+    """``host/identifier/group:name``."""
+    pid: int | None
+    """null: it runs no process."""
+    state: str
+    """The state of its drain, or of its process in supervisord's words."""
+    memory_bytes: int | None
+    """By the ``measure`` of its listener."""
+    limit_bytes: int | None
+    """The limit that its listener has; null: none."""
+    busy: int | None
+    """Number of running jobs."""
+    in_service: bool
+    """It would take a job now, by its listener, which is not silent."""
+    silent: bool
+    """Its listener is silent."""
+    asks: bool
+    """It asks for a slot."""
+
+
+@dataclass(frozen=True)
+class FleetRequestLine:
+    """An open request to all listeners of the pool."""
+
+    id: str
+    """Random."""
+    act: str
+    """``restart``, ``cancel``, ``pause`` or ``unpause``; empty: this version does not know it."""
+    names: tuple[str, ...]
+    """The names or patterns that the person wrote."""
+    for_seconds: float
+    """How long ago it was made."""
+    left_seconds: float | None
+    """How long it is open yet; null: without an end."""
+    answered: int
+    """Number of listeners that have taken it or refused it."""
+
+
+@dataclass(frozen=True)
+class FleetPoolLine:
+    """One pool in Redis, with all hosts."""
+
+    name: str
+    """NAME of its section."""
+    is_new: bool
+    """No listener has reported yet."""
+    min_available: int | None
+    """The strictest setting of the live listeners; null: no listener lives."""
+    max_draining: int | None
+    """Likewise."""
+    in_service: int
+    """Number of workers that would take a job now."""
+    workers_in_all: int
+    """Number of workers that a listener reported within the last day."""
+    settling_seconds: float
+    """How long no drain begins yet; 0: drains may begin."""
+    settling_cause: str
+    """Why, as a value of ``cause``; empty: drains may begin."""
+    drain_ended_seconds_ago: float | None
+    """When the last drain of the pool ended; null: unknown, or none did."""
+    hosts: tuple[HostLine, ...]
+    """All listeners that reported."""
+    slots: tuple[SlotLine, ...]
+    """The slots that are held."""
+    requests: tuple[FleetRequestLine, ...]
+    """The open ones."""
+    workers: tuple[FleetWorkerLine, ...]
+    """Those that the command line names, or all."""
+
+
+@dataclass(frozen=True)
 class Status:
     """All that the command shows."""
 
@@ -204,6 +314,8 @@ class Status:
     """The listener of the supervisord that is asked."""
     pools: tuple[PoolLine, ...]
     """Those that the command line names, or all; empty if the listener has never looked."""
+    fleet: tuple[FleetPoolLine, ...] | None
+    """With ``--fleet``: the pools in Redis; null without it."""
     problems: tuple[str, ...]
     """What is not well, one sentence each. With one of them the exit status is 1."""
     notes: tuple[str, ...]
@@ -212,5 +324,11 @@ class Status:
 
 def as_json(status: Status, *, in_one_line: bool = False) -> str:
     """The status as JSON for programs."""
-    values: dict[str, Any] = dataclasses.asdict(status)
-    return json.dumps(values, indent=None if in_one_line else 2) + "\n"
+    return json.dumps(_plain(status), indent=None if in_one_line else 2) + "\n"
+
+
+def _plain(value: Any) -> Any:
+    """The value as JSON has it. dataclasses.asdict would copy each text, which takes long for large pools."""
+    if dataclasses.is_dataclass(value):
+        return {name: _plain(one) for name, one in vars(value).items()}
+    return [_plain(one) for one in value] if isinstance(value, tuple) else value

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from supervisor_memkill.errors import one_line
+from supervisor_memkill.units import format_duration, format_size
 
 MIN_COLUMNS = 20
 CUT = "..."
@@ -199,3 +200,40 @@ def rows(columns: Sequence[Column], terminal: Terminal, indent: str) -> Iterator
 def total_width(columns: Sequence[Column]) -> int:
     """The columns of the screen that these take, with the gaps."""
     return sum(column.width for column in columns) + len(GAP) * (len(columns) - 1)
+
+
+def choose(choices: Sequence[Sequence[Column]], terminal: Terminal, indent: str) -> Sequence[Column]:
+    """The first choice of columns that fits, else the last one."""
+    for columns in choices:
+        if terminal.columns is None or total_width(columns) + len(indent) <= terminal.columns:
+            return columns
+    return choices[-1]
+
+
+# --- cells --------------------------------------------------------------------------------------------
+
+NEAR_LIMIT = 0.9
+
+
+def share_cell(share: float | None, columns: int, terminal: Terminal) -> Cell:
+    """A share of a limit as a bar with per cent; `columns` 0: without a bar. None: unknown."""
+    if share is None:
+        return Cell("-")
+    style = Style.BAD if share > 1 else Style.CARE if share >= NEAR_LIMIT else Style.GOOD
+    percent = f"{min(MAX_PERCENT, int(share * 100)):3d}%"
+    return Cell(f"{bar(share, columns, terminal.glyphs)} {percent}" if columns else percent, style)
+
+
+MAX_PERCENT = 999
+
+
+def number(value: int | None) -> str:
+    return "-" if value is None else str(value)
+
+
+def size(size_bytes: int | None) -> str:
+    return "-" if size_bytes is None else format_size(size_bytes)
+
+
+def duration(seconds: float) -> str:
+    return format_duration(round(seconds))

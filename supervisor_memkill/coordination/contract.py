@@ -279,6 +279,17 @@ class ListenerView:
 
 
 @dataclass(frozen=True)
+class SlotView:
+    """One slot of the pool."""
+
+    worker: str
+    """Its holder."""
+    held_seconds: float
+    left_seconds: float
+    """How long it lasts yet, unless its holder renews it."""
+
+
+@dataclass(frozen=True)
 class PoolView:
     """The state of a whole pool.
 
@@ -304,6 +315,8 @@ class PoolView:
     listeners: tuple[ListenerView, ...] = ()
     requests: tuple[Offer, ...] = ()
     """The open requests to all listeners, in the order in which they were made."""
+    slots: tuple[SlotView, ...] = ()
+    """The slots of the holders, in the same order."""
 
 
 class Coordinator(Protocol):

@@ -18,6 +18,7 @@ from supervisor_memkill.coordination.contract import (
     Report,
     RequestAnswer,
     RequestAnswers,
+    SlotView,
 )
 from supervisor_memkill.errors import one_line
 
@@ -53,6 +54,15 @@ def view_of(fields: Mapping[str, str], now_ms: int) -> PoolView:
         is_new="meta" not in fields,
         listeners=tuple(_listeners(fields, now_ms)),
         requests=tuple(_open_requests(fields, now_ms)),
+        slots=tuple(
+            SlotView(
+                name,
+                max(0.0, (now_ms - checked.number(slot["since"])) / 1000),
+                (checked.number(slot["expires"]) - now_ms) / 1000,
+            )
+            for name, slot in sorted(slots.items())
+            if slot["expires"] > now_ms
+        ),
     )
 
 

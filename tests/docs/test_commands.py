@@ -30,7 +30,8 @@ INSTALLING = (
 )
 """tests/test_packaging.py installs the package; these are its words for a system's own directories."""
 OTHER_BLOCKS = re.compile(
-    r"\[|WHEN |\{|#!|scrape_configs:|FROM |environment = |POOL |listener alive |asking -->"
+    r"\[|WHEN |\{|#!|scrape_configs:|FROM |environment = |POOL |listener alive |\w+ on all hosts: "
+    r"|asking -->"
     r"|[\d:, -]+ (INFO )?drain\."
 )
 """Configuration, output, a diagram and lines of the log begin like this: other tests compare them."""

@@ -15,8 +15,9 @@ import pytest
 from supervisor_memkill.processes import ProcessState
 from supervisor_memkill.rules.drain import State
 from tests.command_line import environment
-from tests.harness import PATIENCE_SECONDS, PROGRAMS
+from tests.harness import PATIENCE_SECONDS, PROGRAMS, RealRedis
 from tests.real.conftest import StartPool
+from tests.real.fleet import FAT, SLIM, running_fleet
 from tests.real.pool import GATE, LISTENER, LeakyPool
 from tests.real.test_requests import begin, run
 
@@ -134,3 +135,59 @@ def test_watched_status_is_written_again_until_a_signal_comes(start_pool: StartP
         watching.send_signal(signal.SIGINT)
         assert watching.wait(PATIENCE_SECONDS) == 0
     assert "\x1b" not in text
+
+
+def test_fleet_shows_all_hosts_with_the_dead_one_and_the_slot(redis_server: RealRedis) -> None:
+    """Asked at a third place, which has the configuration and no supervisord."""
+    slow = {"heartbeat": "2s", "slot_ttl": "20s"}  # On a busy machine a living listener is not silent.
+    with running_fleet(redis_server, {"a": [FAT, SLIM], "b": [SLIM, SLIM]}, main=slow) as fleet:
+        fleet.start("a")
+        fleet.keep_busy()
+        fleet.start("b")
+        fleet.wait_for_drain("a", State.DRAINING)
+        nowhere = f"unix://{fleet['a'].directory}/none.sock"
+        words = ["status", "--fleet", "--config", str(fleet["a"].config), "--serverurl", nowhere]
+
+        def ask(*more: str) -> subprocess.CompletedProcess[str]:
+            return subprocess.run(
+                [sys.executable, "-m", "supervisor_memkill", *words, *more],
+                capture_output=True,
+                text=True,
+                timeout=PATIENCE_SECONDS,
+                check=False,
+            )
+
+        def hosts() -> dict[str, Any]:
+            (pool,) = json.loads(ask("--json").stdout)["fleet"]
+            return {host["listener"]: host for host in pool["hosts"]}
+
+        fleet.wait_for(lambda: len(hosts()) == 2)
+        (pool,) = json.loads(ask("--json").stdout)["fleet"]
+        (slot,) = pool["slots"]
+        assert slot["worker"] == "a/supervisor/a_0:a_0"
+        assert 0 < slot["left_seconds"] <= 20
+        assert [(name, host["workers"]) for name, host in hosts().items()] == [
+            ("a/supervisor", 2),
+            ("b/supervisor", 2),
+        ]
+        fleet.wait_for(lambda: hosts()["b/supervisor"]["in_service"] == 2)
+        assert hosts()["a/supervisor"]["in_service"] == 1
+
+        fleet["b"].supervisord.stop(seconds=5)
+        fleet.wait_for(lambda: hosts()["b/supervisor"]["silent"])
+        assert hosts()["b/supervisor"]["in_service"] == 0
+        done = ask()
+        assert done.returncode == 1
+        assert "silent listeners: b/supervisor for " in re.sub(r"\s+", " ", done.stdout)
+        assert re.search(r"^  b/supervisor +SILENT ", done.stdout, re.MULTILINE)
+        fleet.release()
+
+
+def test_changed_configuration_that_no_listener_would_start_with_is_a_problem(start_pool: StartPool) -> None:
+    """The listener works on; after the next restart of the machine none would."""
+    pool = start_pool()
+    pool.wait_for_event("listener.started")
+    pool.wait_for(lambda: run(pool, "status").returncode == 0)
+    pool.write_memkill("custom", {"max_rss": "lots"}, {})
+    (problem,) = status(pool, 1)["problems"]
+    assert "no listener would start with the configuration on disk" in problem and "max_rss" in problem

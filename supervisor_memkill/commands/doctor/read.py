@@ -8,17 +8,11 @@ import functools
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import TypeVar
 
 from supervisor_memkill.clock import boot_clock
-from supervisor_memkill.commands.context import (
-    CLIENT_NAME,
-    Configuration,
-    Context,
-    build,
-    examine_configuration,
-)
+from supervisor_memkill.commands.by_hand import examine_by_hand
+from supervisor_memkill.commands.context import CLIENT_NAME, Configuration, Context, build
 from supervisor_memkill.commands.doctor import gather
 from supervisor_memkill.commands.doctor.catalogue import failed
 from supervisor_memkill.commands.doctor.facts import (
@@ -32,7 +26,6 @@ from supervisor_memkill.commands.doctor.facts import (
 from supervisor_memkill.commands.doctor.finding import Finding
 from supervisor_memkill.commands.doctor.probe import probe
 from supervisor_memkill.commands.found_listener import FoundListener, find_listener
-from supervisor_memkill.config.supervisord_files import program_reader
 from supervisor_memkill.listener import journal
 from supervisor_memkill.listener.findings import Survey
 from supervisor_memkill.listener.journal_format import Contents
@@ -48,21 +41,9 @@ T = TypeVar("T")
 
 def read_facts(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Facts:
     """All facts about the supervisord that the arguments name. Raises MemkillError for wrong use alone."""
-    configuration = examine_configuration(arguments, environ)
-    if arguments.config is None and not configuration.reading.sections:
-        named = _file_of_listener(configuration)
-        if named is not None:
-            configuration = examine_configuration(
-                argparse.Namespace(**{**vars(arguments), "config": named}), environ
-            )
+    configuration = examine_by_hand(arguments, environ)
     supervisord = configuration.supervisord(arguments, environ)
     return _Reader(configuration, supervisord, environ).read()
-
-
-def _file_of_listener(configuration: Configuration) -> Path | None:
-    """The file that the listener's section names, if supervisord's own files have no section of ours."""
-    read = program_reader(configuration.supervisords_path, configuration.environ)
-    return gather.named_file(read())
 
 
 class _Reader:

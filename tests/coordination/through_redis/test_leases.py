@@ -97,7 +97,12 @@ def test_drain_under_way_that_lost_its_slot_takes_a_new_one(fleet: Fleet, pair: 
     fleet.passes(TTL, two)
     assert two.ask("c").granted
     assert one.beat().held == {one.drains["a"].token}
-    assert one.coordinator.view(POOL).holders == (one("a"), two("c"))
+    view = one.coordinator.view(POOL)
+    assert view.holders == (one("a"), two("c"))
+    assert [(slot.worker, slot.held_seconds, slot.left_seconds) for slot in view.slots] == [
+        (one("a"), 0.0, TTL),
+        (two("c"), 0.0, TTL),
+    ]
     since = json.loads(stored(fleet.redis)[f"s:{one('a')}"])["since"]
     assert since == fleet.clock.now * 1000, "it is a new slot"
 
