@@ -1,7 +1,8 @@
 """Writes the generated parts of the documentation: ``.venv-test/bin/python scripts/build-docs.py``.
 
 A generated part of a page stands between ``.. begin: NAME`` and ``.. end: NAME``. conf.d/reference.conf is
-generated, too. With ``--check`` nothing is written, and the exit status is 1 when a file is out of date.
+generated, too, and the man page docs/supervisor-memkill.1. With ``--check`` nothing is written, and the exit
+status is 1 when a file is out of date.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
+
+from man_page import man_page  # noqa: E402
 
 from supervisor_memkill.commands import status_values  # noqa: E402
 from supervisor_memkill.commands.doctor import catalogue as doctor  # noqa: E402
@@ -33,6 +36,7 @@ from supervisor_memkill.workers.contract import Option  # noqa: E402
 from supervisor_memkill.workers.registry import BUILT_IN, load_kind  # noqa: E402
 
 REFERENCE = ROOT / "conf.d" / "reference.conf"
+MAN_PAGE = ROOT / "docs" / "supervisor-memkill.1"
 COMMAND = "scripts/build-docs.py"
 WIDTH = 110
 
@@ -59,7 +63,7 @@ def generate() -> Mapping[Path, str]:
     """The text that each file with a generated part must have."""
     pages = sorted((ROOT / "docs").rglob("*.rst"))
     texts = {path: _with_parts(path.read_text()) for path in pages}
-    return {**texts, REFERENCE: "\n".join(_reference()) + "\n"}
+    return {**texts, REFERENCE: "\n".join(_reference()) + "\n", MAN_PAGE: man_page()}
 
 
 def _with_parts(page: str) -> str:

@@ -207,7 +207,8 @@ def _parser(commands: Sequence[Command] = COMMANDS) -> _Parser:
     for option in OPTIONS:
         option.add_to(parser)
         parser.takers[option.flag] = [one.name for one in NAMELESS if option in one.options]
-    parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
+    version = f"{PROGRAM} {__version__}"
+    parser.add_argument("--version", action="version", version=version, help="show the version")
     named = parser.add_subparsers(prog=PROGRAM, title="commands", dest=COMMAND, metavar="COMMAND")
     for command in commands:
         own = named.add_parser(command.name, help=command.help, description=command.help)

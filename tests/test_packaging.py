@@ -132,9 +132,12 @@ def test_metadata_is_what_a_package_index_accepts(release: Release) -> None:
     run(sys.executable, "-m", "twine", "check", "--strict", str(release.sdist), str(release.wheel), cwd=ROOT)
 
 
-def test_wheel_holds_the_package_and_nothing_else(release: Release) -> None:
+def test_wheel_holds_the_package_and_its_man_page_and_nothing_else(release: Release) -> None:
     with zipfile.ZipFile(release.wheel) as archive:
-        held = {name for name in archive.namelist() if ".dist-info/" not in name}
+        names = {name for name in archive.namelist() if ".dist-info/" not in name}
+    (page,) = {name for name in names if ".data/" in name}
+    assert page.endswith(".data/data/share/man/man1/supervisor-memkill.1")
+    held = names - {page}
     ours = (name for name in sources() if name.startswith("supervisor_memkill/"))
     assert held == {path for name in ours for path in paths_below(name)}
     assert "supervisor_memkill/conf.d/sidekiq.conf" in held
