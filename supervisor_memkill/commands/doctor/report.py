@@ -77,7 +77,7 @@ def summary(findings: Sequence[Finding], facts: Facts) -> str:
         return found
     workers = sum(len(pool.survey.findings) for pool in facts.pools)
     looked = f"{_count(len(facts.pools), 'pool')} with {_count(workers, 'worker')}"
-    return f"all is well: {looked}{f'; {found}' if found else ''}"
+    return f"nothing wrong was found: {looked}; {found}" if found else f"all is well: {looked}"
 
 
 def _count(number: int, what: str) -> str:

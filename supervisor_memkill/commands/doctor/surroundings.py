@@ -44,7 +44,7 @@ SUM_ABOVE = Fault(
     Severity.NOTE,
     "the limits of all workers together are above the memory of the machine",
     "if all of them grow at once, the kernel kills a process before the workers are drained",
-    "smaller limits, fewer workers, or max_total_rss",
+    "smaller limits, fewer workers, max_total_rss, or min_free",
 )
 FAULTS = (MEMORY_RIVAL, SECOND, HEALTH_RIVAL, LIMIT_ABOVE, SUM_ABOVE)
 

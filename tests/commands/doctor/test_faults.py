@@ -12,9 +12,10 @@ from supervisor_memkill.commands.doctor.facts import Facts
 from supervisor_memkill.commands.doctor.finding import Severity
 from supervisor_memkill.listener.journal_format import Contents
 from supervisor_memkill.listener.rivals import RivalKind
+from supervisor_memkill.processes import ProcessState
 from supervisor_memkill.rules.drain import State
 from supervisor_memkill.workers.contract import Advice
-from tests.builders import drain
+from tests.builders import drain, info
 from tests.commands.doctor import planted
 from tests.commands.doctor.planted import PLANTED, looked_at
 from tests.listener_world import LIMIT
@@ -144,6 +145,34 @@ def test_listener_that_has_not_heard_a_tick_yet_has_time_from_its_start() -> Non
     old = planted.state(ticked_at=None, started_at=planted.NOW - 200)
     assert names(young) == []
     assert names(old) == ["listener-hears-no-ticks"]
+
+
+def test_listener_whose_section_has_no_tick_is_not_blamed_for_hearing_none() -> None:
+    """One cause is one finding: that its section subscribes to none."""
+    origin = dataclasses.replace(planted.STATE.origin, tick_seconds=0.0)
+    silent = planted.state(origin=origin, ticked_at=None, started_at=planted.NOW - 86400)
+    assert names(silent) == []
+    unknown = dataclasses.replace(origin, tick_seconds=None)
+    assert names(planted.state(origin=unknown, ticked_at=planted.NOW - 8000)) == []
+    assert names(planted.state(origin=unknown, ticked_at=planted.NOW - 9500)) == ["listener-hears-no-ticks"]
+
+
+@pytest.mark.parametrize(
+    ("spawnerr", "last_line", "expected"),
+    [
+        ("", "", "it is BACKOFF"),
+        ("can't find command", "", "it is BACKOFF; can't find command"),
+        ("", "a line", "it is BACKOFF; its log ends with: a line"),
+    ],
+)
+def test_listener_that_is_down_is_described_as_far_as_it_is_known(
+    spawnerr: str, last_line: str, expected: str
+) -> None:
+    process = info(ProcessState.BACKOFF, group="memkill", name="memkill", spawnerr=spawnerr)
+    facts = planted.listener(processes=(process,), last_lines={planted.LISTENER: last_line})
+    (finding,) = examine(facts)
+    assert (finding.what, finding.at) == (expected, planted.LISTENER)
+    assert finding.change.endswith(f"supervisorctl start {planted.LISTENER}")
 
 
 def test_dead_listeners_state_is_no_evidence() -> None:

@@ -29,9 +29,9 @@ def test_where_all_is_well_one_line_says_so() -> None:
     assert shown(looked_at()) == "all is well: 1 pool with 3 workers\n"
 
 
-def test_notes_alone_leave_all_well() -> None:
+def test_notes_alone_are_no_fault_and_the_last_line_counts_them() -> None:
     text = shown(planted.state(dry_run=True))
-    assert text.splitlines()[-1] == "all is well: 1 pool with 3 workers; 1 note"
+    assert text.splitlines()[-1] == "nothing wrong was found: 1 pool with 3 workers; 1 note"
     assert json.loads(as_json(examine(planted.state(dry_run=True)), looked_at()))["well"] is True
 
 
