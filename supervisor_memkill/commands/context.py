@@ -347,6 +347,14 @@ def build_pools(config: Config, supervisord: Supervisord) -> list[Pool]:
     ]
 
 
+def pool_of(kind: str, context: Context) -> Pool:
+    """A pool with the defaults of this kind and without a limit, to measure workers as the kind does."""
+    config = PoolConfig(name=kind, programs=(), worker=kind)
+    found = load_kind(kind)
+    values = {key: option.default for key, option in found.options.items()}
+    return Pool(config, found(values, _tools(context.config, config, context.supervisord)))
+
+
 def _tools(config: Config, pool: PoolConfig, supervisord: Supervisord) -> Tools:
     @functools.cache
     def redis() -> object:

@@ -18,7 +18,11 @@ from supervisor_memkill.commands.command import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from supervisor_memkill.commands.context import Context
     from supervisor_memkill.commands.dry_run_notes import FirstWait
+    from supervisor_memkill.commands.dry_run_report import Report
     from supervisor_memkill.config.options import Config
 
 NO_CONFIGURATION = (
@@ -74,11 +78,55 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
         notes.append(f"no worker is drained until this is solved: journal {problem}")
     files = tuple(map(str, context.files))
     report = dataclasses.replace(report, notes=tuple(notes), files=files)
+    if not context.config.pools:
+        report = _with_proposals(report, context, configuration.eventlistener_groups)
     columns = output.columns()
     output.show(
         dry_run_report.as_json(report) if arguments.json else dry_run_report.as_table(report, columns)
     )
     return SUCCESS if report.is_whole else FAILURE
+
+
+def _with_proposals(report: Report, context: Context, listener_groups: Collection[str]) -> Report:
+    """The report with the sections to write, and the workers' memory as their kinds measure it."""
+    import dataclasses
+    import shlex
+    import shutil
+    import sys
+
+    from supervisor_memkill.commands import dry_run_report, proposals
+    from supervisor_memkill.commands.context import pool_of
+    from supervisor_memkill.errors import Unknown
+    from supervisor_memkill.processes import ProcessInfo
+    from supervisor_memkill.workers.recognise import known_kinds
+    from supervisor_memkill.world.memory import ProcessTable
+
+    table, known = ProcessTable(), known_kinds()
+
+    def measure(kind: str, process: ProcessInfo) -> int | None:
+        try:
+            return pool_of(kind, context).memory(process, table).most_bytes
+        except Unknown:
+            return None
+
+    everything = [process for members in context.surveyor.members().values() for process in members]
+    seen = proposals.look(everything, table, known, measure)
+    found = proposals.propose(seen, everything, known)
+    if not found:
+        return report
+    memory = {one.process.worker: one.memory_bytes for one in seen}
+    rows = [
+        dataclasses.replace(row, memory_bytes=memory.get(row.worker, row.memory_bytes)) for row in report.rows
+    ]
+    program = "supervisor-memkill"
+    command = program if shutil.which(program) else f"{shlex.quote(sys.executable)} -m supervisor_memkill"
+    return dataclasses.replace(
+        report,
+        rows=tuple(rows),
+        notes=tuple(note for note in report.notes if note != dry_run_report.NO_LIMIT),
+        proposals=tuple(found),
+        listener="" if "memkill" in listener_groups else proposals.listener_section(command),
+    )
 
 
 def _first_wait(config: Config) -> FirstWait | None:

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from supervisor_memkill.clock import Clock
 from supervisor_memkill.commands import dry_run_notes
 from supervisor_memkill.commands.dry_run_notes import FirstWait
+from supervisor_memkill.commands.proposals import Proposal, as_text
 from supervisor_memkill.commands.table import Table, wrap
 from supervisor_memkill.coordination.contract import CoordinationUnknown, Coordinator
 from supervisor_memkill.errors import one_line
@@ -24,6 +25,9 @@ from supervisor_memkill.units import format_size
 HEADINGS = ("POOL", "WORKER", "PID", "MEMORY", "LIMIT", "BUSY", "PEERS", "VERDICT")
 GIVES_WAY = ("PID", "POOL", "LIMIT", "PEERS", "BUSY")
 """The columns that a narrow terminal does not show, the first one first."""
+
+FIRST_HEADINGS = ("WORKER", "PID", "MEMORY", "LOOKS LIKE")
+"""While no pool is configured, and some workers are recognised."""
 
 NOT_DRAINED = "no worker is drained until this is solved"
 NOT_DRIVEN = "its drain is unfinished, and no listener works"
@@ -67,6 +71,10 @@ class Report:
     """False: something could not be checked, and a note says what."""
     files: tuple[str, ...] = ()
     """The files of the configuration: the main one, and those with our sections."""
+    proposals: tuple[Proposal, ...] = ()
+    """Sections to write, while no pool is configured."""
+    listener: str = ""
+    """The section of the listener, to write with them; empty if there is one."""
 
 
 def check(
@@ -203,7 +211,12 @@ def _row(survey: PoolSurvey, finding: Finding, standing: _Standing, *, has_pool:
 
 def as_table(report: Report, columns: int | None = None) -> str:
     """The report as text for people, in lines of so many characters; None: of any length."""
-    table = Table(HEADINGS, [_cells(row) for row in report.rows], GIVES_WAY)
+    if report.proposals:
+        kinds = {worker: one.framework for one in report.proposals for worker in one.workers}
+        rows = [_first_cells(row, kinds.get(row.worker, "-")) for row in report.rows]
+        table = Table(FIRST_HEADINGS, rows, ())
+    else:
+        table = Table(HEADINGS, [_cells(row) for row in report.rows], GIVES_WAY)
     text, left_out = table.fit(columns)
     notes = list(report.notes)
     if left_out:
@@ -211,7 +224,13 @@ def as_table(report: Report, columns: int | None = None) -> str:
     shown = [text] if report.rows else []
     read = [wrap(f"configuration: {', '.join(report.files)}", columns)] if report.files else []
     noted = [wrap(f"note: {one_line(note)}", columns) for note in notes]
-    return "\n".join([*shown, *read, *noted]) + "\n"
+    proposed = [f"\n{as_text(report.proposals, report.listener, columns)}"] if report.proposals else []
+    return "\n".join([*shown, *read, *noted, *proposed]).removesuffix("\n") + "\n"
+
+
+def _first_cells(row: Row, looks_like: str) -> Sequence[str]:
+    memory = row.state if row.memory_bytes is None else format_size(row.memory_bytes)
+    return [one_line(cell) for cell in (row.worker, str(row.pid or "-"), memory, looks_like)]
 
 
 def _cells(row: Row) -> Sequence[str]:
@@ -234,5 +253,6 @@ def as_json(report: Report) -> str:
         "workers": [asdict(row) for row in report.rows],
         "notes": report.notes,
         "files": report.files,
+        "proposals": [asdict(one) for one in report.proposals],
     }
     return json.dumps(shown, indent=2) + "\n"

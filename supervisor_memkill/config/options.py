@@ -362,7 +362,8 @@ POOL_KEYS: Mapping[str, Option] = {
         str.strip,
         PoolConfig.worker,
         "kind of the workers: plain, custom, sidekiq, resque, rq, celery, dramatiq, huey, arq, taskiq,"
-        " laravel, horizon, messenger, djangoq, delayed_job, or a kind that another package adds",
+        " laravel, horizon, messenger, djangoq, delayed_job, auto (recognised from the command line), or a"
+        " kind that another package adds",
     ),
     "max_rss": Option(
         parse_size,

@@ -24,6 +24,7 @@ from supervisor_memkill.errors import MemkillError, Unknown
 from supervisor_memkill.units import format_duration, parse_positive_duration
 from supervisor_memkill.workers.advice import advise_on_job_limit, advise_on_stopwaitsecs
 from supervisor_memkill.workers.base import all_unknown
+from supervisor_memkill.workers.command_line import words_run
 from supervisor_memkill.workers.contract import Advice, Option, Reading, Target, unknown
 from supervisor_memkill.workers.stopping import GracefulStop, StopThenWait
 from supervisor_memkill.workers.templates import fill, parse_template
@@ -63,6 +64,10 @@ class Arq(StopThenWait):
         ),
     }
     stop = GracefulStop(other_signals="at any other signal arq does not finish the running jobs")
+
+    @classmethod
+    def matches_command(cls, title: str) -> bool:
+        return words_run(title)[:1] == ["arq"]
 
     @classmethod
     def problems(cls, values: Mapping[str, Any]) -> Sequence[str]:

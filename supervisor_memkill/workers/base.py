@@ -48,6 +48,11 @@ class BaseKind:
         """None: every combination of values is allowed."""
         return ()
 
+    @classmethod
+    def matches_command(cls, title: str) -> bool:
+        """No: nothing is known about command lines."""
+        return False
+
     def read(self, targets: Sequence[Target], table: ProcessTable) -> Mapping[str, Reading]:
         """Reads the workers one by one. A kind that asks Redis overrides this, to ask once for all."""
         return {target.process.worker: self.read_one(target, table) for target in targets}

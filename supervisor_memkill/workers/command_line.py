@@ -77,6 +77,19 @@ def program_in(title: str) -> str:
     return "".join(words_in(title)[:1])
 
 
+def words_run(title: str) -> list[str]:
+    """The same as `words_in`, for what ``bundle exec`` and the like run, which replace themselves by it."""
+    words = words_in(title)
+    if words[:2] in (["bundle", "exec"], ["poetry", "run"], ["pipenv", "run"]):
+        return words_in(" ".join(words[2:]))
+    return words
+
+
+def has_words(title: str, text: str) -> bool:
+    """Whether the text is in the command line as whole words; a path may stand before it."""
+    return re.search(rf"(?:^|[\s/]){re.escape(text)}(?=\s|$)", title) is not None
+
+
 def blocking_wrapper(title: str) -> str:
     """The name of the shell or blocking wrapper that runs with this command line; empty for others."""
     name = program_in(title)

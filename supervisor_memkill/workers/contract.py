@@ -224,6 +224,22 @@ class Kind(Protocol):
 
 
 @runtime_checkable
+class MatchesCommands(Protocol):
+    """A kind that ``worker = auto`` and a dry run without configuration can recognise."""
+
+    framework: ClassVar[str]
+    """The framework's name in messages."""
+
+    @classmethod
+    def matches_command(cls, title: str) -> bool:
+        """Whether this command line, or process title, is surely that of one of the framework's workers.
+
+        Nobody has named the kind yet: the framework's name in a path or an argument is not enough.
+        """
+        ...
+
+
+@runtime_checkable
 class FindsOthers(Protocol):
     """A kind that can say what is there of its framework, where none of a pool's workers is recognised."""
 

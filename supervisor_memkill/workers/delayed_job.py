@@ -18,7 +18,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, ClassVar
 
-from supervisor_memkill.workers.command_line import option_number, option_text, program_in
+from supervisor_memkill.workers.command_line import (
+    has_words,
+    option_number,
+    option_text,
+    program_in,
+    words_run,
+)
 from supervisor_memkill.workers.contract import Advice
 from supervisor_memkill.workers.stopping import GracefulStop, StopThenWait
 
@@ -40,6 +46,12 @@ class DelayedJob(StopThenWait):
     stop = GracefulStop(
         other_signals="at any other signal Delayed Job fails its running job, and goes on",
     )
+
+    @classmethod
+    def matches_command(cls, title: str) -> bool:
+        """Also the title that it gives itself, ``delayed_job.7``."""
+        program = "".join(words_run(title)[:1])
+        return has_words(title, cls.command_text) or program.partition(".")[0] == SCRIPT
 
     def memory_in_children(self, process: ProcessInfo, table: ProcessTable) -> bool:
         """``delayed_job.7`` is the program too."""

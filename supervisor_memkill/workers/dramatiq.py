@@ -17,7 +17,7 @@ import signal
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from supervisor_memkill.workers.command_line import TimeOption
+from supervisor_memkill.workers.command_line import TimeOption, words_run
 from supervisor_memkill.workers.contract import Traits
 from supervisor_memkill.workers.stopping import GracefulStop, StopThenWait
 
@@ -37,6 +37,10 @@ class Dramatiq(StopThenWait):
         stopasgroup_harm="worker processes get a second signal from their parent, and drop their jobs at it",
         children_survive_kill=True,
     )
+
+    @classmethod
+    def matches_command(cls, title: str) -> bool:
+        return words_run(title)[:1] in (["dramatiq"], ["dramatiq-gevent"])
 
     def stop_of(self, program: ProgramInfo) -> GracefulStop:
         """Worker processes ignore INT: a stop of the whole group by INT does no harm."""

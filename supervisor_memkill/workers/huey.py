@@ -21,7 +21,7 @@ from dataclasses import replace
 from pathlib import PurePath
 from typing import TYPE_CHECKING, ClassVar
 
-from supervisor_memkill.workers.command_line import TimeOption, option_text
+from supervisor_memkill.workers.command_line import TimeOption, has_words, option_text, words_run
 from supervisor_memkill.workers.contract import Advice, Option, Traits
 from supervisor_memkill.workers.stopping import GracefulStop, StopThenWait
 
@@ -55,6 +55,13 @@ class Huey(StopThenWait):
         other_signals="at any other signal Huey loses the running jobs",
         job_limit=TimeOption(("-t", "--shutdown-timeout")),
     )
+
+    @classmethod
+    def matches_command(cls, title: str) -> bool:
+        """``huey_consumer``, or Django's ``manage.py run_huey``."""
+        return words_run(title)[:1] in (["huey_consumer"], ["huey_consumer.py"]) or has_words(
+            title, "run_huey"
+        )
 
     def stop_of(self, program: ProgramInfo) -> GracefulStop:
         """The graceful signal and the worker type are options of the consumer."""

@@ -18,6 +18,7 @@ ENTRY_POINT_GROUP = "supervisor_memkill.workers"
 BUILT_IN = {
     "plain": "supervisor_memkill.workers.plain:Plain",
     "custom": "supervisor_memkill.workers.custom:Custom",
+    "auto": "supervisor_memkill.workers.auto:Auto",
     "sidekiq": "supervisor_memkill.workers.sidekiq.kind:Sidekiq",
     "celery": "supervisor_memkill.workers.celery.kind:Celery",
     "resque": "supervisor_memkill.workers.resque.kind:Resque",

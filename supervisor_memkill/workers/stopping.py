@@ -24,7 +24,7 @@ from supervisor_memkill.workers.advice import (
     advise_on_wrapper,
 )
 from supervisor_memkill.workers.base import BaseKind
-from supervisor_memkill.workers.command_line import TimeOption, why_wrapped
+from supervisor_memkill.workers.command_line import TimeOption, has_words, why_wrapped
 from supervisor_memkill.workers.contract import Advice, LeftBehind, Note, Option, Reading, Target, unknown
 from supervisor_memkill.workers.wrappers import runs_below, unknown_wrapper
 
@@ -124,6 +124,13 @@ class StopThenWait(BaseKind):
     def is_worker(cls, title: str) -> bool:
         """Whether this command line is that of one of the framework's workers."""
         return any(text in title for text in (cls.command_text, *cls.other_command_texts))
+
+    @classmethod
+    def matches_command(cls, title: str) -> bool:
+        texts = (cls.command_text, *cls.other_command_texts)
+        return any(has_words(title, text) for text in texts) and not any(
+            text in title for text in cls.command_rejects
+        )
 
     def _why_unrecognised(self, title: str) -> str:
         """Why a process with this command line is not recognised; empty if it is."""

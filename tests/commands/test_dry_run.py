@@ -312,7 +312,7 @@ def test_running_listener_with_the_same_settings_is_no_news(world: World) -> Non
 def test_json_has_every_field_in_plain_units(world: World) -> None:
     report = report_on(world, pool_config(hard_max_rss=Size(exact_bytes=3 * LIMIT)))
     shown = json.loads(as_json(report))
-    assert set(shown) == {"workers", "notes", "files"}
+    assert set(shown) == {"workers", "notes", "files", "proposals"} and shown["proposals"] == []
     assert all(set(worker) == FIELDS for worker in shown["workers"])
     first = shown["workers"][0]
     assert (first["memory_bytes"], first["limit_bytes"], first["hard_limit_bytes"]) == (

@@ -14,7 +14,10 @@ import pytest
 from supervisor.supervisorctl import DefaultControllerPlugin
 
 from supervisor_memkill import cli
-from supervisor_memkill.commands import dry_run_report, sample
+from supervisor_memkill.commands import dry_run_report, proposals, sample
+from supervisor_memkill.processes import ProcessInfo, ProcessState
+from supervisor_memkill.testing.fakes import STARTED, FakeProcesses
+from supervisor_memkill.workers.recognise import known_kinds
 from tests.commands.test_dry_run import report_on
 from tests.coordination.test_redis_failures import NEEDED
 from tests.docs.pages import DOCS, PAGES, README, ROOT, blocks, name_of
@@ -30,7 +33,7 @@ INSTALLING = (
 )
 """tests/test_packaging.py installs the package; these are its words for a system's own directories."""
 OTHER_BLOCKS = re.compile(
-    r"\[|WHEN |\{|#!|scrape_configs:|FROM |environment = |POOL |listener alive |\w+ on all hosts: "
+    r"\[|WHEN |\{|#!|scrape_configs:|FROM |environment = |POOL |WORKER |listener alive |\w+ on all hosts: "
     r"|asking -->"
     r"|[\d:, -]+ (INFO )?drain\."
 )
@@ -131,6 +134,41 @@ def test_dry_run_example_is_what_the_command_prints() -> None:
     ]
     shown = dry_run_report.as_table(dry_run_report.Report(tuple(rows), notes=()))
     assert re.sub(r"jobs:|sidekiq:", "", shown).split() == re.sub(r"sidekiq:", "", example).split()
+
+
+def test_example_of_the_first_screen_is_what_the_command_prints() -> None:
+    """The memory that it shows leads to the section that it shows."""
+    (example,) = [block for block in blocks(DOCS / "getting-started.rst") if block.startswith("WORKER")]
+    (written,) = [
+        block for block in blocks(DOCS / "getting-started.rst") if block.startswith("[memkill:queue]")
+    ]
+    figures = {"queue:queue_0": (12274, 182.4), "queue:queue_1": (12275, 175.2), "web:web": (12280, 60.0)}
+    everything = [
+        ProcessInfo(
+            worker.partition(":")[0],
+            worker.partition(":")[2],
+            ProcessState.RUNNING,
+            pid,
+            STARTED,
+            stop=0,
+            now=STARTED + 9,
+        )
+        for worker, (pid, _) in figures.items()
+    ]
+    titles = {pid: "php artisan queue:work" if pid < 12280 else "nginx" for pid, _ in figures.values()}
+    sizes = {worker: int(megabytes * GB / 1024) for worker, (_, megabytes) in figures.items()}
+    known = known_kinds()
+    table = FakeProcesses(titles).table
+    seen = proposals.look(everything, table, known, lambda _, process: sizes[process.worker])
+    proposed = proposals.propose(seen, everything, known)
+    row = report_on(World(["one"])).rows[0]
+    rows = [
+        replace(row, worker=worker, pid=pid, memory_bytes=sizes[worker])
+        for worker, (pid, _) in figures.items()
+    ]
+    report = dry_run_report.Report(tuple(rows), (), proposals=tuple(proposed))
+    assert dry_run_report.as_table(report).startswith(f"{example}\n")
+    assert [one.section for one in proposed] == [f"{written}\n"]
 
 
 def test_exit_statuses_are_those_of_the_help() -> None:

@@ -16,7 +16,7 @@ from docutils.core import publish_doctree
 
 from supervisor_memkill.processes import ProcessState
 from supervisor_memkill.workers import GracefulStop, Kind, Reading
-from supervisor_memkill.workers.contract import FindsOthers
+from supervisor_memkill.workers.contract import FindsOthers, MatchesCommands
 from tests.conftest import StartSupervisord
 from tests.harness import PROGRAMS, program, require_program, wait_for
 
@@ -62,7 +62,7 @@ def test_the_page_names_every_fact_every_member_of_the_contract_and_every_field_
         [next(row.findall(nodes.literal)).astext() for row in next(table.findall(nodes.tbody)).children]
         for table in page.findall(nodes.table)
     ]
-    named = {*vars(Kind), *Kind.__annotations__, *vars(FindsOthers)}
+    named = {*vars(Kind), *Kind.__annotations__, *vars(FindsOthers), *vars(MatchesCommands)}
     contract = {name for name in named if not name.startswith("_")}
     assert set(members) == contract
     assert facts == [field.name for field in fields(GracefulStop)]

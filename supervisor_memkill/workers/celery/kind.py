@@ -80,8 +80,7 @@ class Celery(BaseKind):
         return problems_of(values)
 
     @classmethod
-    def is_worker(cls, title: str) -> bool:
-        """Whether this command line is that of a Celery worker."""
+    def matches_command(cls, title: str) -> bool:
         return nodes.is_worker(title)
 
     def read(self, targets: Sequence[Target], table: ProcessTable) -> Mapping[str, Reading]:

@@ -39,7 +39,7 @@ from supervisor_memkill.workers.advice import (
     advise_on_wrapper,
 )
 from supervisor_memkill.workers.base import BaseKind, all_unknown, tree_pids
-from supervisor_memkill.workers.command_line import is_shell
+from supervisor_memkill.workers.command_line import has_words, is_shell
 from supervisor_memkill.workers.contract import (
     Advice,
     LeftBehind,
@@ -132,6 +132,10 @@ class Resque(BaseKind):
         self._hosts = Hosts(hostname or socket.gethostname(), values.get("record_hosts") or ())
         self._wall = wall
         self._prefix = f"{tools.key_namespace or 'resque'}:"
+
+    @classmethod
+    def matches_command(cls, title: str) -> bool:
+        return turn_in(title) is not None or has_words(title, "resque:work")
 
     def read(self, targets: Sequence[Target], table: ProcessTable) -> Mapping[str, Reading]:
         trees = {

@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from supervisor_memkill.errors import MemkillError, Unknown
 from supervisor_memkill.workers import elsewhere
 from supervisor_memkill.workers.base import all_unknown
-from supervisor_memkill.workers.command_line import blocking_wrapper, has_worker_below
+from supervisor_memkill.workers.command_line import blocking_wrapper, has_words, has_worker_below, words_run
 from supervisor_memkill.workers.contract import (
     Advice,
     LeftBehind,
@@ -116,6 +116,16 @@ class RQ(StopThenWait):
         self._prefix = tools.key_namespace or "rq"
         self._own: dict[str, tuple[int, int, set[int]]] = {}
         """The pid and start of each worker's process, and the pids of its records, by the last reading."""
+
+    @classmethod
+    def matches_command(cls, title: str) -> bool:
+        """Also django-rq's ``rqworker``, Frappe's ``bench worker``, and the title with setproctitle."""
+        program, *words = words_run(title) or [""]
+        if program in ("rq", "bench"):
+            return any(word in ("worker", "worker-pool") for word in words[:1])
+        if title.startswith("rq:worker:") or program == "rqworker":
+            return True
+        return any(has_words(title, text) for text in ("rqworker", "rqworker-pool", "frappe worker"))
 
     def read(self, targets: Sequence[Target], table: ProcessTable) -> Mapping[str, Reading]:
         try:

@@ -26,6 +26,7 @@ from supervisor_memkill.errors import MemkillError, NotSent, Unknown
 from supervisor_memkill.units import parse_choice
 from supervisor_memkill.workers import elsewhere
 from supervisor_memkill.workers.base import BaseKind, all_unknown, tree_pids
+from supervisor_memkill.workers.command_line import words_run
 from supervisor_memkill.workers.contract import (
     Advice,
     LeftBehind,
@@ -111,6 +112,10 @@ class Sidekiq(BaseKind):
         """By worker: how its present process was started."""
         self._timeouts: dict[tuple[SidekiqStart, str], OwnTimeout] = {}
         """By process and command: what was in force when the process was first seen, it stays in force."""
+
+    @classmethod
+    def matches_command(cls, title: str) -> bool:
+        return version_in_title(title) is not None or words_run(title)[:1] == ["sidekiq"]
 
     def read(self, targets: Sequence[Target], table: ProcessTable) -> Mapping[str, Reading]:
         trees = {target.process.worker: self._beginnings(target, table) for target in targets}

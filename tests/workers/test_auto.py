@@ -1,0 +1,201 @@
+"""``worker = auto``: which command line is whose, and what is held until the kind is certain. On fakes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import pytest
+
+from supervisor_memkill.errors import NotSent
+from supervisor_memkill.processes import ProcessInfo
+from supervisor_memkill.testing.contract_suite import ContractSuite
+from supervisor_memkill.testing.fakes import FakeProcesses, FakeRedis, process, program_info, tools
+from supervisor_memkill.workers.auto import Auto
+from supervisor_memkill.workers.contract import Reading, Target
+from supervisor_memkill.workers.recognise import kinds_of, known_kinds
+
+LARAVEL = "php8.4 /srv/app/artisan queue:work --timeout=600"
+DRAMATIQ = "/venv/bin/python /venv/bin/dramatiq app.tasks"
+SHELL = "sh /srv/app/worker.sh"
+
+
+class TestContract(ContractSuite):
+    kind = Auto
+    values: ClassVar[Mapping[str, Any]] = {}
+    title = DRAMATIQ
+
+
+# --- whose command line
+
+
+@pytest.mark.parametrize(
+    ("title", "kind"),
+    [
+        (LARAVEL, "laravel"),
+        ("php artisan queue:work redis --queue=high,low", "laravel"),
+        ("php /srv/app/artisan horizon", "horizon"),
+        ("php bin/console messenger:consume async -vv", "messenger"),
+        ("sidekiq 7.3.2 shop [1 of 5 busy]", "sidekiq"),
+        ("sidekiq 7.1.6 queues:default,mailers [0 of 20 busy]", "sidekiq"),
+        ("/usr/bin/ruby3.1 /usr/local/bin/sidekiq -e production", "sidekiq"),
+        ("bundle exec sidekiq", "sidekiq"),
+        ("/venv/bin/python /venv/bin/celery -A app worker -n one@%h", "celery"),
+        ("python -m celery -A app worker", "celery"),
+        ("[celeryd: one@web1:MainProcess] -active- (-A app worker)", "celery"),
+        ("/venv/bin/python /venv/bin/rq worker high default", "rq"),
+        ("rq:worker:0a1b: Listening on high", "rq"),
+        ("python manage.py rqworker default", "rq"),
+        ("/usr/bin/python3 /usr/local/bin/bench worker --queue short", "rq"),
+        ("python -m frappe.utils.bench_helper frappe worker --queue short", "rq"),
+        (DRAMATIQ, "dramatiq"),
+        ("python -m dramatiq app.tasks", "dramatiq"),
+        ("/venv/bin/python /venv/bin/huey_consumer.py app.tasks.huey -w 4", "huey"),
+        ("python manage.py run_huey", "huey"),
+        ("/venv/bin/python /venv/bin/arq app.tasks.WorkerSettings", "arq"),
+        ("/venv/bin/python /venv/bin/taskiq worker app.tasks:broker", "taskiq"),
+        ("python manage.py qcluster", "djangoq"),
+        ("bundle exec rake jobs:work", "delayed_job"),
+        ("delayed_job.7", "delayed_job"),
+        ("resque-2.0.0: Waiting for *", "resque"),
+        ("rake resque:work QUEUE=*", "resque"),
+    ],
+)
+def test_a_worker_is_known_by_its_command_line(title: str, kind: str) -> None:
+    assert kinds_of(100, FakeProcesses({100: title}).table, known_kinds()) == {kind}
+
+
+@pytest.mark.parametrize(
+    "title",
+    [
+        "",
+        "nginx: master process /usr/sbin/nginx -g daemon off;",
+        "php-fpm: master process (/etc/php/8.4/fpm/php-fpm.conf)",
+        "/usr/sbin/cron -f",
+        "redis-server 127.0.0.1:6379",
+        "/venv/bin/python /venv/bin/celery -A app beat",
+        "celery -A worker flower",
+        "/venv/bin/python /venv/bin/rq-dashboard",
+        "rqscheduler",
+        "/venv/bin/taskiq scheduler app:scheduler",
+        "python /srv/dramatiq/manage.py runserver",
+        "nginx -c /srv/arq/nginx.conf",
+        "gunicorn huey_shop.wsgi",
+        "node /srv/sidekiq/web.js",
+        "php artisan schedule:work",
+        "php artisan queue:listen",
+        "php artisan horizon:work redis",
+        "sidekiqswarm, managing 4 processes",
+        "/usr/bin/python3 /usr/bin/supervisord -n",
+    ],
+)
+def test_what_looks_like_no_worker_is_of_no_kind(title: str) -> None:
+    """A framework's name in a path or an argument makes nobody a worker."""
+    assert kinds_of(100, FakeProcesses({100: title}).table, known_kinds()) == frozenset()
+
+
+def test_behind_a_script_the_process_below_decides_and_behind_cron_none_does() -> None:
+    behind_shell = FakeProcesses({100: SHELL, 101: LARAVEL}, {101: 100})
+    assert kinds_of(100, behind_shell.table, known_kinds()) == {"laravel"}
+    behind_cron = FakeProcesses({100: "/usr/sbin/cron -f", 101: LARAVEL}, {101: 100})
+    assert kinds_of(100, behind_cron.table, known_kinds()) == frozenset()
+
+
+# --- a pool
+
+
+class Pool:
+    """Some processes of one pool, and the kind that looks at them."""
+
+    def __init__(self, *titles: str, has_redis: bool = False) -> None:
+        self.processes = FakeProcesses(dict(enumerate(titles, 100)))
+        self.kind = Auto({}, tools(FakeRedis if has_redis else None))
+
+    def read(self, notes: Mapping[int, Any] | None = None) -> Sequence[Reading]:
+        targets = [Target(worker(pid), (notes or {}).get(pid)) for pid in sorted(self.processes.titles)]
+        found = self.kind.read(targets, self.processes.table)
+        return [found[target.process.worker] for target in targets]
+
+
+def worker(pid: int) -> ProcessInfo:
+    return process(pid, f"jobs_{pid}")
+
+
+def test_workers_of_one_kind_are_read_by_that_kind() -> None:
+    pool = Pool(DRAMATIQ, DRAMATIQ)
+    assert [(one.recognised, one.in_service) for one in pool.read()] == [(True, True)] * 2
+    assert (pool.kind.traits.quiets, pool.kind.traits.measure) == (False, "pss")
+    assert pool.kind.memory_in_children(worker(100), pool.processes.table)
+    (advice,) = pool.kind.advice(program_info("dramatiq app", stopwaitsecs=10), None)[:1]
+    assert advice.refuses and "Dramatiq drains by stopping" in advice.text
+
+
+def test_while_no_kind_is_known_every_worker_is_held_and_nothing_is_sent() -> None:
+    pool = Pool("python run.py")
+    (reading,) = pool.read()
+    assert (reading.recognised, reading.in_service, reading.idle) == (False, None, False)
+    assert "'python run.py'" in reading.why and "set worker = NAME in place of worker = auto" in reading.why
+    assert pool.kind.traits.quiets and pool.kind.traits.confirms_quiet, "a drain from the journal waits"
+    with pytest.raises(NotSent):
+        pool.kind.quiet(Target(worker(100)), pool.processes.table)
+
+
+def test_a_drain_from_the_journal_waits_while_no_kind_is_known() -> None:
+    (reading,) = Pool("python run.py").read({100: {"since": 1.0}})
+    assert (reading.recognised, reading.quiet, reading.idle) == (False, None, False)
+    assert reading.note == {"since": 1.0}
+
+
+def test_a_pool_with_two_kinds_is_held_with_what_to_write() -> None:
+    pool = Pool(DRAMATIQ, "php bin/console messenger:consume async")
+    for reading in pool.read():
+        assert reading.recognised is False
+        assert "dramatiq: jobs:jobs_100, messenger: jobs:jobs_101" in reading.why
+        assert "write a [memkill:NAME] section for each kind" in reading.why
+
+
+def test_one_worker_of_no_kind_among_others_is_held_alone() -> None:
+    known, other = Pool(DRAMATIQ, "python /srv/dramatiq/run.py").read()
+    assert known.recognised and other.recognised is False
+    assert "no kind is known by the command line" in other.why
+
+
+def test_a_kind_that_needs_settings_is_held_with_the_setting() -> None:
+    (sidekiq,) = Pool("sidekiq 7.3.2 app [0 of 5 busy]").read()
+    assert "look like Sidekiq workers, which need redis" in sidekiq.why
+    (arq,) = Pool("arq app.WorkerSettings", has_redis=True).read()
+    assert "job_completion_wait" in arq.why and "set worker = arq" in arq.why
+    (celery,) = Pool("celery -A app worker").read()
+    assert "needs broker" in celery.why and "set worker = celery" in celery.why
+
+
+def test_with_redis_a_kind_that_needs_it_is_chosen() -> None:
+    pool = Pool("sidekiq 7.3.2 app [0 of 5 busy]", has_redis=True)
+    (reading,) = pool.read()
+    assert "no Sidekiq record" in reading.why and pool.kind.traits.names_jobs
+
+
+def test_the_kind_of_a_drain_stays_while_titles_change() -> None:
+    """The note is that of one kind: another one would read it wrongly."""
+    pool = Pool(DRAMATIQ, DRAMATIQ)
+    pool.read()
+    pool.processes.titles[100] = "php bin/console messenger:consume async"
+    drained, other = pool.read({100: {"since": 1.0}})
+    assert pool.kind._name == "dramatiq" and other.recognised
+    assert drained.recognised is False and drained.note == {"since": 1.0}
+
+
+def test_other_workers_after_a_change_of_the_program_are_of_their_own_kind() -> None:
+    pool = Pool(DRAMATIQ)
+    pool.read()
+    pool.processes.titles = {102: "taskiq worker app:broker", 103: "taskiq worker app:broker"}
+    assert all(reading.recognised for reading in pool.read()) and pool.kind._name == "taskiq"
+
+
+def test_one_look_at_a_single_worker_does_not_forget_the_others() -> None:
+    """A step of a drain reads one worker alone."""
+    pool = Pool(DRAMATIQ, "php bin/console messenger:consume async")
+    pool.read()
+    target = Target(worker(100))
+    reading = pool.kind.read([target], pool.processes.table)[target.process.worker]
+    assert reading.recognised is False and "more than one kind" in reading.why
