@@ -50,6 +50,12 @@ NOTICES = (
     tuple(f"tests/notices/test_{name}.py" for name in ("digest", "choice", "gauges", "background")),
     tuple(f"tests/notices/test_{name}.py" for name in ("hooks", "notify", "metrics")),
 )
+HISTORY = (
+    ("tests/notices/test_curves.py", "tests/notices/test_history.py"),
+    ("tests/listener/test_history_file.py", "tests/listener/test_history.py"),
+    ("tests/fuzz/test_history.py",),
+)
+HISTORY_FILES = ("listener/history_file.py", "listener/holds.py", "notices/curves.py", "notices/history.py")
 LIMIT_SECONDS = 300
 """A mutant that makes the tests hang for so long is caught by that."""
 
@@ -85,6 +91,8 @@ def _stages(mutant: Mutant) -> tuple[tuple[str, ...], ...]:
         return (("tests/world/test_own_supervisord.py",),)
     if mutant.path in DELIVERY:
         return NOTICES
+    if mutant.path in HISTORY_FILES:
+        return HISTORY
     if mutant.path.startswith("workers/"):
         return OWNERSHIP
     if mutant.path.startswith("world/"):
