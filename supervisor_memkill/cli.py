@@ -6,6 +6,7 @@ A command imports what it needs when it runs: the listener lives for months, and
 from __future__ import annotations
 
 import argparse
+import contextlib
 import difflib
 import os
 import re
@@ -61,9 +62,24 @@ OPTIONS = (CONFIG, dry_run.OPTION, JSON, sample.OPTION, *SERVER_OPTIONS)
 """The options that may stand before the name of a command, in the order of the help."""
 
 
+COMPLETES = "_ARGCOMPLETE"
+"""The variable by which a shell asks for the words that may come next (argcomplete's protocol)."""
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return the exit status."""
+    if COMPLETES in os.environ:
+        _complete()
     return with_errors_as_lines(lambda: _run(sys.argv[1:] if argv is None else argv, os.environ))
+
+
+def _complete() -> None:
+    """Answer the shell, and end the process. Without the extra [completion] there is no answer."""
+    with contextlib.suppress(ImportError):
+        import argcomplete
+
+        argcomplete.autocomplete(_parser())
+    sys.exit(FAILURE)
 
 
 def with_errors_as_lines(run: Callable[[], int]) -> int:

@@ -201,6 +201,29 @@ def test_option_of_another_command_is_refused_with_its_owner(words: list[str], e
     assert str(error.value) == expected
 
 
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("supervisor-memkill hist", ["history"]),
+        ("supervisor-memkill --ver", ["--version"]),
+        ("supervisor-memkill pause --ex", ["--except-hard"]),
+    ],
+)
+def test_shell_completes_commands_and_options(tmp_path: Path, line: str, expected: list[str]) -> None:
+    """By argcomplete's protocol, as its script for the shell speaks it; nothing is run."""
+    answer = tmp_path / "answer"
+    changes = {
+        "_ARGCOMPLETE": "1",
+        "_ARGCOMPLETE_IFS": "|",
+        "COMP_LINE": line,
+        "COMP_POINT": str(len(line)),
+        "_ARGCOMPLETE_STDOUT_FILENAME": str(answer),
+    }
+    done = run(tmp_path, changes=changes)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert [word.strip() for word in answer.read_text().split("|")] == expected
+
+
 def test_command_line_itself_imports_nothing_heavy() -> None:
     """The listener imports every command's module, and lives for months."""
     heavy = {"psutil", "redis", "xmlrpc", "http", "json", "importlib.resources"}

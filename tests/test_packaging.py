@@ -23,6 +23,7 @@ FOR_THE_REPOSITORY_ALONE = (".ci/",)
 NOT_OURS = {"build", "dist", "__pycache__", ".roots"}
 IMPORTS: Mapping[str, tuple[str, ...]] = {
     "celery": ("kombu", "kombu.transport.redis", "kombu.transport.pyamqp", "kombu.pidbox"),
+    "completion": ("argcomplete",),
     "notify": ("apprise",),
     "metrics": ("prometheus_client",),
 }

@@ -33,8 +33,8 @@ INSTALLING = (
 )
 """tests/test_packaging.py installs the package; these are its words for a system's own directories."""
 OTHER_BLOCKS = re.compile(
-    r"\[|WHEN |\{|#!|scrape_configs:|FROM |environment = |POOL |WORKER |listener alive |\w+ on all hosts: "
-    r"|asking -->"
+    r"\[|WHEN |eval |\{|#!|scrape_configs:|FROM |environment = |POOL |WORKER |listener alive "
+    r"|\w+ on all hosts: |asking -->"
     r"|[\d:, -]+ (INFO )?drain\."
 )
 """Configuration, output, a diagram and lines of the log begin like this: other tests compare them."""
@@ -90,7 +90,7 @@ def check(command: str) -> None:
         pass  # run by the tests below
     elif program == "pip":
         assert re.fullmatch(
-            r"pip install (\.|'(\.|supervisor-memkill)\[(celery|notify|metrics)\]')", command
+            r"pip install (\.|'(\.|supervisor-memkill)\[(celery|completion|notify|metrics)\]')", command
         ), command
     else:
         assert command in INSTALLING, command
