@@ -13,8 +13,11 @@ from typing import NamedTuple
 from supervisor_memkill.notices.background import CAPACITY, Background, Worker
 from supervisor_memkill.notices.event import Event, Notifier
 
-END_SECONDS, GIVE_UP_SECONDS = 3.0, 1.5
-"""How long the listener's end waits for deliveries, and then for those that it gave up."""
+END_SECONDS, GIVE_UP_SECONDS = 5.0, 1.5
+"""How long the listener's end waits for deliveries, and then for those that it gave up.
+
+Together less than supervisord's default of stopwaitsecs, 10 s.
+"""
 
 Outcome = Callable[[Notifier], None]
 Outcomes = queue.SimpleQueue[Outcome]

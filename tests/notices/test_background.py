@@ -50,6 +50,7 @@ def test_items_are_taken_in_order_and_all_of_them_before_the_end() -> None:
     background.end()
     assert background.join(60, 1) == 0
     assert (worker.took, worker.finished) == (list(range(100)), True)
+    assert not worker.given_up.is_set()
     assert "test-order" not in threads()
 
 
@@ -94,3 +95,24 @@ def test_worker_that_waits_for_something_is_called_without_an_item() -> None:
     background.end()
     background.join(60, 1)
     assert worker.took == [1]
+
+
+def test_thread_can_begin_without_an_item_and_only_once() -> None:
+    worker = Slow(wait_seconds=0.01)
+    background = Background("test-begin", worker)
+    background.begin()
+    wait_for(lambda: worker.turns > 0, message="a turn")
+    background.begin()
+    assert threads().count("test-begin") == 1
+    background.end()
+    background.join(60, 1)
+    background.begin()
+    assert "test-begin" not in threads()
+    assert worker.finished
+
+
+def test_nothing_begins_after_the_end() -> None:
+    background = Background("test-ended", Slow())
+    background.end()
+    background.begin()
+    assert "test-ended" not in threads()

@@ -11,7 +11,10 @@ from pathlib import Path
 import pytest
 
 from tests.harness import PATIENCE_SECONDS, wait_for
+from tests.real.conftest import StartPool
 from tests.real.listener_process import AnsweringSupervisord, listener_under
+from tests.real.mail import http_server
+from tests.real.test_requests import IDLE, run
 
 pytestmark = pytest.mark.real
 
@@ -104,3 +107,30 @@ def test_dry_run_runs_no_hook(supervisord: AnsweringSupervisord, tmp_path: Path)
         listener.popen.send_signal(signal.SIGTERM)
         listener.popen.wait(PATIENCE_SECONDS)
         assert not ran.exists()
+
+
+def test_drain_is_seen_by_hook_notice_and_metrics(start_pool: StartPool, tmp_path: Path) -> None:
+    """A whole restart of two workers, under a real supervisord."""
+    got, shown = tmp_path / "got", tmp_path / "memkill.prom"
+    hook = executable(tmp_path / "hook", f"cat >> {got}")
+    with http_server() as endpoint:
+        main = {
+            "hook": hook,
+            "hook_events": "drain.done request.served",
+            "notify": endpoint.url,
+            "notify_events": "drain.done",
+            "metrics_textfile": shown,
+        }
+        pool = start_pool(count=2, pool=IDLE, main=main)
+        pool.wait_for_event("listener.started")
+        assert run(pool, "restart", "job", "--wait").returncode == 0, pool.story()
+        pool.wait_for_event("request.served")
+        done = 'supervisor_memkill_drains_total{outcome="done",pool="job",reason="restart"} 2.0'
+        wait_for(lambda: done in shown.read_text(), message="the metric")
+        wait_for(lambda: got.exists() and "request.served" in got.read_text(), message="the hook")
+        wait_for(lambda: endpoint.posts, message="the message")
+    events = [json.loads(line) for line in got.read_text().splitlines()]
+    assert [event["event"] for event in events] == ["drain.done", "drain.done", "request.served"]
+    assert {event["fields"]["worker"] for event in events[:2]} == set(pool.workers)
+    assert "drain.done" in endpoint.posts[0]["title"]
+    assert 'supervisor_memkill_drain_stopped_seconds_count{pool="job"} 2.0' in shown.read_text()
