@@ -64,11 +64,13 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
         has_pools=bool(context.config.pools),
         has_listener=not listener.is_dead,
     )
-    notes = [*report.notes, *dry_run_notes.of_listener(listener, contents, boot_clock())]
+    owner = journal.hidden_by(journal_path)
+    notes = list(report.notes)
+    if owner is None:  # Else a note below names the owner.
+        notes += dry_run_notes.of_listener(listener, contents, boot_clock())
     if not configuration.is_found:
         notes.insert(0, NO_CONFIGURATION)
     notes += [f"{one}: its sections are not known" for one in configuration.reading.unread]
-    owner = journal.hidden_by(journal_path)
     if owner is not None:
         notes.append(
             f"the journal {journal_path} belongs to the user with the uid {owner}: this dry run does not see"

@@ -146,6 +146,8 @@ def _share(worker: FleetWorkerLine) -> float | None:
 def _standing(worker: FleetWorkerLine) -> Cell:
     if worker.silent:
         return Cell("silent", Style.BAD)
+    if worker.holds_slot:
+        return Cell(clean("holds a slot" if worker.state == "RUNNING" else worker.state), Style.CARE)
     if worker.asks:
         return Cell("asks", Style.CARE)
     if worker.in_service:

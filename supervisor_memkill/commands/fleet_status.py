@@ -92,7 +92,7 @@ def _hosts(view: PoolView, in_service: set[str]) -> Iterator[HostLine]:
             memory_bytes=sum(one.memory_bytes or 0 for one in reports),
             fullest_share=max(
                 (
-                    round(one.memory_bytes / one.limit_bytes, 3)
+                    int(one.memory_bytes / one.limit_bytes * 1000) / 1000
                     for one in reports
                     if one.memory_bytes is not None and one.limit_bytes
                 ),
@@ -111,7 +111,8 @@ def _worker(report: Report, view: PoolView, in_service: set[str]) -> FleetWorker
         busy=report.busy,
         in_service=report.worker in in_service,
         silent=report.worker in view.silent,
-        asks=report.urgency is not None,
+        asks=report.urgency is not None and report.worker not in view.holders,
+        holds_slot=report.worker in view.holders,
     )
 
 

@@ -254,6 +254,8 @@ class FleetWorkerLine:
     """Its listener is silent."""
     asks: bool
     """It asks for a slot."""
+    holds_slot: bool
+    """It holds one."""
 
 
 @dataclass(frozen=True)

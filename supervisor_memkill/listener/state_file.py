@@ -50,7 +50,7 @@ def write(path: Path, state: ListenerState) -> bool:
         make_private_directory(path.parent)
         fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         with os.fdopen(fd, "w", encoding="utf-8", errors="backslashreplace") as file:
-            json.dump(to_json(state), file, separators=(",", ":"))
+            file.write(json.dumps(to_json(state), separators=(",", ":")))
         temporary.replace(path)
         return True
     return False

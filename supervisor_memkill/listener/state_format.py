@@ -29,8 +29,17 @@ class OtherFormat(ValueError):
 
 
 def to_json(state: ListenerState) -> dict[str, Any]:
-    values = dataclasses.asdict(state)
+    values = {name: _plain(one) for name, one in vars(state).items() if name != "requests"}
     return {"format": FORMAT, **values, "requests": [taken_to_json(one) for one in state.requests]}
+
+
+def _plain(value: Any) -> Any:
+    """The value as JSON has it. dataclasses.asdict would copy each text, at each look of the listener."""
+    if dataclasses.is_dataclass(value):
+        return {name: _plain(one) for name, one in vars(value).items()}
+    if isinstance(value, Mapping):
+        return {name: _plain(one) for name, one in value.items()}
+    return [_plain(one) for one in value] if isinstance(value, tuple) else value
 
 
 def from_json(values: Any) -> ListenerState:

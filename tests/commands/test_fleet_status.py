@@ -102,9 +102,9 @@ def test_rules_are_the_strictest_of_the_live_listeners() -> None:
 def test_each_listener_has_its_sums() -> None:
     one, two, dead = shown().hosts
     assert (one.listener, one.silent, one.seen_seconds_ago) == (ONE, False, 3.0)
-    assert (one.workers, one.in_service, one.busy, one.fullest_share) == (2, 1, 5, 1.2)
+    assert (one.workers, one.in_service, one.busy, one.fullest_share) == (2, 1, 5, 1.199)
     assert one.memory_bytes == int(2.4 * GB) + GB
-    assert (two.in_service, two.busy, two.fullest_share) == (2, 3, 1.05)
+    assert (two.in_service, two.busy, two.fullest_share) == (2, 3, 1.049)
     assert (dead.silent, dead.in_service, dead.workers) == (True, 0, 1)
 
 
@@ -146,6 +146,15 @@ def test_names_choose_workers_by_group_and_name_or_by_their_whole_id() -> None:
     assert workers("other") == []
 
 
+def test_worker_with_a_slot_does_not_ask_any_more() -> None:
+    """Its report may be older than its slot."""
+    asks = PoolView((report(ONE, 0, 2.5, urgency=1.2),))
+    assert [(one.asks, one.holds_slot) for one in shown(asks).workers] == [(True, False)]
+    holds = dataclasses.replace(asks, holders=(HOLDER,))
+    assert [(one.asks, one.holds_slot) for one in shown(holds).workers] == [(False, True)]
+    assert "holds a slot" in lines(holds, 80, "sidekiq")[-1]
+
+
 def test_requests_are_shown_with_the_number_of_answers() -> None:
     mine, newer = shown().requests
     assert (mine.act, mine.names, mine.answered, mine.left_seconds) == ("restart", ("sidekiq",), 1, 540.0)
@@ -160,8 +169,8 @@ def test_screen_of_a_fleet() -> None:
         "  request: restart sidekiq, made 1m00s ago, 9m00s left, answered by 1 of 3",
         "  request: a request of another version, made 5s ago, answered by 0 of 3",
         "  LISTENER          SEEN              IN SERVICE  WORKERS  BUSY  MEMORY  FULLEST",
-        "  web-1/supervisor  3s ago            1           2        5     3.4GB   ████████████████████ 120%",
-        "  web-2/supervisor  8s ago            2           2        3     2.1GB   ████████████████████ 105%",
+        "  web-1/supervisor  3s ago            1           2        5     3.4GB   ████████████████████ 119%",
+        "  web-2/supervisor  8s ago            2           2        3     2.1GB   ████████████████████ 104%",
         "  web-3/supervisor  SILENT 6m40s ago  0           1        3     1.5GB   ███████████████░░░░░  75%",
     ]
 

@@ -1,0 +1,110 @@
+"""``status`` on a terminal of its own: drawn again and again, and nothing of it is left when it ends."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pty
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from supervisor_memkill.commands.status import BEGIN_SCREEN, END_SCREEN, frame
+from tests.command_line import environment
+from tests.commands.test_found_listener import ByHand, state
+from tests.harness import PATIENCE_SECONDS
+from tests.real.listener_process import AnsweringSupervisord
+
+
+def test_frame_overwrites_what_was_there_and_is_cut_to_the_window() -> None:
+    assert frame(["one", "two"], None) == "\x1b[Hone\x1b[K\r\ntwo\x1b[K\x1b[J"
+    assert frame(["one", "two"], 2) == frame(["one", "two"], None)
+    shown = frame(["one", "two", "three"], 2)
+    assert "one" in shown and "two" not in shown and "(2 more lines" in shown
+
+
+@pytest.fixture
+def by_hand(tmp_path: Path) -> Iterator[ByHand]:
+    supervisord = AnsweringSupervisord()
+    made = ByHand(tmp_path, supervisord.url)
+    made.write(state())
+    yield made
+    supervisord.close()
+
+
+class OnTerminal:
+    """The command, with a pseudo-terminal as its output."""
+
+    def __init__(self, by_hand: ByHand, *words: str, **changes: str) -> None:
+        self._ours, theirs = pty.openpty()
+        given = {"TERM": "xterm", "COLUMNS": "80", "LINES": "24", **changes}
+        self._popen = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "supervisor_memkill", "status", *words),
+                *("--config", str(by_hand.config), "--serverurl", by_hand.url),
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=theirs,
+            stderr=theirs,
+            env=environment(given),
+            start_new_session=True,
+        )
+        os.close(theirs)
+        self.text = ""
+
+    def read_until(self, words: str, times: int = 1) -> None:
+        until = time.monotonic() + PATIENCE_SECONDS
+        while self.text.count(words) < times and time.monotonic() < until and self._read():
+            pass
+        assert self.text.count(words) >= times, self.text
+
+    def _read(self) -> bool:
+        ready, _, _ = select.select([self._ours], [], [], PATIENCE_SECONDS)
+        with contextlib.suppress(OSError):  # The other end is closed.
+            if ready and (chunk := os.read(self._ours, 65536)):
+                self.text += chunk.decode(errors="replace")
+                return True
+        return False
+
+    def signal(self, number: int) -> None:
+        self._popen.send_signal(number)
+
+    def end(self) -> int:
+        """Read what is left; the exit status."""
+        while self._read():
+            pass
+        status = self._popen.wait(PATIENCE_SECONDS)
+        os.close(self._ours)
+        return status
+
+
+def test_status_on_a_terminal_has_colour_unless_no_color_is_set(by_hand: ByHand) -> None:
+    for changes, has_colour in (({}, True), ({"NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False)):
+        shown = OnTerminal(by_hand, **changes)
+        assert shown.end() == 0, shown.text
+        assert shown.text.startswith("listener ")
+        assert ("\x1b[32m" in shown.text) is has_colour
+        assert BEGIN_SCREEN not in shown.text
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_watched_status_leaves_the_terminal_as_it_was(by_hand: ByHand, number: int) -> None:
+    shown = OnTerminal(by_hand, "--watch")
+    shown.read_until("\x1b[Hlistener ", times=2)
+    shown.signal(number)
+    assert shown.end() == 0
+    assert shown.text.startswith(BEGIN_SCREEN) and shown.text.endswith(END_SCREEN)
+
+
+def test_dumb_terminal_gets_no_escape_sequence(by_hand: ByHand) -> None:
+    shown = OnTerminal(by_hand, "--watch", TERM="dumb")
+    shown.read_until("listener alive", times=2)
+    shown.signal(signal.SIGINT)
+    assert shown.end() == 0
+    assert "\x1b" not in shown.text
