@@ -124,8 +124,6 @@ def _mended_size(fd: int) -> int:
     size = os.fstat(fd).st_size
     begin = max(0, size - MAX_LINE_BYTES)
     tail = os.pread(fd, size - begin, begin)
-    if not tail or tail.endswith(b"\n"):
-        return size
     whole = begin + tail.rfind(b"\n") + 1
     os.ftruncate(fd, whole)
     return whole
