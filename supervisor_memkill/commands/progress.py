@@ -7,9 +7,13 @@ from dataclasses import dataclass
 
 from supervisor_memkill.errors import one_line
 from supervisor_memkill.listener.state_values import ListenerState, WorkerState
+from supervisor_memkill.rules.causes import Reason
 from supervisor_memkill.rules.requests import RunningProcess
 from supervisor_memkill.rules.standing import Line, Present, Standing, line_of
 from supervisor_memkill.units import format_duration
+
+DEFAULT_IDENTIFIER = "supervisor"
+"""supervisord's `identifier` if its configuration sets none."""
 
 
 @dataclass(frozen=True)
@@ -86,14 +90,29 @@ def as_bar(made: Progress, now: float, columns: int) -> str:
     text = f"[{'#' * filled}{'.' * (width - filled)}] {done} of {total} replaced"
     for line in made.lines:
         if line.standing is Standing.DRAINING and line.since is not None:
-            text += f"; {line.worker}: {line.words} for {format_duration(round(max(0.0, now - line.since)))}"
-    waiting = made.having(Standing.WAITING)
+            seconds = round(max(0.0, now - line.since))
+            text += f"; {_short_name(line.worker)}: {line.words} for {format_duration(seconds)}"
+    # Listeners that have not answered come first: nothing is known of their workers.
+    waiting = sorted(made.having(Standing.WAITING), key=lambda line: ":" in line.worker)
     if waiting:
-        text += f"; {waiting[0].worker}: {waiting[0].words}"
+        text += f"; {_short_name(waiting[0].worker)}: {_short_words(waiting[0].words)}"
         more = len(waiting) - 1 + made.waiting_besides
         text += f" (and {more} more wait)" if more else ""
     text = one_line(text)  # Names of jobs come from Redis: nothing of them may steer the terminal.
     return text if len(text) <= columns else f"{text[: max(0, columns - 3)]}..."
+
+
+def _short_name(worker: str) -> str:
+    """Without supervisord's default identifier, and without a group of one program: 80 columns are few."""
+    listener, _, name = worker.rpartition("/") if ":" in worker else (worker, "", "")
+    host = listener.removesuffix(f"/{DEFAULT_IDENTIFIER}")
+    group, _, program = name.partition(":")
+    return "/".join(filter(None, (host, program if group == program else name)))
+
+
+def _short_words(words: str) -> str:
+    """Why it waits: that a person requested it is known."""
+    return words.removeprefix(f"{Reason.RESTART.asks}, but ")
 
 
 def as_words(line: Line) -> str:

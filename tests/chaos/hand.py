@@ -6,6 +6,8 @@ import contextlib
 import dataclasses
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections import Counter
@@ -24,6 +26,9 @@ THAWED_SECONDS = 0.5
 MAX_FROZEN_SECONDS = 9.0
 """For a trap that sprang just before another one took its place."""
 UPDATE_TRIES = 8
+REQUEST_EXPIRES = "20s"
+"""Shorter than a calm: no request keeps workers away for long."""
+REQUEST_SECONDS = 120.0
 
 
 class Skipped(Exception):
@@ -98,6 +103,7 @@ class Hand:
             Sort.UPDATE: self._update,
             Sort.STOP: self._stop,
             Sort.RESTART: self._restart,
+            Sort.REQUEST: self._request,
         }
         return acts[todo.sort](todo)
 
@@ -410,6 +416,14 @@ class Hand:
         words = host.supervisord.ctl("restart", f"{name}:{name}")
         self._doings.end(doing)
         return self._say(f"{todo.target} restarted: {_one_line(words)}")
+
+    def _request(self, todo: Round) -> str:
+        """Press restart --fleet for the worker of this name on both hosts, whether Redis answers or not."""
+        host = self._stage.hosts[todo.host]
+        options = ["--fleet", "--expires", REQUEST_EXPIRES, "--config", str(host.config)]
+        command = [sys.executable, "-m", "supervisor_memkill", "restart", todo.how, *options]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=REQUEST_SECONDS, check=False)
+        return self._say(f"requested {todo.how} of all hosts: {_one_line(done.stdout + done.stderr)}")
 
 
 def _send(pid: int, number: signal.Signals) -> None:

@@ -42,6 +42,7 @@ class Sort(enum.Enum):
     UPDATE = "supervisorctl update"
     STOP = "supervisorctl stop"
     RESTART = "supervisorctl restart"
+    REQUEST = "restart --fleet"
 
 
 WEIGHTS = {
@@ -59,6 +60,7 @@ WEIGHTS = {
     Sort.UPDATE: 2,
     Sort.STOP: 4,
     Sort.RESTART: 3,
+    Sort.REQUEST: 2,
 }
 
 HOLDS = {
@@ -142,7 +144,7 @@ def _target(chance: random.Random, sort: Sort) -> str:
         return "coordination"
     if sort is Sort.FREEZE_JOBS:
         return "jobs"
-    if sort in (Sort.KILL_HOST, Sort.RELOAD):
+    if sort in (Sort.KILL_HOST, Sort.RELOAD, Sort.REQUEST):
         return chance.choice(HOSTS)
     if sort in (Sort.KILL_WORKER, Sort.UPDATE):
         return chance.choice(WORKERS)
@@ -152,6 +154,8 @@ def _target(chance: random.Random, sort: Sort) -> str:
 def _how(chance: random.Random, sort: Sort) -> str:
     if sort is Sort.RELOAD:
         return chance.choice(("SIGHUP", "reload"))
+    if sort is Sort.REQUEST:
+        return f"{chance.choice(POOLS)}_{chance.randrange(WORKERS_EACH)}"
     if sort is Sort.UPDATE:
         return chance.choice(("changed", "changed", "unchanged", "reread"))
     return ""

@@ -177,3 +177,19 @@ def test_what_stands_in_redis_cannot_steer_the_terminal() -> None:
     line = AnswerLine("jobs:x", "waiting", "red \x1b[31m")
     found = Follower().look(view(host("a", RequestAnswer(workers=1, lines=(line,)))))
     assert "\x1b" not in as_bar(found, NOW, 200)
+
+
+def test_bar_fits_80_columns_by_short_names_and_shows_who_has_not_answered() -> None:
+    draining_one = AnswerLine("jobs_1:jobs_1", "draining", "draining, 1 running job", 10.0)
+    waiting = AnswerLine("jobs:2", "waiting", "a person requested a restart, but max_draining is reached")
+    one = ListenerView(
+        "web1/supervisor", False, 0.0, {MADE.id: RequestAnswer(workers=2, lines=(draining_one, waiting))}
+    )
+    two = ListenerView("web2/supervisor", True, 90.0, {})
+    bar = as_bar(Follower().look(view(one, two)), NOW, 79)
+    assert len(bar) <= 79
+    assert bar.startswith(
+        "[.........] 0 of 3 replaced; web1/jobs_1: draining, 1 running job for 10s; web2: i"
+    )
+    found = as_bar(Follower().look(view(one)), NOW, 200)
+    assert found.endswith("; web1/jobs:2: max_draining is reached")

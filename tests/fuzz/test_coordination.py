@@ -17,6 +17,7 @@ from supervisor_memkill.coordination.contract import (
     Answer,
     Cause,
     CoordinationUnknown,
+    Offer,
     PoolView,
     Published,
     SlotClaim,
@@ -45,6 +46,7 @@ POOL = "jobs"
 EPOCH_MS = 1_700_000_000_000
 KNOWN = {"epoch": "0a1b", "seq": 7, "at": EPOCH_MS}
 PUBLISHED = {"taken": False, "held": ["t1"], "lost": False, **KNOWN}
+OFFERING = {**PUBLISHED, "open": ["ab" * 8], "offers": [["ab" * 8, "{}", 5000, -1]]}
 GRANTED = {
     "detail": "",
     "others": 2,
@@ -57,9 +59,9 @@ GRANTED = {
 REFUSED = {**GRANTED, "refused": "slots_taken", "detail": "here/s/jobs:two", "draining": 1}
 RELEASED = {"released": True, **KNOWN}
 ANSWERS = st.one_of(
-    st.sampled_from([PUBLISHED, GRANTED, REFUSED, RELEASED]).map(to_text),
-    st.sampled_from([PUBLISHED, GRANTED, REFUSED]).flatmap(near_json).map(to_text),
-    near(st.sampled_from([PUBLISHED, GRANTED, REFUSED]).map(to_text)),
+    st.sampled_from([PUBLISHED, OFFERING, GRANTED, REFUSED, RELEASED]).map(to_text),
+    st.sampled_from([PUBLISHED, OFFERING, GRANTED, REFUSED]).flatmap(near_json).map(to_text),
+    near(st.sampled_from([PUBLISHED, OFFERING, GRANTED, REFUSED]).map(to_text)),
     HOSTILE_JSON,
     JSON,
 )
@@ -92,12 +94,23 @@ WORKER = {
     "seen": EPOCH_MS,
 }
 SLOT = {"token": "t9", "since": EPOCH_MS, "renewed": EPOCH_MS, "expires": EPOCH_MS + 60_000}
-LIVE = {"instance": "y", "until": EPOCH_MS + 30_000, "workers": ["there/s/jobs:two"], "version": 1}
+LIVE = {
+    "instance": "y",
+    "until": EPOCH_MS + 30_000,
+    "seen": EPOCH_MS,
+    "workers": ["there/s/jobs:two"],
+    "version": 1,
+    "answers": {
+        "ab" * 8: {"workers": 2, "replaced": 1, "lines": [["jobs:two", "draining", "draining", 12.5]]},
+        "cd" * 8: {"refused": "it is of another version"},
+    },
+}
+REQUESTS = [["ab" * 8, EPOCH_MS - 5000, 0, "pause"], ["cd" * 8, EPOCH_MS - 5000, EPOCH_MS + 60_000, "x"]]
 
 
-def stored(value: Mapping[str, Any]) -> st.SearchStrategy[str]:
+def stored(value: Mapping[str, Any] | list[Any]) -> st.SearchStrategy[str]:
     """What stands in a field: right, nearly right, written by a newer listener, or anything."""
-    newer = {**value, "version": 2, "more": {"x": [1]}}
+    newer = {**value, "version": 2, "more": {"x": [1]}} if isinstance(value, dict) else [*value, {"x": [1]}]
     return st.one_of(
         st.just(to_text(value)),
         st.just(to_text(newer)),
@@ -116,6 +129,9 @@ FIELDS = st.fixed_dictionaries(
         "w:one/s/jobs:three": stored({**WORKER, "host": "one", "urgency": 1.4}),
         "s:there/s/jobs:two": stored(SLOT),
         "s:one/s/jobs:one": stored({**SLOT, "token": "t1"}),
+        "requests": stored(REQUESTS),
+        f"q:{'ab' * 8}": stored({"version": 1, "id": "ab" * 8, "act": "pause", "names": ["jobs"]}),
+        f"q:{'cd' * 8}": TEXTS,
         "l:there/s": stored(LIVE),
         "l:one/s": stored({**LIVE, "instance": "first life"}),
     },
@@ -156,6 +172,7 @@ def every_call(coordinator: Any) -> Iterator[Callable[[], object]]:
     yield lambda: coordinator.acquire(POOL, rules(), asked)
     yield lambda: coordinator.release(POOL, "jobs:one", "t1", drained=True)
     yield lambda: coordinator.record(POOL, "drain.done", {"worker": "jobs:one"})
+    yield lambda: coordinator.request(POOL, "ef" * 8, "{}", lasts_seconds=60.0, place="restart")
     yield lambda: coordinator.view(POOL)
 
 
@@ -169,11 +186,29 @@ def assert_right_or_unknown(call: Callable[[], object]) -> None:
         assert_answer_is_right(found)
     elif isinstance(found, Published):
         assert all(isinstance(token, str) for token in found.held) and isinstance(found.name_is_taken, bool)
+        assert all(isinstance(identity, str) for identity in found.open_requests)
+        assert_offers_are_right(found.offers)
     elif isinstance(found, PoolView):
         assert_view_is_right(found)
 
 
+def assert_offers_are_right(offers: Sequence[Offer]) -> None:
+    for offer in offers:
+        assert isinstance(offer.id, str) and isinstance(offer.text, str)
+        assert is_number(offer.age_seconds) and offer.age_seconds >= 0
+        assert offer.left_seconds is None or is_number(offer.left_seconds)
+
+
 def assert_view_is_right(view: PoolView) -> None:
+    assert_offers_are_right(view.requests)
+    for host in view.listeners:
+        for answer in (host.answers or {}).values():
+            assert is_whole(answer.workers) and is_whole(answer.replaced)
+            assert_one_line(answer.refused or "-")
+            for line in answer.lines:
+                assert_one_line(f"-{line.worker}{line.words}")
+                assert isinstance(line.standing, str)
+                assert line.age_seconds is None or is_number(line.age_seconds)
     for one in view.reports:
         assert is_whole(one.pid) and is_whole(one.start) and is_whole(one.limit_bytes)
         assert one.memory_bytes is None or is_whole(one.memory_bytes)

@@ -23,6 +23,7 @@ PYTHON = (
     "rules/policy.py",
     "rules/hours.py",
     "rules/requests.py",
+    "rules/standing.py",
     "rules/drain.py",
     "rules/decision.py",
     "rules/shortage.py",
@@ -32,6 +33,7 @@ PYTHON = (
     "listener/actions.py",
     "listener/doubts.py",
     "listener/drainer.py",
+    "listener/fleet.py",
     "listener/growth.py",
     "listener/hearing.py",
     "listener/history_file.py",
@@ -59,7 +61,7 @@ PYTHON = (
     "workers/advice.py",
     "workers/sidekiq/timeout.py",
 )
-LUA = tuple(f"coordination/lua/{name}.lua" for name in ("common", "acquire", "publish", "release"))
+LUA = tuple(f"coordination/lua/{name}.lua" for name in ("common", "acquire", "publish", "release", "request"))
 
 _COMPARISONS: dict[type[ast.cmpop], type[ast.cmpop]] = {
     ast.Lt: ast.GtE,

@@ -128,7 +128,7 @@ class FrameworkFleet:
             "memkill",
             f"{shlex.quote(sys.executable)} -m supervisor_memkill --config {self.config} {options}",
             "eventlistener",
-            events="TICK_5",
+            events="TICK_5,REMOTE_COMMUNICATION",
             autostart="false",
             stopwaitsecs=120,  # a turn on a busy machine
             stderr_logfile="%(here)s/memkill.log",

@@ -48,6 +48,10 @@ def heal(world: World) -> None:
         _unpause(world, machine)
         for worker in machine.supervisord.workers.values():
             _mend(world, machine, worker, starts=starts)
+    if world.shape.shares:
+        for pool in world.shape.pools:
+            unpause = OperatorRequest(f"{world.rng.getrandbits(64):016x}", Act.UNPAUSE, ("*",))
+            world.requests.make(pool.config.name, unpause)
     world.promises.orderly_from = world.engine.now + world.shape.slot_ttl + 4 * world.shape.heartbeat
 
 
@@ -123,6 +127,7 @@ def _unmet(world: World) -> Iterator[str]:
         for name, drain in machine.disk.drains.items() if not machine.is_unsaved else ():
             if drain.pool not in stuck:
                 yield f"L2: a drain of {machine.name}/{name} stands in the journal still"
+    yield from world.requests.not_taken()
     for slot in world.redis.slots() if world.shape.shares else ():
         if not any(f"{{{pool}}}" in slot for pool in stuck):
             yield f"L3: a slot is taken still: {slot}"

@@ -400,6 +400,7 @@ class Machine:
         self._pausable, self.backs_off = True, False
         self.answers.clear()
         self.unanswered.clear()
+        self.world.requests.begins_life(self)
         self.world.trace.say(self.name, f"the listener starts, life {self.lives}")
         own_start = self.events.rng.uniform(0.2, 1.5)
         self.engine.after(own_start, lambda: self.events.happen(OWN_WORKER, ProcessState.RUNNING))

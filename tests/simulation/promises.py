@@ -97,8 +97,8 @@ class Promises:
     """When each drain's token was first journalled."""
     quieted: dict[str, float] = field(default_factory=dict)
     """When the wait for running jobs of each token began at the earliest."""
-    taken_at: dict[str, float] = field(default_factory=dict)
-    """When each request was first journalled."""
+    taken_at: dict[tuple[str, int, str], float] = field(default_factory=dict)
+    """When each request was first journalled, by machine, its boot and id: no journal outlives a boot."""
     lost_from: dict[str, float] = field(default_factory=dict)
     """Since when the pool of each token must wait for its worker, which does not come back."""
     stopping: dict[str, float] = field(default_factory=dict)
@@ -117,8 +117,9 @@ class Promises:
         for name, pause in contents.back_offs.items() if is_next else ():
             if pause != machine.disk.back_offs.get(name):
                 self.l1_back_off(machine, name, pause)
+        self.world.requests.journalled(machine, contents)
         for identity in contents.requests:
-            self.taken_at.setdefault(identity, self.world.engine.now)
+            self.taken_at.setdefault((machine.name, machine.boot, identity), self.world.engine.now)
         for drain in contents.drains.values():
             self.requested(machine, contents, drain)
             if drain.token not in self.began:
@@ -146,6 +147,8 @@ class Promises:
         begins = before is not None and before.token == drain.token and before.state is State.ASKING
         begins = begins and drain.state not in (State.ASKING, State.LET_GO)
         pause = contents.pauses.get(drain.pool)
+        if begins and not drain.is_quiet:
+            self.world.requests.begins(machine, contents, drain.pool)
         if pause is None or drain.is_quiet or not (is_new or begins):
             return
         if pause.holds(hard=drain.reason.is_hard):
@@ -361,7 +364,7 @@ class Promises:
             return
         elif act.drain.reason is Reason.RESTART:
             times = [
-                self.taken_at[identity]
+                self.taken_at[act.machine.name, act.machine.boot, identity]
                 for identity, taken in act.machine.disk.requests.items()
                 if act.worker.name in taken.workers
             ]

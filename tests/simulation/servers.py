@@ -91,6 +91,8 @@ class SharedRedis(Server):
         self.leases = Leases(ttl)
         self.ahead = 0.0
         """How far its clock is ahead of the world's."""
+        self.went_back_at = -1e9
+        """When its clock was last set back."""
         self._kept: tuple[Any, dict[tuple[str, str], Lease]] | None = None
 
     def clock(self) -> float:
@@ -180,6 +182,7 @@ class SharedRedis(Server):
         self.ahead += seconds
         self.leases.clock_jumped()
         if seconds < 0:
+            self.went_back_at = self._world.engine.now
             self.leases.clock_went_back(self.clock())
 
     def slots(self) -> list[str]:
@@ -207,8 +210,15 @@ class RedisClient:
             machine.asks_for_slot(args)
             machine.tells(keys, args)
             arrival = Arrival(machine.name, machine.looked_at)
-            answer = self._ask(lambda: self._redis.execute(arrival, script, keys, args))
+            executed_at: list[float] = []
+
+            def execute() -> Any:
+                executed_at.append(machine.engine.now)
+                return self._redis.execute(arrival, script, keys, args)
+
+            answer = self._ask(execute)
             machine.is_answered(args, answer)
+            machine.world.requests.answered(machine, keys, args, answer, executed_at[-1])
             return answer
 
         return run

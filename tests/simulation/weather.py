@@ -66,6 +66,7 @@ class Weather:
             "operator resumes": self._operator_resumes,
             "operator aims": self._operator_aims,
             "operator requests": self._operator_requests,
+            "operator requests of all": self._operator_requests_of_all,
             "records away": self._records_go,
             "record lost": self._record_is_lost,
             "memory unknown": self._memory_goes,
@@ -420,12 +421,7 @@ class Weather:
         """A person requests something; the request may come again, late, and it may get lost."""
         if machine.supervisord.is_down or self._rng.random() < 0.1:
             return
-        act = self._rng.choice((Act.RESTART, Act.RESTART, Act.RESTART, Act.CANCEL, Act.PAUSE, Act.UNPAUSE))
-        worker, pool = self._any_worker(machine).name, self._rng.choice(self._world.shape.pools).config.name
-        names = (pool,) if act in (Act.PAUSE, Act.UNPAUSE) else (self._rng.choice((pool, worker, "*")),)
-        lasts = self._rng.choice((5.0, 30.0, 300.0))
-        identity = f"{self._rng.getrandbits(64):016x}"
-        request = OperatorRequest(identity, act, names, lasts, except_hard=self._rng.random() < 0.5)
+        request = self._draw_request(machine, self._rng.choice(self._world.shape.pools).config.name)
         machine.mail.append(encode(request))
         if self._rng.random() < 0.3:
             again, boot = self._rng.uniform(0.1, 60.0), machine.boot
@@ -435,3 +431,23 @@ class Weather:
                     machine.mail.append(encode(request))
 
             self._world.engine.after(again, repeat)
+
+    def _draw_request(self, machine: Machine, pool: str) -> OperatorRequest:
+        act = self._rng.choice((Act.RESTART, Act.RESTART, Act.RESTART, Act.CANCEL, Act.PAUSE, Act.UNPAUSE))
+        worker = self._any_worker(machine).name
+        names = (pool,) if act in (Act.PAUSE, Act.UNPAUSE) else (self._rng.choice((pool, worker, "*")),)
+        lasts = self._rng.choice((5.0, 30.0, 300.0))
+        identity = f"{self._rng.getrandbits(64):016x}"
+        return OperatorRequest(identity, act, names, lasts, except_hard=self._rng.random() < 0.5)
+
+    def _operator_requests_of_all(self, machine: Machine) -> None:
+        """A person requests something of all hosts; the request may come again, also much later."""
+        world = self._world
+        pool = self._rng.choice(world.shape.pools).config.name
+        request = self._draw_request(machine, pool)
+        if not world.shape.shares:
+            return
+        world.requests.make(pool, request)
+        if self._rng.random() < 0.3:
+            again = self._rng.uniform(0.1, 60.0)
+            world.engine.after(again, lambda: None if self.is_clear else world.requests.make(pool, request))

@@ -14,6 +14,7 @@ from tests.simulation.engine import Engine
 from tests.simulation.machine import Machine
 from tests.simulation.process import Habits, Process
 from tests.simulation.promises import Promises
+from tests.simulation.requests import FleetRequests
 from tests.simulation.servers import SharedRedis
 from tests.simulation.shape import BLOATED, FRESH, PoolShape, Shape
 from tests.simulation.standings import Standings
@@ -38,6 +39,7 @@ class World:
         self.standings = Standings(self)
         self.promises = Promises(self)
         self.redis = SharedRedis(self, shape.slot_ttl)
+        self.requests = FleetRequests(self, shape.heartbeat, shape.slot_ttl)
         self.weather = Weather(self, random.Random(seed + 0.5), calm=calm)
         self.fresh_memory = FRESH
         self._temporary = tempfile.TemporaryDirectory(prefix="memkill-") if shape.on_disk else None
