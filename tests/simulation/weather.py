@@ -27,6 +27,7 @@ PLACES = (
     *(f"{state}.{what}" for state in DRAIN_STATES for what in ("saved", "acted")),
     *(f"{act} before" for act in ("quiet", "stop", "start")),
 )
+REQUESTS_OF_ALL = "operator requests of all"
 SHARE = 0.3
 """The chance of each sort of fault to occur in one world."""
 
@@ -34,8 +35,14 @@ SHARE = 0.3
 class Weather:
     """The faults of one world."""
 
-    def __init__(self, world: World, rng: random.Random, *, calm: bool = False) -> None:
-        """`calm`: without faults other than those of the test."""
+    def __init__(
+        self, world: World, rng: random.Random, also: random.Random | None = None, *, calm: bool = False
+    ) -> None:
+        """`calm`: without faults other than those of the test.
+
+        `also` draws whether people request something of all hosts: each seed stays the history that it was
+        otherwise.
+        """
         self._world = world
         self._rng = rng
         self._sudden: dict[str, Callable[[Machine], None]] = {
@@ -66,13 +73,15 @@ class Weather:
             "operator resumes": self._operator_resumes,
             "operator aims": self._operator_aims,
             "operator requests": self._operator_requests,
-            "operator requests of all": self._operator_requests_of_all,
             "records away": self._records_go,
             "record lost": self._record_is_lost,
             "memory unknown": self._memory_goes,
             "disk full": self._disk_full,
         }
         met = set() if calm else {name for name in (*STANDING, *self._sudden) if rng.random() < SHARE}
+        self._sudden[REQUESTS_OF_ALL] = self._operator_requests_of_all
+        if not calm and also is not None and also.random() < SHARE:
+            met.add(REQUESTS_OF_ALL)
         self.sorts = sorted(met)
         self._loss = rng.choice((0.005, 0.02, 0.1)) if "losses" in met else 0.0
         self._slow = rng.choice((0.01, 0.1)) if "slowness" in met else 0.0
@@ -421,7 +430,7 @@ class Weather:
         """A person requests something; the request may come again, late, and it may get lost."""
         if machine.supervisord.is_down or self._rng.random() < 0.1:
             return
-        request = self._draw_request(machine, self._rng.choice(self._world.shape.pools).config.name)
+        _, request = self._draw_request(machine)
         machine.mail.append(encode(request))
         if self._rng.random() < 0.3:
             again, boot = self._rng.uniform(0.1, 60.0), machine.boot
@@ -432,19 +441,19 @@ class Weather:
 
             self._world.engine.after(again, repeat)
 
-    def _draw_request(self, machine: Machine, pool: str) -> OperatorRequest:
+    def _draw_request(self, machine: Machine) -> tuple[str, OperatorRequest]:
+        """A request, and a pool that it is for."""
         act = self._rng.choice((Act.RESTART, Act.RESTART, Act.RESTART, Act.CANCEL, Act.PAUSE, Act.UNPAUSE))
-        worker = self._any_worker(machine).name
+        worker, pool = self._any_worker(machine).name, self._rng.choice(self._world.shape.pools).config.name
         names = (pool,) if act in (Act.PAUSE, Act.UNPAUSE) else (self._rng.choice((pool, worker, "*")),)
         lasts = self._rng.choice((5.0, 30.0, 300.0))
         identity = f"{self._rng.getrandbits(64):016x}"
-        return OperatorRequest(identity, act, names, lasts, except_hard=self._rng.random() < 0.5)
+        return pool, OperatorRequest(identity, act, names, lasts, except_hard=self._rng.random() < 0.5)
 
     def _operator_requests_of_all(self, machine: Machine) -> None:
         """A person requests something of all hosts; the request may come again, also much later."""
         world = self._world
-        pool = self._rng.choice(world.shape.pools).config.name
-        request = self._draw_request(machine, pool)
+        pool, request = self._draw_request(machine)
         if not world.shape.shares:
             return
         world.requests.make(pool, request)

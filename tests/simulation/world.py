@@ -40,7 +40,9 @@ class World:
         self.promises = Promises(self)
         self.redis = SharedRedis(self, shape.slot_ttl)
         self.requests = FleetRequests(self, shape.heartbeat, shape.slot_ttl)
-        self.weather = Weather(self, random.Random(seed + 0.5), calm=calm)
+        self.weather = Weather(
+            self, random.Random(seed + 0.5), random.Random(f"{seed} requests of all"), calm=calm
+        )
         self.fresh_memory = FRESH
         self._temporary = tempfile.TemporaryDirectory(prefix="memkill-") if shape.on_disk else None
         self.machines = [Machine(self, name, shape) for name in shape.machines]
