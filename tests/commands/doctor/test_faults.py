@@ -10,6 +10,7 @@ import pytest
 from supervisor_memkill.commands.doctor.catalogue import CHECK_FAILED, CHECKS, FAULTS, PARTS, examine
 from supervisor_memkill.commands.doctor.facts import Facts
 from supervisor_memkill.commands.doctor.finding import Severity
+from supervisor_memkill.config.supervisord_sections import SupervisordSections
 from supervisor_memkill.listener.journal_format import Contents
 from supervisor_memkill.listener.rivals import RivalKind
 from supervisor_memkill.processes import ProcessState
@@ -133,6 +134,10 @@ def test_server_that_other_machines_reach_needs_a_password(port: str, is_open: b
     assert name not in names(guarded)
 
 
+def test_files_that_are_not_known_are_no_missing_section() -> None:
+    assert names(planted.supervisord(sections=SupervisordSections())) == []
+
+
 def test_worker_that_is_quiet_in_its_drain_is_no_fault() -> None:
     world = planted.fresh_world()
     world.workers["jobs:one"].quiet = True
@@ -174,6 +179,12 @@ def test_listener_that_is_down_is_described_as_far_as_it_is_known(
     (finding,) = examine(facts)
     assert (finding.what, finding.at) == (expected, planted.LISTENER)
     assert finding.change.endswith(f"supervisorctl start {planted.LISTENER}")
+
+
+def test_listener_of_a_supervisord_that_is_away_is_not_called_missing() -> None:
+    facts = planted.supervisord(silence="connection refused")
+    listener = dataclasses.replace(facts.listener, processes=(), in_files=())
+    assert names(dataclasses.replace(facts, listener=listener)) == ["supervisord-unreachable"]
 
 
 def test_dead_listeners_state_is_no_evidence() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pwd
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -64,6 +66,8 @@ def test_program_with_the_listeners_command_is_misplaced_unless_it_runs() -> Non
 def test_files_name_the_listeners_and_their_own_file(tmp_path: Path) -> None:
     path = tmp_path / "a.conf"
     path.write_text(
+        "[program:other]\ncommand = supervisor-memkill --config /etc/no.conf\n"
+        "[eventlistener:theirs]\ncommand = other --config /etc/other.conf\nevents = TICK_60\n"
         "[eventlistener:ours]\ncommand = supervisor-memkill --config /etc/memkill.conf\nevents = TICK_60\n"
         "[eventlistener:memmon]\ncommand = memmon -a 1GB\nevents = TICK_60\n"
         "[program:web]\ncommand = supervisor-memkill\n"
@@ -73,9 +77,11 @@ def test_files_name_the_listeners_and_their_own_file(tmp_path: Path) -> None:
     assert gather.named_file(files) == Path("/etc/memkill.conf")
     assert gather.named_file(ProgramFiles()) is None
     assert files.places == {
-        "ours:ours": f"{path}:1",
-        "memmon:memmon": f"{path}:4",
-        "web:web": f"{path}:7",
+        "other:other": f"{path}:1",
+        "theirs:theirs": f"{path}:3",
+        "ours:ours": f"{path}:6",
+        "memmon:memmon": f"{path}:9",
+        "web:web": f"{path}:12",
     }
 
 
@@ -103,3 +109,15 @@ def test_password_is_missing_only_where_nothing_can_give_it(
 ) -> None:
     """supervisord gives its processes the address of the first server section; see `addresses`."""
     assert gather.lacks_password(SupervisordSections(values, names), ["memkill"]) is expected
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes files that another user may not use")
+def test_socket_is_looked_at_only_if_the_listener_uses_it(short_path: Path) -> None:
+    socket, uid = short_path / "s", pwd.getpwnam("nobody").pw_uid
+    socket.touch(0o700)
+    unix, inet = {"file": str(socket)}, {"port": "127.0.0.1:9001"}
+    both = SupervisordSections({"inet_http_server": inet, "unix_http_server": unix})
+    assert str(socket) in gather.closed_socket(both, uid), "supervisord gives its processes this address"
+    assert gather.closed_socket(both, None) == ""
+    assert gather.closed_socket(SupervisordSections({"inet_http_server": inet}), uid) == ""
+    assert gather.closed_socket(SupervisordSections(), uid) == ""
