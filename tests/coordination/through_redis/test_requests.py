@@ -68,6 +68,7 @@ def test_request_is_over_by_the_clock_of_redis(fleet: Fleet, pair: tuple[Host, H
     assert [offer.id for offer in one.coordinator.view(POOL).requests] == ["r2"]
     assert two.beat().offers == (Offer("r2", "text", 60.0, None),)
     assert "q:r1" not in stored(fleet.redis)
+    assert [entry[0] for entry in json.loads(stored(fleet.redis)["requests"])] == ["r2"]
 
 
 def test_request_that_comes_twice_is_one_request(fleet: Fleet, pair: tuple[Host, Host]) -> None:
