@@ -247,6 +247,7 @@ class WorldTable(ProcessTable):
     """The processes of a World."""
 
     def __init__(self, world: World) -> None:
+        super().__init__()
         self._world = world
 
     def _worker(self, pid: int) -> Worker:

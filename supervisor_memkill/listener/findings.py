@@ -76,7 +76,7 @@ class Pool:
         hidden = (Advice(HIDDEN_WORKER.format(elsewhere)),) if elsewhere else ()
         running: str | None = ""
         if is_running and process.uptime_seconds >= MAY_EXEC_SECONDS:
-            running = table.title(process.pid) or None
+            running = table.first_title(process.pid) or None
         program = dataclasses.replace(program, running=running)
         return (*hidden, *self.kind.advice(program, self._drain_timeout_seconds))
 

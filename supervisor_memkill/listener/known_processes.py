@@ -101,11 +101,11 @@ class KnownProcesses:
         """Something failed: the next look asks for all processes."""
         self._is_in_doubt = True
 
-    def all(self) -> Sequence[ProcessInfo]:
-        """Every process, event listeners included. Raises SupervisordError."""
+    def all(self, table: ProcessTable | None = None) -> Sequence[ProcessInfo]:
+        """Every process, event listeners included; `table` None: a new one. Raises SupervisordError."""
         if self._is_in_doubt or not self._is_kept_up():
             return self.all_anew()
-        table = self._process_table()
+        table = table or self._process_table()
         ask = [worker for worker, known in self._known.items() if self._must_ask(worker, known, table)]
         if len(ask) > FEW or not self._changed <= self._known.keys():
             return self.all_anew()

@@ -108,7 +108,8 @@ class Surveyor:
     def _look(
         self, pools: Sequence[Pool], contents: Contents, shortage: Shortage | None, *, counts: bool
     ) -> Survey:
-        processes = self.known.all()
+        table = self._process_table()
+        processes = self.known.all(table)
         if self._programs.are_of_other(processes) or (counts and self._has_refused):
             # `supervisorctl update` ran, or an operator must run it to change a refused setting.
             self._programs.learn(processes)
@@ -116,7 +117,6 @@ class Surveyor:
         assignment = assign(processes, configs, self.listener_groups())
         if counts:
             self._strikes.keep(process.worker for process in processes)
-        table = self._process_table()
         if pools == self._pools:
             self._has_refused = False
         surveys = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 
@@ -59,6 +59,11 @@ def words_in(title: str) -> list[str]:
 
     The name of a script is without its directory, that of a module without its package's parts.
     """
+    return list(_words_in(title))
+
+
+@functools.lru_cache(maxsize=1024)  # A look asks some times for each worker, and most titles do not change.
+def _words_in(title: str) -> Sequence[str]:
     words = title.split()
     if not words:
         return []

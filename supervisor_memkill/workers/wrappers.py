@@ -35,7 +35,7 @@ def worker_elsewhere(pid: int, table: ProcessTable) -> str:
 
     It may stand behind a wrapper: ``bash -c "sudo docker run ..."``.
     """
-    title = table.title(pid)
+    title = table.first_title(pid)
     found = starts_elsewhere(title)
     if found or not has_worker_below(title):
         return found

@@ -6,10 +6,11 @@ every process, and ``smaps`` of no process of another user.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +25,8 @@ _SMAPS_FIELDS: Mapping[Measure, tuple[str, ...]] = {
     "pss+swap": ("Pss", "SwapPss"),
 }
 _OPTIONAL = frozenset({"Private_Hugetlb"})
+_TICKS_A_SECOND, _PAGE_BYTES = os.sysconf("SC_CLK_TCK"), os.sysconf("SC_PAGE_SIZE")
+_READ_BYTES = 65536
 
 
 class Gone(Unknown):
@@ -52,18 +55,47 @@ class Resident:
 
 def started(pid: int, proc: Path = PROC) -> float:
     """Seconds from boot to the start of a process: field 22 of ``stat``. Raises Gone, Unknown."""
-    # The second field, the program's name in brackets, may itself hold spaces and brackets.
-    fields = _file(pid, "stat", proc).rpartition(")")[2].split()
+    fields = _stat(pid, proc)
     try:
-        return int(fields[22 - 3]) / os.sysconf("SC_CLK_TCK")
+        return int(fields[22 - 3]) / _TICKS_A_SECOND
     except (LookupError, ValueError) as error:
         raise Unknown(f"process {pid} cannot be read: {error}") from error
+
+
+def parents(proc: Path = PROC) -> Mapping[int, int]:
+    """The parent's pid of every process, without those that end meanwhile and those that are hidden."""
+    found = {}
+    for name in os.listdir(proc):  # noqa: PTH208 - a Path for each process would cost more than its file
+        if name.isdecimal():
+            with contextlib.suppress(Unknown, LookupError, ValueError):
+                found[int(name)] = int(_stat(int(name), proc)[4 - 3])
+    return found
+
+
+def command_line(pid: int, proc: Path = PROC) -> Sequence[str]:
+    """The words of its command line; a program that renamed itself may have written one text.
+
+    Raises Gone, Unknown.
+    """
+    text = _file(pid, "cmdline", proc)
+    if not text:
+        if _stat(pid, proc)[:1] in (["Z"], ["X"]):
+            raise Gone(f"process {pid} has ended")
+        return []
+    words = text.removesuffix("\0").split("\0") if text.endswith("\0") else text.removesuffix(" ").split(" ")
+    return text.removesuffix("\0").split(" ") if len(words) == 1 else words
+
+
+def _stat(pid: int, proc: Path) -> list[str]:
+    """The fields of ``stat`` from the third one on. Raises Gone, Unknown."""
+    # The second field, the program's name in brackets, may itself hold spaces and brackets.
+    return _file(pid, "stat", proc).rpartition(")")[2].split()
 
 
 def rss(pid: int, proc: Path = PROC) -> int:
     """The resident memory in bytes, which a process that is ending has no more of. Raises Gone, Unknown."""
     try:
-        return int(_file(pid, "statm", proc).split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        return int(_file(pid, "statm", proc).split()[1]) * _PAGE_BYTES
     except (LookupError, ValueError) as error:
         raise Unknown(f"process {pid} cannot be read: {error}") from error
 
@@ -129,10 +161,22 @@ def _sizes(text: str) -> Counter[str]:
     return sums
 
 
+def _read(path: str) -> bytes:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        parts = [os.read(descriptor, _READ_BYTES)]
+        while len(parts[-1]) == _READ_BYTES:
+            parts.append(os.read(descriptor, _READ_BYTES))
+    finally:
+        os.close(descriptor)
+    return b"".join(parts)
+
+
 def _file(pid: int, name: str, proc: Path) -> str:
     """Raises Gone, _Denied, Unknown."""
     try:
-        return (proc / str(pid) / name).read_text(errors="replace")
+        # Not by Path and open: a look reads some such files for each worker.
+        return _read(f"{proc}/{pid}/{name}").decode(errors="replace")
     except (FileNotFoundError, ProcessLookupError):
         raise absent(pid) from None
     except PermissionError:

@@ -87,6 +87,8 @@ class PsutilBackend:
     """The processes of this machine, by psutil."""
 
     def parents(self) -> Mapping[int, int]:
+        if psutil.LINUX:
+            return linux_process.parents()
         found = {}
         # Not process_iter: its cache leaves out a process that has the pid of an earlier one.
         for pid in psutil.pids():
@@ -124,6 +126,8 @@ class PsutilBackend:
         return str(_read(pid, lambda process: process.status()))
 
     def command_line(self, pid: int) -> Sequence[str]:
+        if psutil.LINUX:
+            return linux_process.command_line(pid)
         return _read(pid, lambda process: process.cmdline())
 
     def caught_signals(self, pid: int) -> int:
@@ -160,6 +164,8 @@ class ProcessTable:
         """`clock` is the one of `Backend.created`."""
         self._backend = backend or PsutilBackend()
         self._clock = clock or (boot_clock if psutil.LINUX else time.time)
+        self._titles: dict[int, str] = {}
+        self._identified: dict[int, ProcessId] = {}
 
     @cached_property
     def _parents(self) -> Mapping[int, int]:
@@ -175,11 +181,13 @@ class ProcessTable:
 
     def identify(self, pid: int) -> ProcessId:
         """The process that has this pid now. Raises Unknown."""
-        return ProcessId(pid, self._backend.created(pid))
+        found = self._identified[pid] = ProcessId(pid, self._backend.created(pid))
+        return found
 
     def age_seconds(self, pid: int) -> float:
         """How long the process has lived, on Linux by a clock that nobody can set. Raises Unknown."""
-        age = self._clock() - self._backend.created(pid)
+        known = self._identified.get(pid) or self.identify(pid)
+        age = self._clock() - known.created
         if age < -CLOCK_TICK_SECONDS:
             raise Unknown(f"process {pid} began in the future")
         return max(0.0, age)
@@ -226,7 +234,7 @@ class ProcessTable:
     def memory(self, pid: int, measure: Measure = "rss", with_children: bool = False) -> int:
         """Bytes. A child that ends meanwhile counts 0; any other reading that fails raises Unknown."""
         total = self._backend.memory_bytes(pid, measure)
-        if with_children:
+        if with_children and pid in self._children:
             total += sum(self._memory_if_there(child.pid, measure) for child in self.tree(pid)[1:])
         return total
 
@@ -331,6 +339,12 @@ class ProcessTable:
             return " ".join(self._backend.command_line(pid))
         except Unknown:
             return ""
+
+    def first_title(self, pid: int) -> str:
+        """The same as this table read it first: for what does not change while a process runs."""
+        if pid not in self._titles:
+            self._titles[pid] = self.title(pid)
+        return self._titles[pid]
 
 
 def began_epoch(process: ProcessId, wall: float, since_boot: float) -> float:

@@ -62,9 +62,9 @@ class Known(KnownProcesses):
         super().__init__(*parts, **settings)
         self._machine = machine
 
-    def all(self) -> Sequence[ProcessInfo]:
+    def all(self, table: ProcessTable | None = None) -> Sequence[ProcessInfo]:
         asked = self._machine.times_reported
-        found = super().all()
+        found = super().all(table)
         if self._machine.times_reported == asked:
             self._machine.world.trace.count("look by events")
             self._machine.looked_at = self._machine.events.known_until()

@@ -1,0 +1,69 @@
+"""``python -m tests.benchmark``: the running listener beside superlance's memmon, in one run.
+
+By default 10, 100 and 500 processes of ``sleep``. An idle minute takes 5 s: TICK_5 stands for TICK_60, and
+the heartbeat is 12 times as fast, so that what a run counts is what a minute costs. Figures are medians.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tests.benchmark import drains, endurance, idle
+from tests.benchmark.chart import chart
+from tests.benchmark.report import lines
+from tests.benchmark.stage import ALONE, SHARED, TICKS_ALONE, Stage
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmark", description=__doc__)
+    parser.add_argument("processes", nargs="*", type=int, default=[10, 100, 500])
+    parser.add_argument("--runs", type=int, default=3, help="minutes of 5 s, of which the median counts")
+    parser.add_argument("--looks", type=int, default=1000, help="after which own memory is compared")
+    parser.add_argument("--json", type=Path, metavar="FILE")
+    parser.add_argument("--svg", type=Path, metavar="FILE", help="a chart")
+    given = parser.parse_args(arguments)
+    began = time.monotonic()
+    found: dict[str, Any] = {"idle": [], "gaps": [], "under_way": []}
+    for count in given.processes:
+        _on_stage(found, count, given.runs, with_drains=count == given.processes[0])
+    found["starts_ms"] = endurance.measure_starts()
+    found["growth"] = dataclasses.asdict(endurance.measure_growth(given.looks))
+    found["seconds"] = round(time.monotonic() - began)
+    print("\n".join(lines(found)))
+    if given.json:
+        given.json.write_text(json.dumps(found, indent=1) + "\n")
+    if given.svg:
+        given.svg.write_text(chart(found["idle"]))
+    return 0
+
+
+def _on_stage(found: dict[str, Any], count: int, runs: int, *, with_drains: bool) -> None:
+    here = Path(tempfile.mkdtemp(prefix="mk"))
+    stage = None
+    try:
+        stage = Stage(here, count)
+        print(f"{count} processes run", file=sys.stderr, flush=True)
+        found["idle"] += [dataclasses.asdict(one) for one in idle.measure(stage, count, runs)]
+        if with_drains:
+            print("idle is measured; now drains", file=sys.stderr, flush=True)
+            for name in (ALONE, TICKS_ALONE):
+                found["gaps"].append(dataclasses.asdict(drains.measure_gaps(stage, name)))
+            for name in (ALONE, SHARED):
+                found["under_way"].append(dataclasses.asdict(drains.measure_under_way(stage, name, runs)))
+    finally:
+        if stage is not None:
+            stage.stop()
+        shutil.rmtree(here, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

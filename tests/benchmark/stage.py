@@ -1,0 +1,131 @@
+"""The supervisord with many processes, and the listeners that are measured on it, one after another."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from supervisor_memkill.processes import ProcessState
+from tests.harness import RealRedis, RealSupervisord, wait_for
+
+TICK_SECONDS, MINUTE_SECONDS = 5.0, 60.0
+FASTER = MINUTE_SECONDS / TICK_SECONDS
+"""TICK_5 stands for TICK_60: an idle minute passes in 5 s, heartbeats included."""
+HEARTBEAT_SECONDS, SLOT_TTL_SECONDS = 10.0, 60.0
+
+ALONE, SHARED, TICKS_ALONE, MEMMON = "memkill", "memkill_redis", "memkill_ticks", "memmon"
+LISTENERS = (ALONE, SHARED, TICKS_ALONE, MEMMON)
+TITLES = {
+    ALONE: "supervisor-memkill",
+    SHARED: "supervisor-memkill with Redis",
+    TICKS_ALONE: "supervisor-memkill, TICKs alone",
+    MEMMON: "memmon",
+}
+
+_PROGRAMS = """
+[program:sleepers]
+command = {sleep} 86400
+process_name = %(program_name)s_%(process_num)d
+numprocs = {count}
+startsecs = 0
+stopwaitsecs = 1
+[program:gap]
+command = {sleep} 86400
+process_name = %(program_name)s_%(process_num)d
+numprocs = {gaps}
+startsecs = 1
+[program:held]
+command = {sleep} 86400
+startsecs = 0
+"""
+_LISTENER = """
+[eventlistener:{name}]
+command = {command}
+events = {events}
+buffer_size = 1000
+stderr_logfile = {here}/{name}.log
+"""
+_MEMKILL = """
+[memkill]
+journal = %(here)s/own/{name}.journal
+{redis}
+heartbeat = {heartbeat_ms}ms
+slot_ttl = {slot_ttl_ms}ms
+[memkill:sleepers]
+max_rss = 1TB
+[memkill:gap]
+max_rss = 1TB
+min_uptime = 0s
+settle = {settle}s
+min_available = 0
+[memkill:held]
+max_rss = 1TB
+min_uptime = 0s
+settle = 1h
+min_available = 0
+"""
+GAPS, SETTLE_SECONDS = 6, 1.0
+
+
+class Stage:
+    """One supervisord; at most one listener at a time."""
+
+    def __init__(self, here: Path, count: int) -> None:
+        self.here = here
+        self.redis = RealRedis(here)
+        self.redis.start()
+        self._programs = _PROGRAMS.format(sleep=shutil.which("sleep"), count=count, gaps=GAPS)
+        self._listeners: dict[str, str] = {}
+        for name in (ALONE, SHARED, TICKS_ALONE):
+            events = "TICK_5,REMOTE_COMMUNICATION" + ("" if name == TICKS_ALONE else ",PROCESS_STATE")
+            config = here / f"{name}.conf"
+            config.write_text(
+                _MEMKILL.format(
+                    name=name,
+                    redis=f"redis = {self.redis.url}" if name == SHARED else "",
+                    heartbeat_ms=round(1000 * HEARTBEAT_SECONDS / FASTER),
+                    slot_ttl_ms=round(1000 * SLOT_TTL_SECONDS / FASTER),
+                    settle=f"{SETTLE_SECONDS:g}",
+                )
+            )
+            command = f"{sys.executable} -m supervisor_memkill --config {config}"
+            self._listeners[name] = _LISTENER.format(name=name, command=command, events=events, here=here)
+        command = f"{sys.executable} -c 'from superlance.memmon import main; main()' -a 1024GB"
+        self._listeners[MEMMON] = _LISTENER.format(name=MEMMON, command=command, events="TICK_5", here=here)
+        self.supervisord = RealSupervisord(here, self._programs)
+        self.supervisord.start()
+        wait_for(lambda: self._running() >= count + GAPS + 1, seconds=300, message="all processes running")
+
+    def _running(self) -> int:
+        processes = self.supervisord.proxy.all_processes()
+        return sum(process.state is ProcessState.RUNNING for process in processes)
+
+    @contextmanager
+    def listening(self, name: str) -> Iterator[int]:
+        """Run this listener; its pid. supervisord would keep events for a listener that is only stopped."""
+        worker = f"{name}:{name}"
+        self._update(self._listeners[name])
+        yield self.supervisord.wait_for_state(worker, ProcessState.RUNNING).pid
+        self._update("")
+
+    def _update(self, listener: str) -> None:
+        self.supervisord.write_config(self._programs + listener)
+        self.supervisord.ctl("update")
+
+    def stop(self) -> None:
+        self.supervisord.stop()
+        self.redis.stop()
+
+
+def sleep_until_between_ticks(ticks: int) -> None:
+    """Until so many TICKs have come, and the next one is half a period away."""
+    wall = time.time()
+    middle = wall - wall % TICK_SECONDS + TICK_SECONDS / 2
+    if middle < wall:
+        middle += TICK_SECONDS
+        ticks -= 1
+    time.sleep(max(0.0, middle + ticks * TICK_SECONDS - wall))
