@@ -9,7 +9,7 @@
 # make chaos: real workers under a hand that kills, freezes and stops whatever it finds; ROUNDS=200 SEED=1
 # make soak: real workers replaced again and again under a constant feed; KIND=laravel RESTARTS=100
 # make fuzz: whatever is read from outside, far longer than make test does it
-# make benchmark: the cost of one check, beside memmon's, and of coordination to Redis
+# make benchmark: what the running listener costs, beside memmon; what coordination costs Redis
 # make release: the sdist and the wheel, in dist/
 
 VENV = .venv
@@ -71,7 +71,7 @@ fuzz: test-venvs
 
 benchmark: test-venvs
 	$(VENV)-test/bin/python -m tests.benchmark
-	$(VENV)-test/bin/python -m tests.benchmark_redis
+	$(VENV)-test/bin/python -m tests.benchmark.redis_load
 	$(VENV)-test/bin/python -m tests.benchmark_reports
 
 release: test-venvs

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import signal
 import sys
@@ -84,6 +85,8 @@ def listen(arguments: argparse.Namespace, environ: Mapping[str, str], sinks: Seq
     deliveries = attach(configuration.config, notifier)
     _report_start(context, notifier)
     hearing = _hearing(context, notifier, own, own_group)
+    gc.collect()
+    gc.freeze()  # What is there by now stays: no later collection looks at it again.
     ended_by = serve(listener, stdin_fd=0, stdout_fd=protocol_fd, hearing=hearing)
     listener.report_left()
     notifier.report(ListenerEnded())

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from supervisor_memkill import __version__
@@ -122,7 +123,7 @@ class StateKeeper:
             hard_limit_bytes=survey.terms.hard_limit_bytes,
             min_available=config.min_available,
             max_draining=config.max_draining,
-            workers=tuple(self._worker(survey, one) for one in survey.findings),
+            workers=tuple(self._workers(survey)),
             failure=repr(survey.failure) if survey.failure is not None else "",
             kind=config.worker,
             measure=survey.pool.measure,
@@ -132,7 +133,16 @@ class StateKeeper:
         self._decisions.clear()
         self._answers.clear()
 
-    def _worker(self, survey: PoolSurvey, finding: Finding) -> WorkerState:
+    def _workers(self, survey: PoolSurvey) -> Iterator[WorkerState]:
+        settle_seconds = survey.terms.settle_seconds
+        in_service = Counter(one.queues for one in survey.findings if is_in_service(one.seen, settle_seconds))
+        for finding in survey.findings:
+            yield self._worker(survey, finding, in_service)
+
+    def _worker(
+        self, survey: PoolSurvey, finding: Finding, in_service: Mapping[frozenset[str], int]
+    ) -> WorkerState:
+        """`in_service`: the number of the pool's workers here that are in service, by their queues."""
         seen, verdict, name = finding.seen, finding.verdict, finding.worker
         decision = self._decisions.get(name, _Decision(verdict.words, verdict.hold))
         return WorkerState(
@@ -147,22 +157,20 @@ class StateKeeper:
             quiet=seen.reading.quiet if seen.reading is not None else None,
             reason=verdict.reason.value if verdict.reason is not None else "",
             cause=decision.cause.value if decision.cause is not None else "",
-            peers=self._peers(survey, finding),
+            peers=self._peers(survey, finding, in_service),
             samples=self._sampled(name, seen.memory_bytes),
         )
 
-    def _peers(self, survey: PoolSurvey, finding: Finding) -> int | None:
+    def _peers(
+        self, survey: PoolSurvey, finding: Finding, in_service: Mapping[frozenset[str], int]
+    ) -> int | None:
         """By coordination if it was asked at this look; else only this supervisord's own are known."""
         if finding.worker in self._answers:
             return self._answers[finding.worker].others_in_service
         if self._is_shared:
             return None
-        settle_seconds = survey.terms.settle_seconds
-        return sum(
-            is_in_service(one.seen, settle_seconds) and one.queues >= finding.queues
-            for one in survey.findings
-            if one.worker != finding.worker
-        )
+        serving = sum(count for queues, count in in_service.items() if queues >= finding.queues)
+        return serving - is_in_service(finding.seen, survey.terms.settle_seconds)
 
     def _sampled(self, worker: str, memory_bytes: int | None) -> tuple[int | None, ...]:
         now, before = self._clock(), self._samples.get(worker, ())

@@ -1,6 +1,6 @@
 """What coordination costs Redis, by the size of the pool.
 
-``python -m tests.benchmark_redis [WORKERS ...]``; by default 100, 1000 and 10000 workers in one pool,
+``python -m tests.benchmark.redis_load [WORKERS ...]``; by default 100, 1000 and 10000 workers in one pool,
 20 to a listener. Times are Redis's own (INFO commandstats), so they hold no network and no Python.
 """
 

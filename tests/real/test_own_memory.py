@@ -1,0 +1,67 @@
+"""What the idle listener does not load: each such module costs memory for as long as it runs."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.command_line import UNDER_SUPERVISORD
+from tests.harness import PATIENCE_SECONDS, wait_for
+from tests.real.listener_process import AnsweringSupervisord
+
+pytestmark = pytest.mark.real
+
+RUN_AND_LIST = """
+import atexit, sys
+from supervisor_memkill.cli import main
+atexit.register(lambda: open({loaded!r}, "w").write("\\n".join(sys.modules)))
+sys.exit(main(["--config", {config!r}]))
+"""
+NOT_NEEDED = {
+    *("redis", "supervisor", "celery", "kombu", "apprise", "prometheus_client", "hiredis"),
+    *(
+        "asyncio",
+        "concurrent",
+        "logging",
+        "multiprocessing",
+        "unittest",
+        "curses",
+        "sqlite3",
+        "pkg_resources",
+    ),
+    *("setuptools", "pytest", "yaml", "requests"),
+}
+DEMO = "supervisor_memkill.demo."
+
+
+def test_listener_without_redis_loads_no_client_and_no_framework(tmp_path: Path) -> None:
+    """After a look. Without a Redis, a broker, hooks or metrics there is nothing to use them for."""
+    config, loaded = tmp_path / "memkill.conf", tmp_path / "loaded"
+    config.write_text(f"[memkill]\njournal = {tmp_path}/own/memkill.journal\n[memkill:job]\nmax_rss = 1TB\n")
+    supervisord = AnsweringSupervisord()
+    pipe = subprocess.PIPE
+    listener = subprocess.Popen(
+        [sys.executable, "-c", RUN_AND_LIST.format(loaded=str(loaded), config=str(config))],
+        stdin=pipe,
+        stdout=pipe,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, **UNDER_SUPERVISORD, "SUPERVISOR_SERVER_URL": supervisord.url},
+    )
+    try:
+        assert listener.stdin is not None
+        listener.stdin.write(b"eventname:TICK_60 serial:1 poolserial:1 len:0\n")
+        listener.stdin.flush()
+        wait_for(lambda: supervisord.checks, message="a look")
+        listener.communicate(timeout=PATIENCE_SECONDS)
+        modules = loaded.read_text().splitlines()
+    finally:
+        listener.kill()
+        listener.wait()
+        supervisord.close()
+    assert {name.partition(".")[0] for name in modules} & NOT_NEEDED == set()
+    assert [name for name in modules if name.startswith(DEMO)] == []
+    assert "supervisor_memkill.listener.survey" in modules
