@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -26,6 +27,21 @@ class Asking:
         return (patient, -self.urgency if patient else 0.0, self.since, self.worker)
 
 
+class Serving:
+    """Workers that take jobs, counted by their queues: each of a thousand requests asks about all of them."""
+
+    def __init__(self, queues_of: Mapping[str, frozenset[str]]) -> None:
+        """`queues_of`: by worker."""
+        self._queues_of = queues_of
+        self._counts = Counter(queues_of.values())
+
+    def others(self, worker: str, queues: frozenset[str]) -> int:
+        """Workers other than `worker` that would take its jobs."""
+        found = sum(count for served, count in self._counts.items() if served >= queues)
+        own = self._queues_of.get(worker)
+        return found - (own is not None and own >= queues)
+
+
 @dataclass
 class PoolState:
     """The state of one pool."""
@@ -38,13 +54,15 @@ class PoolState:
     """Why a worker that holds a slot does not come back, by token."""
     drain_ended_at: float | None = None
 
-    def others_in_service(self, worker: str, queues: frozenset[str]) -> int:
-        """Workers other than `worker` that would take its jobs now."""
+    def serving(self) -> Serving:
+        """The workers that take jobs now."""
         out = set(self.slots.values())
-        return sum(
-            report.in_service and report.worker not in out and report.queues >= queues
-            for report in self.reports.values()
-            if report.worker != worker
+        return Serving(
+            {
+                report.worker: report.queues
+                for report in self.reports.values()
+                if report.in_service and report.worker not in out
+            }
         )
 
     def asking(self) -> Iterator[Asking]:
@@ -58,7 +76,8 @@ class PoolState:
 
 def answer(pool: PoolState, rules: Rules, request: Request, now: float) -> Answer:
     """Whether this request gets a slot now. Changes nothing."""
-    others = pool.others_in_service(request.worker, request.queues)
+    serving = pool.serving()
+    others = serving.others(request.worker, request.queues)
     draining = sum(token != request.token for token in pool.slots)
 
     def say(refused: Cause | None, detail: str = "") -> Answer:
@@ -78,11 +97,11 @@ def answer(pool: PoolState, rules: Rules, request: Request, now: float) -> Answe
     ended = pool.drain_ended_at
     if ended is not None and now - ended < rules.cooldown_seconds:
         return say(Cause.COOLDOWN, f"{rules.cooldown_seconds - (now - ended):.0f}s left")
-    first = _goes_before(pool, rules, request, now)
+    first = _goes_before(pool, serving, rules, request, now)
     return say(Cause.MORE_URGENT, first) if first else say(None)
 
 
-def _goes_before(pool: PoolState, rules: Rules, request: Request, now: float) -> str:
+def _goes_before(pool: PoolState, serving: Serving, rules: Rules, request: Request, now: float) -> str:
     """The worker that must drain before this one; empty if there is none.
 
     A worker that could not drain itself, because too few peers cover its queues, blocks no other worker.
@@ -92,9 +111,7 @@ def _goes_before(pool: PoolState, rules: Rules, request: Request, now: float) ->
     rivals: Iterable[Asking] = (
         rival for rival in pool.asking() if rival.worker != request.worker and rival.rank(now) < own
     )
-    able = [
-        rival for rival in rivals if pool.others_in_service(rival.worker, rival.queues) >= rules.min_available
-    ]
+    able = [rival for rival in rivals if serving.others(rival.worker, rival.queues) >= rules.min_available]
     return min(able, key=lambda rival: rival.rank(now)).worker if able else ""
 
 
