@@ -23,12 +23,6 @@ class _Pool:
 
 
 @dataclass
-class _Held:
-    pool: str
-    cause: str
-
-
-@dataclass
 class Gauges:
     """Written by the listener's thread, read by those that answer Prometheus."""
 
@@ -41,7 +35,7 @@ class Gauges:
     _seen: dict[str, list[WorkerSeen]] = field(default_factory=dict, init=False)
     _waiting: dict[str, float] = field(default_factory=dict, init=False)
     """Since when, by worker."""
-    _held: dict[str, _Held] = field(default_factory=dict, init=False)
+    _held: dict[str, str] = field(default_factory=dict, init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
 
     def see(self, event: WorkerSeen, now: float) -> None:
@@ -56,12 +50,10 @@ class Gauges:
 
     def hold(self, worker: str, cause: Worded | None) -> str | None:
         """The worker waits for this cause; its pool, if that is known."""
-        pool = self.pool_of(worker)
-        if pool is None or cause is None:
-            return pool
         with self._lock:
-            self._held[worker] = _Held(pool, cause.value)
-        return pool
+            if cause is not None and worker in self._waiting:
+                self._held[worker] = cause.value
+        return self.pool_of(worker)
 
     def pool_of(self, worker: str) -> str | None:
         seen = (
@@ -116,14 +108,13 @@ class Gauges:
             _put(found, "last_look_timestamp_seconds", (name,), pool.looked_at)
             _put(found, "readings_up", (name,), pool.readings_up)
             for one in pool.workers:
-                _put_worker(found, one, waiting)
-        for worker, one_held in held.items():
-            if worker in waiting:
-                _put(found, "worker_held", (one_held.pool, worker, one_held.cause), 1.0)
+                _put_worker(found, one, waiting, held)
         return found
 
 
-def _put_worker(found: Samples, one: WorkerSeen, waiting: Mapping[str, float]) -> None:
+def _put_worker(
+    found: Samples, one: WorkerSeen, waiting: Mapping[str, float], held: Mapping[str, str]
+) -> None:
     labels = (one.pool, one.worker)
     _put(found, "worker_memory_bytes", labels, one.rss_bytes)
     _put(found, "worker_limit_bytes", labels, one.max_rss_bytes)
@@ -133,6 +124,8 @@ def _put_worker(found: Samples, one: WorkerSeen, waiting: Mapping[str, float]) -
     if one.state is not None:
         _put(found, "worker_state", (*labels, one.state), 1.0)
     _put(found, "worker_waiting_since_timestamp_seconds", labels, waiting.get(one.worker))
+    if one.worker in held:
+        _put(found, "worker_held", (*labels, held[one.worker]), 1.0)
 
 
 def _put(found: Samples, name: str, labels: tuple[str, ...], value: float | None) -> None:

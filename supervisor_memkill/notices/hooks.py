@@ -43,8 +43,6 @@ class HookWorker:
         self._given_up = threading.Event()
 
     def take(self, delivery: Delivery) -> None:
-        if self._given_up.is_set():
-            return
         text = event_as_json(delivery.event, delivery.at, self._host)
         try:
             self._feed(self._words, text, self._limit_seconds, self._given_up.is_set)

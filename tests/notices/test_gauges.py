@@ -125,3 +125,24 @@ def test_wait_of_a_worker_that_nobody_saw_is_unknown() -> None:
 def test_wait_is_never_negative() -> None:
     """The machine's clock may be set back."""
     assert seen(SEEN).drain_begins("jobs:one", 50.0) == 0
+
+
+def test_cause_without_a_reason_for_a_drain_is_no_wait() -> None:
+    """Such as an unknown memory."""
+    gauges = seen(dataclasses.replace(SEEN, reason=None))
+    assert gauges.hold("jobs:one", Hold.MEMORY_UNKNOWN) == "jobs"
+    assert "worker_held" not in gauges.samples()
+
+
+def test_cause_of_an_earlier_wait_is_not_shown_again() -> None:
+    for last in (dataclasses.replace(SEEN, reason=None), dataclasses.replace(SEEN, is_draining=True)):
+        gauges = seen(SEEN)
+        gauges.hold("jobs:one", Hold.PAUSED)
+        gauges.see(last, 110.0)
+        gauges.looked("jobs", 110.0, readings_up=None)
+        gauges.see(SEEN, 120.0)
+        gauges.looked("jobs", 120.0, readings_up=None)
+        assert "worker_held" not in gauges.samples()
+    gauges.hold("jobs:one", Hold.PAUSED)
+    gauges.drain_begins("jobs:one", 130.0)
+    assert "worker_held" not in gauges.samples()
