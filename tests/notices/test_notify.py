@@ -33,10 +33,12 @@ class Post:
         self.checked: list[str] = []
         self.tried = 0
         self.gone: set[str] = set()
+        self.given_up = False
 
     def __call__(
         self, urls: Sequence[str], message: Message | None, is_given_up: Callable[[], bool]
     ) -> Sequence[str | None]:
+        self.given_up = is_given_up()
         if message is None:
             self.checked += urls
         else:
@@ -93,6 +95,14 @@ def test_wrong_url_is_reported_at_the_start_without_its_secrets() -> None:
     assert host.failures() == [NoticeFailed("mailto://***", "no answer")]
 
 
+def test_failure_is_reported_again_after_a_success() -> None:
+    host = Host()
+    for gone in ({MAIL}, set[str](), {MAIL}):
+        host.post.gone = gone
+        host.worker._check()
+    assert host.failures() == [NoticeFailed("mailto://***", "no answer")] * 2
+
+
 def test_storm_is_two_messages_with_the_whole_count() -> None:
     host = Host()
     for _ in range(100):
@@ -132,6 +142,26 @@ def test_messages_that_wait_for_another_try_are_bounded() -> None:
         host.pass_seconds(0)
         host.worker._dispatch(Message("title", "body"))
     assert len(host.worker._agenda) == MAX_RETRIES
+
+
+def test_message_that_was_tried_again_makes_room_for_another() -> None:
+    host = Host()
+    host.post.gone = {MAIL}
+    for _ in range(MAX_RETRIES):
+        host.worker._dispatch(Message("title", "body"))
+    host.post.gone = set()
+    host.pass_seconds(RETRY_SECONDS[0])
+    host.post.gone = {MAIL}
+    host.worker._dispatch(Message("title", "body"))
+    assert len(host.worker._agenda) == 1
+
+
+def test_sending_that_was_given_up_knows_it() -> None:
+    host = Host()
+    host.worker.give_up()
+    host.event()
+    host.pass_seconds(GATHER_SECONDS)
+    assert host.post.given_up
 
 
 def test_end_sends_what_waits_at_once() -> None:
