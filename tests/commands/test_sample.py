@@ -45,7 +45,7 @@ def test_wheel_holds_the_samples(tmp_path: Path) -> None:
     for name in ("setup.cfg", "pyproject.toml", "README.rst", "LICENSE"):
         shutil.copy(ROOT / name, source / name)
     without_caches = shutil.ignore_patterns("__pycache__", "*.egg-info")
-    for name in ("supervisor_memkill", "conf.d"):
+    for name in ("supervisor_memkill", "conf.d", "docs"):
         shutil.copytree(ROOT / name, source / name, symlinks=True, ignore=without_caches)
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
     options = ["--no-index", "--no-deps", "--no-build-isolation"]

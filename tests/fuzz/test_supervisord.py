@@ -35,6 +35,9 @@ CALLS: dict[str, Callable[[Supervisord], object]] = {
     "getAllProcessInfo": lambda it: it.all_processes(),
     "getProcessInfo": lambda it: it.process("jobs:one"),
     "getAllConfigInfo": lambda it: it.programs(),
+    "getSupervisorVersion": lambda it: it.version(),
+    "readLog": lambda it: it.log_end(1000),
+    "readProcessStderrLog": lambda it: it.stderr_end("jobs:one", 1000),
     "stopProcess": lambda it: it.stop("jobs:one"),
     "startProcess": lambda it: it.start("jobs:one"),
     "signalProcess": lambda it: it.signal("jobs:one", "TSTP"),
@@ -164,6 +167,8 @@ def assert_right_or_told(call: str, supervisord: Supervisord) -> None:
         return
     if call == "getPID":
         assert is_whole(answer, 1)
+    if call in ("getIdentification", "getSupervisorVersion", "readLog", "readProcessStderrLog"):
+        assert isinstance(answer, str)
     for entry in answer if isinstance(answer, list) else [answer]:
         if isinstance(entry, ProcessInfo):
             assert all(map(is_whole, (entry.pid, entry.start, entry.stop, entry.now)))
