@@ -28,13 +28,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("processes", nargs="*", type=int, default=[10, 100, 500])
     parser.add_argument("--runs", type=int, default=3, help="minutes of 5 s, of which the median counts")
     parser.add_argument("--looks", type=int, default=1000, help="after which own memory is compared")
+    parser.add_argument("--idle", action="store_true", help="measure no drains")
     parser.add_argument("--json", type=Path, metavar="FILE")
     parser.add_argument("--svg", type=Path, metavar="FILE", help="a chart")
     given = parser.parse_args(arguments)
     began = time.monotonic()
     found: dict[str, Any] = {"idle": [], "gaps": [], "under_way": []}
     for count in given.processes:
-        _on_stage(found, count, given.runs, with_drains=count == given.processes[0])
+        _on_stage(found, count, given.runs, with_drains=not given.idle and count == given.processes[0])
     found["starts_ms"] = endurance.measure_starts()
     found["growth"] = dataclasses.asdict(endurance.measure_growth(given.looks))
     found["seconds"] = round(time.monotonic() - began)

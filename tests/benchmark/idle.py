@@ -14,6 +14,7 @@ from tests.benchmark.stage import (
     sleep_until_between_ticks,
 )
 from tests.benchmark.usage import Usage, median_usage, private_bytes, usage
+from tests.harness import wait_for
 
 ALL_AGAIN_SECONDS, SHARE_OF_SUPERVISORD = 600.0, 1e-4
 """As listener/known_processes.py has them: such a question is rarer than a whole run."""
@@ -61,6 +62,7 @@ def _question_ms(stage: Stage) -> float:
 
 def _measure(stage: Stage, name: str, count: int, runs: int, resting: Usage, question_ms: float) -> Idle:
     with stage.listening(name) as pid:
+        wait_for(lambda: stage.has_looked(name), seconds=120, message=f"{name} has looked")
         sleep_until_between_ticks(2)
         client = stage.redis.client()
         client.config_resetstat()

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from supervisor_memkill.listener import state_file
 from supervisor_memkill.processes import ProcessState
 from tests.harness import RealRedis, RealSupervisord, wait_for
 
@@ -115,6 +116,16 @@ class Stage:
     def _update(self, listener: str) -> None:
         self.supervisord.write_config(self._programs + listener)
         self.supervisord.ctl("update")
+
+    def has_looked(self, name: str) -> bool:
+        """The listener has made its first look: its start is over."""
+        if name == MEMMON:
+            return "RSS of" in self.supervisord.log(f"{name}.log")
+        try:
+            pools = state_file.read(state_file.path_beside(self.here / "own" / f"{name}.journal")).pools
+        except state_file.StateError:
+            return False
+        return {"sleepers", "gap", "held"} <= {pool.name for pool in pools}
 
     def stop(self) -> None:
         self.supervisord.stop()
