@@ -47,7 +47,7 @@ for module in pkgutil.walk_packages(supervisor_memkill.__path__, "supervisor_mem
                 raise
 print(supervisor_memkill.__file__)
 """
-"""Without the modules that an extra brings. The contract suite is for the tests of others, who have pytest."""
+"""Without what an extra brings. The contract suite is for the tests of others, who have pytest."""
 
 
 @dataclass(frozen=True)
