@@ -20,7 +20,7 @@ import psutil
 from supervisor_memkill.commands.deliveries import attach
 from supervisor_memkill.config.options import Config
 from supervisor_memkill.notices.event import Notifier
-from supervisor_memkill.notices.events import PoolLooked
+from supervisor_memkill.notices.pool_events import PoolLooked
 from supervisor_memkill.units import format_size
 from tests.harness import free_port
 from tests.notices.test_gauges import SEEN

@@ -17,7 +17,7 @@ from supervisor_memkill.listener.findings import Finding, PoolSurvey, slot_claim
 from supervisor_memkill.listener.journal_format import Contents
 from supervisor_memkill.listener.pool_sizes import PoolSizes, in_words
 from supervisor_memkill.listener.survey import Surveyor
-from supervisor_memkill.notices.events import LEFT_BEHIND_HINT, MeasureUnreadable
+from supervisor_memkill.notices.pool_events import LEFT_BEHIND_HINT, MeasureUnreadable
 from supervisor_memkill.processes import ProcessState
 from supervisor_memkill.rules.policy import Hold
 from supervisor_memkill.units import format_size

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from supervisor_memkill.coordination.events import Entry
 from supervisor_memkill.notices.drain_events import DrainDone, DrainKilled, DrainLetGo
-from supervisor_memkill.notices.events import WorkerHeldLong, WorkerHeldLongOver
+from supervisor_memkill.notices.pool_events import WorkerHeldLong, WorkerHeldLongOver
 from supervisor_memkill.notices.records import DrainRecord, HeldRecord, Outcome, Record
 
 T = TypeVar("T")

@@ -9,7 +9,7 @@ from supervisor_memkill.clock import Clock
 from supervisor_memkill.coordination.contract import Cause
 from supervisor_memkill.listener.findings import Survey
 from supervisor_memkill.notices.event import Notifier
-from supervisor_memkill.notices.events import WorkerHeldLong, WorkerHeldLongOver
+from supervisor_memkill.notices.pool_events import WorkerHeldLong, WorkerHeldLongOver
 from supervisor_memkill.rules.policy import Hold
 
 LONG_SECONDS = 3600.0

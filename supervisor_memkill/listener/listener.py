@@ -45,18 +45,20 @@ from supervisor_memkill.notices.event import Notifier, Sink
 from supervisor_memkill.notices.events import (
     CoordinationAway,
     CoordinationBack,
-    DryRunVerdict,
     Failed,
     JournalAway,
     JournalBack,
     ListenerStandsBy,
     ListenerTakesOver,
     ListenerTicked,
-    MeasureUnreadable,
     SupervisordAway,
     SupervisordBack,
     SupervisordShuttingDown,
     UnexpectedEvent,
+)
+from supervisor_memkill.notices.pool_events import (
+    DryRunVerdict,
+    MeasureUnreadable,
     WorkerHeld,
     WorkerHeldForEver,
 )

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from supervisor_memkill.listener.findings import Finding, PoolSurvey, Survey
 from supervisor_memkill.notices.event import Notifier
-from supervisor_memkill.notices.events import (
+from supervisor_memkill.notices.events import SupervisordAlert
+from supervisor_memkill.notices.pool_events import (
     PoolLooked,
     PoolNote,
     PoolUnrecognised,
-    SupervisordAlert,
     WorkerHint,
     WorkerNearLimit,
     WorkerSeen,

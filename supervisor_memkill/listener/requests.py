@@ -16,7 +16,7 @@ from supervisor_memkill.coordination.contract import Offer
 from supervisor_memkill.listener.journal_format import Contents
 from supervisor_memkill.listener.ledger import Ledger
 from supervisor_memkill.notices.event import Notifier
-from supervisor_memkill.notices.events import (
+from supervisor_memkill.notices.request_events import (
     PoolPaused,
     PoolUnpaused,
     RequestExpired,

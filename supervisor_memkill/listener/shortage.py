@@ -7,7 +7,7 @@ from typing import Protocol
 
 from supervisor_memkill.clock import Clock
 from supervisor_memkill.notices.event import Notifier
-from supervisor_memkill.notices.events import MachineRecovered, MachineShort
+from supervisor_memkill.notices.pool_events import MachineRecovered, MachineShort
 from supervisor_memkill.rules.shortage import Shortage, judge
 from supervisor_memkill.units import Size
 

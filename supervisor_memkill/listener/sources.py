@@ -8,7 +8,8 @@ from supervisor_memkill.clock import Clock
 from supervisor_memkill.listener.findings import PoolSurvey
 from supervisor_memkill.listener.outage import Outage
 from supervisor_memkill.notices.event import Notifier
-from supervisor_memkill.notices.events import ReadingsAway, ReadingsBack, WorkerLeftBehind
+from supervisor_memkill.notices.events import ReadingsAway, ReadingsBack
+from supervisor_memkill.notices.pool_events import WorkerLeftBehind
 
 
 class Sources:

@@ -11,7 +11,8 @@ from supervisor_memkill.notices.catalogue import CATALOGUE
 from supervisor_memkill.notices.delivery_events import DeliveryEvent
 from supervisor_memkill.notices.drain_events import DryRunDrainLeft
 from supervisor_memkill.notices.event import Event, Level
-from supervisor_memkill.notices.events import Back, DryRunVerdict, ListenerRefused
+from supervisor_memkill.notices.events import Back, ListenerRefused
+from supervisor_memkill.notices.pool_events import DryRunVerdict
 
 _NEVER = (DeliveryEvent, ListenerRefused, DryRunDrainLeft, DryRunVerdict)
 """These reach the log alone: no hook or notice is there yet, or a dry run has none."""

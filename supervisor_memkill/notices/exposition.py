@@ -17,8 +17,8 @@ from supervisor_memkill.notices.background import Background
 from supervisor_memkill.notices.delivery import Outcomes
 from supervisor_memkill.notices.delivery_events import MetricsFailed
 from supervisor_memkill.notices.event import Event, Notifier
-from supervisor_memkill.notices.events import PoolLooked
 from supervisor_memkill.notices.metrics import MetricsSink
+from supervisor_memkill.notices.pool_events import PoolLooked
 
 CLIENT_SECONDS = 10.0
 """A client that is silent for so long is cut off."""

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from supervisor_memkill.notices.events import WorkerSeen
+from supervisor_memkill.notices.pool_events import WorkerSeen
 from supervisor_memkill.worded import Worded
 
 Values = dict[tuple[str, ...], float]

@@ -17,7 +17,7 @@ from supervisor_memkill.notices.drain_events import (
     DrainState,
 )
 from supervisor_memkill.notices.event import Event
-from supervisor_memkill.notices.events import WorkerHeldLong, WorkerHeldLongOver, WorkerSeen
+from supervisor_memkill.notices.pool_events import WorkerHeldLong, WorkerHeldLongOver, WorkerSeen
 from supervisor_memkill.notices.records import DrainRecord, HeldRecord, Outcome, Record
 
 Result = DrainDone | DrainKilled | DrainLetGo

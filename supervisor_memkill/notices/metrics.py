@@ -24,14 +24,12 @@ from supervisor_memkill.notices.events import (
     CoordinationReached,
     ListenerEnded,
     ListenerTicked,
-    PoolLooked,
     SupervisordAway,
     SupervisordBack,
-    WorkerHeld,
-    WorkerSeen,
 )
 from supervisor_memkill.notices.gauges import Gauges
 from supervisor_memkill.notices.metric_table import METRICS, SECONDS_BUCKETS, Metric, Type
+from supervisor_memkill.notices.pool_events import PoolLooked, WorkerHeld, WorkerSeen
 from supervisor_memkill.notices.records import Outcome
 
 Result = DrainDone | DrainKilled | DrainLetGo

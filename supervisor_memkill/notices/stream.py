@@ -15,7 +15,7 @@ from supervisor_memkill.notices.drain_events import (
     StepEnded,
 )
 from supervisor_memkill.notices.event import Event
-from supervisor_memkill.notices.events import WorkerHeldLong
+from supervisor_memkill.notices.pool_events import WorkerHeldLong
 
 
 class StreamSink:

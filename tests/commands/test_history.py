@@ -21,8 +21,8 @@ from supervisor_memkill.errors import UsageError
 from supervisor_memkill.listener.history_file import paths_beside
 from supervisor_memkill.notices.drain_events import DrainKilled, StepEnded
 from supervisor_memkill.notices.event import Event
-from supervisor_memkill.notices.events import WorkerHeldLong, WorkerHeldLongOver
 from supervisor_memkill.notices.history import HistorySink
+from supervisor_memkill.notices.pool_events import WorkerHeldLong, WorkerHeldLongOver
 from supervisor_memkill.notices.records import DrainRecord, Record, to_line
 from supervisor_memkill.notices.stream import StreamSink
 from supervisor_memkill.rules.causes import Reason, StepCause

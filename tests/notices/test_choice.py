@@ -7,7 +7,7 @@ import pytest
 from supervisor_memkill.notices.catalogue import CATALOGUE
 from supervisor_memkill.notices.choice import BY_DEFAULT, DELIVERABLE, chooser, chosen, parse_events
 from supervisor_memkill.notices.event import Level
-from supervisor_memkill.notices.events import DryRunVerdict, WorkerHeld
+from supervisor_memkill.notices.pool_events import DryRunVerdict, WorkerHeld
 from supervisor_memkill.rules.policy import Hold
 
 

@@ -7,8 +7,9 @@ import pytest
 from supervisor_memkill.coordination.contract import Cause
 from supervisor_memkill.notices.drain_events import DrainBusy, DrainEvent, DrainNotInServiceYet
 from supervisor_memkill.notices.event import Event, Level, Notifier
-from supervisor_memkill.notices.events import SupervisordAway, UnexpectedEvent, WorkerHeld
+from supervisor_memkill.notices.events import SupervisordAway, UnexpectedEvent
 from supervisor_memkill.notices.log import line_of
+from supervisor_memkill.notices.pool_events import WorkerHeld
 from supervisor_memkill.rules.policy import Hold
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
-from supervisor_memkill.notices.events import WorkerSeen
 from supervisor_memkill.notices.gauges import Gauges, Samples
+from supervisor_memkill.notices.pool_events import WorkerSeen
 from supervisor_memkill.rules.causes import Reason
 from supervisor_memkill.rules.policy import Hold
 

@@ -15,8 +15,8 @@ from supervisor_memkill.notices.drain_events import (
     DrainStopping,
 )
 from supervisor_memkill.notices.event import Event
-from supervisor_memkill.notices.events import WorkerHeldLong, WorkerHeldLongOver, WorkerSeen
 from supervisor_memkill.notices.history import HistorySink
+from supervisor_memkill.notices.pool_events import WorkerHeldLong, WorkerHeldLongOver, WorkerSeen
 from supervisor_memkill.notices.records import DrainRecord, HeldRecord, Record
 from supervisor_memkill.rules.causes import Reason, StepCause
 from supervisor_memkill.rules.drain import State

@@ -16,8 +16,9 @@ from supervisor_memkill.notices.choice import chooser
 from supervisor_memkill.notices.delivery import DeliverySink, Outcomes
 from supervisor_memkill.notices.delivery_events import HookDropped, HookFailed
 from supervisor_memkill.notices.event import Event, Notifier
-from supervisor_memkill.notices.events import ListenerEnded, SupervisordAway, WorkerNearLimit
+from supervisor_memkill.notices.events import ListenerEnded, SupervisordAway
 from supervisor_memkill.notices.hooks import HookWorker
+from supervisor_memkill.notices.pool_events import WorkerNearLimit
 from tests.harness import wait_for
 from tests.notices.test_event import Kept
 

@@ -26,13 +26,12 @@ from supervisor_memkill.notices.events import (
     CoordinationReached,
     ListenerEnded,
     ListenerTicked,
-    PoolLooked,
     SupervisordAway,
-    WorkerHeld,
 )
 from supervisor_memkill.notices.exposition import Metrics
 from supervisor_memkill.notices.metric_table import METRICS, PREFIX, Type, series_names
 from supervisor_memkill.notices.metrics import MetricsSink
+from supervisor_memkill.notices.pool_events import PoolLooked, WorkerHeld
 from supervisor_memkill.rules.causes import Reason
 from supervisor_memkill.rules.policy import Hold
 from tests.harness import wait_for

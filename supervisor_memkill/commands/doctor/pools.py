@@ -10,7 +10,7 @@ from supervisor_memkill.commands.doctor.finding import Fault, Finding, Severity
 from supervisor_memkill.listener.findings import Finding as Seen
 from supervisor_memkill.listener.pool_sizes import in_words
 from supervisor_memkill.listener.recognition import BOOTED_SECONDS
-from supervisor_memkill.notices.events import LEFT_BEHIND_HINT, MeasureUnreadable
+from supervisor_memkill.notices.pool_events import LEFT_BEHIND_HINT, MeasureUnreadable
 from supervisor_memkill.processes import ProcessState
 from supervisor_memkill.rules.policy import BackOffCause, is_below_baseline
 from supervisor_memkill.rules.pools import OddityKind
