@@ -17,20 +17,20 @@ from typing import TypeVar
 
 from supervisor_memkill.clock import Clock
 from supervisor_memkill.config.options import Config
-from supervisor_memkill.coordination.contract import Answer, Cause, CoordinationUnknown, Coordinator
+from supervisor_memkill.coordination.contract import CoordinationUnknown, Coordinator
 from supervisor_memkill.listener import observer
 from supervisor_memkill.listener.doubts import with_doubts
 from supervisor_memkill.listener.drainer import Drainer
 from supervisor_memkill.listener.findings import Finding, Pool, PoolSurvey
 from supervisor_memkill.listener.fleet import Fleet
 from supervisor_memkill.listener.growth import GrowthWatch
+from supervisor_memkill.listener.held_workers import HeldWorkers
 from supervisor_memkill.listener.holds import Holds
 from supervisor_memkill.listener.journal import Journal, JournalError, JournalHeld
 from supervisor_memkill.listener.journal_format import Contents
 from supervisor_memkill.listener.largest import without_peers
 from supervisor_memkill.listener.ledger import Ledger
 from supervisor_memkill.listener.outage import Outage
-from supervisor_memkill.listener.pool_sizes import PoolSizes, in_words
 from supervisor_memkill.listener.reports import Reports
 from supervisor_memkill.listener.requests import Requests
 from supervisor_memkill.listener.schedule import Schedule
@@ -57,10 +57,7 @@ from supervisor_memkill.notices.events import (
     UnexpectedEvent,
 )
 from supervisor_memkill.notices.pool_events import (
-    DryRunVerdict,
     MeasureUnreadable,
-    WorkerHeld,
-    WorkerHeldForEver,
 )
 from supervisor_memkill.notices.stream import StreamSink
 from supervisor_memkill.processes import ProcessInfo, ProcessState
@@ -131,9 +128,10 @@ class Listener:
         self._shortage = ShortageWatch(config.min_free, machine, notifier, clock)
         self._reports = Reports(notifier)
         self._history = history
-        self._holds = Holds(notifier, clock)
+        self._held = HeldWorkers(
+            notifier, Holds(notifier, clock), self._fleet, state, is_dry_run=config.dry_run
+        )
         self._sources = Sources(notifier, clock)
-        self._pool_sizes = PoolSizes()
         self._examined: set[str] = set()
         """Workers of which it is known, after a damaged journal, whether they were left quiet."""
         self.ended = False
@@ -395,7 +393,7 @@ class Listener:
             else self._surveyor.look(contents, shortage=shortage)
         )
         self._away["supervisord"].back()
-        self._holds.keep_only(survey)
+        self._held.keep_only(survey)
         self._reports.report_survey(survey, is_check=counts)
         self._for_each(
             survey.pools,
@@ -441,7 +439,7 @@ class Listener:
             elif finding.verdict.hold is Hold.STRIKES and not counts:
                 continue  # Only the next TICK counts strikes.
             elif not finding.verdict.asks:
-                self._report_held(survey, finding, finding.verdict.hold, finding.verdict.words)
+                self._held.held(survey, finding, finding.verdict.hold, finding.verdict.words)
         for finding in survey.asking():
             if self.ended or self._requests.are_waiting or finding.worker in self._ledger.drains:
                 continue
@@ -451,19 +449,19 @@ class Listener:
             if self._state is not None:
                 self._state.answered(finding.worker, answer)
             if not answer.granted:
-                self._report_refused(survey, finding, answer, counts=counts)
+                self._held.refused(survey, finding, answer, self._coordinator, ask=counts)
                 self._check_soon()
             elif self._config.dry_run:
-                self._report_held(survey, finding, None, f"{finding.verdict.words}: would be drained now")
+                self._held.held(survey, finding, None, f"{finding.verdict.words}: would be drained now")
             elif finding.verdict.reason is not None:
                 self._begin(drainer, survey, finding, finding.verdict.reason)
 
     def _begin(self, drainer: Drainer, survey: PoolSurvey, finding: Finding, reason: Reason) -> None:
-        self._notifier.forget(WorkerHeld, finding.worker)
+        self._held.asks(finding.worker)
         with self._guarded(f"worker {finding.worker}"):
             drainer.begin(survey, finding, reason)
         if finding.worker in self._ledger.drains:
-            self._holds.ended(finding.worker)
+            self._held.is_drained(finding.worker)
         else:
             # Another worker may be more urgent now: it need not wait for the heartbeat.
             self._schedule.check_within(self._config.poll_interval_seconds)
@@ -488,43 +486,6 @@ class Listener:
         self._schedule.check_within(self._config.heartbeat_seconds)
 
     # --- reports --------------------------------------------------------------------------------
-
-    def _report_held(
-        self,
-        survey: PoolSurvey,
-        finding: Finding,
-        cause: Hold | Cause | None,
-        words: str,
-        event: type[WorkerHeld] = WorkerHeld,
-    ) -> None:
-        """Report why a worker with a reason for a drain is not drained, once per change of the cause."""
-        if finding.verdict.reason is None and finding.verdict.hold is not Hold.MEMORY_UNKNOWN:
-            self._notifier.forget(WorkerHeld, finding.worker)
-            self._holds.ended(finding.worker)
-            return
-        self._fleet.decided(finding.worker, words)
-        if finding.verdict.reason is not None and not self._config.dry_run:
-            self._holds.held(finding.worker, finding.seen.process.pid, survey.pool.name, cause, words)
-        if self._state is not None:
-            self._state.decided(finding.worker, words, cause)
-        made = DryRunVerdict if self._config.dry_run else event
-        seen = finding.seen
-        measure = survey.pool.measure
-        self._notifier.report(
-            made(finding.worker, seen.process.pid, seen.memory_bytes, cause, words, measure)
-        )
-
-    def _report_refused(self, survey: PoolSurvey, finding: Finding, answer: Answer, *, counts: bool) -> None:
-        """Report the refusal of a slot, and whether it can ever end."""
-        words, workers = f"{finding.verdict.words}, but {finding.words_of(answer)}", None
-        if answer.refused is Cause.TOO_FEW_IN_SERVICE and self._coordinator is not None:
-            least = answer.min_available
-            workers = self._pool_sizes.too_few(survey, least, self._coordinator, ask=counts)
-        if workers is None:
-            self._report_held(survey, finding, answer.refused, words)
-        else:
-            words = f"{words}; {in_words(workers)}"
-            self._report_held(survey, finding, answer.refused, words, WorkerHeldForEver)
 
     def report_left(self) -> None:
         """Report each unfinished drain, when this listener ends."""
