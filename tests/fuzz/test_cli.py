@@ -119,7 +119,7 @@ def test_a_dry_run_shows_a_table_or_lines_whatever_its_configuration_holds(
     done = run(*arguments, *(["--json"] if in_json else []))
     assert_is_said_in_lines(done)
     if done[0] == 0 and in_json:
-        assert {"workers", "notes", "files"} == set(json.loads(done[1]))
+        assert {"workers", "notes", "files", "proposals"} == set(json.loads(done[1]))
     elif done[0] == 0:
         rows = done[1].splitlines()
         assert rows[0].startswith("POOL")

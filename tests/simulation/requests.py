@@ -96,9 +96,9 @@ class FleetRequests:
                     self._judge_age(machine, identity, worker, wanted)
 
     def _judge_age(self, machine: Machine, identity: str, worker: str, wanted: RunningProcess) -> None:
-        process, made = machine.process(wanted.pid), self.made[identity]
-        known = machine.supervisord.workers.get(worker)
-        if process is None or known is None or known.start != wanted.start:
+        known, made = machine.supervisord.workers.get(worker), self.made[identity]
+        process = known.process if known is not None else None
+        if known is None or process is None or (process.pid, known.start) != (wanted.pid, wanted.start):
             return
         if self._world.redis.went_back_at >= made.at:
             return  # By its clock the request is younger than it is.
