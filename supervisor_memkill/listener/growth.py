@@ -66,14 +66,19 @@ class GrowthWatch:
         self._process_table = process_table
         self._clock = clock
         self._pools: dict[str, dict[str, _Watched]] = {}
+        self._starting: set[str] = set()
+        """The pools of which a worker was STARTING at the last check."""
         self._probe_at = -math.inf
 
     def looked(self, survey: PoolSurvey) -> None:
         """A check measured the workers of this pool."""
         name, before = survey.pool.name, self._pools.pop(survey.pool.name, {})
+        self._starting.discard(name)
         hard_bytes = survey.terms.hard_limit_bytes
         if hard_bytes is None or survey.failure is not None:
             return
+        if any(one.seen.process.state is ProcessState.STARTING for one in survey.findings):
+            self._starting.add(name)
         near = [one for one in survey.findings if _is_watched(one, hard_bytes)]
         self._pools[name] = {
             one.process.worker: one for one in self._read(survey.pool, near, hard_bytes, before)
@@ -95,18 +100,18 @@ class GrowthWatch:
 
     @property
     def wait_seconds(self) -> float | None:
-        """Seconds until the next probe; None: no worker is watched."""
-        if not any(self._pools.values()):
+        """Seconds until the next probe; None: no worker is watched or awaited."""
+        if not any(self._pools.values()) and not self._starting:
             return None
         return max(0.0, self._probe_at - self._clock())
 
     def wants_check(self) -> bool:
-        """Probe if it is time. True: a worker may be past its hard limit, or has ended."""
+        """Probe if it is time. True: a worker may be past its hard limit, has ended, or was STARTING."""
         if self.wait_seconds != 0.0:
             return False
         now, available = self._clock(), self._available()
         self._probe_at = now + PROBE_SECONDS
-        table, wants = self._process_table(), False
+        table, wants = self._process_table(), bool(self._starting)
         for pool in self._pools.values():
             for worker, one in list(pool.items()):
                 if one.is_due(now, available):

@@ -97,6 +97,14 @@ def test_pool_without_a_hard_limit_needs_no_turn_between_two_ticks(world: World,
     assert life.listener.wait_seconds() is None
 
 
+def test_worker_that_was_starting_is_watched_as_soon_as_it_runs(world: World, path: Path) -> None:
+    world.operator_restarts("jobs:one")
+    life = life_of(world, path)
+    step = (HARD - FRESH) // 10
+    grow(world, life, "jobs:one", step, 30)
+    assert "stop jobs:one" in world.happened
+
+
 def test_process_that_ended_leads_to_one_check(world: World, path: Path) -> None:
     """The next process is not watched before a check has measured it."""
     machine = FakeMachine(world)
