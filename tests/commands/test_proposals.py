@@ -257,6 +257,8 @@ def on_a_terminal(supervisord: RealSupervisord) -> str:
 def test_first_screen_proposes_sections_that_work_when_they_are_pasted(supervisord: RealSupervisord) -> None:
     wait_for(lambda: "artisan queue:work" in supervisord_titles(supervisord, "mail:mail_1"))
     wait_for(lambda: "bin/celery" in supervisord_titles(supervisord, "celery:celery"))
+    for worker in ("mail:mail_0", "mail:mail_1", "celery:celery"):
+        supervisord.wait_for_state(worker, ProcessState.RUNNING)
     screen = on_a_terminal(supervisord)
     assert "These look like Laravel workers: mail:mail_0, mail:mail_1" in screen
     assert "These look like a Celery worker: celery:celery" in screen

@@ -86,6 +86,7 @@ def found(supervisord: RealSupervisord, *arguments: str) -> dict[str, dict[str, 
 def test_shipped_setup_is_one_line_and_nothing_is_changed(start_any_supervisord: StartSupervisord) -> None:
     supervisord = begin(start_any_supervisord)
     wait_for_log(supervisord, "listener.started")
+    wait_for(lambda: all(one.state is ProcessState.RUNNING for one in supervisord.proxy.all_processes()))
     before = supervisord.proxy.all_processes()
     state = wait_for(lambda: list(supervisord.directory.glob("**/*")))
     done = examined(supervisord)
