@@ -45,6 +45,8 @@ class ShortageWatch:
         self._used_per_second = 0.0
         """Between the last two readings."""
         self.present: Shortage | None = None
+        """None: enough is left, or it is unknown."""
+        self._is_reported = False
 
     @property
     def wait_seconds(self) -> float | None:
@@ -56,23 +58,26 @@ class ShortageWatch:
         if self._min_free is None or self._clock() < self._probe_at:
             return False
         self._probe_at = self._clock() + PROBE_SECONDS
-        before, self.present = self.present, self._judge(self._min_free)
-        if self.present is None:
-            if before is not None:
-                self._notifier.forget(MachineShort)
-                self._notifier.report(MachineRecovered())
-        else:
-            self._notifier.report(MachineShort(self.present.words, self.present.is_urgent))
+        try:
+            free_bytes = self._machine.free_bytes()
+        except (OSError, ValueError):
+            # Nothing is taken because of a reading that failed, and it shows no recovery.
+            self._last, self._used_per_second, self.present = None, 0.0, None
+            return False
+        self.present = self._judge(free_bytes, self._min_free)
+        self._report()
         return self.present is not None
 
-    def _judge(self, min_free: Size) -> Shortage | None:
-        """Unknown is no shortage: nothing is taken because of a reading that failed."""
+    def _report(self) -> None:
+        if self.present is not None:
+            self._notifier.report(MachineShort(self.present.words, self.present.is_urgent))
+        elif self._is_reported:
+            self._notifier.forget(MachineShort)
+            self._notifier.report(MachineRecovered())
+        self._is_reported = self.present is not None
+
+    def _judge(self, free: int, min_free: Size) -> Shortage | None:
         now = self._clock()
-        try:
-            free = self._machine.free_bytes()
-        except (OSError, ValueError):
-            self._last, self._used_per_second = None, 0.0
-            return None
         before, self._used_per_second = self._used_per_second, 0.0
         if self._last is not None and now > self._last[0]:
             self._used_per_second = (self._last[1] - free) / (now - self._last[0])

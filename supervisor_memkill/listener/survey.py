@@ -25,7 +25,7 @@ from supervisor_memkill.processes import ProcessInfo, ProcessState, ProgramInfo
 from supervisor_memkill.rules.drain import Drain, State
 from supervisor_memkill.rules.policy import Sighting, Strikes, Terms, judge_all
 from supervisor_memkill.rules.pools import assign, notes
-from supervisor_memkill.rules.shortage import Shortage
+from supervisor_memkill.rules.shortage import Shortage, asks_for_machine
 from supervisor_memkill.units import Size
 from supervisor_memkill.workers.contract import Note, Target
 from supervisor_memkill.world.memory import ProcessTable
@@ -123,7 +123,8 @@ class Surveyor:
             self._survey_safely(pool, assignment.members[pool.name], contents, table, counts=counts)
             for pool in pools
         ]
-        if shortage is not None:
+        # A look at one pool does not show the largest worker of all pools.
+        if shortage is not None and (pools == self._pools or asks_for_machine(contents.drains)):
             surveys = with_largest(surveys, shortage, contents.drains, self._clock())
         if not counts:
             return Survey(tuple(surveys), ())

@@ -184,6 +184,20 @@ def test_unreadable_memory_is_no_shortage(world: World, path: Path, machine: Fak
     assert not world.happened
 
 
+def test_reading_that_fails_is_no_recovery(world: World, path: Path, machine: FakeMachine) -> None:
+    life = life_of(world, path, machine)
+    leave(machine, MIN_FREE * 3 // 4)
+    turns(world, life, 2)
+    machine.is_unreadable = True
+    turns(world, life, 5)
+    assert not life.stream.having("machine.recovered")
+    machine.is_unreadable = False
+    leave(machine, 2 * MIN_FREE)
+    turns(world, life, 2)
+    assert len(life.stream.having("machine.short")) == 1
+    assert len(life.stream.having("machine.recovered")) == 1
+
+
 def test_without_min_free_nothing_is_probed(world: World, path: Path, machine: FakeMachine) -> None:
     life = Life(world, path, machine=machine)
     leave(machine, 0)
