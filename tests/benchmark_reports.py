@@ -18,7 +18,7 @@ from pathlib import Path
 import psutil
 
 from supervisor_memkill.commands.deliveries import attach
-from supervisor_memkill.config.options import Config
+from supervisor_memkill.config.values import Config
 from supervisor_memkill.notices.event import Notifier
 from supervisor_memkill.notices.pool_events import PoolLooked
 from supervisor_memkill.units import format_size

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import pytest
 
-from supervisor_memkill.config.options import Config, PoolConfig
+from supervisor_memkill.config.values import Config, PoolConfig
 from supervisor_memkill.coordination.contract import (
     Answer,
     CoordinationUnknown,

@@ -20,10 +20,10 @@ from supervisor_memkill.commands.which import Asked
 from supervisor_memkill.config import program_files, supervisord_files
 from supervisor_memkill.config.ini import Section
 from supervisor_memkill.config.load import examine
-from supervisor_memkill.config.options import Config, PoolConfig
 from supervisor_memkill.config.program_files import ProgramFiles
 from supervisor_memkill.config.sections import ParsedFiles, read_file
 from supervisor_memkill.config.supervisord_sections import StopAsGroup, SupervisordSections
+from supervisor_memkill.config.values import Config, PoolConfig
 from supervisor_memkill.coordination.contract import Coordinator
 from supervisor_memkill.coordination.in_process import InProcessCoordinator
 from supervisor_memkill.errors import ConfigError, MemkillError

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from supervisor_memkill.config.options import Config
+    from supervisor_memkill.config.values import Config
     from supervisor_memkill.notices.delivery import DeliverySink
     from supervisor_memkill.notices.event import Notifier
     from supervisor_memkill.notices.exposition import Metrics

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from supervisor_memkill.commands.context import Context
     from supervisor_memkill.commands.dry_run_notes import FirstWait
     from supervisor_memkill.commands.dry_run_report import Report
-    from supervisor_memkill.config.options import Config
+    from supervisor_memkill.config.values import Config
 
 NO_CONFIGURATION = (
     "the configuration of this supervisord was not found, neither by its command line nor with its address"

@@ -1,28 +1,33 @@
-"""The keys of the configuration: what each takes, its default, and the values that they are read into.
+"""The keys of the configuration: what each takes, its default, and its help.
 
 `GLOBAL_KEYS` and `POOL_KEYS` are the one table of keys; a kind adds its own (`Kind.options`). The page
-docs/configuration.rst is made from them. Durations are seconds here, whatever their unit in the file.
+docs/configuration.rst is made from them.
 """
 
 from __future__ import annotations
 
 import enum
-import ipaddress
-import re
-import shlex
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping
 
+from supervisor_memkill.config.parsers import (
+    measure_parser,
+    parse_children,
+    parse_hook,
+    parse_listen,
+    parse_name,
+    parse_namespace,
+    parse_on_timeout,
+    parse_path,
+    parse_redis,
+    parse_textfile,
+    parse_yields,
+)
+from supervisor_memkill.config.values import Config, PoolConfig
 from supervisor_memkill.notices.choice import parse_events
 from supervisor_memkill.notices.secret_urls import parse_urls
-from supervisor_memkill.processes import MEASURES, Measure
-from supervisor_memkill.rules.decision import OnTimeout
-from supervisor_memkill.rules.hours import DrainHours, parse_drain_hours
-from supervisor_memkill.rules.shortage import Yields
+from supervisor_memkill.processes import MEASURES
+from supervisor_memkill.rules.hours import parse_drain_hours
 from supervisor_memkill.units import (
-    Size,
     parse_choice,
     parse_duration,
     parse_positive_duration,
@@ -33,7 +38,6 @@ from supervisor_memkill.units import (
     write_duration,
 )
 from supervisor_memkill.workers.contract import Option
-from supervisor_memkill.world import redis_client
 from supervisor_memkill.world.memory import can_measure
 
 REDIS_VARIABLE = "MEMKILL_REDIS"
@@ -46,184 +50,8 @@ EXTRAS = {
     "metrics_listen": ("prometheus_client", "metrics"),
 }
 """The module that a key needs, and the extra that brings it."""
-DEFAULT_DRAIN_TIMEOUT_SECONDS = 3600.0
 SLOT_TTL_HEARTBEATS = 5
 """The least number of heartbeats in `slot_ttl`: a slot must survive a few lost heartbeats."""
-
-
-@dataclass(frozen=True)
-class PoolConfig:
-    """One ``[memkill:NAME]`` section."""
-
-    name: str
-    programs: tuple[str, ...]
-    """Globs over ``group:name`` and ``group``."""
-    worker: str = "plain"
-    """The name of its kind."""
-    max_rss: Size | None = None
-    """None only in a dry run without a configured limit: `load` requires it."""
-    hard_max_rss: Size | None = None
-    """None: no hard limit."""
-    measure: Measure | None = None
-    """None: the kind decides."""
-    children: bool | None = None
-    """Whether the memory of child processes counts; None: the kind decides."""
-    strikes: int = 1
-    """Checks in a row over the limit before a drain may begin."""
-    min_uptime_seconds: float = 60.0
-    min_available: int = 1
-    """Other workers of the pool that must be in service."""
-    max_draining: int = 1
-    drain_timeout_seconds: float | None = None
-    """None: nobody set it; see `idle_within_seconds`."""
-    on_timeout: OnTimeout = OnTimeout.STOP
-    """``stop``, ``wait`` or ``resume``."""
-    cooldown_seconds: float = 0.0
-    """Between the end of one drain of the pool and the beginning of the next."""
-    settle_seconds: float = 10.0
-    """How long a fresh process must run before it counts as in service."""
-    protect_jobs: tuple[str, ...] = ()
-    """Patterns of job classes: while such a job runs, no drain begins or times out."""
-    redis: str | None = field(default=None, repr=False)
-    """URL of the Redis that holds the workers' own records; None: there is none."""
-    redis_file: Path | None = None
-    """The file that `redis` was read from; None: it was read from no file of its own."""
-    max_age_seconds: float | None = None
-    """None: a worker is not drained for its age."""
-    max_total_rss: Size | None = None
-    """For the workers of the pool under this supervisord together; None: no limit."""
-    warn_rss: Size | None = None
-    """In percent: a share of max_rss. None: nothing is reported."""
-    drain_hours: DrainHours | None = None
-    """None: a drain may begin at any time."""
-    yields: Yields = Yields.YES
-    """Whether its workers may be taken when the machine's memory runs short."""
-    key_namespace: str = ""
-    """The prefix of the framework's keys; may be empty."""
-    kind_values: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    """The values of all keys of the kind, parsed or by default."""
-
-    @property
-    def idle_within_seconds(self) -> float:
-        """The drain timeout of a worker that can be quieted; one that drains by stopping has stopwaitsecs."""
-        timeout = self.drain_timeout_seconds
-        return DEFAULT_DRAIN_TIMEOUT_SECONDS if timeout is None else timeout
-
-
-@dataclass(frozen=True)
-class Config:
-    """The ``[memkill]`` section and all pools."""
-
-    host: str
-    """The name of this supervisord among the others."""
-    redis: str | None = field(default=None, repr=False)
-    """URL of the Redis that coordinates; None: this supervisord alone, in process."""
-    redis_file: Path | None = None
-    """The file that `redis` was read from; None: it was read from no file of its own."""
-    key_prefix: str = "memkill"
-    heartbeat_seconds: float = 10.0
-    slot_ttl_seconds: float = 60.0
-    poll_interval_seconds: float = 1.0
-    min_free: Size | None = None
-    """None: the machine's free memory is no reason for a drain."""
-    journal: Path | None = None
-    """An absolute path; None: the default of the journal."""
-    dry_run: bool = False
-    log_level: str = "info"
-    hook: tuple[str, ...] = field(default=(), repr=False)
-    """The words of the command; they may hold a secret."""
-    hook_events: tuple[str, ...] = ()
-    """Names and patterns; empty: those that a person must act on."""
-    hook_timeout_seconds: float = 30.0
-    notify: tuple[str, ...] = field(default=(), repr=False)
-    """URLs with secrets; see `notices.secret_urls.shown`."""
-    notify_events: tuple[str, ...] = ()
-    """As `hook_events`."""
-    metrics_textfile: Path | None = None
-    metrics_listen: tuple[str, int] | None = None
-    """IP address and port."""
-    pools: tuple[PoolConfig, ...] = ()
-    """In the order of their sections."""
-
-
-def _parse_redis(text: str) -> str:
-    redis_client.check(text)
-    return text
-
-
-def measure_parser(measures: Sequence[Measure]) -> Callable[[str], Measure]:
-    """The parser of a measure on a system that supports these."""
-
-    def parse(text: str) -> Measure:
-        word = text.strip().lower()
-        for measure in MEASURES:
-            if word == measure and measure in measures:
-                return measure
-        where = "" if len(measures) == len(MEASURES) else " (this system supports no other measure)"
-        raise ValueError(f"one of {', '.join(measures)}{where}")
-
-    return parse
-
-
-def _parse_name(text: str) -> str:
-    """A part of a worker's id or of a Redis key."""
-    if not re.fullmatch(r"[^\s/{}]+", text):
-        raise ValueError("a name without white space, slashes and braces")
-    return text
-
-
-def _parse_namespace(text: str) -> str:
-    if re.search(r"\s", text):
-        raise ValueError("a text without white space")
-    return text
-
-
-def _parse_path(text: str) -> Path:
-    if not Path(text).is_absolute():
-        raise ValueError("an absolute path (%(here)s stands for this file's directory)")
-    if not Path(text).name or "\0" in text:
-        raise ValueError("the path of a file")
-    return Path(text)
-
-
-def _parse_hook(text: str) -> tuple[str, ...]:
-    try:
-        words = tuple(shlex.split(text))
-    except ValueError as error:
-        raise ValueError(f"a command that runs without a shell ({error})") from None
-    if not words or not words[0]:
-        raise ValueError("a command that runs without a shell")
-    return words
-
-
-def _parse_children(text: str) -> bool | None:
-    if text.strip().lower() == "auto":
-        return None
-    try:
-        return parse_yes_no(text)
-    except ValueError:
-        raise ValueError("auto, yes or no") from None
-
-
-def _parse_textfile(text: str) -> Path:
-    path = _parse_path(text)
-    if path.suffix != ".prom":
-        raise ValueError("the path of a file whose name ends in .prom: node_exporter reads no other")
-    return path
-
-
-def _parse_listen(text: str) -> tuple[str, int]:
-    """The port alone means loopback: whoever wants others to read the metrics writes an address."""
-    allowed = "a port such as 9110, which means 127.0.0.1:9110, or IP-ADDRESS:PORT"
-    host, _, port = text.strip().rpartition(":")
-    if not re.fullmatch(r"[0-9]{1,5}", port) or not 0 < int(port) < 65536 or text.strip().startswith(":"):
-        raise ValueError(allowed)
-    try:
-        address = ipaddress.ip_address(host.strip("[]") or "127.0.0.1")
-    except ValueError:
-        raise ValueError(allowed) from None
-    return str(address), int(port)
-
 
 _DURATION = "a duration such as 90s, 5m or 1h"
 _SIZE = "a size such as 500MB or 1.5GB, or a share of this machine's memory such as 80%"
@@ -232,37 +60,28 @@ _EVENTS = "names or patterns (with *, ? and [...]) of events of the log, separat
 _BY_DEFAULT = "events that a person must act on, and the ends of outages"
 _REDIS_FILE = "absolute path of a file with the URL for redis, which only its owner can read (mode 0600)"
 
-
-def _parse_on_timeout(text: str) -> OnTimeout:
-    return OnTimeout(parse_choice(*(one.value for one in OnTimeout))(text))
-
-
-def _parse_yields(text: str) -> Yields:
-    return Yields(parse_choice(*(one.value for one in Yields))(text))
-
-
 GLOBAL_KEYS: Mapping[str, Option] = {
     "redis": Option(
-        _parse_redis,
+        parse_redis,
         Config.redis,
         f"URL ({_REDIS_URL}) of the Redis through which listeners coordinate; without it, this listener"
         " coordinates only the workers of its own supervisord",
         shown_default=f"{REDIS_VARIABLE}, else none",
     ),
     "redis_file": Option(
-        _parse_path,
+        parse_path,
         Config.redis_file,
         f"{_REDIS_FILE}, in place of redis; it keeps a password out of the configuration, and is read by the"
         " listener and by hand",
     ),
     "key_prefix": Option(
-        _parse_name,
+        parse_name,
         Config.key_prefix,
         "text that every Redis key of the listeners begins with, the same on all hosts; without white space,"
         " slashes and braces",
     ),
     "host": Option(
-        _parse_name,
+        parse_name,
         None,
         "name of this host among all hosts that share the Redis, where no other may have it; without white"
         " space, slashes and braces",
@@ -293,7 +112,7 @@ GLOBAL_KEYS: Mapping[str, Option] = {
         shown_default="none",
     ),
     "journal": Option(
-        _parse_path,
+        parse_path,
         Config.journal,
         "file in which the listener records its drains, so that it can continue them after a restart;"
         " an absolute path in a directory that only the listener's user can write to",
@@ -311,7 +130,7 @@ GLOBAL_KEYS: Mapping[str, Option] = {
         "lowest level of the events that are logged; debug, info, warning or error",
     ),
     "hook": Option(
-        _parse_hook,
+        parse_hook,
         Config.hook,
         "command, run without a shell, that gets each event of hook_events as JSON on its standard input",
     ),
@@ -335,13 +154,13 @@ GLOBAL_KEYS: Mapping[str, Option] = {
         parse_events, Config.notify_events, f"events for notify; {_EVENTS}", shown_default=_BY_DEFAULT
     ),
     "metrics_textfile": Option(
-        _parse_textfile,
+        parse_textfile,
         Config.metrics_textfile,
         "file for the metrics, in the directory that node_exporter's textfile collector reads; an absolute"
         " path that ends in .prom; needs supervisor-memkill[metrics]",
     ),
     "metrics_listen": Option(
-        _parse_listen,
+        parse_listen,
         Config.metrics_listen,
         "address at which Prometheus can read the metrics by HTTP; a port such as 9110, which means"
         " 127.0.0.1:9110, or IP-ADDRESS:PORT; needs supervisor-memkill[metrics]",
@@ -378,7 +197,7 @@ POOL_KEYS: Mapping[str, Option] = {
         f" must be above max_rss; {_SIZE}",
     ),
     "yields": Option(
-        _parse_yields,
+        parse_yields,
         PoolConfig.yields,
         "whether a worker of this pool may be taken when less than min_free is left: yes (as for any drain,"
         " enough others must be in service), no, or always (when no time is left, even without others)",
@@ -392,7 +211,7 @@ POOL_KEYS: Mapping[str, Option] = {
         shown_default="rss; for celery, dramatiq, huey, taskiq, horizon, djangoq pss",
     ),
     "children": Option(
-        _parse_children,
+        parse_children,
         PoolConfig.children,
         "whether the memory of a worker's child processes is added; auto (as the kind needs it), yes or no",
         shown_default="auto",
@@ -427,7 +246,7 @@ POOL_KEYS: Mapping[str, Option] = {
         shown_default="1h; for kinds that drain by stopping, stopwaitsecs in supervisord",
     ),
     "on_timeout": Option(
-        _parse_on_timeout,
+        parse_on_timeout,
         PoolConfig.on_timeout,
         "what a drain does after drain_timeout: stop (stop the worker, although jobs are running; but wait on"
         " while settings of supervisord or of the worker would lose these jobs), wait (wait on) or resume"
@@ -475,15 +294,15 @@ POOL_KEYS: Mapping[str, Option] = {
         " or more windows such as 22:00-06:00 or Mon-Fri 22:00-06:00, separated by commas",
     ),
     "redis": Option(
-        _parse_redis,
+        parse_redis,
         PoolConfig.redis,
         f"URL ({_REDIS_URL}) of the Redis in which the framework keeps its jobs and the records of its"
         " workers",
         shown_default="that of [memkill]",
     ),
-    "redis_file": Option(_parse_path, PoolConfig.redis_file, f"{_REDIS_FILE}, in place of redis"),
+    "redis_file": Option(parse_path, PoolConfig.redis_file, f"{_REDIS_FILE}, in place of redis"),
     "key_namespace": Option(
-        _parse_namespace,
+        parse_namespace,
         PoolConfig.key_namespace,
         "text that the framework puts before its Redis keys, such as Sidekiq's redis-namespace or RQ's"
         " prefix; without white space",

@@ -9,7 +9,7 @@ import secrets
 from collections.abc import Callable, Mapping, Sequence
 
 from supervisor_memkill.clock import Clock
-from supervisor_memkill.config.options import Config
+from supervisor_memkill.config.values import Config
 from supervisor_memkill.coordination.contract import Answer, Cause
 from supervisor_memkill.errors import Unknown
 from supervisor_memkill.listener import observer

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 
-from supervisor_memkill.config.options import PoolConfig
+from supervisor_memkill.config.values import PoolConfig
 from supervisor_memkill.coordination.contract import Answer, Cause
 from supervisor_memkill.listener.findings import Finding, PoolSurvey
 from supervisor_memkill.processes import ProcessState

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from supervisor_memkill.clock import Clock
-from supervisor_memkill.config.options import Config
+from supervisor_memkill.config.values import Config
 from supervisor_memkill.coordination.contract import CoordinationUnknown, Coordinator
 from supervisor_memkill.listener import observer
 from supervisor_memkill.listener.doubts import with_doubts

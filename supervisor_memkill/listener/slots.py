@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from supervisor_memkill.clock import Clock
-from supervisor_memkill.config.options import Config
+from supervisor_memkill.config.values import Config
 from supervisor_memkill.coordination.contract import (
     MAX_SILENT_HEARTBEATS,
     Answer,

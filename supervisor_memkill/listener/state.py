@@ -10,7 +10,7 @@ from pathlib import Path
 
 from supervisor_memkill import __version__
 from supervisor_memkill.clock import Clock
-from supervisor_memkill.config.options import Config
+from supervisor_memkill.config.values import Config
 from supervisor_memkill.coordination.contract import Answer, Cause
 from supervisor_memkill.listener import state_file
 from supervisor_memkill.listener.findings import Finding, PoolSurvey

@@ -9,9 +9,9 @@ from datetime import datetime
 
 from supervisor_memkill.clock import Clock
 from supervisor_memkill.config import program_files
-from supervisor_memkill.config.options import PoolConfig
 from supervisor_memkill.config.program_files import ProgramFiles
 from supervisor_memkill.config.supervisord_sections import StopAsGroup, unknown_stop_as_group
+from supervisor_memkill.config.values import PoolConfig
 from supervisor_memkill.listener import observer
 from supervisor_memkill.listener.doubts import can_be_doubtful, doubt
 from supervisor_memkill.listener.findings import Finding, Pool, PoolSurvey, Survey

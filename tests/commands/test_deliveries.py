@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from supervisor_memkill.commands.deliveries import attach
-from supervisor_memkill.config.options import Config
+from supervisor_memkill.config.values import Config
 from supervisor_memkill.notices.delivery_events import HookMissing
 from supervisor_memkill.notices.event import Notifier
 from supervisor_memkill.notices.events import SupervisordAway
@@ -16,7 +16,7 @@ from tests.notices.test_event import Kept
 WITHOUT = """
 import sys, threading
 from supervisor_memkill.commands.deliveries import attach
-from supervisor_memkill.config.options import Config
+from supervisor_memkill.config.values import Config
 from supervisor_memkill.notices.event import Notifier
 from supervisor_memkill.notices.events import SupervisordAway
 

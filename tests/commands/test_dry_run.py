@@ -22,7 +22,7 @@ from supervisor_memkill.commands.dry_run_report import (
     as_table,
     check,
 )
-from supervisor_memkill.config.options import PoolConfig
+from supervisor_memkill.config.values import PoolConfig
 from supervisor_memkill.coordination.contract import ListenerRules, PoolView
 from supervisor_memkill.coordination.in_process import InProcessCoordinator
 from supervisor_memkill.coordination.read_only import ReadOnlyCoordinator

@@ -22,8 +22,8 @@ from supervisor_memkill.commands.proposals import (
     propose,
 )
 from supervisor_memkill.config.load import load
-from supervisor_memkill.config.options import Config
 from supervisor_memkill.config.sections import read_file
+from supervisor_memkill.config.values import Config
 from supervisor_memkill.processes import ProcessInfo, ProcessState
 from supervisor_memkill.testing.fakes import STARTED, FakeProcesses
 from supervisor_memkill.workers.recognise import known_kinds

@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from supervisor_memkill.config.load import examine, load
-from supervisor_memkill.config.options import GLOBAL_KEYS, POOL_KEYS, REQUIRED, Config, PoolConfig
+from supervisor_memkill.config.options import GLOBAL_KEYS, POOL_KEYS, REQUIRED
 from supervisor_memkill.config.sections import ParsedFiles, read_file
+from supervisor_memkill.config.values import Config, PoolConfig
 from supervisor_memkill.errors import ConfigError, MemkillError
 from supervisor_memkill.rules.decision import OnTimeout
 from supervisor_memkill.units import Size, parse_whole

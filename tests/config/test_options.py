@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from supervisor_memkill.config.options import GLOBAL_KEYS, POOL_KEYS, default_text, measure_parser
+from supervisor_memkill.config.options import GLOBAL_KEYS, POOL_KEYS, default_text
+from supervisor_memkill.config.parsers import measure_parser
 from supervisor_memkill.coordination.contract import MAX_SILENT_HEARTBEATS
 from supervisor_memkill.processes import MEASURES
 from supervisor_memkill.workers.contract import Option

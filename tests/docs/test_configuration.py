@@ -11,8 +11,9 @@ import pytest
 from supervisor.options import ServerOptions
 
 from supervisor_memkill.config.load import load
-from supervisor_memkill.config.options import GLOBAL_KEYS, POOL_KEYS, Config, PoolConfig
+from supervisor_memkill.config.options import GLOBAL_KEYS, POOL_KEYS
 from supervisor_memkill.config.sections import read_file
+from supervisor_memkill.config.values import Config, PoolConfig
 from supervisor_memkill.processes import ProgramInfo
 from supervisor_memkill.workers.contract import Option, Tools
 from supervisor_memkill.workers.registry import BUILT_IN, load_kind

@@ -18,10 +18,11 @@ from supervisor_memkill.commands import context as assembly
 from supervisor_memkill.commands import which
 from supervisor_memkill.config import program_files, supervisord_files
 from supervisor_memkill.config.load import load
-from supervisor_memkill.config.options import REDIS_VARIABLE, Config, PoolConfig
+from supervisor_memkill.config.options import REDIS_VARIABLE
 from supervisor_memkill.config.sections import read_file
 from supervisor_memkill.config.supervisord_command import Running, is_supervisord, own_file
 from supervisor_memkill.config.supervisord_sections import read_sections
+from supervisor_memkill.config.values import Config, PoolConfig
 from supervisor_memkill.coordination.redis import RedisCoordinator
 from supervisor_memkill.errors import ConfigError, MemkillError
 from supervisor_memkill.rules.decision import OnTimeout

@@ -18,7 +18,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from supervisor_memkill.config.options import Config, PoolConfig
+from supervisor_memkill.config.values import Config, PoolConfig
 from supervisor_memkill.coordination.in_process import InProcessCoordinator
 from supervisor_memkill.coordination.redis import RedisCoordinator
 from supervisor_memkill.errors import Unknown

@@ -14,7 +14,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from supervisor_memkill import units
-from supervisor_memkill.config.options import GLOBAL_KEYS, POOL_KEYS, PoolConfig
+from supervisor_memkill.config.options import GLOBAL_KEYS, POOL_KEYS
+from supervisor_memkill.config.values import PoolConfig
 from supervisor_memkill.errors import Unknown
 from supervisor_memkill.processes import ProcessInfo, ProcessState
 from supervisor_memkill.rules import pools

@@ -9,7 +9,7 @@ import pytest
 
 from supervisor_memkill.clock import boot_clock
 from supervisor_memkill.config.loaded import Loaded, LoadedSection
-from supervisor_memkill.config.options import Config
+from supervisor_memkill.config.values import Config
 from supervisor_memkill.listener import state_file
 from supervisor_memkill.listener.journal_format import Contents
 from supervisor_memkill.listener.state import UNCHANGED_SECONDS, StateKeeper

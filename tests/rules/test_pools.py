@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from supervisor_memkill.config.options import PoolConfig
+from supervisor_memkill.config.values import PoolConfig
 from supervisor_memkill.processes import ProcessInfo
 from supervisor_memkill.rules.pools import Assignment, Oddity, OddityKind, assign, near_names, notes
 from tests.builders import info

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from supervisor_memkill.config.options import PoolConfig
+from supervisor_memkill.config.values import PoolConfig
 from supervisor_memkill.listener.journal_format import Contents
 from supervisor_memkill.rules.causes import Reason, StepCause
 from supervisor_memkill.rules.decision import OnTimeout

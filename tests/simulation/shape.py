@@ -7,7 +7,7 @@ import random
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from supervisor_memkill.config.options import PoolConfig
+from supervisor_memkill.config.values import PoolConfig
 from supervisor_memkill.rules.decision import OnTimeout
 from supervisor_memkill.rules.hours import DrainHours
 from supervisor_memkill.rules.shortage import Yields

@@ -16,8 +16,8 @@ from supervisor_memkill.commands.doctor.facts import (
     RedisFacts,
     SupervisordFacts,
 )
-from supervisor_memkill.config.options import Config
 from supervisor_memkill.config.supervisord_sections import SupervisordSections
+from supervisor_memkill.config.values import Config
 from supervisor_memkill.coordination.in_process import InProcessCoordinator
 from supervisor_memkill.listener.findings import Pool
 from supervisor_memkill.listener.journal_format import Contents

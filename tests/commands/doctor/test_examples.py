@@ -15,8 +15,8 @@ from supervisor_memkill.commands.doctor.facts import ConfigurationFacts, Facts
 from supervisor_memkill.commands.doctor.report import Style, as_text
 from supervisor_memkill.config import program_files
 from supervisor_memkill.config.load import examine as examine_configuration
-from supervisor_memkill.config.options import Config, PoolConfig
 from supervisor_memkill.config.sections import read_file
+from supervisor_memkill.config.values import Config, PoolConfig
 from supervisor_memkill.coordination.contract import PoolView
 from supervisor_memkill.coordination.in_process import InProcessCoordinator
 from supervisor_memkill.listener.findings import Pool
