@@ -6,14 +6,13 @@ import contextlib
 import dataclasses
 import math
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 from supervisor_memkill.clock import Clock
 from supervisor_memkill.config.values import Config
 from supervisor_memkill.coordination.contract import Answer, Cause
-from supervisor_memkill.errors import Unknown
-from supervisor_memkill.listener import observer
 from supervisor_memkill.listener.actions import Actions
+from supervisor_memkill.listener.drain_observer import DrainObserver
 from supervisor_memkill.listener.findings import Finding, Pool, PoolSurvey
 from supervisor_memkill.listener.largest import without_peers
 from supervisor_memkill.listener.ledger import Ledger
@@ -33,9 +32,7 @@ from supervisor_memkill.notices.drain_events import (
 )
 from supervisor_memkill.notices.event import Notifier
 from supervisor_memkill.processes import (
-    ENDED_BY_SIGNAL,
     Measure,
-    ProcessId,
     ProcessInfo,
     ProcessState,
     ProgramInfo,
@@ -56,19 +53,15 @@ from supervisor_memkill.rules.drain import (
 )
 from supervisor_memkill.rules.policy import BackOff, BackOffCause, Hold, is_below_baseline, next_back_off
 from supervisor_memkill.rules.shortage import Shortage
-from supervisor_memkill.rules.stop_end import is_kill_logged
-from supervisor_memkill.workers.contract import Kind, Reading, Target, Traits, unknown
+from supervisor_memkill.workers.contract import Kind, Traits
 from supervisor_memkill.world.memory import ProcessTable
 from supervisor_memkill.world.supervisord import Supervisord, SupervisordError
 
 ORPHAN_TRAITS = Traits(quiets=True, confirms_quiet=True)
-ORPHAN_READING = Reading(recognised=True, in_service=True, quiet=None, busy=None)
-"""For a drain whose pool is not in the configuration any more: it ends by its deadline, without its kind."""
+"""For a drain whose pool is not in the configuration any more."""
 
 LATE_SECONDS = 30.0
 """The greatest age of the observation that an action is based on: a slow disk needs time for the journal."""
-LOG_END_BYTES = 64 * 1024
-"""The part of supervisord's log that is read to find its SIGKILL."""
 REAPS_LATE_SECONDS = 2.0
 """The part of a stop's margin that is kept for delays of supervisord itself."""
 
@@ -109,6 +102,7 @@ class Drainer:
         self._clock = clock
         self._process_table = process_table
         self._shortage = shortage
+        self._observer = DrainObserver(pools, supervisord, notifier, clock, process_table)
         self._actions = Actions(supervisord, notifier, process_table)
         self._asked_at: dict[str, float] = {}
         self._unanswered: set[str] = set()
@@ -165,7 +159,7 @@ class Drainer:
 
     def step(self, drain: Drain) -> None:
         """One step of one drain."""
-        seen = self._observe(drain)
+        seen = self._observer.observe(drain)
         drain = with_present_start(drain, seen.process, self._process_table())
         drain, plan = self._with_settings(drain, seen)
         drain = _with_note(self._with_late_answer(drain, seen), seen)
@@ -173,7 +167,7 @@ class Drainer:
         if step.wants_answer:
             answer = self._ask(drain)
             if answer is not None:
-                seen = self._observe(drain)  # The answer may have taken long; decide by the present.
+                seen = self._observer.observe(drain)  # The answer may have taken long; decide by the present.
                 drain = with_present_start(_with_note(drain, seen), seen.process, self._process_table())
             seen = dataclasses.replace(seen, asked=True, answer=answer)
             step = decide(drain, seen, plan, self._clock())
@@ -181,7 +175,7 @@ class Drainer:
             self._finish(drain, step.drain, step.cause)
             return
         if step.drain.state is State.STOPPING:
-            step = dataclasses.replace(step, drain=self._with_tree(step.drain, seen))
+            step = dataclasses.replace(step, drain=self._observer.with_tree(step.drain, seen))
         takes_out = step.action in TAKES_OUT
         if not self._ledger.put(step.drain, must=takes_out) and takes_out:
             return
@@ -244,60 +238,6 @@ class Drainer:
             return ("the kind could not check the worker's settings",)
         return tuple(one.text for one in advice if one.refuses or one.cuts_jobs)
 
-    # --- observe --------------------------------------------------------------------------------
-
-    def _observe(self, drain: Drain) -> Seen:
-        looked_at = self._clock()
-        process = self._supervisord.process(drain.worker)
-        table = self._process_table()
-        seen = Seen(
-            process,
-            survivors=self._survivors(drain, process, table),
-            looked_at=looked_at,
-            is_kill_logged=self._is_kill_logged(drain, process),
-        )
-        if process is None or process.state is not ProcessState.RUNNING:
-            return seen
-        pool = self._pools.get(drain.pool)
-        if pool is None:
-            return dataclasses.replace(seen, reading=ORPHAN_READING)
-        note = None if drain.state is State.ASKING else drain.note
-        readings, memory = observer.read(pool, [Target(process, note)], table), observer.Memory()
-        if drain.state in (State.ASKING, State.SETTLING) or pool.config.hard_max_rss is not None:
-            memory = observer.measure(pool, process, table)
-        fault = readings.fault or memory.fault
-        if fault is not None:
-            self._notifier.report(KindFailed(drain.worker, process.pid, f"{type(fault).__name__}: {fault}"))
-        reading = readings.by_worker.get(drain.worker)
-        if readings.fault is not None:
-            # A kind that fails must not block the drain.
-            reading = unknown("its kind failed", note)
-        return dataclasses.replace(
-            seen, memory_bytes=memory.size_bytes, memory_least_bytes=memory.least_bytes, reading=reading
-        )
-
-    def _is_kill_logged(self, drain: Drain, process: ProcessInfo | None) -> bool:
-        """Whether supervisord's log says so; it is read when a signal may have ended the process."""
-        if drain.state is not State.STOPPING or not drain.stop.attempts or process is None:
-            return False
-        by_signal = process.state is ProcessState.STOPPED and process.exitstatus == ENDED_BY_SIGNAL
-        is_other = process.pid != 0 and not drain.is_process(process)
-        if drain.stopped_seen_at is not None or not (by_signal or is_other):
-            return False
-        try:
-            return is_kill_logged(self._supervisord.log_end(LOG_END_BYTES), process.name, drain.pid)
-        except SupervisordError:
-            return False  # The time that the stop took tells it, too.
-
-    def _survivors(self, drain: Drain, process: ProcessInfo | None, table: ProcessTable) -> tuple[int, ...]:
-        """Pids of the old processes that are still alive, without the processes of the new tree."""
-        alive = [one for one in drain.tree if _may_live(one, table)]
-        new: Sequence[ProcessId] = ()
-        if drain.state is State.SETTLING and process is not None:
-            with contextlib.suppress(Unknown):
-                new = table.tree(process.pid)
-        return tuple(one.pid for one in alive if one not in new)
-
     def _with_late_answer(self, drain: Drain, seen: Seen) -> Drain:
         """After a hang supervisord handles requests in order: the stop that it shows is the listener's."""
         if seen.process is None or drain.worker not in self._unanswered:
@@ -331,15 +271,6 @@ class Drainer:
         answer = self.slots.acquire(survey, request)
         is_last_resort = self._is_machine_short and drain.reason.is_for_machine
         return without_peers(answer, pool.config) if is_last_resort and answer is not None else answer
-
-    def _with_tree(self, drain: Drain, seen: Seen) -> Drain:
-        """The record with all processes that must be gone. Jobs may start processes until the stop."""
-        table, known = self._process_table(), drain.tree
-        with contextlib.suppress(Unknown):
-            if seen.process is not None and drain.is_process(seen.process):
-                known = (*known, *(one for one in table.tree(drain.pid) if one not in known))
-            known = tuple(one for one in table.family(known) if _may_live(one, table))
-        return dataclasses.replace(drain, tree=known)
 
     # --- act ------------------------------------------------------------------------------------
 
@@ -446,10 +377,3 @@ def _refusal(cause: Cause, detail: str = "") -> Answer:
 
 def _with_note(drain: Drain, seen: Seen) -> Drain:
     return drain if seen.reading is None else dataclasses.replace(drain, note=seen.reading.note)
-
-
-def _may_live(process: ProcessId, table: ProcessTable) -> bool:
-    try:
-        return table.is_alive(process)
-    except Unknown:
-        return True

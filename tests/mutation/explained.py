@@ -69,7 +69,7 @@ EXPLAINED: dict[str, str] = {
     "(outcome is Outcome.UNCERTAIN)": (
         "what supervisord said to a stop counts in STOPPING alone, and a look comes before any stop"
     ),
-    "listener/drainer.py, _with_tree: seen.process is not None and drain.is_process(seen.process) -> "
+    "listener/drain_observer.py, with_tree: seen.process is not None and drain.is_process(seen.process) -> "
     "(drain.is_process(seen.process))": (
         "a drain whose process is gone from supervisord is over, and reaches no stop"
     ),

@@ -32,6 +32,7 @@ PYTHON = (
     "workers/ownership.py",
     "listener/actions.py",
     "listener/doubts.py",
+    "listener/drain_observer.py",
     "listener/drainer.py",
     "listener/fleet.py",
     "listener/growth.py",
