@@ -1,7 +1,8 @@
 """The mutation check: ``python -m tests.mutation``. Status 1: a mutant survived that nobody explained.
 
-Each mutant is put into a copy of the project; the tests that hold its file must fail there, the quickest
-ones first. `EXPLAINED` in explained.py says of a survivor why it changes nothing that is promised.
+First all fast tests run once, to learn which tests run which line (`reach`). Each mutant is then put into a
+copy of the project, and the tests that run its line must fail there, the quickest ones first. `EXPLAINED` in
+explained.py says of a survivor why it changes nothing that is promised.
 """
 
 from __future__ import annotations
@@ -13,118 +14,100 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from queue import SimpleQueue
 
 from tests.mutation.explained import EXPLAINED
-from tests.mutation.mutants import DELIVERY, GATEWAY, Mutant, mutants
+from tests.mutation.mutants import Mutant, mutants
+from tests.mutation.reach import Reach, measure
+from tests.mutation.runs import Outcome, Runner
 
 ROOT = Path(__file__).parents[2]
-SCENARIOS = ("tests/simulation/scenarios",)
-SEEDS = (
-    "tests/simulation/test_simulation.py::test_whatever_fails_no_promise_is_broken",
-    "tests/simulation/test_simulation.py::test_once_all_faults_are_over_every_drain_finishes",
-)
-CORE = (
-    ("tests/rules", "tests/coordination/test_rules.py", "tests/listener/test_actions.py"),
-    ("tests/listener",),
-    SCENARIOS,
-    ("tests/fuzz/test_journal.py", "tests/commands/test_dry_run.py"),
-    SEEDS,
-)
 LUA = (
     ("tests/coordination/test_rules.py",),
-    SCENARIOS,
-    ("tests/coordination/through_redis",),
-    ("tests/coordination/test_redis_differential.py", "tests/coordination/test_redis_failures.py"),
-    SEEDS,
+    ("tests/simulation/scenarios",),
+    ("tests/coordination",),
 )
-OWNERSHIP = (
-    ("tests/workers/test_ownership.py",),
-    ("tests/workers/test_sidekiq.py", "tests/workers/test_celery_kind.py", "tests/workers/test_rq.py"),
+"""No coverage shows which tests run which line of Lua."""
+SEEDS = (
+    "tests/fuzz/test_journal.py",
+    "tests/simulation/test_simulation.py",
 )
-WORLD = (("tests/world/test_bounds.py", "tests/world/test_linux_process.py", "tests/world/test_machine.py"),)
-NOTICES = (
-    tuple(f"tests/notices/test_{name}.py" for name in ("digest", "choice", "gauges", "background")),
-    tuple(f"tests/notices/test_{name}.py" for name in ("hooks", "notify", "metrics")),
-)
-HISTORY = (
-    ("tests/notices/test_curves.py", "tests/notices/test_history.py"),
-    ("tests/listener/test_history_file.py", "tests/listener/test_history.py"),
-    ("tests/fuzz/test_history.py",),
-)
-HISTORY_FILES = ("listener/history_file.py", "listener/holds.py", "notices/curves.py", "notices/history.py")
-LIMIT_SECONDS = 300
-"""A mutant that makes the tests hang for so long is caught by that."""
+"""For what survives all others, all of these."""
+CORE = ("rules/", "coordination/", "listener/")
+QUICKEST = 100
+"""So many tests are collected and run first."""
 
 
 class Checker:
     """Tries mutants in copies of the project, several side by side."""
 
-    def __init__(self, directory: Path, jobs: int) -> None:
-        self._copies: SimpleQueue[Path] = SimpleQueue()
+    def __init__(self, directory: Path, jobs: int, paths: Sequence[str]) -> None:
+        first = directory / "0"
+        _copy_project(first)
+        self._reach: Reach = measure(first, jobs, paths)
+        self._seeds = () if paths else SEEDS
+        self._runners: SimpleQueue[Runner] = SimpleQueue()
         for number in range(jobs):
-            copy = directory / str(number)
-            for name in ("supervisor_memkill", "tests", "conf.d", "docs", "examples"):
-                shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
-            for name in ("setup.cfg", "README.rst", "CONTRIBUTING.rst", "CHANGELOG.rst", "Makefile"):
-                shutil.copy(ROOT / name, copy / name)
-            self._copies.put(copy)
+            tree = directory / str(number)
+            if number:
+                shutil.copytree(first, tree, symlinks=True)
+            runner = Runner(tree)
+            runner.check("tests/rules/test_hours.py")
+            self._runners.put(runner)
 
     def catch(self, mutant: Mutant) -> str:
-        """The tests that failed with it; empty when it survived them all."""
-        copy = self._copies.get()
-        path = copy / "supervisor_memkill" / mutant.path
-        original = path.read_text()
+        """The test that failed with it; empty when it survived them all."""
+        runner = self._runners.get()
+        path = runner.tree / "supervisor_memkill" / mutant.path
+        original, times = path.read_bytes(), path.stat()
         try:
             path.write_text(mutant.text)
-            return next((" ".join(stage) for stage in _stages(mutant) if not _passes(copy, stage)), "")
+            failed = (one for one in self._outcomes(runner, mutant) if not one.passed)
+            outcome = next(failed, None)
+            return "" if outcome is None else outcome.failed or outcome.words or "killed"
         finally:
-            path.write_text(original)
-            self._copies.put(copy)
+            path.write_bytes(original)
+            os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))  # what was compiled is valid again
+            self._runners.put(runner)
+
+    def _outcomes(self, runner: Runner, mutant: Mutant) -> Iterator[Outcome]:
+        for tests in self._stages(mutant):
+            files = list(dict.fromkeys(test.partition("::")[0] for test in tests))
+            yield runner.run(files, {test: self._reach.seconds[test] for test in tests})
+        if self._seeds and mutant.path.startswith(CORE):
+            yield runner.run(self._seeds, {})
+
+    def _stages(self, mutant: Mutant) -> Iterator[tuple[str, ...]]:
+        if mutant.path.endswith(".lua"):
+            yield from (self._reach.below(paths) for paths in LUA)
+        elif tests := self._reach.of_lines(mutant.path, mutant.line, mutant.last_line):
+            yield tests[:QUICKEST]
+            yield from filter(None, [tests[QUICKEST:]])
+
+    def close(self) -> None:
+        """End the processes."""
+        while not self._runners.empty():
+            self._runners.get().close()
 
 
-def _stages(mutant: Mutant) -> tuple[tuple[str, ...], ...]:
-    if mutant.path in GATEWAY:
-        return (("tests/world/test_own_supervisord.py",),)
-    if mutant.path in DELIVERY:
-        return NOTICES
-    if mutant.path in HISTORY_FILES:
-        return HISTORY
-    if mutant.path.startswith("workers/"):
-        return OWNERSHIP
-    if mutant.path.startswith("world/"):
-        return WORLD
-    return LUA if mutant.path.endswith(".lua") else CORE
-
-
-def _passes(copy: Path, stage: Sequence[str]) -> bool:
-    command = [sys.executable, "-B", "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-p", "no:xdist"]
-    try:
-        done = subprocess.run(
-            [*command, *stage],
-            cwd=copy,
-            env={**os.environ, "PYTHONPATH": str(copy)},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=LIMIT_SECONDS,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        return False
-    if done.returncode not in (0, 1, 2) and b"while loading conftest" not in done.stderr:
-        words = (done.stdout + done.stderr).decode()[-2000:]
-        raise RuntimeError(f"pytest ended with {done.returncode}:\n{words}")
-    return done.returncode == 0
+def _copy_project(directory: Path) -> None:
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True)
+    for name in filter(None, listed.stdout.split("\0")):
+        target = directory / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / name, target, follow_symlinks=False)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.mutation", description=__doc__)
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--only", nargs="+", default=[""], help="texts of which one is in the mutant's name")
+    parser.add_argument("--tests", nargs="+", default=[], help="files and folders of the only tests to run")
     parser.add_argument("--every", type=int, default=1, help="only each so many-th mutant")
+    parser.add_argument("--verbose", action="store_true", help="show which test caught each mutant")
     arguments = parser.parse_args()
     chosen = [
         one
@@ -133,14 +116,10 @@ def main() -> int:
     ]
     chosen = chosen[:: arguments.every]
     began = time.monotonic()
+    survivors = []
     with tempfile.TemporaryDirectory(prefix="mk-mutants-") as directory:
-        checker = Checker(Path(directory), arguments.jobs)
-        for stage in {stage for mutant in chosen for stage in _stages(mutant)}:
-            copy = Path(directory) / "0"
-            if not _passes(copy, stage):
-                print(f"these fail without any mutant: {' '.join(stage)}", file=sys.stderr)
-                return 2
-        survivors = []
+        checker = Checker(Path(directory), arguments.jobs, arguments.tests)
+        print(f"the tests without a mutant took {time.monotonic() - began:.0f} s", flush=True)
         with ThreadPoolExecutor(arguments.jobs) as pool:
             for number, (mutant, caught) in enumerate(
                 zip(chosen, pool.map(checker.catch, chosen), strict=True), 1
@@ -150,8 +129,11 @@ def main() -> int:
                     explained = mutant.name in EXPLAINED
                     words = "explained" if explained else "SURVIVED"
                     print(f"{words}: line {mutant.line} of {mutant.name}", flush=True)
+                elif arguments.verbose:
+                    print(f"caught: line {mutant.line} of {mutant.name}: {caught}", flush=True)
                 if number % 50 == 0:
                     print(f"{number} of {len(chosen)}, {time.monotonic() - began:.0f} s", flush=True)
+        checker.close()
     unexplained = [one for one in survivors if one.name not in EXPLAINED]
     print(
         f"{len(chosen)} mutants: {len(chosen) - len(survivors)} caught,"

@@ -14,11 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeGuard
 
-GATEWAY = ("world/own_supervisord.py",)
-DELIVERY = tuple(
-    f"notices/{name}.py"
-    for name in ("background", "choice", "delivery", "digest", "gauges", "hooks", "notify")
-)
 PYTHON = (
     "rules/policy.py",
     "rules/hours.py",
@@ -52,15 +47,21 @@ PYTHON = (
     "listener/schedule.py",
     "listener/shortage.py",
     "listener/slots.py",
-    *GATEWAY,
-    "world/bounds.py",
     "listener/take_over.py",
+    "notices/background.py",
+    "notices/choice.py",
     "notices/curves.py",
+    "notices/delivery.py",
+    "notices/digest.py",
+    "notices/gauges.py",
     "notices/history.py",
-    *DELIVERY,
+    "notices/hooks.py",
+    "notices/notify.py",
     "notices/stream.py",
     "workers/advice.py",
     "workers/sidekiq/timeout.py",
+    "world/bounds.py",
+    "world/own_supervisord.py",
 )
 LUA = tuple(f"coordination/lua/{name}.lua" for name in ("common", "acquire", "publish", "release", "request"))
 
@@ -91,6 +92,8 @@ class Mutant:
     path: str
     """Relative to the package."""
     line: int
+    last_line: int
+    """Of the piece that was changed."""
     where: str
     """The function that it stands in; empty outside of all."""
     was: str
@@ -116,21 +119,23 @@ def mutants(package: Path) -> Iterator[Mutant]:
 def _of_python(path: str, source: str) -> Iterator[Mutant]:
     lines = source.splitlines(keepends=True)
     tree = ast.parse(source)
+    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
     for node in ast.walk(tree):
         for old, new in _replacements(node):
             start, end = _offset(lines, old.lineno, old.col_offset), _end(lines, old)
-            was, where = source[start:end], _function(tree, old.lineno)
+            was, where = source[start:end], _function(functions, old.lineno)
             text = f"{source[:start]}{new}{source[end:]}"
             if where != "__init__":  # Without what it keeps, nothing works at all.
-                yield Mutant(path, old.lineno, where, _one_line(was), _one_line(new), text)
+                last = old.end_lineno or old.lineno
+                yield Mutant(path, old.lineno, last, where, _one_line(was), _one_line(new), text)
 
 
-def _function(tree: ast.Module, line: int) -> str:
-    """The innermost function round a line."""
+def _function(functions: list[ast.FunctionDef], line: int) -> str:
+    """The innermost function round a line; the functions are in the order from the outside inwards."""
     found = ""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.FunctionDef) and node.lineno <= line <= (node.end_lineno or line):
-            found = node.name  # the walk goes from the outside inwards
+    for node in functions:
+        if node.lineno <= line <= (node.end_lineno or line):
+            found = node.name
     return found
 
 
@@ -197,7 +202,7 @@ def _of_lua(path: str, source: str) -> Iterator[Mutant]:
         where = "" if line.startswith("end") else where
         for fresh in dict.fromkeys(_lua_lines(code)):
             changed = "".join([*lines[:index], fresh + "\n", *lines[index + 1 :]])
-            yield Mutant(path, index + 1, where, _one_line(code), _one_line(fresh), changed)
+            yield Mutant(path, index + 1, index + 1, where, _one_line(code), _one_line(fresh), changed)
 
 
 def _lua_lines(code: str) -> Iterator[str]:
