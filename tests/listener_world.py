@@ -47,6 +47,7 @@ from supervisor_memkill.workers.contract import (
     Tools,
     Traits,
 )
+from supervisor_memkill.world.guarded_command import BackgroundCommand, Begin
 from supervisor_memkill.world.memory import ProcessTable
 from tests.places import Places
 from tests.small_world import BLOATED, EPOCH, FRESH, LIMIT, World, WorldTable
@@ -237,6 +238,10 @@ class SharedCoordinator(InProcessCoordinator):
             raise CoordinationUnknown("away")
 
 
+def no_command(words: Sequence[str], limit_seconds: float) -> BackgroundCommand:
+    raise AssertionError(f"{words} must not be run")
+
+
 class FakeMachine:
     """A machine whose memory the workers and others use."""
 
@@ -281,6 +286,7 @@ class Life:
         has_state: bool = False,
         history: Sink | None = None,
         machine: FakeMachine | None = None,
+        begin_command: Begin | None = None,
         **settings: Any,
     ) -> None:
         self.world = world
@@ -317,6 +323,7 @@ class Life:
             state=StateKeeper(path, made, world.clock) if has_state else None,
             history=history,
             machine=machine or FakeMachine(world),
+            begin_command=begin_command or no_command,
         )
 
     def _die_there(self, place: str) -> None:

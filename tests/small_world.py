@@ -58,6 +58,7 @@ class Worker:
     exitstatus: int = 0
     orphans: tuple[int, ...] = ()
     """Children of the present process, which may outlive it."""
+    suspended: bool = False
 
 
 class World:
@@ -118,6 +119,7 @@ class World:
         worker.state, worker.pid, worker.start = P.STARTING, self._fresh_pid(), self.epoch
         worker.memory, worker.quiet, worker.changes_at = FRESH, False, self.now + 1
         worker.stopped_by_operator, worker.orphans, worker.began_at = False, (), None
+        worker.suspended = False
 
     def finish_jobs(self) -> None:
         for worker in self.workers.values():
@@ -217,6 +219,9 @@ class World:
         if signal == "QUIET":
             self._watch("quiet", worker)
             worker.quiet = worker.quiet or not worker.ignores_quiet
+        elif signal == "CONT":
+            worker.suspended = False
+            self.happened.append(f"continue jobs:{worker.name}")
         elif signal == "RESUME":
             worker.quiet = False
             self.happened.append(f"resume jobs:{worker.name}")
@@ -283,7 +288,7 @@ class WorldTable(ProcessTable):
         return any(worker.pid == process.pid for worker in self._world.workers.values())
 
     def is_suspended(self, pid: int) -> bool:
-        return False
+        return self._worker(pid).suspended
 
     def is_left_behind(self, pid: int, supervised: Collection[int]) -> bool:
         return False

@@ -71,6 +71,7 @@ def _drain(pool: str, at: float, fields: Mapping[str, str]) -> DrainRecord:
         took_seconds=_known(fields, "took_seconds", _seconds),
         jobs_cut=_known(fields, "busy", _count) if was_killed else None,
         jobs=_known(fields, "jobs", _names) if was_killed else None,
+        evidence=fields.get("evidence"),
     )
 
 

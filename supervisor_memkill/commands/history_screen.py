@@ -24,6 +24,7 @@ from supervisor_memkill.commands.terminal import (
 from supervisor_memkill.notices.curves import Points
 from supervisor_memkill.notices.records import DrainRecord, HeldRecord, Outcome, Record
 from supervisor_memkill.rules.causes import StepCause
+from supervisor_memkill.rules.evidence import EvidenceState
 from supervisor_memkill.units import format_duration, format_size
 
 UNKNOWN = "-"
@@ -165,11 +166,20 @@ def details(record: Record) -> str:
         )
     cause = "" if record.cause in _ORDINARY else _words_of(record.cause or "")
     if record.outcome == Outcome.LET_GO.value:
-        return cause
+        return "; ".join(filter(None, [cause, evidence(record)]))
     stopped = f"stopped because {cause}" if cause else ""
-    if record.outcome != Outcome.KILLED.value:
-        return stopped
-    return "; ".join(filter(None, [cut_jobs(record), stopped]))
+    cut_words = cut_jobs(record) if record.outcome == Outcome.KILLED.value else ""
+    return "; ".join(filter(None, [cut_words, stopped, evidence(record)]))
+
+
+def evidence(record: DrainRecord) -> str:
+    """What became of the command `before_stop`; empty if it was not run."""
+    if record.evidence is None:
+        return ""
+    known = next((one for one in EvidenceState if one.value == record.evidence), None)
+    if known is EvidenceState.TAKEN:
+        return "evidence taken"
+    return f"no evidence: {known.words if known is not None else record.evidence}"
 
 
 def cut_jobs(record: DrainRecord) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 from supervisor_memkill.config import ini, redis_file
 from supervisor_memkill.config.ini import Entry, Section
-from supervisor_memkill.config.options import GLOBAL_KEYS, POOL_KEYS
+from supervisor_memkill.config.options import GLOBAL_KEYS, POOL_KEYS, TEMPLATES
 from supervisor_memkill.workers.contract import Option
 from supervisor_memkill.world.redis_url import masked
 
@@ -32,7 +32,7 @@ def read_values(
         if entry.key in keys:
             filled = ""
             try:
-                filled = ini.fill(entry.value, names, keeps_other_names=_has_own_names(keys))
+                filled = ini.fill(entry.value, names, keeps_other_names=_has_own_names(keys, entry.key))
                 values[entry.key] = _parse(filled, keys[entry.key])
             except ValueError as error:
                 values[entry.key] = entry.value
@@ -61,9 +61,9 @@ def read_redis_file(
     return bool(given)
 
 
-def _has_own_names(keys: Mapping[str, Option]) -> bool:
+def _has_own_names(keys: Mapping[str, Option], key: str) -> bool:
     """A kind's own options may have names of their own, such as ``%(pid)s``; the kind refuses others."""
-    return keys is not GLOBAL_KEYS and keys is not POOL_KEYS
+    return key in TEMPLATES or (keys is not GLOBAL_KEYS and keys is not POOL_KEYS)
 
 
 def _parse(text: str, option: Option) -> Any:

@@ -79,6 +79,8 @@ def load_pool(
         max_total_rss=values["max_total_rss"],
         warn_rss=values["warn_rss"],
         drain_hours=values["drain_hours"],
+        before_stop=values["before_stop"],
+        before_stop_timeout_seconds=values["before_stop_timeout"],
         settle_seconds=values["settle"],
         protect_jobs=values["protect_jobs"],
         redis=values["redis"],
@@ -119,6 +121,11 @@ def _contradictions(
         yield (
             f"{place_of(section, 'on_timeout')}: {worker} drains by stopping, and supervisord"
             " waits no longer than stopwaitsecs"
+        )
+    if values["before_stop"] and not traits.quiets:
+        yield (
+            f"{place_of(section, 'before_stop')}: {worker} drains by stopping: there is no moment before its"
+            " stop at which it is known to be idle; leave before_stop out"
         )
     if kind.needs_redis and not values["redis"]:
         yield (

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 from supervisor_memkill.config.parsers import (
     measure_parser,
+    parse_before_stop,
     parse_children,
     parse_hook,
     parse_listen,
@@ -287,6 +288,19 @@ POOL_KEYS: Mapping[str, Option] = {
         "a worker that has run for about this time is drained: each at another age between 90% and 100% of"
         f" it; {_DURATION}",
     ),
+    "before_stop": Option(
+        parse_before_stop,
+        PoolConfig.before_stop,
+        "command, run without a shell once in each drain, while the worker is quiet and idle, before it is"
+        " stopped: for a dump of its memory; %(pid)s, %(group)s, %(name)s, %(host)s and %(pool)s are filled"
+        " in; only for kinds that can be quieted",
+    ),
+    "before_stop_timeout": Option(
+        parse_positive_duration,
+        PoolConfig.before_stop_timeout_seconds,
+        "longest time that before_stop may take; then it is ended, with all processes that it started, and"
+        f" the drain goes on; {_DURATION}",
+    ),
     "drain_hours": Option(
         parse_drain_hours,
         PoolConfig.drain_hours,
@@ -311,6 +325,8 @@ POOL_KEYS: Mapping[str, Option] = {
 """The keys that every ``[memkill:NAME]`` has. All but `REQUIRED` are optional."""
 
 REQUIRED = "max_rss"
+TEMPLATES = frozenset({"before_stop"})
+"""The keys with placeholders of their own, such as ``%(pid)s``; their parsers refuse others."""
 
 
 def default_text(option: Option) -> str:

@@ -12,6 +12,7 @@ from supervisor_memkill.processes import MEASURES, Measure
 from supervisor_memkill.rules.decision import OnTimeout
 from supervisor_memkill.rules.shortage import Yields
 from supervisor_memkill.units import parse_choice, parse_yes_no
+from supervisor_memkill.workers.templates import PLACEHOLDERS, parse_command
 from supervisor_memkill.world import redis_client
 
 
@@ -61,6 +62,14 @@ def parse_hook(text: str) -> tuple[str, ...]:
     except ValueError as error:
         raise ValueError(f"a command that runs without a shell ({error})") from None
     if not words or not words[0]:
+        raise ValueError("a command that runs without a shell")
+    return words
+
+
+def parse_before_stop(text: str) -> tuple[str, ...]:
+    """As the commands of ``worker = custom``, and with the name of the pool."""
+    words = parse_command(text, (*PLACEHOLDERS, "pool"))
+    if not words[0]:
         raise ValueError("a command that runs without a shell")
     return words
 

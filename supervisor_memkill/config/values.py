@@ -61,6 +61,10 @@ class PoolConfig:
     """In percent: a share of max_rss. None: nothing is reported."""
     drain_hours: DrainHours | None = None
     """None: a drain may begin at any time."""
+    before_stop: tuple[str, ...] = field(default=(), repr=False)
+    """The words of the command, with placeholders; they may hold a secret."""
+    before_stop_timeout_seconds: float = 30.0
+    """Its time limit."""
     yields: Yields = Yields.YES
     """Whether its workers may be taken when the machine's memory runs short."""
     key_namespace: str = ""

@@ -9,7 +9,7 @@ from supervisor_memkill.notices.drain_events import DrainStopHelpFailed
 from supervisor_memkill.notices.event import Notifier
 from supervisor_memkill.notices.words import action_failed
 from supervisor_memkill.processes import ProcessInfo, ProcessState
-from supervisor_memkill.rules.drain import Action, Drain, Outcome
+from supervisor_memkill.rules.drain import NEEDS_JOURNAL, Action, Drain, Outcome
 from supervisor_memkill.workers.contract import Kind, Note, Target
 from supervisor_memkill.world.memory import ProcessTable
 from supervisor_memkill.world.supervisord import (
@@ -37,8 +37,11 @@ class Actions:
         self,
         supervisord: Supervisord,
         notifier: Notifier,
+        take_evidence: Callable[[Drain, ProcessInfo], None],
         process_table: Callable[[], ProcessTable] = ProcessTable,
     ) -> None:
+        """`take_evidence` begins the command `before_stop`, and raises no error."""
+        self._take_evidence = take_evidence
         self._supervisord = supervisord
         self._notifier = notifier
         self._process_table = process_table
@@ -74,10 +77,12 @@ class Actions:
             return Outcome.DONE, None
         process = self._recorded_process(drain)
         target, table = Target(process, drain.note), self._process_table()
-        if action in (Action.QUIET, Action.STOP) and is_late(process):
+        if action in NEEDS_JOURNAL and is_late(process):
             raise TooLate("the observation this action is based on is too old")
         if action is Action.THAW:
             self._supervisord.signal(worker, "CONT")
+        elif action is Action.EVIDENCE:
+            self._take_evidence(drain, process)
         elif action is Action.STOP:
             self._help_stop(drain, kind, target, table)
             self._supervisord.stop(worker)

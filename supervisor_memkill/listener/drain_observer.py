@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from supervisor_memkill.clock import Clock
 from supervisor_memkill.errors import Unknown
 from supervisor_memkill.listener import observer
+from supervisor_memkill.listener.evidence import EvidenceTaker
 from supervisor_memkill.listener.findings import Pool
 from supervisor_memkill.notices.drain_events import KindFailed
 from supervisor_memkill.notices.event import Notifier
@@ -37,15 +38,19 @@ class DrainObserver:
         notifier: Notifier,
         clock: Clock,
         process_table: Callable[[], ProcessTable],
+        evidence: EvidenceTaker,
     ) -> None:
         self._pools = pools
         self._supervisord = supervisord
         self._notifier = notifier
         self._clock = clock
         self._process_table = process_table
+        self._evidence = evidence
 
     def observe(self, drain: Drain) -> Seen:
         looked_at = self._clock()
+        # First, so that a command that has ended has ended before the reading.
+        evidence = self._evidence.look(drain)
         process = self._supervisord.process(drain.worker)
         table = self._process_table()
         seen = Seen(
@@ -53,6 +58,8 @@ class DrainObserver:
             survivors=self._survivors(drain, process, table),
             looked_at=looked_at,
             is_kill_logged=self._is_kill_logged(drain, process),
+            evidence=evidence,
+            is_suspended=_is_suspended(drain, process, table),
         )
         if process is None or process.state is not ProcessState.RUNNING:
             return seen
@@ -104,6 +111,16 @@ class DrainObserver:
                 known = (*known, *(one for one in table.tree(drain.pid) if one not in known))
             known = tuple(one for one in table.family(known) if _may_live(one, table))
         return dataclasses.replace(drain, tree=known)
+
+
+def _is_suspended(drain: Drain, process: ProcessInfo | None, table: ProcessTable) -> bool:
+    """Only where the drain's own command may have done it."""
+    if drain.evidence is None or process is None or not process.pid:
+        return False
+    try:
+        return table.is_suspended(process.pid)
+    except Unknown:
+        return False
 
 
 def _may_live(process: ProcessId, table: ProcessTable) -> bool:

@@ -13,6 +13,7 @@ from supervisor_memkill.config.values import Config
 from supervisor_memkill.coordination.contract import Answer, Cause
 from supervisor_memkill.listener.actions import Actions
 from supervisor_memkill.listener.drain_observer import DrainObserver
+from supervisor_memkill.listener.evidence import EvidenceTaker
 from supervisor_memkill.listener.findings import Finding, Pool, PoolSurvey
 from supervisor_memkill.listener.largest import without_peers
 from supervisor_memkill.listener.ledger import Ledger
@@ -40,8 +41,8 @@ from supervisor_memkill.processes import (
 from supervisor_memkill.rules.causes import Reason, StepCause
 from supervisor_memkill.rules.decision import OnTimeout, Plan, Seen, decide
 from supervisor_memkill.rules.drain import (
+    NEEDS_JOURNAL,
     OVER,
-    TAKES_OUT,
     Action,
     Drain,
     Outcome,
@@ -54,6 +55,7 @@ from supervisor_memkill.rules.drain import (
 from supervisor_memkill.rules.policy import BackOff, BackOffCause, Hold, is_below_baseline, next_back_off
 from supervisor_memkill.rules.shortage import Shortage
 from supervisor_memkill.workers.contract import Kind, Traits
+from supervisor_memkill.world.guarded_command import Begin, GuardedCommand
 from supervisor_memkill.world.memory import ProcessTable
 from supervisor_memkill.world.supervisord import Supervisord, SupervisordError
 
@@ -90,6 +92,7 @@ class Drainer:
         *,
         process_table: Callable[[], ProcessTable] = ProcessTable,
         shortage: Callable[[], Shortage | None] = lambda: None,
+        begin_command: Begin = GuardedCommand,
     ) -> None:
         """`shortage` gives the machine's present shortage of memory."""
         self._config = config
@@ -102,8 +105,9 @@ class Drainer:
         self._clock = clock
         self._process_table = process_table
         self._shortage = shortage
-        self._observer = DrainObserver(pools, supervisord, notifier, clock, process_table)
-        self._actions = Actions(supervisord, notifier, process_table)
+        self._evidence = EvidenceTaker(pools, config.host, begin_command)
+        self._observer = DrainObserver(pools, supervisord, notifier, clock, process_table, self._evidence)
+        self._actions = Actions(supervisord, notifier, self._evidence.begin, process_table)
         self._asked_at: dict[str, float] = {}
         self._unanswered: set[str] = set()
         """Workers whose stop supervisord did not answer, and that were not observed since."""
@@ -176,8 +180,8 @@ class Drainer:
             return
         if step.drain.state is State.STOPPING:
             step = dataclasses.replace(step, drain=self._observer.with_tree(step.drain, seen))
-        takes_out = step.action in TAKES_OUT
-        if not self._ledger.put(step.drain, must=takes_out) and takes_out:
+        must_be_saved = step.action in NEEDS_JOURNAL
+        if not self._ledger.put(step.drain, must=must_be_saved) and must_be_saved:
             return
         for event in words.of_step(drain, step, seen, plan, self._clock(), self._measure(drain)):
             self._notifier.report(event)
@@ -186,6 +190,8 @@ class Drainer:
             self._act(drain, step.drain, step.action, seen.looked_at)
         kept = self._ledger.drains.get(drain.worker)
         if kept is not None:
+            if kept.evidence is None or not kept.evidence.runs:
+                self._evidence.forget(kept.worker)
             self._notifier.report(StepEnded(kept.worker, kept.pid, kept.state, kept.touched))
 
     def _report_saved(self, drain: Drain) -> None:
@@ -208,6 +214,7 @@ class Drainer:
             protect_jobs=terms.protect_jobs,
             losses=self._losses(drain, pool, program, seen.process),
             is_machine_short=self._is_machine_short,
+            before_stop_seconds=pool.config.before_stop_timeout_seconds if pool.config.before_stop else None,
         )
 
     @property
@@ -344,6 +351,7 @@ class Drainer:
         self.slots.release(drain, drained=drained)
         self._asked_at.pop(drain.worker, None)
         self._unanswered.discard(drain.worker)
+        self._evidence.forget(drain.worker)
         self._notifier.forget(DrainEvent, drain.worker)
         self._ledger.remove(drain.worker, ended_at=self.slots.drain_ended_at(), back_offs=back_offs)
 

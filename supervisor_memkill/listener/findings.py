@@ -16,6 +16,7 @@ from supervisor_memkill.rules.pools import Oddity
 from supervisor_memkill.workers.contract import Advice, Kind, LeftBehind
 from supervisor_memkill.workers.wrappers import worker_elsewhere
 from supervisor_memkill.world.memory import ProcessTable, can_measure
+from supervisor_memkill.world.run_command import is_missing
 
 SETTINGS_UNKNOWN = Advice(
     "supervisord did not report the settings of this program, such as stopsignal", refuses=True
@@ -78,7 +79,15 @@ class Pool:
         if is_running and process.uptime_seconds >= MAY_EXEC_SECONDS:
             running = table.first_title(process.pid) or None
         program = dataclasses.replace(program, running=running)
-        return (*hidden, *self.kind.advice(program, self._drain_timeout_seconds))
+        return (*hidden, *self.kind.advice(program, self._drain_timeout_seconds), *self._about_evidence())
+
+    def _about_evidence(self) -> Iterator[Advice]:
+        """Why `before_stop` will not run. No drain waits for that."""
+        command, *_ = self.config.before_stop or ("",)
+        if is_missing(command):
+            yield Advice(f"before_stop: {command} is not an executable file: no evidence is taken")
+        if command and not self.kind.traits.quiets:
+            yield Advice("before_stop is never run: this worker drains by stopping")
 
     @property
     def _drain_timeout_seconds(self) -> float | None:

@@ -19,6 +19,7 @@ from supervisor_memkill.checked import count, flag, items, mapping, seconds, tex
 from supervisor_memkill.processes import ProcessId, ProcessInfo
 from supervisor_memkill.rules.causes import Reason, StepCause
 from supervisor_memkill.rules.drain import Drain, State, Stop, StopAnswer
+from supervisor_memkill.rules.evidence import Evidence, EvidenceState
 from supervisor_memkill.rules.policy import BackOff, BackOffCause
 from supervisor_memkill.rules.requests import Act, OperatorRequest, Pause, RunningProcess, TakenRequest
 
@@ -170,9 +171,14 @@ def drain_to_json(drain: Drain) -> dict[str, Any]:
         **dataclasses.asdict(drain),
         "reason": drain.reason.value,
         "state": drain.state.value,
+        "evidence": _evidence_to_json(drain.evidence),
         "stop": _stop_to_json(drain.stop),
         "tree": [[one.pid, one.created] for one in drain.tree],
     }
+
+
+def _evidence_to_json(evidence: Evidence | None) -> dict[str, Any] | None:
+    return None if evidence is None else {**dataclasses.asdict(evidence), "state": evidence.state.value}
 
 
 def _stop_to_json(stop: Stop) -> dict[str, Any]:
@@ -239,6 +245,11 @@ def _cause_or_none(value: Any) -> StepCause | None:
     return next((cause for cause in StepCause if cause.value == value), None)
 
 
+def _evidence_state(value: Any) -> EvidenceState:
+    """A state that only a newer version knows: the command is not run again, and nothing is known of it."""
+    return next((state for state in EvidenceState if state.value == value), EvidenceState.LOST)
+
+
 def _tree(value: Any) -> tuple[ProcessId, ...]:
     return tuple(ProcessId(count(pid), seconds(created)) for pid, created in value)
 
@@ -269,6 +280,12 @@ STOP_READERS: Mapping[str, Reader] = {
     "was_kill": flag,
     "cause": _cause_or_none,
 }
+EVIDENCE_READERS: Mapping[str, Reader] = {
+    "state": _evidence_state,
+    "began_at": seconds,
+    "seconds": _or_none(seconds),
+    "error": text,
+}
 DRAIN_READERS: Mapping[str, Reader] = {
     "worker": text,
     "pool": text,
@@ -288,6 +305,7 @@ DRAIN_READERS: Mapping[str, Reader] = {
     "quiet_sent_at": _or_none(seconds),
     "quiet_acknowledged": flag,
     "is_quiet": flag,
+    "evidence": _or_none(lambda value: read_fields(Evidence, EVIDENCE_READERS, value)),
     "stop": lambda value: read_fields(Stop, STOP_READERS, value),
     "tree": _tree,
     "stopped_seen_at": _or_none(seconds),

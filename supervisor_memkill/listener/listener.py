@@ -65,6 +65,7 @@ from supervisor_memkill.rules.causes import Reason
 from supervisor_memkill.rules.drain import Drain, State
 from supervisor_memkill.rules.policy import Hold
 from supervisor_memkill.world.event_protocol import Event
+from supervisor_memkill.world.guarded_command import Begin, GuardedCommand
 from supervisor_memkill.world.machine import MachineMemory
 from supervisor_memkill.world.memory import ProcessTable
 from supervisor_memkill.world.supervisord import ShuttingDown, Supervisord, SupervisordError
@@ -93,12 +94,13 @@ class Listener:
         history: Sink | None = None,
         siblings: Callable[[], int] = lambda: 0,
         machine: Machine | None = None,
+        begin_command: Begin = GuardedCommand,
     ) -> None:
         """`coordinate` makes the coordinator from the journal's contents; `state` None: no state file.
 
         `history` takes the events while this listener holds the journal; a dry run has none.
         `siblings` counts the other running processes of the same event listener. `machine` None: this
-        machine.
+        machine. `begin_command` begins the commands that drains run in the background.
         """
         self._config = config
         self._pools = {pool.name: pool for pool in pools}
@@ -110,6 +112,7 @@ class Listener:
         self._clock = clock
         self._process_table = process_table
         self._siblings = siblings
+        self._begin_command = begin_command
         self._stands_by = False
         self._away = {
             "supervisord": Outage(SupervisordAway, SupervisordBack, notifier, clock),
@@ -285,6 +288,7 @@ class Listener:
             self._clock,
             process_table=self._process_table,
             shortage=lambda: self._shortage.present,
+            begin_command=self._begin_command,
         )
         self._notifier.attach(StreamSink(slots.record))
         if self._history is not None and not self._config.dry_run:

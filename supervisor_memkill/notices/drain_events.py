@@ -9,6 +9,7 @@ from supervisor_memkill.notices.event import Event, Level
 from supervisor_memkill.processes import Measure
 from supervisor_memkill.rules.causes import Reason, StepCause
 from supervisor_memkill.rules.drain import Action, Outcome, State
+from supervisor_memkill.rules.evidence import EvidenceState
 
 
 @dataclass(frozen=True)
@@ -106,6 +107,8 @@ class DrainDone(DrainStep):
     took_seconds: float | None = None
     kind: str | None = None
     """The pool's `worker`, such as ``sidekiq``."""
+    evidence: EvidenceState | None = None
+    """What became of `before_stop`; None: it was not run."""
 
 
 @dataclass(frozen=True)
@@ -129,6 +132,7 @@ class DrainKilled(DrainStep):
     stopped_seconds: float | None = None
     took_seconds: float | None = None
     kind: str | None = None
+    evidence: EvidenceState | None = None
 
 
 @dataclass(frozen=True)
@@ -145,6 +149,7 @@ class DrainLetGo(DrainStep):
     stopped_seconds: float | None = None
     took_seconds: float | None = None
     kind: str | None = None
+    evidence: EvidenceState | None = None
 
 
 @dataclass(frozen=True)
@@ -190,6 +195,21 @@ class DrainHeldAtTimeout(DrainEvent):
     busy: int | None
     jobs: tuple[str, ...] | None
     losses: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class DrainEvidenceBegins(DrainEvent):
+    """The worker is quiet and idle: before its stop the command `before_stop` runs."""
+
+    name = "drain.evidence_begins"
+
+
+@dataclass(frozen=True)
+class DrainEvidence(DrainEvent):
+    """The command `before_stop` has succeeded. If the worker is still idle, its stop follows."""
+
+    name = "drain.evidence"
+    took_seconds: float
 
 
 @dataclass(frozen=True)
@@ -257,6 +277,15 @@ class DrainThawFailed(ActionFailed):
 
     name = "drain.thaw_failed"
     hint = "if this goes on, send the signal CONT to the worker by hand"
+
+
+@dataclass(frozen=True)
+class DrainEvidenceFailed(ActionFailed):
+    """The command `before_stop` failed, or the drain did not wait for it. The drain goes on all the same."""
+
+    name = "drain.evidence_failed"
+    hint = "run the command by hand, as the listener's user, for a worker that is idle"
+    took_seconds: float | None = None
 
 
 @dataclass(frozen=True)

@@ -101,6 +101,7 @@ class HistorySink:
                 jobs_cut=event.busy if isinstance(event, DrainKilled) else None,
                 jobs=event.jobs if isinstance(event, DrainKilled) else None,
                 curve=curve or None,
+                evidence=event.evidence.value if event.evidence is not None else None,
             )
         )
 

@@ -61,6 +61,8 @@ class DrainRecord:
     """Their class names."""
     curve: Points | None = None
     """The memory of the old process since it began: pairs of seconds and bytes."""
+    evidence: str | None = None
+    """What became of the command `before_stop`; None: it was not run, or unknown."""
     job_classes: Mapping[str, int] | None = None
     """How often jobs of each class were seen in the old process."""
 
@@ -147,6 +149,7 @@ def _drain(body: Mapping[str, Any]) -> DrainRecord:
         jobs_cut=_known(body, "jobs_cut", count),
         jobs=_known(body, "jobs", lambda value: tuple(map(text, items(value)))),
         curve=_known(body, "curve", _points),
+        evidence=_known(body, "evidence", text),
         job_classes=_known(body, "job_classes", _counts),
     )
 

@@ -11,6 +11,9 @@ from supervisor_memkill.notices.drain_events import (
     DrainBusy,
     DrainDone,
     DrainDraining,
+    DrainEvidence,
+    DrainEvidenceBegins,
+    DrainEvidenceFailed,
     DrainHeldAtTimeout,
     DrainKilled,
     DrainLetGo,
@@ -34,6 +37,7 @@ from supervisor_memkill.processes import Measure
 from supervisor_memkill.rules.causes import StepCause
 from supervisor_memkill.rules.decision import Plan, Seen, Step
 from supervisor_memkill.rules.drain import Action, Drain, State
+from supervisor_memkill.rules.evidence import EvidenceState
 
 SLOW_SETTLING_SECONDS = 60.0
 """A new process that is not in service after this time gets a warning."""
@@ -50,6 +54,7 @@ _FAILED: dict[Action, type[ActionFailed]] = {
     Action.QUIET: DrainQuietFailed,
     Action.RESUME: DrainResumeFailed,
     Action.THAW: DrainThawFailed,
+    Action.EVIDENCE: DrainEvidenceFailed,
     Action.STOP: DrainStopFailed,
     Action.START: DrainStartFailed,
 }
@@ -60,11 +65,12 @@ def of_step(
 ) -> Iterator[Event]:
     """The events for the changes by this step; `now` is on the boot clock."""
     drain, reading = step.drain, seen.reading
+    yield from _of_evidence(before, drain)
     if drain.state is not before.state:
         yield _entered(before, drain, step.cause, seen, measure)
         if step.cause is StepCause.NEW_PROCESS_ENDED:
             yield DrainStartFailed(drain.worker, drain.pid, step.cause.words)
-    elif step.action is not None:
+    elif step.action is not None and step.action is not Action.EVIDENCE:
         yield DrainAgain(drain.worker, drain.pid, drain.state, step.action)
     if step.holds_stop:
         busy, jobs = (reading.busy, reading.jobs) if reading is not None else (None, None)
@@ -77,6 +83,19 @@ def of_step(
             yield DrainOldProcessesLive(drain.worker, drain.pid, seen.survivors)
         if drain.running_since is not None and now - drain.running_since > SLOW_SETTLING_SECONDS:
             yield DrainNotInServiceYet(drain.worker, drain.pid, reading.why if reading else None)
+
+
+def _of_evidence(before: Drain, drain: Drain) -> Iterator[Event]:
+    """The event for a change of the command `before_stop`."""
+    evidence = drain.evidence
+    if evidence is None or evidence == before.evidence:
+        return
+    if evidence.runs:
+        yield DrainEvidenceBegins(drain.worker, drain.pid)
+    elif evidence.state is EvidenceState.TAKEN:
+        yield DrainEvidence(before.worker, before.pid, evidence.seconds or 0.0)
+    else:
+        yield DrainEvidenceFailed(before.worker, before.pid, evidence.error, evidence.seconds)
 
 
 def _entered(
@@ -106,6 +125,7 @@ def of_end(
     `kind`: the name of the pool's kind; None: the pool is not in the configuration any more.
     """
     is_done, was_kill = drain.state is State.DONE, drain.stop.was_kill
+    yield from _of_evidence(before, drain)
     if was_kill:
         yield DrainKilled(
             **_step(drain, drain.stop.cause if is_done else cause),
@@ -146,6 +166,7 @@ def _result(drain: Drain, now: float, kind: str | None) -> dict[str, Any]:
         "stopped_seconds": drain.stopped_seconds,
         "took_seconds": now - drain.began_at,
         "kind": kind,
+        "evidence": drain.evidence.state if drain.evidence is not None else None,
     }
 
 

@@ -15,6 +15,13 @@ from supervisor_memkill.coordination.contract import Answer
 from supervisor_memkill.processes import ProcessInfo, ProcessState
 from supervisor_memkill.rules.causes import Reason, StepCause
 from supervisor_memkill.rules.drain import Action, Drain, State, StopAnswer, change_stop, move
+from supervisor_memkill.rules.evidence import (
+    Evidence,
+    EvidenceSeen,
+    EvidenceState,
+    ended,
+    next_evidence,
+)
 from supervisor_memkill.rules.stop_end import was_kill, with_running_jobs
 from supervisor_memkill.workers.contract import Reading, Traits
 
@@ -45,6 +52,8 @@ class Plan:
     """The settings by which a stop with running jobs would lose these jobs, one sentence each."""
     is_machine_short: bool = False
     """The machine has hardly any memory left: a drain for the machine waits for no running job."""
+    before_stop_seconds: float | None = None
+    """The time limit of the command that runs before the stop; None: there is no such command."""
 
     @property
     def at_timeout(self) -> OnTimeout:
@@ -81,6 +90,10 @@ class Seen:
     """When the observation began, on the boot clock."""
     is_kill_logged: bool = False
     """supervisord's log says that it sent SIGKILL to the recorded process; False also if that is unknown."""
+    evidence: EvidenceSeen | None = None
+    """The command `before_stop` of this drain, seen before `reading`; None: this listener does not run it."""
+    is_suspended: bool = False
+    """A signal such as STOP suspended the process, and a command of this drain may have sent it."""
 
 
 @dataclass(frozen=True)
@@ -99,9 +112,13 @@ class Step:
 
 def decide(drain: Drain, seen: Seen, plan: Plan, now: float) -> Step:
     """The next step of one drain."""
+    evidence = next_evidence(drain.evidence, seen.evidence, plan.before_stop_seconds, now)
+    drain = dataclasses.replace(drain, evidence=evidence)
     if seen.process is None:
-        return _end(drain, now, StepCause.GONE)
-    return _DECIDERS[drain.state](drain, seen, plan, now)
+        step = _end(drain, now, StepCause.GONE)
+    else:
+        step = _DECIDERS[drain.state](drain, seen, plan, now)
+    return dataclasses.replace(step, drain=_without_old_evidence(step.drain))
 
 
 # --- before the stop ---------------------------------------------------------------------------
@@ -143,7 +160,7 @@ def _quieting(drain: Drain, seen: Seen, plan: Plan, now: float) -> Step:
     if step is not None:
         return step
     reading = seen.reading
-    if reading is not None and reading.frozen:
+    if _is_left_suspended(drain, seen) or (reading is not None and reading.frozen):
         return Step(drain, Action.THAW)
     if not plan.traits.confirms_quiet:
         return Step(
@@ -171,6 +188,8 @@ def _draining(drain: Drain, seen: Seen, plan: Plan, now: float) -> Step:
     if step is not None:
         return step
     reading = seen.reading
+    if _is_left_suspended(drain, seen):
+        return Step(drain, Action.THAW)
     if _takes_jobs(seen, plan):
         # The worker is in service again: from now on it is stopped only while enough peers are in service.
         if drain.quiet_attempts == 0:
@@ -183,11 +202,36 @@ def _draining(drain: Drain, seen: Seen, plan: Plan, now: float) -> Step:
     hard = _why_hard(drain, seen, plan)
     if hard is not None:
         return _stop_if_peers_suffice(drain, seen, now, hard)
+    if drain.evidence is not None and drain.evidence.runs and not plan.is_machine_short:
+        return Step(drain)  # The command may pause the process, so that no reading shows it idle.
     if reading is not None and reading.idle:
+        if _wants_evidence(drain, plan):
+            began = Evidence(EvidenceState.RUNS, now)
+            return Step(dataclasses.replace(drain, evidence=began), Action.EVIDENCE)
         return _stop_if_peers_suffice(drain, seen, now, StepCause.IDLE)
     if _is_timed_out(drain, reading, plan, now):
         return _on_timeout(drain, seen, plan, now)
     return Step(drain)
+
+
+def _wants_evidence(drain: Drain, plan: Plan) -> bool:
+    """The command is to be run for this idle worker: once, and not while a moment may be too long."""
+    if plan.before_stop_seconds is None or plan.is_machine_short:
+        return False
+    return drain.evidence is None and drain.is_quiet
+
+
+def _is_left_suspended(drain: Drain, seen: Seen) -> bool:
+    """The drain's own command is over, and the process is suspended: it would never show that it is idle."""
+    return seen.is_suspended and drain.evidence is not None and not drain.evidence.runs
+
+
+def _without_old_evidence(drain: Drain) -> Drain:
+    """The record without a command that the drain does not wait for any more, in this state."""
+    waits = drain.state in (State.QUIETING, State.DRAINING)
+    if drain.evidence is None or not drain.evidence.runs or waits:
+        return drain
+    return dataclasses.replace(drain, evidence=ended(drain.evidence, EvidenceState.GIVEN_UP))
 
 
 def _resuming(drain: Drain, seen: Seen, plan: Plan, now: float) -> Step:

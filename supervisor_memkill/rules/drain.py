@@ -13,6 +13,7 @@ from typing import Any
 
 from supervisor_memkill.processes import ProcessId, ProcessInfo
 from supervisor_memkill.rules.causes import Reason, StepCause
+from supervisor_memkill.rules.evidence import Evidence
 
 
 class State(enum.Enum):
@@ -59,13 +60,17 @@ class Action(enum.Enum):
     QUIET = "quiet"
     RESUME = "resume"
     THAW = "thaw"
-    """SIGCONT for a process that the quiet suspended."""
+    """SIGCONT for a process that the quiet, or the command `before_stop`, suspended."""
+    EVIDENCE = "evidence"
+    """The pool's `before_stop`, for a worker that is quiet and idle. It is not repeated."""
     STOP = "stop"
     START = "start"
 
 
 TAKES_OUT = frozenset({Action.QUIET, Action.STOP})
-"""Actions that take a worker out of service: the journal must have them first."""
+"""Actions that take a worker out of service."""
+NEEDS_JOURNAL = TAKES_OUT | {Action.EVIDENCE}
+"""The journal must have these actions first: no later listener may do them unaware, or a second time."""
 
 
 class Outcome(enum.Enum):
@@ -161,6 +166,8 @@ class Drain:
     quiet_acknowledged: bool = False
     is_quiet: bool = False
     """The worker takes no new job, as far as the listener can know: a stop takes no capacity away."""
+    evidence: Evidence | None = None
+    """The command `before_stop`; None: it was not run."""
     stop: Stop = Stop()
     tree: tuple[ProcessId, ...] = ()
     """The processes that must be gone before the start; read immediately before the stop."""
@@ -228,6 +235,8 @@ def acknowledge(drain: Drain, action: Action, outcome: Outcome, now: float, *, b
         return move(drain, State.LET_GO, now)
     if action is Action.STOP:
         return _acknowledge_stop(drain, outcome, before)
+    if action is Action.EVIDENCE and outcome is not Outcome.DONE:
+        return dataclasses.replace(drain, evidence=before.evidence)
     return drain
 
 

@@ -104,6 +104,15 @@ def test_jobs_that_were_cut_are_named_and_unknown_ones_are_said() -> None:
     assert "KILLED   no job was running" in "\n".join(lines(killed(jobs_cut=0, jobs=None)))
 
 
+def test_what_became_of_the_command_before_the_stop_is_said() -> None:
+    assert "done     evidence taken" in "\n".join(lines(drain(evidence="taken")))
+    lost = "\n".join(lines(killed(evidence="lost", cause="idle")))
+    assert "2 jobs cut: Mail, Report; no evidence: the listener ended while the command ran" in lost
+    gone = drain(outcome="let_go", cause="stopped_by_others", evidence="given_up")
+    assert "somebody else stopped the worker; no evidence: the drain could not wait" in "\n".join(lines(gone))
+    assert "no evidence: \\x1b" in "\n".join(lines(drain(evidence="\x1b[2J"))), "of a later version"
+
+
 def test_nothing_from_outside_steers_the_terminal() -> None:
     for made in (lines(*MANY, columns=100, is_fleet=True), lines(*MANY)):
         assert all(line.isprintable() for line in made)

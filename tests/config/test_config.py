@@ -169,6 +169,8 @@ on_timeout = wait
 cooldown = 1m
 settle = 0
 protect_jobs = Billing::* Report
+before_stop = %(here)s/dump "two words" %(pid)s-%(name)s %(pool)s
+before_stop_timeout = 2m
 redis = redis://two/1
 key_namespace = app
 threads = 10
@@ -209,6 +211,8 @@ threads = 10
                 cooldown_seconds=60,
                 settle_seconds=0,
                 protect_jobs=("Billing::*", "Report"),
+                before_stop=(f"{written.path.parent}/dump", "two words", "%(pid)s-%(name)s", "%(pool)s"),
+                before_stop_timeout_seconds=120,
                 redis="redis://two/1",
                 key_namespace="app",
                 kind_values={"threads": 10, "odd": 1, "echo": None},
@@ -432,6 +436,17 @@ def test_a_file_that_cannot_be_it_is_told(written: Written, value: str, told: st
             "worker = stopping\non_timeout = wait",
             "6: [memkill:jobs] on_timeout = 'wait': worker = stopping drains by stopping",
         ),
+        (
+            "worker = stopping\nbefore_stop = dump %(pid)s",
+            "6: [memkill:jobs] before_stop = 'dump %(pid)s': worker = stopping drains by stopping: there",
+        ),
+        ("before_stop = ''", "before_stop = \"''\": must be a command that runs without a shell"),
+        (
+            "before_stop = dump %(pod)s",
+            "no other placeholders than %(pid)s %(group)s %(name)s %(host)s %(pool)s",
+        ),
+        ("before_stop = dump %(ENV_X)s", "the environment has no variable X"),
+        ("before_stop_timeout = 0", "before_stop_timeout = '0': must be a duration"),
         ("protect_jobs = Report", "protect_jobs = 'Report': worker = plain cannot tell which jobs run"),
         ("odd = 2", "5: [memkill:jobs] odd = '2': odd must be odd"),
         ("key_namespace = %(ENV_X)s", "the environment has no variable X; by hand it must be set"),

@@ -19,6 +19,7 @@ from supervisor_memkill.listener.journal_format import Contents
 from supervisor_memkill.processes import ProcessId
 from supervisor_memkill.rules.causes import Reason, StepCause
 from supervisor_memkill.rules.drain import Drain, State, Stop, StopAnswer
+from supervisor_memkill.rules.evidence import Evidence, EvidenceState
 from supervisor_memkill.rules.policy import BackOff, BackOffCause
 from tests.fuzz.effort import tries
 from tests.fuzz.values import DEEP, JSON, assert_one_line, is_number, is_whole, near, near_json, to_text
@@ -43,6 +44,7 @@ DRAIN = Drain(
     quiet_sent_at=101.0,
     quiet_acknowledged=True,
     is_quiet=True,
+    evidence=Evidence(EvidenceState.FAILED, 120.0, 2.5, "dump: status 1"),
     stop=Stop(
         attempts=1,
         asked_epoch=1_700_000_100,
@@ -103,6 +105,8 @@ CHECKS: Mapping[str, Callable[[object], bool]] = {
     "StopAnswer": lambda value: isinstance(value, StopAnswer),
     "Reason": lambda value: isinstance(value, Reason),
     "Stop": lambda value: isinstance(value, Stop) and fields_are_right(value),
+    "Evidence | None": or_none(lambda value: isinstance(value, Evidence) and fields_are_right(value)),
+    "EvidenceState": lambda value: isinstance(value, EvidenceState),
     "Mapping[str, Any]": lambda value: isinstance(value, dict),
     "tuple[ProcessId, ...]": is_tree,
     "StepCause | None": or_none(lambda value: isinstance(value, StepCause)),
@@ -112,7 +116,7 @@ CHECKS: Mapping[str, Callable[[object], bool]] = {
 }
 
 
-def fields_are_right(value: Drain | Stop) -> bool:
+def fields_are_right(value: Drain | Stop | Evidence) -> bool:
     for one in dataclasses.fields(value):
         field = getattr(value, one.name)
         assert CHECKS[str(one.type)](field), f"{one.name}: {field!r}"

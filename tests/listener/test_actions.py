@@ -27,7 +27,7 @@ from supervisor_memkill.world.supervisord import (
 from tests.builders import PID, START, drain, info
 
 NOTE = {"sent": True}
-TO_THE_PROCESS = (Action.QUIET, Action.RESUME, Action.THAW, Action.STOP)
+TO_THE_PROCESS = (Action.QUIET, Action.RESUME, Action.THAW, Action.EVIDENCE, Action.STOP)
 
 
 class Both:
@@ -65,6 +65,10 @@ class Both:
     def resume(self, target: Any, table: ProcessTable) -> None:
         self._do("resume")
 
+    def take_evidence(self, record: Drain, process: ProcessInfo) -> None:
+        assert record.is_process(process)
+        self._do("evidence")
+
     def before_stop(self, target: Any, table: ProcessTable) -> None:
         self._do("before stop")
 
@@ -83,7 +87,7 @@ def do(
     log: io.StringIO | None = None,
 ) -> tuple[Outcome, Any]:
     record: Drain = drain(State.DRAINING)
-    actions = Actions(both, Notifier([LogSink(log or io.StringIO())]), ProcessTable)
+    actions = Actions(both, Notifier([LogSink(log or io.StringIO())]), both.take_evidence, ProcessTable)
     return actions.do(record, action, None if without_kind else both, lambda process: late)
 
 
@@ -124,11 +128,11 @@ def test_action_is_not_sent_when_the_worker_cannot_be_looked_at(both: Both, acti
 
 
 @pytest.mark.parametrize("action", list(Action))
-def test_only_a_quiet_or_a_stop_can_come_too_late(both: Both, action: Action) -> None:
+def test_only_a_quiet_a_command_or_a_stop_can_come_too_late(both: Both, action: Action) -> None:
     outcome, _ = do(both, action, late=True)
-    takes_out = action in (Action.QUIET, Action.STOP)
-    assert outcome is (Outcome.TOO_LATE if takes_out else Outcome.DONE)
-    assert both.done == ([] if takes_out else [action.value])
+    needs_a_fresh_look = action in (Action.QUIET, Action.EVIDENCE, Action.STOP)
+    assert outcome is (Outcome.TOO_LATE if needs_a_fresh_look else Outcome.DONE)
+    assert both.done == ([] if needs_a_fresh_look else [action.value])
 
 
 @pytest.mark.parametrize(

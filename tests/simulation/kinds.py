@@ -206,7 +206,7 @@ class Resumes(Small):
     def _read(self, target: Target) -> Reading:
         now, note = self.machine.world.engine.now, target.note or {}
         process = self.machine.process(target.process.pid)
-        answers = process is not None and process.is_booted(now) and process.hung_at is None
+        answers = process is not None and process.answers(now)
         if process is None or not answers or not self.machine.node_answers(target.process.worker):
             return unknown("the node does not answer", note)
         quiet, busy = process.quiet_at is not None, process.busy(now)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from supervisor_memkill.processes import STOPPED_STATES
 from supervisor_memkill.rules.decision import OnTimeout
 from supervisor_memkill.rules.drain import Drain, State
+from supervisor_memkill.rules.evidence import END_SECONDS
 from supervisor_memkill.rules.requests import Act, OperatorRequest, RunningProcess, encode
 from tests.simulation.machine import Machine
 from tests.simulation.promises import BrokenPromise, backs_off
@@ -105,7 +106,8 @@ def _drain_seconds(world: World, pool: PoolShape) -> float:
     wait = config.idle_within_seconds + habits.job[1] + 4 * habits.beat + 30  # a quiet sent again
     stop = 2 * pool.stop_wait + habits.boots + pool.start_secs + config.settle_seconds + habits.orphan_seconds
     ask = config.strikes * world.shape.tick + config.cooldown_seconds + 2 * world.shape.heartbeat
-    return wait + stop + ask + config.min_uptime_seconds
+    evidence = config.before_stop_timeout_seconds + END_SECONDS if config.before_stop else 0.0
+    return wait + evidence + stop + ask + config.min_uptime_seconds
 
 
 def _unmet(world: World) -> Iterator[str]:

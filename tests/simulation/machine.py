@@ -34,6 +34,7 @@ from supervisor_memkill.world.supervisord import NoAnswer, Unreachable
 from tests.places import Places
 from tests.simulation.engine import Actor, Engine
 from tests.simulation.events import ProcessEvents
+from tests.simulation.evidence import Commands
 from tests.simulation.gateway import Gateway
 from tests.simulation.inbox import Inbox
 from tests.simulation.journals import DiskJournal, MemoryJournal
@@ -95,6 +96,7 @@ class Machine:
             wake=self._wake_for_event,
         )
         self._waits_for_events = False
+        self.commands = Commands(self, random.Random(f"{world.seed} {name} evidence"))
         self.mail: deque[str] = deque()
         """Requests that supervisord has for the listener."""
         self.pools = {pool.config.name: pool.config for pool in shape.pools}
@@ -244,7 +246,7 @@ class Machine:
 
     def last_beat(self, process: Process) -> float | None:
         """When its record was last written; None before the first time."""
-        ends = (process.frozen_at, process.hung_at, process.ended_at, self.engine.now)
+        ends = (process.frozen_at, process.held_at, process.hung_at, process.ended_at, self.engine.now)
         until = min(end for end in ends if end is not None)
         if until < process.boots_at:
             return None
@@ -409,6 +411,7 @@ class Machine:
             listener = self._listener(journal)
             run_turns(listener, Inbox(self), Ticks(), self.wall)  # type: ignore[arg-type]
         finally:
+            self.commands.listener_died()
             journal.unlock()
 
     def _journal(self) -> Any:
@@ -457,6 +460,7 @@ class Machine:
             process_table=process_table,
             history=HistorySink(ReadableHistory(self.world.trace), self.name, self.wall),
             machine=self,
+            begin_command=self.commands.begin,
         )
 
     def _known(self, gateway: Any) -> KnownProcesses:

@@ -54,6 +54,8 @@ class Process:
     resumed_at: float = -1e9
     """When it was last resumed."""
     frozen_at: float | None = None
+    held_at: float | None = None
+    """A command has paused or suspended it."""
     hung_at: float | None = None
     stop_at: float | None = None
     ended_at: float | None = None
@@ -71,11 +73,14 @@ class Process:
     @property
     def takes_until(self) -> float:
         """The time until which it takes jobs."""
-        ends = (self.quiet_at, self.frozen_at, self.hung_at, self.stop_at, self.ended_at)
+        ends = (self.quiet_at, self.frozen_at, self.held_at, self.hung_at, self.stop_at, self.ended_at)
         return min((end for end in ends if end is not None), default=NEVER)
 
     def is_booted(self, now: float) -> bool:
         return self.frozen_at is None and now >= self.boots_at
+
+    def answers(self, now: float) -> bool:
+        return self.is_booted(now) and self.hung_at is None and self.held_at is None
 
     def takes_jobs(self, now: float) -> bool:
         return now >= self.boots_at and self.takes_until > now
@@ -115,7 +120,19 @@ class Process:
             self.quiet_at, self.resumed_at = None, now
             self._next = [max(begins, now) for begins in self._next]
 
+    def hold(self, now: float) -> None:
+        """It runs no instruction from now on."""
+        self.look(now)
+        self.held_at = now if self.held_at is None else self.held_at
+
+    def release(self, now: float) -> None:
+        if self.held_at is not None:
+            self.look(now)
+            self.held_at = None
+            self._next = [max(begins, now) for begins in self._next]
+
     def thaw(self, now: float) -> None:
+        self.release(now)
         if self.frozen_at is not None:
             if self.boots_at > self.frozen_at:
                 self.boots_at += now - self.frozen_at

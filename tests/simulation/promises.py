@@ -42,7 +42,7 @@ JOURNALLED = {
     "stop": (State.STOPPING,),
     "start": tuple(one for one in State if one is not State.ASKING),  # A start needs no room on the disk.
     "resume": (State.RESUMING, State.QUIETING, State.DRAINING),  # A resume neither.
-    "thaw": (State.QUIETING, State.SETTLING),
+    "thaw": (State.QUIETING, State.DRAINING, State.SETTLING),
 }
 HEARTBEATS_FRESH = 3
 
@@ -105,6 +105,8 @@ class Promises:
     """When the stop of each token was first journalled."""
     was_read: dict[str, bool] = field(default_factory=dict)
     """Whether the last reading of the worker had succeeded when its stop was first journalled."""
+    dumped: set[str] = field(default_factory=set)
+    """The tokens of the drains that ran their command."""
     orderly_from: float = float("inf")
     """From then on, no fault is left that could excuse a drain of a less urgent worker."""
 
@@ -169,6 +171,30 @@ class Promises:
             self.kill_is_known(machine, worker, drain)
         elif worker.process is not None:
             self._judge(Act(what, machine, worker, worker.process, drain))
+
+    def takes_evidence(self, machine: Machine, name: str, pid: int) -> None:
+        """A listener runs a command for a worker that is quiet and idle: once, for the recorded process."""
+        worker, drain = machine.supervisord.workers.get(name), machine.disk.drains.get(name)
+        if worker is None or worker.removed or machine.supervisord.is_shutting_down:
+            return
+        self.world.trace.count("act: evidence")
+        if drain is None or drain.state is not State.DRAINING or not (drain.evidence and drain.evidence.runs):
+            self.broken("S3", machine, f"a command for {name} begins, and the journal does not say so")
+        if drain.token in self.dumped:
+            self.broken("once", machine, f"a second command for the same drain of {name}")
+        self.dumped.add(drain.token)
+        if pid != drain.pid:
+            self.broken("S4", machine, f"a command for pid {pid} begins, and pid {drain.pid} is recorded")
+        if worker.process is None:
+            return
+        act = Act("evidence", machine, worker, worker.process, drain)
+        self.s4_process(act)
+        is_new = act.process.created > self._looked_at(machine, worker)
+        if is_new or act.process.resumed_at >= machine.read_at.get(name, 1e12):
+            return
+        busy = act.process.busy(self.world.engine.now)
+        if busy or self.world.standings.takes_jobs(worker):
+            self.broken("idle", machine, f"a command for {name} begins with {busy} jobs in hand")
 
     def _judge(self, act: Act) -> None:
         self.s4_process(act)

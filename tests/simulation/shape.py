@@ -65,6 +65,8 @@ class Shape:
 
 NAMESAKE = 40_000.0
 """Seconds: further away than the wall clock is ever set."""
+BEFORE_STOP = ("dump", "%(group)s:%(name)s", "%(pid)s")
+"""The command of a pool; see evidence.py."""
 NAMES = ("east", "north", "south", "west")
 
 
@@ -88,7 +90,26 @@ def draw(rng: random.Random, seed: int) -> Shape:
         without_events=frozenset(name for name in machines if events.random() < 0.3),
         namesake_seconds=random.Random(f"{seed} namesake").choice((0.0, 0.0, -NAMESAKE, NAMESAKE)),
     )
-    return _short_of_memory(shape, also) if also.random() < 0.25 else shape
+    shape = _short_of_memory(shape, also) if also.random() < 0.25 else shape
+    return _with_evidence(shape, random.Random(f"{seed} evidence"))
+
+
+def _with_evidence(shape: Shape, rng: random.Random) -> Shape:
+    """Some pools run a command before the stop."""
+    pools = tuple(
+        dataclasses.replace(
+            pool,
+            config=dataclasses.replace(
+                pool.config,
+                before_stop=BEFORE_STOP,
+                before_stop_timeout_seconds=rng.choice((3.0, 10.0, 20.0)),
+            ),
+        )
+        if pool.habits.kind != "stops" and rng.random() < 0.4
+        else pool
+        for pool in shape.pools
+    )
+    return dataclasses.replace(shape, pools=pools)
 
 
 def _short_of_memory(shape: Shape, rng: random.Random) -> Shape:

@@ -257,7 +257,7 @@ class SimSupervisord:
         process.stop_at = now
         self._to(worker, P.STOPPING)
         ends = min(process.idle_from(now), now + process.habits.patience)
-        if process.frozen_at is not None or process.hung_at is not None:
+        if (process.frozen_at, process.held_at, process.hung_at) != (None, None, None):
             ends = NEVER  # The signal stays pending.
         if ends < now + worker.stop_wait:
             self._then(worker, ends - now + process.rng.uniform(0.05, 0.5), self._stopped)

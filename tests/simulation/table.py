@@ -63,7 +63,7 @@ class Processes:
 
     def status(self, pid: int) -> str:
         process = self._machine.process(pid)
-        frozen = process is not None and process.frozen_at is not None
+        frozen = process is not None and (process.frozen_at is not None or process.held_at is not None)
         return str(psutil.STATUS_STOPPED if frozen else psutil.STATUS_SLEEPING)
 
     def directory(self, pid: int) -> str:

@@ -46,6 +46,9 @@ MET = (
     *("asking -> quieting", "asking -> stopping", "quieting -> draining", "draining -> stopping"),
     *("draining -> resuming", "draining -> settling", "stopping -> starting"),
     *("stopping -> settling", "starting -> settling", "quieting -> settling"),
+    *(f"evidence: {how}" for how in ("succeeds", "fails", "hangs", "suspends")),
+    *(f"during evidence: {what}" for what in ("kill", "resume", "stop", "dies", "grows", "full")),
+    *("act: evidence", "act: thaw"),
     *("losses", "pauses", "drain.held_at_timeout", "drain.killed"),
 )
 """What must be met by some hundred seeds, for the promises to be put to the test at all. The rest is left to

@@ -1,0 +1,135 @@
+"""Runs a command in the background, in the care of a guard: a process of its own that outlives nobody.
+
+The guard ends the command with its whole tree when its time is over, and when the process that began it ends
+or gives up, however it ends: the guard's standard input is a pipe that closes then.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import shlex
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from supervisor_memkill.errors import MemkillError
+from supervisor_memkill.world.run_command import feed_command
+
+MAX_ERROR = 300
+"""The longest text of an error, in characters."""
+_GUARD = "import sys; sys.path[:] = {path!r}; from {module} import guard; guard()"
+"""The guard finds its modules as this process did, whatever the environment says: the command gets that."""
+
+
+@dataclass(frozen=True)
+class CommandEnd:
+    """How a command ended."""
+
+    seconds: float
+    """How long it took."""
+    error: str = ""
+    """Why it failed; empty: it succeeded."""
+
+
+class BackgroundCommand(Protocol):
+    """A command that runs in the background. Its methods never wait for it."""
+
+    def end(self) -> CommandEnd | None:
+        """How it ended; None: it runs."""
+        ...
+
+    def give_up(self) -> None:
+        """End it with all processes that it started. Its end is not asked for any more."""
+        ...
+
+
+class Begin(Protocol):
+    """Begins a command. It raises no error: a command that cannot be run has ended."""
+
+    def __call__(self, words: Sequence[str], limit_seconds: float) -> BackgroundCommand: ...
+
+
+class GuardedCommand:
+    """One command with its guard."""
+
+    def __init__(self, words: Sequence[str], limit_seconds: float) -> None:
+        self._end: CommandEnd | None = None
+        self._guard: subprocess.Popen[bytes] | None = None
+        code = _GUARD.format(path=sys.path, module=__name__)
+        try:
+            self._guard = subprocess.Popen(
+                [sys.executable, "-c", code, repr(limit_seconds), *words],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        except (OSError, ValueError) as error:
+            self._end = CommandEnd(0.0, _short(f"it cannot be run: {error}"))
+
+    def end(self) -> CommandEnd | None:
+        """Raises no error."""
+        guard = self._guard
+        if guard is not None and self._end is None and guard.poll() is not None:
+            self._end = _answer(guard)
+            self._close(guard)
+        return self._end
+
+    def give_up(self) -> None:
+        guard = self._guard
+        if guard is None or guard.returncode is not None:
+            return
+        self._close(guard)
+        # Somebody must ask for its status, or its entry stays in the table of processes.
+        with contextlib.suppress(RuntimeError):  # The system has no thread left.
+            threading.Thread(target=guard.wait, name="guard", daemon=True).start()
+
+    def _close(self, guard: subprocess.Popen[bytes]) -> None:
+        for pipe in (guard.stdin, guard.stdout):
+            if pipe is not None:
+                with contextlib.suppress(OSError):
+                    pipe.close()
+
+
+def _answer(guard: subprocess.Popen[bytes]) -> CommandEnd:
+    """What the guard wrote. It has ended, and no other process has its pipe."""
+    assert guard.stdout is not None
+    try:
+        values = json.loads(guard.stdout.read() or "null")
+        return CommandEnd(float(values["seconds"]), str(values["error"]))
+    except (OSError, ValueError, TypeError, KeyError):
+        return CommandEnd(0.0, f"the process that ran it ended with status {guard.returncode}")
+
+
+def guard() -> None:
+    """The guard's program: the time limit and the words of the command are its arguments."""
+    limit_seconds, *words = sys.argv[1:]
+    # Whatever is written later on goes nowhere: the answer is one line.
+    answer_fd = os.dup(sys.stdout.fileno())
+    began, error = time.monotonic(), ""
+    try:
+        feed_command(words, "", float(limit_seconds), _is_alone, name=shlex.quote(words[0]))
+    except MemkillError as failure:
+        error = _short(str(failure))
+    except OSError as failure:
+        error = _short(f"{shlex.quote(words[0])}: {failure}")
+    answer = {"seconds": round(time.monotonic() - began, 3), "error": error}
+    with contextlib.suppress(OSError):  # Nobody waits for it any more.
+        os.write(answer_fd, json.dumps(answer).encode())
+
+
+def _is_alone() -> bool:
+    """The process that began this one has ended, or gives up: nobody ever writes to the pipe."""
+    readable, _, _ = select.select([sys.stdin.fileno()], [], [], 0.0)
+    return bool(readable)
+
+
+def _short(text: str) -> str:
+    return text[:MAX_ERROR]
