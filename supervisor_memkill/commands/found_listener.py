@@ -154,4 +154,4 @@ def _changes(state: ListenerState, configuration: Configuration) -> tuple[str, .
         return None
     if reading is None or reading.unread or not before.files:
         return None
-    return tuple(changes(before, loaded(reading, named)))
+    return tuple(changes(before, loaded(reading, named, before.secrets)))

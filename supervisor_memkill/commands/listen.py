@@ -79,7 +79,8 @@ def listen(arguments: argparse.Namespace, environ: Mapping[str, str], sinks: Seq
     own_group, own_name = (_name(environ, part) for part in ("GROUP", "PROCESS"))
     context = build(configuration, supervisord, environ, own_group=own_group, own_name=own_name)
     own = OwnGroup(supervisord, own_group, own_name)
-    origin = _origin(context, own, above.pid, loaded(configuration.reading, arguments.config))
+    read = loaded(configuration.reading, arguments.config, configuration.config.redis_files)
+    origin = _origin(context, own, above.pid, read)
     listener = _listener(context, notifier, own, origin)
     # Not before: each start that fails would begin what has to be ended again.
     deliveries = attach(configuration.config, notifier)

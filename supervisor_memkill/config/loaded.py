@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -30,17 +30,26 @@ class Loaded:
     """The first file, and those with our sections."""
     sections: Mapping[str, LoadedSection] = field(default_factory=dict)
     """By the name of the section, such as ``memkill:jobs``."""
+    secrets: Mapping[str, str] = field(default_factory=dict)
+    """The stamp of each file that a `redis_file` names, by its path; empty: there is no file.
+
+    A file that cannot be looked at is left out.
+    """
 
 
 NOTHING = Loaded()
 
 
-def loaded(reading: ParsedFiles, named: Path | None) -> Loaded:
-    """What these files say. Comments, blank lines and the order of keys make no difference."""
+def loaded(reading: ParsedFiles, named: Path | None, secrets: Iterable[str] = ()) -> Loaded:
+    """What these files say. Comments, blank lines and the order of keys make no difference.
+
+    `secrets`: the paths of the files that each `redis_file` names.
+    """
     return Loaded(
         named="" if named is None else str(absolute(named)),
         files=tuple(str(absolute(path)) for path in reading.paths),
         sections={one.name: _loaded_section(one) for one in reading.sections},
+        secrets={path: stamp for path in secrets if (stamp := _stamp(path)) is not None},
     )
 
 
@@ -50,8 +59,22 @@ def _loaded_section(section: Section) -> LoadedSection:
     return LoadedSection(str(absolute(section.place.path)), hashlib.sha256(text).hexdigest()[:16])
 
 
+def _stamp(path: str) -> str | None:
+    """When the file was written, and which file it is; nothing of what it holds, by which one could guess it.
+
+    Empty: there is no file. None: it cannot be looked at.
+    """
+    try:
+        found = Path(path).stat()
+    except FileNotFoundError:
+        return ""
+    except OSError:
+        return None
+    return f"{found.st_mtime_ns}:{found.st_ino}"
+
+
 def changes(before: Loaded, now: Loaded) -> Iterator[str]:
-    """What changed in the files since `before` was loaded, one clause for each section."""
+    """What changed in the files since `before` was loaded, one clause for each section and file."""
     for name in sorted({*before.sections, *now.sections}):
         old, new = before.sections.get(name), now.sections.get(name)
         if old is None and new is not None:
@@ -60,3 +83,6 @@ def changes(before: Loaded, now: Loaded) -> Iterator[str]:
             yield f"[{name}] was removed from {old.path}"
         elif new is not None and old is not None and new.digest != old.digest:
             yield f"[{name}] was changed in {new.path}"
+    for path in sorted({*before.secrets} & {*now.secrets}):
+        if now.secrets[path] != before.secrets[path]:
+            yield f"redis_file {path} {'was written anew' if now.secrets[path] else 'is gone'}"

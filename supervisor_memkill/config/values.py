@@ -113,3 +113,9 @@ class Config:
     """IP address and port."""
     pools: tuple[PoolConfig, ...] = ()
     """In the order of their sections."""
+
+    @property
+    def redis_files(self) -> tuple[str, ...]:
+        """The paths of all files that a `redis_file` names."""
+        named = (self.redis_file, *(pool.redis_file for pool in self.pools))
+        return tuple(dict.fromkeys(str(path) for path in named if path is not None))

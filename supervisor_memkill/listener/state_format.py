@@ -116,6 +116,7 @@ LOADED_READERS: Mapping[str, Reader] = {
     "named": text,
     "files": _all(text),
     "sections": _by_name(_made(LoadedSection, SECTION_READERS)),
+    "secrets": _by_name(text),
 }
 ORIGIN_READERS: Mapping[str, Reader] = {
     "name": text,

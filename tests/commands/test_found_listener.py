@@ -137,6 +137,17 @@ def test_changed_configuration_is_named_by_its_sections(by_hand: ByHand) -> None
     assert by_hand.find().changes is None
 
 
+def test_secret_written_anew_is_named(by_hand: ByHand) -> None:
+    secret = by_hand.config.with_name("url")
+    secret.write_text("redis://:old@127.0.0.1:1/0")
+    os.utime(secret, (1, 1))
+    before = loaded(read_file(by_hand.config), by_hand.config, [str(secret)])
+    by_hand.write(state(origin=Origin("m:m", SUPERVISORD_PID, configuration=before)))
+    assert by_hand.find().changes == ()
+    secret.write_text("redis://:new@127.0.0.1:1/0")
+    assert by_hand.find().changes == (f"redis_file {secret} was written anew",)
+
+
 def test_supervisord_on_another_machine_shows_no_state_of_this_one(by_hand: ByHand) -> None:
     by_hand.write(state())
     given = {"config": by_hand.config, "serverurl": by_hand.url, "dry_run": False}

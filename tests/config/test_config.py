@@ -348,6 +348,7 @@ def test_a_url_is_read_from_the_file_that_redis_file_names(written: Written) -> 
     config = written.load(text, {"MEMKILL_REDIS": "redis://environment/0"})
     first, second = config.pools
     assert (config.redis, config.redis_file) == (f"redis://:{SECRET}@main/0", path)
+    assert config.redis_files == (str(path), str(own))
     assert (first.redis, first.redis_file) == (config.redis, None)
     assert (second.redis, second.redis_file) == (f"redis://:{SECRET}@own/0", own)
     assert SECRET not in repr(config)

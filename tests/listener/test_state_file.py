@@ -174,7 +174,8 @@ def test_outage_is_shown_with_its_beginning(world: World, life: Life) -> None:
 
 def test_origin_comes_back_as_it_was_written(world: World, path: Path) -> None:
     section = LoadedSection("/etc/memkill.conf", "0a1b")
-    configuration = Loaded("/etc/memkill.conf", ("/etc/memkill.conf",), {"memkill:jobs": section})
+    files, secrets = ("/etc/memkill.conf",), {"/etc/url": "1:2"}
+    configuration = Loaded("/etc/memkill.conf", files, {"memkill:jobs": section}, secrets)
     origin = Origin("memkill:memkill", 812, ("TICK_60",), 60.0, configuration)
     keeper = StateKeeper(path, Config("here", pools=(pool_config(),)), world.clock, origin)
     keeper.named("here/supervisor")

@@ -23,6 +23,7 @@ app.conf.broker_connection_retry_on_startup = True
 app.conf.broker_transport_options = json.loads(os.environ.get("APP_TRANSPORT_OPTIONS", "{}"))
 app.conf.control_exchange = os.environ.get("APP_CONTROL_EXCHANGE", "celery")
 app.conf.worker_enable_remote_control = "APP_WITHOUT_CONTROL" not in os.environ
+app.conf.task_acks_late = "APP_ACKS_LATE" in os.environ
 app.conf.worker_prefetch_multiplier = int(os.environ.get("APP_PREFETCH", "4"))
 
 

@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -39,10 +40,14 @@ def status(pool: LeakyPool, expected: int) -> Any:
 
 
 def test_dry_run_and_status_say_who_drives_a_drain_and_with_which_configuration(
-    start_pool: StartPool,
+    start_pool: StartPool, tmp_path: Path
 ) -> None:
     """First the listener lives, then its configuration is changed on disk, then it is stopped."""
-    pool = start_pool(pool=GATE)
+    secret = tmp_path / "url"
+    secret.write_text("redis://:old@127.0.0.1:1/0")
+    secret.chmod(0o600)
+    settings = {**GATE, "redis_file": secret}
+    pool = start_pool(pool=settings)
     run(pool, "restart", pool.workers[0])
     pool.wait_for_drain(State.DRAINING)
     named = f"the listener {LISTENER} (pid {pool.listener_pid()})"
@@ -62,12 +67,16 @@ def test_dry_run_and_status_say_who_drives_a_drain_and_with_which_configuration(
     (request,) = line["requests"]
     assert request["workers_left"] == [pool.workers[0]]
 
-    pool.write_memkill("custom", {**GATE, "strikes": 3}, {})
+    secret.write_text("redis://:new@127.0.0.1:1/0")
+    rewritten = f"redis_file {secret} was written anew"
+    assert f"{named} works with an older one: {rewritten}" in notes(pool)
+
+    pool.write_memkill("custom", {**settings, "strikes": 3}, {})
     changed = f"[memkill:job] was changed in {pool.directory}/memkill.conf"
     shown = notes(pool)
     assert f"{named} works with an older one: {changed}" in shown
     assert f"supervisorctl restart {LISTENER}" in shown
-    assert status(pool, 0)["listener"]["configuration"]["changes"] == [changed]
+    assert status(pool, 0)["listener"]["configuration"]["changes"] == [changed, rewritten]
 
     pool.supervisord.ctl("stop", LISTENER)
     pool.supervisord.wait_for_state(LISTENER, ProcessState.STOPPED)

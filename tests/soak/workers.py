@@ -68,23 +68,24 @@ def _python(
     )
 
 
-def _rq(variable: str) -> Workers:
+def _rq(title: str, variable: str, words: str, options: Options) -> Workers:
     def open_fleet(server: RealRedis, names: Names, more: Options) -> Any:
         python = interpreter(variable)
-        return test_rq.fleet_of(server, python, dict.fromkeys(names, test_rq.rq(python)), **more)
+        commands = dict.fromkeys(names, test_rq.rq(python, words))
+        return test_rq.fleet_of(server, python, commands, **_merged(options, more))
 
     return Workers(
-        "RQ",
+        title,
         lambda: test_rq.version(interpreter(variable)),
         open_fleet,
         dropped_by_itself=test_rq.dropped_by_rq,
     )
 
 
-def _celery(title: str, variable: str, options: Options) -> Workers:
+def _celery(title: str, variable: str, options: Options, words: str = "-c 2") -> Workers:
     def open_fleet(server: RealRedis, names: Names, more: Options) -> Any:
         python = interpreter(variable)
-        commands = {name: test_celery.celery(python, name) for name in names}
+        commands = {name: test_celery.celery(python, name, words) for name in names}
         return test_celery.fleet_of(server, python, commands, **_merged(options, more))
 
     return Workers(title, lambda: test_celery.version(interpreter(variable)), open_fleet)
@@ -147,6 +148,17 @@ _CELERY_BY_STOP: Options = {
     "pool": test_celery_ways.BY_STOP,
     "environment": test_celery_ways.WITHOUT_CONTROL,
 }
+_CONTRIB = ":".join(
+    [str(PROGRAMS), *(str(PROGRAMS.parents[1] / "contrib" / name) for name in ("celery", "rq"))]
+)
+_CELERY_BY_STOP_ONCE: Options = {
+    **_CELERY_BY_STOP,
+    "environment": {
+        **_CELERY_BY_STOP["environment"],
+        "CELERY_CUSTOM_WORKER_POOL": "memkill_pool:Prefork",
+        "PYTHONPATH": _CONTRIB,
+    },
+}
 _MESSENGER: Options = {"worker": test_messenger.NAMED, "pool": {"stream": "messages"}}
 WORKERS: Mapping[str, Workers] = {
     **{f"laravel-{suite}": _php(php.LARAVEL_WORKER, "Laravel queue:work", suite, {}) for suite in php.SUITES},
@@ -157,8 +169,17 @@ WORKERS: Mapping[str, Workers] = {
     "celery": _celery("Celery", WORKERS_PYTHON, {}),
     "celery-oldest": _celery("Celery", OLD_WORKERS_PYTHON, {}),
     "celery-stop": _celery("Celery, drain = stop", WORKERS_PYTHON, _CELERY_BY_STOP),
-    "rq": _rq(WORKERS_PYTHON),
-    "rq-oldest": _rq(OLD_WORKERS_PYTHON),
+    "celery-stop-once": _celery(
+        "Celery, drain = stop, contrib's pool", WORKERS_PYTHON, _CELERY_BY_STOP_ONCE, "-c 2 -P custom"
+    ),
+    "rq": _rq("RQ", WORKERS_PYTHON, "worker", {}),
+    "rq-oldest": _rq("RQ", OLD_WORKERS_PYTHON, "worker", {}),
+    "rq-finishing": _rq(
+        "RQ, contrib's worker",
+        WORKERS_PYTHON,
+        "worker -w memkill_worker.FinishingWorker",
+        {"environment": {"PYTHONPATH": _CONTRIB}},
+    ),
     "sidekiq": _sidekiq(""),
     "sidekiq-trixie": _sidekiq("trixie"),
     "sidekiq-sid": _sidekiq("sid"),

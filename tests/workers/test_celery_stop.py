@@ -17,7 +17,8 @@ from supervisor_memkill.workers.celery.stop import DEFAULT_QUEUES
 from supervisor_memkill.workers.contract import Reading, Target
 
 TITLE = "/srv/venv/bin/python /srv/venv/bin/celery -A app worker -Q high,low"
-GOOD = replace(program_info("celery -A app worker -Q high,low", stopwaitsecs=600), stopasgroup=False)
+GOOD = replace(program_info("celery -A app worker -Q low -P custom", stopwaitsecs=600), stopasgroup=False)
+"""With the pool of contrib/celery."""
 
 
 def make(**values: object) -> Celery:
@@ -109,8 +110,8 @@ def test_good_settings_need_no_advice() -> None:
         ({"stopasgroup": None}, 600.0, "stopasgroup is unknown"),
         ({"stopwaitsecs": 599}, 600.0, "stopwaitsecs=599 is below drain_timeout"),
         ({"stopwaitsecs": 10}, None, "stopwaitsecs=10 (supervisord's default), and drain_timeout is not set"),
-        ({"command": "sh -c 'celery -A app worker; true'"}, 600.0, "a shell without exec"),
-        ({"command": "celery -A app worker --detach"}, 600.0, "--detach: remove it"),
+        ({"command": "sh -c 'celery -A app worker -P custom; true'"}, 600.0, "a shell without exec"),
+        ({"command": "celery -A app worker -P custom --detach"}, 600.0, "--detach: remove it"),
     ],
 )
 def test_settings_that_cut_tasks_at_the_stop_are_refused(
@@ -118,6 +119,13 @@ def test_settings_that_cut_tasks_at_the_stop_are_refused(
 ) -> None:
     ((text, refuses),) = advice(replace(GOOD, **changes), timeout)
     assert expected in text and refuses
+
+
+@pytest.mark.parametrize("words", ["", " -P prefork", " --pool=processes"])
+def test_prefork_pool_gets_a_hint_that_a_task_may_run_twice(words: str) -> None:
+    command = f"celery -A app worker{words}"
+    ((text, refuses),) = advice(replace(GOOD, command=command))
+    assert "runs a task twice" in text and "contrib/celery/memkill_pool.py" in text and not refuses
 
 
 def test_remapped_term_is_refused_and_int_is_not() -> None:

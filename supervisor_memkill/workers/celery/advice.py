@@ -31,6 +31,8 @@ REMAPPED = "REMAP_SIGTERM"
 task that runs at TERM is gone 1.6 s later, and the exit status is 0; at INT it is finished."""
 
 
+PREFORK = ("prefork", "processes")
+"""The names of the pool that runs tasks in child processes."""
 WARM_SIGNALS = frozenset({"TERM", "INT"})
 OTHER_SIGNALS = "Celery finishes its tasks at TERM and INT; QUIT cuts them, and others do not end it properly"
 
@@ -128,7 +130,25 @@ def advise_on_hidden(program: ProgramInfo) -> Iterator[Advice]:
 
 
 def advise_on_prefork(program: ProgramInfo) -> Iterator[Advice]:
-    """Only the prefork pool, which is the default, runs tasks in child processes."""
-    if (option_text(program.command, "-P", "--pool") or "prefork") in ("prefork", "processes"):
+    """Only the prefork pool, which is the default, runs tasks in child processes; a pool of one's own may."""
+    if _pool(program) in (*PREFORK, "custom"):
         why = "the processes of the prefork pool would die at TERM, and their tasks with them"
         yield from advise_on_stopasgroup(program, why, refuses=True)
+
+
+def advise_on_warm_shutdown(program: ProgramInfo) -> Iterator[Advice]:
+    """Celery's own warm shutdown of the prefork pool gives a task back that a process of the pool runs.
+
+    celery/concurrency/asynpool.py, `flush`: since 5.6.3, it forgets a task whose message was written to a
+    process while the news of its begin was not read yet.
+    """
+    if _pool(program) in PREFORK:
+        yield Advice(
+            "with the prefork pool, Celery 5.6.3 and later runs a task twice that begins in the moment of "
+            "the stop: remove drain = stop where remote control works; elsewhere use --pool threads, or the "
+            "pool of contrib/celery/memkill_pool.py, or an older Celery"
+        )
+
+
+def _pool(program: ProgramInfo) -> str:
+    return option_text(program.command, "-P", "--pool") or "prefork"

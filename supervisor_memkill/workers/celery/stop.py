@@ -12,6 +12,10 @@ Facts, tried with 5.3.6 and 5.7.0 (celery/apps/worker.py, celery/worker/worker.p
 - With ``REMAP_SIGTERM=SIGQUIT`` in the environment TERM is QUIT, and INT is as before.
 - TERM for the whole process group ends the processes of a prefork pool together with their tasks.
 - A task with an ETA that becomes due in the moment of the stop may be both run and given back.
+- From 5.6.3 on (and in 5.2), the prefork pool gives back a task that it has just written to one of its
+  processes, and the process runs this task all the same (celery/concurrency/asynpool.py: flush). In 54 stops
+  of busy workers of 5.7.0, all tasks that ran twice were such tasks. 5.3 to 5.6.2 and the pools `threads` and
+  `solo` are free of it. contrib/celery/memkill_pool.py is a prefork pool without this fault.
 """
 
 from __future__ import annotations
@@ -66,6 +70,7 @@ class ByStop(StopThenWait):
 
     def more_advice(self, program: ProgramInfo, drain_timeout_seconds: float | None) -> Iterator[Advice]:
         yield from advice.advise_on_prefork(program)
+        yield from advice.advise_on_warm_shutdown(program)
         if self._remapped.is_remapped(program.worker):
             yield from advice.advise_on_remapped(program, refuses=True)
         if self._remapped.is_hidden(program.worker):
