@@ -152,7 +152,10 @@ def test_task_that_begins_at_the_stop_runs_once_in_the_pool_for_it(
 
 @NEWEST
 def test_task_that_begins_at_the_stop_runs_twice_in_a_pool_of_celerys_own(jobs: Jobs, variable: str) -> None:
-    """As docs/frameworks/celery.rst says. Once Celery mends this, the docs must say so."""
+    """As docs/frameworks/celery.rst says. Once Celery mends this, the docs must say so.
+
+    Celery waits 30 s at such a stop.
+    """
     assert runs_of_a_task_that_begins_at_the_stop(jobs, "prefork", {}) == 2
 
 

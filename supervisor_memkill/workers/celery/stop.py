@@ -15,7 +15,8 @@ Facts, tried with 5.3.6 and 5.7.0 (celery/apps/worker.py, celery/worker/worker.p
 - From 5.6.3 on (and in 5.2), the prefork pool gives back a task that it has just written to one of its
   processes, and the process runs this task all the same (celery/concurrency/asynpool.py: flush). In 54 stops
   of busy workers of 5.7.0, all tasks that ran twice were such tasks. 5.3 to 5.6.2 and the pools `threads` and
-  `solo` are free of it. contrib/celery/memkill_pool.py is a prefork pool without this fault.
+  `solo` are free of it. Such a stop may also take 30 s longer.
+  contrib/celery/memkill_pool.py is a prefork pool without this fault.
 """
 
 from __future__ import annotations
