@@ -16,6 +16,7 @@ from supervisor_memkill.workers.command_line import option_text
 from supervisor_memkill.workers.recognise import Known, framework_of, kinds_of
 from supervisor_memkill.workers.wrappers import worker_elsewhere
 from supervisor_memkill.world import redis_client
+from supervisor_memkill.world.event_protocol import SUBSCRIPTION
 from supervisor_memkill.world.redis_url import masked
 
 if TYPE_CHECKING:
@@ -204,7 +205,7 @@ def _is_taken(kind: type[Kind], url: str) -> bool:
 LISTENER = """\
 [eventlistener:memkill]
 command = {command}
-events = TICK_60,REMOTE_COMMUNICATION
+{events}
 stdout_logfile = NONE
 """
 LOG_DIRECTORY = Path("/var/log/supervisor")
@@ -219,7 +220,7 @@ SHOWN_WORKERS = 3
 def listener_section(command: str, log_directory: Path = LOG_DIRECTORY) -> str:
     """The section of the listener itself."""
     log = f"stderr_logfile = {log_directory}/memkill.log\n" if log_directory.is_dir() else ""
-    return LISTENER.format(command=command) + log
+    return LISTENER.format(command=command, events=SUBSCRIPTION) + log
 
 
 def as_text(proposals: Sequence[Proposal], listener: str, columns: int | None) -> str:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from supervisor_memkill.errors import MemkillError, UsageError
+from supervisor_memkill.world.event_protocol import SUBSCRIPTION
 
 if TYPE_CHECKING:
     from supervisor_memkill.commands.context import Context
@@ -27,7 +28,7 @@ LISTENER_AWAY_SECONDS = 60.0
 LOOK_SECONDS = 0.2
 SUBSCRIBE = (
     "no listener took the request. Check that the [eventlistener:...] section has"
-    " events = TICK_60,REMOTE_COMMUNICATION,PROCESS_STATE (then: supervisorctl update), and that the listener"
+    f" {SUBSCRIPTION} (then: supervisorctl update), and that the listener"
     " runs"
 )
 NO_LISTENER = "the listener does not run (its last process was pid {pid}): start it with supervisorctl"

@@ -26,6 +26,7 @@ from supervisor_memkill.listener.state_values import (
 )
 from supervisor_memkill.rules.requests import TakenRequest
 from supervisor_memkill.units import format_duration
+from supervisor_memkill.world.event_protocol import SUBSCRIPTION
 
 
 def status_of(found: FoundListener, now: float, names: Sequence[str] = ()) -> Status:
@@ -115,7 +116,7 @@ def _problems(found: FoundListener, listener: ListenerLine, now: float) -> Itera
     if period == 0:
         yield (
             "the listener's section subscribes to no TICK, so that it never looks: write"
-            " events = TICK_60,REMOTE_COMMUNICATION, then: supervisorctl update"
+            f" {SUBSCRIPTION}, then: supervisorctl update"
         )
     elif period is not None and without_tick_seconds > SILENT_PERIODS * period:
         yield (

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from supervisor_memkill.coordination.contract import Cause as RefusalCause
 from supervisor_memkill.notices.event import Event, Level
+from supervisor_memkill.world.event_protocol import SUBSCRIPTION
 
 
 @dataclass(frozen=True)
@@ -60,10 +61,7 @@ class ListenerWithoutTicks(Event):
 
     name = "listener.without_ticks"
     level = Level.ERROR
-    hint = (
-        "set events = TICK_60,REMOTE_COMMUNICATION,PROCESS_STATE in the listener's [eventlistener:...]"
-        " section, then run supervisorctl update"
-    )
+    hint = f"set {SUBSCRIPTION} in the listener's [eventlistener:...] section, then run supervisorctl update"
 
 
 @dataclass(frozen=True)
@@ -135,10 +133,7 @@ class UnexpectedEvent(Event):
 
     name = "event.unasked"
     level = Level.WARNING
-    hint = (
-        "set events = TICK_60,REMOTE_COMMUNICATION,PROCESS_STATE in the listener's [eventlistener:...]"
-        " section, then run supervisorctl update"
-    )
+    hint = f"set {SUBSCRIPTION} in the listener's [eventlistener:...] section, then run supervisorctl update"
     once_per = ()
     compared = ()
     event: str

@@ -41,7 +41,7 @@ class Hold(Worded):
     UNDER_WAY = "under_way", "its drain is under way"
     MEMORY_UNKNOWN = "memory_unknown", "memory unknown"
     UNDER_LIMIT = "under_limit", "under its limit"
-    STRIKES = "strikes", "at fewer checks in a row than strikes demands"
+    STRIKES = "strikes", "too few checks in a row have found it so"
     MIN_UPTIME = "min_uptime", "up for less than min_uptime"
     BACKS_OFF = "backs_off", "not drained again yet"
     PAUSED = "paused", "a person paused the pool"

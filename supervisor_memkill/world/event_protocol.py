@@ -17,6 +17,8 @@ from supervisor_memkill.errors import UsageError
 PERIOD_SECONDS: Mapping[str, int] = {"TICK_5": 5, "TICK_60": 60, "TICK_3600": 3600}
 """supervisord's TICK events, and how often each comes."""
 REMOTE_COMMUNICATION = "REMOTE_COMMUNICATION"
+SUBSCRIPTION = "events = TICK_60,REMOTE_COMMUNICATION,PROCESS_STATE"
+"""The line of the listener's section that messages propose and the examples have."""
 """An event that supervisord's sendRemoteCommEvent sends, so that people and programs reach a listener."""
 REQUEST_TYPE = "supervisor-memkill"
 """The type of the remote communication that is for this program."""

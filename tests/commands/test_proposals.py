@@ -28,11 +28,13 @@ from supervisor_memkill.processes import ProcessInfo, ProcessState
 from supervisor_memkill.testing.fakes import STARTED, FakeProcesses
 from supervisor_memkill.workers.recognise import known_kinds
 from supervisor_memkill.workers.registry import load_kind
+from supervisor_memkill.world.event_protocol import SUBSCRIPTION
 from tests.harness import PROGRAMS, RealSupervisord, program, short_directory, wait_for
 
 LARAVEL = "php /srv/app/artisan queue:work"
 SIDEKIQ = "sidekiq 7.3.2 app [{0} of 5 busy]"
 COLUMNS = 80
+ROOT = Path(__file__).parents[2]
 
 
 def worker(pid: int, group: str, name: str = "", state: ProcessState = ProcessState.RUNNING) -> ProcessInfo:
@@ -165,6 +167,13 @@ def test_what_does_not_run_or_runs_elsewhere_or_is_of_no_kind_is_not_proposed(ma
     machine.run("/usr/sbin/cron -f", "cron")
     machine.all.append(worker(0, "stopped", state=ProcessState.STOPPED))
     assert machine.proposals() == []
+
+
+def test_listener_subscribes_to_what_the_examples_subscribe_to() -> None:
+    texts = [one.read_text() for one in (ROOT / "conf.d").glob("*.conf")]
+    lines = {line for text in texts for line in text.splitlines() if line.startswith("events =")}
+    assert lines == {SUBSCRIPTION}
+    assert SUBSCRIPTION in listener_section("supervisor-memkill").splitlines()
 
 
 def test_log_of_the_listener_stands_where_debian_has_it_if_that_is_there(tmp_path: Path) -> None:

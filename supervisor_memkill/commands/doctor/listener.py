@@ -14,12 +14,9 @@ from supervisor_memkill.notices.events import ListenerRefused
 from supervisor_memkill.processes import ProcessInfo, ProcessState
 from supervisor_memkill.rules.policy import Hold
 from supervisor_memkill.units import format_duration
-from supervisor_memkill.world.event_protocol import is_sent_changes
+from supervisor_memkill.world.event_protocol import SUBSCRIPTION, is_sent_changes
 
-SUBSCRIBES = (
-    "events = TICK_60,REMOTE_COMMUNICATION,PROCESS_STATE in the listener's section;"
-    " then: supervisorctl update"
-)
+SUBSCRIBES = f"{SUBSCRIPTION} in the listener's section; then: supervisorctl update"
 SHIPPED_PERIOD_SECONDS = 60.0
 
 MISSING = Fault(
