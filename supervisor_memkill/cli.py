@@ -26,6 +26,7 @@ from supervisor_memkill.commands import (
     pause,
     restart,
     sample,
+    serve,
     status,
 )
 from supervisor_memkill.commands.command import (
@@ -51,6 +52,7 @@ COMMANDS = (
     pause.UNPAUSE,
     doctor.COMMAND,
     notify.COMMAND,
+    serve.COMMAND,
     demo.COMMAND,
 )
 """The commands that are typed by name. A further command is one module, and one entry here."""

@@ -30,10 +30,10 @@ MAX_WORKERS = 50
 
 def fleet(pool: FleetPoolLine, terminal: Terminal, *, with_workers: bool) -> Iterator[str]:
     """`with_workers`: a row for each worker, too."""
-    first, *more = terminal.wrap(f"{pool.name} on all hosts: {_terms(pool)}")
+    first, *more = terminal.wrap(f"{pool.name} on all hosts: {terms(pool)}")
     yield terminal.paint(first, Style.HEAD)
     yield from more
-    for text, style in _happenings(pool):
+    for text, style in happenings(pool):
         yield from (terminal.paint(line, style) for line in terminal.wrap(INDENT + text, INDENT * 2))
     if pool.hosts:
         yield from rows(choose(_host_choices(pool.hosts, terminal), terminal, INDENT), terminal, INDENT)
@@ -44,7 +44,8 @@ def fleet(pool: FleetPoolLine, terminal: Terminal, *, with_workers: bool) -> Ite
             yield f"{INDENT}({len(pool.workers) - MAX_WORKERS} more workers: name fewer, or use --json)"
 
 
-def _terms(pool: FleetPoolLine) -> str:
+def terms(pool: FleetPoolLine) -> str:
+    """How many are in service, and how many listeners there are."""
     if pool.is_new:
         return "no listener has reported to Redis yet"
     silent = sum(one.silent for one in pool.hosts)
@@ -56,7 +57,8 @@ def _terms(pool: FleetPoolLine) -> str:
     return text
 
 
-def _happenings(pool: FleetPoolLine) -> Iterator[tuple[str, Style]]:
+def happenings(pool: FleetPoolLine) -> Iterator[tuple[str, Style]]:
+    """What holds drains, the slots, who asks, and requests."""
     if pool.settling_cause:
         words = next((one.words for one in Cause if one.value == pool.settling_cause), pool.settling_cause)
         yield f"no drain begins for {duration(pool.settling_seconds)}: {words}", Style.CARE
@@ -89,7 +91,7 @@ def _happenings(pool: FleetPoolLine) -> Iterator[tuple[str, Style]]:
 def _host_choices(hosts: Sequence[HostLine], terminal: Terminal) -> list[list[Column]]:
     """What is worth least gives way first."""
     name = Column("LISTENER", tuple(Cell(clean(one.listener)) for one in hosts))
-    seen = Column("SEEN", tuple(map(_seen, hosts)))
+    seen = Column("SEEN", tuple(map(seen_when, hosts)))
     workers = Column("WORKERS", tuple(Cell(str(one.workers)) for one in hosts))
     in_service = Column("IN SERVICE", tuple(map(_in_service, hosts)))
     busy = Column("BUSY", tuple(Cell(str(one.busy)) for one in hosts))
@@ -109,7 +111,8 @@ def _host_choices(hosts: Sequence[HostLine], terminal: Terminal) -> list[list[Co
     ]
 
 
-def _seen(host: HostLine) -> Cell:
+def seen_when(host: HostLine) -> Cell:
+    """When its listener reported last."""
     ago = "unknown" if host.seen_seconds_ago is None else f"{duration(host.seen_seconds_ago)} ago"
     return Cell(f"SILENT {ago}" if host.silent else ago, Style.BAD if host.silent else Style.PLAIN)
 
@@ -120,12 +123,12 @@ def _in_service(host: HostLine) -> Cell:
 
 def _worker_choices(workers: Sequence[FleetWorkerLine], terminal: Terminal) -> list[list[Column]]:
     name = Column("WORKER", tuple(Cell(clean(one.worker)) for one in workers))
-    state = Column("STATE", tuple(map(_standing, workers)))
+    state = Column("STATE", tuple(map(standing, workers)))
     busy = Column("BUSY", tuple(Cell(number(one.busy)) for one in workers))
     memory = Column("MEMORY", tuple(Cell(size(one.memory_bytes)) for one in workers))
 
     def of_limit(columns: int) -> Column:
-        cells = (share_cell(_share(one), columns, terminal) for one in workers)
+        cells = (share_cell(share(one), columns, terminal) for one in workers)
         return Column("OF LIMIT", tuple(cells))
 
     return [
@@ -137,13 +140,15 @@ def _worker_choices(workers: Sequence[FleetWorkerLine], terminal: Terminal) -> l
     ]
 
 
-def _share(worker: FleetWorkerLine) -> float | None:
+def share(worker: FleetWorkerLine) -> float | None:
+    """Its memory as a share of the limit; None: unknown, or no limit."""
     if worker.memory_bytes is None or not worker.limit_bytes:
         return None
     return worker.memory_bytes / worker.limit_bytes
 
 
-def _standing(worker: FleetWorkerLine) -> Cell:
+def standing(worker: FleetWorkerLine) -> Cell:
+    """What the worker does, in a word."""
     if worker.silent:
         return Cell("silent", Style.BAD)
     if worker.holds_slot:

@@ -61,7 +61,7 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     wanted = _wanted(arguments)
     configuration = find_configuration(arguments, environ)
     if arguments.fleet:
-        records, notes = _of_fleet(configuration)
+        records, notes = read_fleet(configuration)
     else:
         records, notes = _of_this_supervisord(arguments, environ, configuration)
     _check_names(wanted, records, configuration)
@@ -133,10 +133,25 @@ def _of_this_supervisord(
 ) -> tuple[list[Record], list[str]]:
     """Raises MemkillError when there is a history that cannot be read."""
     from supervisor_memkill.commands.context import build
-    from supervisor_memkill.listener import history_file
+    from supervisor_memkill.commands.found_listener import find_listener
 
     context = build(configuration, configuration.supervisord(arguments, environ), environ, own_group="")
-    journal = _journal(configuration, context)
+    try:
+        found = find_listener(configuration, context).journal
+    except MemkillError:
+        found = context.journal.path
+    return read_here(context, found)
+
+
+def read_here(context: Context, found: Path) -> tuple[list[Record], list[str]]:
+    """The records beside the listener's journal, and what is missing, one sentence each.
+
+    `found`: that journal; while supervisord does not answer, the likeliest one. Raises MemkillError when
+    there is a history that cannot be read.
+    """
+    from supervisor_memkill.listener import history_file
+
+    journal = _journal(context, found)
     history = history_file.read(journal)
     path, _ = history_file.paths_beside(journal)
     notes = []
@@ -149,17 +164,12 @@ def _of_this_supervisord(
     return list(history.records), notes
 
 
-def _journal(configuration: Configuration, context: Context) -> Path:
+def _journal(context: Context, found: Path) -> Path:
     """The journal of the listener. While supervisord does not answer: the likeliest one with a history."""
-    from supervisor_memkill.commands.found_listener import find_listener
     from supervisor_memkill.listener.history_file import paths_beside
     from supervisor_memkill.listener.journal_place import newest
 
     journals = [path for place in context.journals for path in (place.path, *place.former)]
-    try:
-        found = find_listener(configuration, context).journal
-    except MemkillError:
-        found = context.journal.path
     if newest(paths_beside(found)) is not None:
         return found
     written = {path: journal for journal in journals for path in paths_beside(journal)}
@@ -167,8 +177,8 @@ def _journal(configuration: Configuration, context: Context) -> Path:
     return found if last is None else written[last]
 
 
-def _of_fleet(configuration: Configuration) -> tuple[list[Record], list[str]]:
-    """The records of all configured pools. Raises MemkillError."""
+def read_fleet(configuration: Configuration, since: float = 0.0) -> tuple[list[Record], list[str]]:
+    """The records of all configured pools since this time (epoch seconds). Raises MemkillError."""
     import functools
 
     from supervisor_memkill.commands.context import CLIENT_NAME
@@ -183,7 +193,7 @@ def _of_fleet(configuration: Configuration) -> tuple[list[Record], list[str]]:
     redis = functools.cache(lambda: connect(url, CLIENT_NAME))
     records, notes = list["Record"](), []
     for pool in config.pools:
-        history = records_of(pool.name, read_events(redis, config.key_prefix, pool.name, 0.0))
+        history = records_of(pool.name, read_events(redis, config.key_prefix, pool.name, since))
         records += history.records
         if history.not_understood:
             notes.append(

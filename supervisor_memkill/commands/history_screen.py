@@ -38,7 +38,7 @@ _STYLES: Mapping[str, Style] = {
     Outcome.KILLED.value: Style.BAD,
     Outcome.LET_GO.value: Style.CARE,
 }
-_WORDS = {Outcome.DONE.value: "done", Outcome.KILLED.value: "KILLED", Outcome.LET_GO.value: "let go"}
+OUTCOME_WORDS = {Outcome.DONE.value: "done", Outcome.KILLED.value: "KILLED", Outcome.LET_GO.value: "let go"}
 
 
 def screen(made: Shown, terminal: Terminal) -> list[str]:
@@ -46,7 +46,7 @@ def screen(made: Shown, terminal: Terminal) -> list[str]:
     lines = list(_table(made, terminal)) if made.records else []
     if lines:
         lines.append("")
-    for line in _totals(made):
+    for line in total_lines(made):
         lines += terminal.wrap(line)
     for note in made.notes:
         lines += [terminal.paint(line, Style.CARE) for line in terminal.wrap(f"note: {note}")]
@@ -125,7 +125,7 @@ def _row(record: Record, glyphs: Glyphs) -> Mapping[str, Cell]:
     }
     if isinstance(record, HeldRecord):
         empty = {name: Cell(UNKNOWN) for name in ("REASON", "BEFORE", "AFTER", "QUIET", "STOPPED")}
-        took, held = Cell(_duration(record.held_seconds)), Cell("held", Style.CARE)
+        took, held = Cell(shown_duration(record.held_seconds)), Cell("held", Style.CARE)
         return {**begin, **empty, "TOOK": took, "CURVE": Cell(""), "OUTCOME": held}
     style = _STYLES.get(record.outcome, Style.PLAIN)
     return {
@@ -133,11 +133,11 @@ def _row(record: Record, glyphs: Glyphs) -> Mapping[str, Cell]:
         "REASON": Cell(record.reason or UNKNOWN),
         "BEFORE": Cell(_size(record.before_bytes)),
         "AFTER": Cell(_size(record.after_bytes)),
-        "QUIET": Cell(_duration(record.quiet_seconds)),
-        "STOPPED": Cell(_duration(record.stopped_seconds)),
-        "TOOK": Cell(_duration(record.took_seconds)),
+        "QUIET": Cell(shown_duration(record.quiet_seconds)),
+        "STOPPED": Cell(shown_duration(record.stopped_seconds)),
+        "TOOK": Cell(shown_duration(record.took_seconds)),
         "CURVE": Cell(curve_line(record.curve or (), glyphs)),
-        "OUTCOME": Cell(_WORDS.get(record.outcome, record.outcome), style),
+        "OUTCOME": Cell(OUTCOME_WORDS.get(record.outcome, record.outcome), style),
     }
 
 
@@ -200,14 +200,16 @@ def _size(size_bytes: int | None) -> str:
     return UNKNOWN if size_bytes is None else format_size(size_bytes)
 
 
-def _duration(seconds: float | None) -> str:
+def shown_duration(seconds: float | None) -> str:
+    """None: unknown."""
     return UNKNOWN if seconds is None else format_duration(seconds)
 
 
 # --- the totals --------------------------------------------------------------------------------------------
 
 
-def _totals(made: Shown) -> Iterator[str]:
+def total_lines(made: Shown) -> Iterator[str]:
+    """The sums in words."""
     totals = made.totals
     since = f" since {when(made.since)}" if made.since else ""
     if not totals.drains:
@@ -215,7 +217,7 @@ def _totals(made: Shown) -> Iterator[str]:
     else:
         reasons = ", ".join(f"{number} {reason or UNKNOWN}" for reason, number in totals.by_reason.items())
         outcomes = ", ".join(
-            f"{number} {_WORDS.get(outcome, outcome)}" for outcome, number in totals.by_outcome.items()
+            f"{number} {OUTCOME_WORDS.get(outcome, outcome)}" for outcome, number in totals.by_outcome.items()
         )
         yield f"{_counted(totals.drains, 'drain')}{since}: {reasons}; {outcomes}"
         yield f"memory given back: {format_size(totals.given_back_bytes)}; {_jobs(totals)}"

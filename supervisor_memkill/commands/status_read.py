@@ -26,7 +26,7 @@ NEEDS_REDIS = "--fleet needs redis in [memkill]: without it no other host takes 
 def read_here(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Status:
     """Raises MemkillError."""
     configuration = examine_by_hand(arguments, environ)
-    return _with_problems(_of_listener(arguments, environ, configuration), configuration)
+    return with_problems(_of_listener(arguments, environ, configuration), configuration)
 
 
 def read_fleet(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Status:
@@ -39,15 +39,25 @@ def read_fleet(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Sta
     try:
         here = _of_listener(arguments, environ, configuration)
     except SupervisordError as error:
-        here = status_of(FoundListener(Path(), problem=str(error), is_hidden=True), boot_clock())
+        here = unseen(error)
+    status = with_fleet(here, arguments, configuration)
+    return with_problems(dataclasses.replace(status, pools=()), configuration)
+
+
+def unseen(error: SupervisordError) -> Status:
+    """The status while supervisord does not answer."""
+    return status_of(FoundListener(Path(), problem=str(error), is_hidden=True), boot_clock())
+
+
+def with_fleet(here: Status, arguments: argparse.Namespace, configuration: Configuration) -> Status:
+    """The same with the pools in Redis, and with their problems."""
     fleet, away = list[FleetPoolLine](), list[str]()
     try:
         fleet += _pools(arguments, configuration)
     except CoordinationUnknown as error:
         away.append(str(error))
     found = [*away, *here.problems, *(one for pool in fleet for one in problems(pool))]
-    status = dataclasses.replace(here, pools=(), fleet=tuple(fleet), problems=tuple(found))
-    return _with_problems(status, configuration)
+    return dataclasses.replace(here, fleet=tuple(fleet), problems=tuple(found))
 
 
 def _of_listener(
@@ -57,7 +67,7 @@ def _of_listener(
     return status_of(find_listener(configuration, context), boot_clock(), arguments.names)
 
 
-def _with_problems(status: Status, configuration: Configuration) -> Status:
+def with_problems(status: Status, configuration: Configuration) -> Status:
     """A configuration that no listener would start with again is a problem, though the present one works."""
     if not configuration.problems:
         return status

@@ -45,8 +45,8 @@ MAX_WAITING = 5
 def screen(status: Status, terminal: Terminal, *, with_workers: bool = False) -> list[str]:
     """All lines. `with_workers`: of a fleet, a row for each worker, too."""
     lines = list(_first_lines(status.listener, terminal))
-    about = _about(status.listener)
-    lines += [terminal.paint(line, Style.FAINT) for line in (terminal.wrap(about) if about.strip() else ())]
+    words = INDENT + about(status.listener)
+    lines += [terminal.paint(line, Style.FAINT) for line in (terminal.wrap(words) if words.strip() else ())]
     for problem in status.problems:
         lines += [terminal.paint(line, Style.BAD) for line in terminal.wrap(f"problem: {problem}")]
     for note in status.notes:
@@ -63,26 +63,37 @@ def screen(status: Status, terminal: Terminal, *, with_workers: bool = False) ->
 
 def _first_lines(listener: ListenerLine, terminal: Terminal) -> Iterator[str]:
     """Is the listener alive, when did its last TICK come, and is the configuration on disk in force."""
-    if listener.alive and not listener.problem:
-        word, style = f"alive (pid {listener.pid})", Style.GOOD
-    elif listener.alive:
-        word, style = f"alive but silent (pid {listener.pid})", Style.BAD
-    elif listener.pid is None:
-        word, style = "not seen", Style.BAD
-    else:
-        word, style = "NOT RUNNING", Style.BAD
-    parts = [f"listener {word}"]
-    if listener.pid is not None:
-        ago = listener.tick_seconds_ago
-        parts.append("no TICK yet" if ago is None else f"last TICK {duration(ago)} ago")
-        in_force = {True: "in force", False: "not in force", None: "unknown"}
-        parts.append(f"configuration {in_force[listener.configuration.in_force]}")
-    first, *more = terminal.wrap(", ".join(parts))
+    word, style = life(listener)
+    first, *more = terminal.wrap(", ".join([f"listener {word}", *tick_and_configuration(listener)]))
     yield first.replace(word, terminal.paint(word, style), 1)
     yield from more
 
 
-def _about(listener: ListenerLine) -> str:
+def life(listener: ListenerLine) -> tuple[str, Style]:
+    """Whether it is alive, behind the word `listener`."""
+    if listener.alive and not listener.problem:
+        return f"alive (pid {listener.pid})", Style.GOOD
+    if listener.alive:
+        return f"alive but silent (pid {listener.pid})", Style.BAD
+    if listener.pid is None:
+        return "not seen", Style.BAD
+    return "NOT RUNNING", Style.BAD
+
+
+def tick_and_configuration(listener: ListenerLine) -> list[str]:
+    """Empty if nothing is known of the listener."""
+    if listener.pid is None:
+        return []
+    ago = listener.tick_seconds_ago
+    in_force = {True: "in force", False: "not in force", None: "unknown"}
+    return [
+        "no TICK yet" if ago is None else f"last TICK {duration(ago)} ago",
+        f"configuration {in_force[listener.configuration.in_force]}",
+    ]
+
+
+def about(listener: ListenerLine) -> str:
+    """Which one it is, since when, and its files; empty if nothing is known of it."""
     parts = [listener.name] if listener.name else []
     if listener.pid is not None:
         parts.append(f"on {listener.host}, version {listener.version}")
@@ -91,23 +102,24 @@ def _about(listener: ListenerLine) -> str:
         else:
             parts.append(f"all below is as seen {duration(listener.written_seconds_ago or 0)} ago")
     files = ", ".join(listener.configuration.files)
-    return INDENT + "; ".join(filter(None, [", ".join(parts), files]))
+    return "; ".join(filter(None, [", ".join(parts), files]))
 
 
 # --- one pool -------------------------------------------------------------------------------------------
 
 
 def _pool(pool: PoolLine, terminal: Terminal) -> Iterator[str]:
-    name, *more = terminal.wrap(f"{pool.name}: {_terms(pool)}")
+    name, *more = terminal.wrap(f"{pool.name}: {terms(pool)}")
     yield terminal.paint(name, Style.HEAD)
     yield from more
-    for text, style in _happenings(pool):
+    for text, style in happenings(pool):
         yield from (terminal.paint(line, style) for line in terminal.wrap(INDENT + text, INDENT * 2))
     if pool.workers:
         yield from rows(choose(_choices(pool.workers, terminal), terminal, INDENT), terminal, INDENT)
 
 
-def _terms(pool: PoolLine) -> str:
+def terms(pool: PoolLine) -> str:
+    """Its limit, and how many are in service."""
     limit = "no limit" if pool.limit_bytes is None else f"limit {size(pool.limit_bytes)}"
     if pool.hard_limit_bytes is not None:
         limit += f" (hard {size(pool.hard_limit_bytes)})"
@@ -122,7 +134,7 @@ def _needed(min_available: int) -> str:
     return f"needs {min_available} {'other' if min_available == 1 else 'others'}"
 
 
-def _happenings(pool: PoolLine) -> Iterator[tuple[str, Style]]:
+def happenings(pool: PoolLine) -> Iterator[tuple[str, Style]]:
     """Who drains, who waits and why, requests and pauses."""
     if pool.pause is not None:
         left = pool.pause.left_seconds
@@ -173,7 +185,7 @@ def _choices(workers: Sequence[WorkerLine], terminal: Terminal) -> list[list[Col
     memory = Column("MEMORY", tuple(Cell(size(one.memory_bytes)) for one in workers))
 
     def of_limit(columns: int) -> Column:
-        return Column("OF LIMIT", tuple(share_cell(_share(one), columns, terminal) for one in workers))
+        return Column("OF LIMIT", tuple(share_cell(share(one), columns, terminal) for one in workers))
 
     def samples(count: int) -> Column:
         lines = (sparkline(one.samples[-count:], terminal.glyphs) for one in workers)
@@ -206,7 +218,8 @@ def standing(worker: WorkerLine) -> Cell:
     return Cell("quiet" if worker.quiet else "not in service", Style.CARE)
 
 
-def _share(worker: WorkerLine) -> float | None:
+def share(worker: WorkerLine) -> float | None:
+    """Its memory as a share of the limit; None: unknown, or no limit."""
     if worker.memory_bytes is None or not worker.limit_bytes:
         return None
     return worker.memory_bytes / worker.limit_bytes

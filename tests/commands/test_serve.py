@@ -1,0 +1,67 @@
+"""``serve`` from the command line: what it refuses to start with, in one line."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from supervisor_memkill.commands import serve
+from tests.command_line import assert_one_line, run
+from tests.harness import free_port
+
+LONG = "a long password"
+
+
+@pytest.mark.parametrize("listen", ["0.0.0.0:9111", "[::]:9111", "192.0.2.1:9111"])
+def test_another_address_than_loopback_needs_a_password(tmp_path: Path, listen: str) -> None:
+    done = run(tmp_path, "serve", "--listen", listen)
+    assert_one_line(done, 2, listen, "needs a password", "--web-password-file", "MEMKILL_WEB_PASSWORD")
+
+
+@pytest.mark.parametrize("listen", ["", "x", "127.0.0.1", "127.0.0.1:0", "example.org:80", "127.0.0.1:99999"])
+def test_address_that_is_none(tmp_path: Path, listen: str) -> None:
+    assert_one_line(run(tmp_path, "serve", "--listen", listen), 2, "--listen", "must be a port such as")
+
+
+def test_port_that_is_taken(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", free_port()))
+        taken.listen()
+        place = f"localhost:{taken.getsockname()[1]}"
+        done = run(tmp_path, "serve", "--listen", place)
+    assert_one_line(done, 1, f"cannot listen on {place}: Address already in use", "choose another address")
+
+
+def test_password_is_never_an_argument(tmp_path: Path) -> None:
+    """``--password`` is that of supervisord, as for the other commands."""
+    done = run(tmp_path, "serve", "--web-password", LONG)
+    assert_one_line(done, 2, "unknown option --web-password, did you mean --web-password-file?")
+    assert LONG not in done.stderr
+
+
+@pytest.mark.parametrize("text", ["", "\n", "short\n", "two long\nlines of text\n"])
+def test_file_without_a_good_password(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "password"
+    file.write_text(text)
+    file.chmod(0o600)
+    done = run(tmp_path, "serve", "--web-password-file", str(file))
+    assert_one_line(done, 2, f"--web-password-file {file}: ", "password")
+    assert "short" not in done.stderr and "lines of" not in done.stderr
+
+
+def test_file_that_others_may_read(tmp_path: Path) -> None:
+    file = tmp_path / "password"
+    file.write_text(LONG)
+    file.chmod(0o644)
+    done = run(tmp_path, "serve", "--web-password-file", str(file))
+    assert_one_line(done, 2, "others can read or change it (mode 0644): run chmod 600")
+    done = run(tmp_path, "serve", "--web-password-file", str(tmp_path / "none"))
+    assert_one_line(done, 2, "cannot be read: No such file or directory")
+
+
+def test_short_password_of_the_environment(tmp_path: Path) -> None:
+    done = run(tmp_path, "serve", changes={serve.PASSWORD_VARIABLE: "short"})
+    assert_one_line(done, 2, "environment: MEMKILL_WEB_PASSWORD: ", "fewer than 8 characters")
+    assert "short" not in done.stderr
