@@ -10,6 +10,7 @@ import dataclasses
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 
+from supervisor_memkill.errors import Unknown
 from supervisor_memkill.processes import (
     ENDED_BY_SIGNAL,
     Measure,
@@ -58,7 +59,8 @@ class Worker:
     exitstatus: int = 0
     orphans: tuple[int, ...] = ()
     """Children of the present process, which may outlive it."""
-    suspended: bool = False
+    suspended: bool | None = False
+    """None: unknown."""
 
 
 class World:
@@ -288,7 +290,10 @@ class WorldTable(ProcessTable):
         return any(worker.pid == process.pid for worker in self._world.workers.values())
 
     def is_suspended(self, pid: int) -> bool:
-        return self._worker(pid).suspended
+        suspended = self._worker(pid).suspended
+        if suspended is None:
+            raise Unknown("access is denied")
+        return suspended
 
     def is_left_behind(self, pid: int, supervised: Collection[int]) -> bool:
         return False

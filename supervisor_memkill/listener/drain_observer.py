@@ -59,7 +59,8 @@ class DrainObserver:
             looked_at=looked_at,
             is_kill_logged=self._is_kill_logged(drain, process),
             evidence=evidence,
-            is_suspended=_is_suspended(drain, process, table),
+            # Only where the drain's own command may have done it.
+            is_suspended=drain.evidence is not None and process is not None and _is_suspended(process, table),
         )
         if process is None or process.state is not ProcessState.RUNNING:
             return seen
@@ -113,10 +114,7 @@ class DrainObserver:
         return dataclasses.replace(drain, tree=known)
 
 
-def _is_suspended(drain: Drain, process: ProcessInfo | None, table: ProcessTable) -> bool:
-    """Only where the drain's own command may have done it."""
-    if drain.evidence is None or process is None or not process.pid:
-        return False
+def _is_suspended(process: ProcessInfo, table: ProcessTable) -> bool:
     try:
         return table.is_suspended(process.pid)
     except Unknown:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from supervisor_memkill.listener.findings import Pool
 from supervisor_memkill.processes import ProcessInfo
@@ -13,14 +12,6 @@ from supervisor_memkill.workers.templates import fill
 from supervisor_memkill.world.guarded_command import BackgroundCommand, Begin
 
 
-@dataclass(frozen=True)
-class _Running:
-    """The command of one drain."""
-
-    token: str
-    command: BackgroundCommand
-
-
 class EvidenceTaker:
     """Begins the commands, and knows what became of them. No call waits for a command."""
 
@@ -28,30 +19,26 @@ class EvidenceTaker:
         self._pools = pools
         self._host = host
         self._begin = begin
-        self._running: dict[str, _Running] = {}
-        """By worker."""
+        self._commands: dict[str, BackgroundCommand] = {}
+        """By worker: the command of its drain, until the drain has its end."""
 
     def begin(self, drain: Drain, process: ProcessInfo) -> None:
         """Run the command of the drain's pool for this process."""
-        self.forget(drain.worker)
-        pool = self._pools.get(drain.pool)
-        words = pool.config.before_stop if pool is not None else ()
-        if pool is not None and words:
-            # Filled in after the splitting, so that a name with a space stays one word.
-            filled = [fill(word, process, self._host, {"pool": pool.name}) for word in words]
-            command = self._begin(filled, pool.config.before_stop_timeout_seconds)
-            self._running[drain.worker] = _Running(drain.token, command)
+        config = self._pools[drain.pool].config
+        # Filled in after the splitting, so that a name with a space stays one word.
+        words = [fill(word, process, self._host, {"pool": config.name}) for word in config.before_stop]
+        self._commands[drain.worker] = self._begin(words, config.before_stop_timeout_seconds)
 
     def look(self, drain: Drain) -> EvidenceSeen | None:
         """What is known of this drain's command; None: this listener did not begin it."""
-        running = self._running.get(drain.worker)
-        if running is None or running.token != drain.token:
+        command = self._commands.get(drain.worker)
+        if command is None:
             return None
-        end = running.command.end()
+        end = command.end()
         return EvidenceSeen() if end is None else EvidenceSeen(end.seconds, end.error)
 
     def forget(self, worker: str) -> None:
         """The drain does not wait for the command: end it if it runs."""
-        running = self._running.pop(worker, None)
-        if running is not None:
-            running.command.give_up()
+        command = self._commands.pop(worker, None)
+        if command is not None:
+            command.give_up()

@@ -36,6 +36,7 @@ OTHER_BLOCKS = re.compile(
     r"\[|WHEN |eval |\{|#!|scrape_configs:|location |FROM |environment = |POOL |WORKER |listener alive "
     r"|\w+ on all hosts: |asking -->"
     r"|[\d:, -]+ (INFO )?drain\."
+    r"|import collections|trap\(|memray |ruby -rjson"
 )
 """Configuration, output, a diagram and lines of the log begin like this: other tests compare them."""
 FOR_PROGRAMMERS = ("writing-a-kind.rst", "CONTRIBUTING.rst")

@@ -291,6 +291,29 @@ def test_worker_that_the_command_left_suspended_is_continued(
     assert world.happened.index(f"continue {name}") < world.happened.index(f"stop {name}")
 
 
+def test_process_of_which_it_is_unknown_whether_it_is_suspended_is_not_continued(
+    world: World, path: Path, commands: Commands
+) -> None:
+    life = life_of(world, path, commands)
+    name = run_to_command(life, world, commands)
+    world.workers[name].suspended = None
+    commands.begun[0].came = CommandEnd(5.0)
+    life.run(10, until=lambda: bool(stops(world)))
+    assert stops(world) == [f"stop {name}"]
+    assert f"continue {name}" not in world.happened
+
+
+def test_worker_that_leaves_the_configuration_ends_the_command(
+    world: World, path: Path, commands: Commands
+) -> None:
+    life = life_of(world, path, commands)
+    name = run_to_command(life, world, commands)
+    del world.workers[name]
+    life.run(3)
+    assert commands.begun[0].is_given_up
+    assert name not in life.drains()
+
+
 def test_kind_that_drains_by_stopping_runs_none(world: World, path: Path, commands: Commands) -> None:
     """Its configuration is refused, unless worker = auto finds such a kind."""
     world.finish_jobs()

@@ -127,6 +127,14 @@ def test_it_is_given_up_when_its_own_limit_did_not_end_it() -> None:
     assert evidence_of(done).state is E.GIVEN_UP
 
 
+def test_command_that_is_not_configured_any_more_is_not_waited_for() -> None:
+    found = seen(reading=idle(), evidence=RUNS)
+    waits = taken(draining(evidence=runs()), found, before_stop_seconds=None)
+    assert outcome(waits) == (S.DRAINING, None)
+    done = taken(draining(evidence=runs(began_at=NOW - END_SECONDS)), found, before_stop_seconds=None)
+    assert outcome(done) == (S.STOPPING, A.STOP)
+
+
 def test_hard_limit_does_not_wait_for_it() -> None:
     found = seen(reading=idle(), evidence=RUNS, memory_bytes=900)
     done = taken(draining(evidence=runs()), found, hard_limit_bytes=800)
