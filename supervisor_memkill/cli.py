@@ -28,6 +28,7 @@ from supervisor_memkill.commands import (
     sample,
     serve,
     status,
+    suspects,
 )
 from supervisor_memkill.commands.command import (
     CONFIG,
@@ -47,6 +48,7 @@ COMMAND = "command"
 COMMANDS = (
     status.COMMAND,
     history.COMMAND,
+    suspects.COMMAND,
     restart.COMMAND,
     pause.PAUSE,
     pause.UNPAUSE,

@@ -7,7 +7,6 @@ import sys
 import time
 from collections.abc import Mapping
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from supervisor_memkill.commands import output
@@ -16,7 +15,7 @@ from supervisor_memkill.errors import MemkillError, UsageError
 from supervisor_memkill.units import parse_duration
 
 if TYPE_CHECKING:
-    from supervisor_memkill.commands.context import Configuration, Context
+    from supervisor_memkill.commands.context import Configuration
     from supervisor_memkill.commands.history_values import Wanted
     from supervisor_memkill.notices.records import Record
 
@@ -133,14 +132,10 @@ def _of_this_supervisord(
 ) -> tuple[list[Record], list[str]]:
     """Raises MemkillError when there is a history that cannot be read."""
     from supervisor_memkill.commands.context import build
-    from supervisor_memkill.commands.found_listener import find_listener
+    from supervisor_memkill.commands.files_of_listener import journal_here
 
     context = build(configuration, configuration.supervisord(arguments, environ), environ, own_group="")
-    try:
-        found = find_listener(configuration, context).journal
-    except MemkillError:
-        found = context.journal.path
-    return read_here(context, found)
+    return read_here(context, journal_here(configuration, context))
 
 
 def read_here(context: Context, found: Path) -> tuple[list[Record], list[str]]:
@@ -149,9 +144,10 @@ def read_here(context: Context, found: Path) -> tuple[list[Record], list[str]]:
     `found`: that journal; while supervisord does not answer, the likeliest one. Raises MemkillError when
     there is a history that cannot be read.
     """
+    from supervisor_memkill.commands.files_of_listener import journal_with
     from supervisor_memkill.listener import history_file
 
-    journal = _journal(context, found)
+    journal = journal_with(context, found, history_file.paths_beside)
     history = history_file.read(journal)
     path, _ = history_file.paths_beside(journal)
     notes = []
@@ -162,19 +158,6 @@ def read_here(context: Context, found: Path) -> tuple[list[Record], list[str]]:
     if history.of_other_version:
         notes.append(f"{path}: a newer version wrote {history.of_other_version} records, which are not shown")
     return list(history.records), notes
-
-
-def _journal(context: Context, found: Path) -> Path:
-    """The journal of the listener. While supervisord does not answer: the likeliest one with a history."""
-    from supervisor_memkill.listener.history_file import paths_beside
-    from supervisor_memkill.listener.journal_place import newest
-
-    journals = [path for place in context.journals for path in (place.path, *place.former)]
-    if newest(paths_beside(found)) is not None:
-        return found
-    written = {path: journal for journal in journals for path in paths_beside(journal)}
-    last = newest(written)
-    return found if last is None else written[last]
 
 
 def read_fleet(configuration: Configuration, since: float = 0.0) -> tuple[list[Record], list[str]]:

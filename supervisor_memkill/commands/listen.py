@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from supervisor_memkill.listener.own_group import OwnGroup
     from supervisor_memkill.listener.state_values import Origin
     from supervisor_memkill.notices.event import Notifier, Sink
+    from supervisor_memkill.notices.history import IntervalStore
     from supervisor_memkill.world.supervisord import Supervisord
 
 BY_HAND = (
@@ -179,7 +180,14 @@ def _history(context: Context, notifier: Notifier) -> Sink:
     from supervisor_memkill.notices.history import HistorySink
 
     outage = Outage(HistoryAway, HistoryBack, notifier, boot_clock)
-    return HistorySink(HistoryFile(context.journal.path, outage), context.config.host)
+    path = context.journal.path
+
+    def intervals() -> IntervalStore:
+        from supervisor_memkill.listener.interval_file import IntervalFile
+
+        return IntervalFile(path, outage)
+
+    return HistorySink(HistoryFile(path, outage), context.config.host, intervals=intervals)
 
 
 def _report_start(context: Context, notifier: Notifier) -> None:

@@ -1,24 +1,13 @@
-"""The file of the history: JSON lines beside the journal, with a bounded size.
-
-When the file is full it is renamed, over the file that was renamed before: between half and all of the room
-is in use. A line that a crash cut is dropped at the next write, and readers skip it. The file is not forced
-to disk: a power failure may cost the last records, and no drain waits for them.
-"""
+"""The file of the history: JSON lines beside the journal, with a bounded size."""
 
 from __future__ import annotations
 
-import contextlib
-import errno
-import os
-import stat
-from collections import deque
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from supervisor_memkill.clock import Clock, boot_clock
 from supervisor_memkill.errors import MemkillError
-from supervisor_memkill.listener.journal import TOUCH_SECONDS, make_private_directory
+from supervisor_memkill.listener.line_file import MAX_BYTES, LineFile, Paths, read_lines
 from supervisor_memkill.listener.outage import Outage
 from supervisor_memkill.notices.records import (
     MAX_LINE_BYTES,
@@ -29,15 +18,10 @@ from supervisor_memkill.notices.records import (
 )
 
 SUFFIX, FORMER_SUFFIX = ".history", ".history.1"
-MAX_BYTES = 2 * 1024 * 1024
-"""Of each of the two files: together room for some 3000 drains."""
-MAX_WAITING = 200
-"""Records that wait in memory while the file cannot be written."""
-RETRY_SECONDS = 60.0
 
 
 def paths_beside(journal: Path) -> tuple[Path, Path]:
-    """The present file and the former one."""
+    """The present file and the former one. Each has room for some 1500 drains."""
     return journal.with_name(journal.name + SUFFIX), journal.with_name(journal.name + FORMER_SUFFIX)
 
 
@@ -47,86 +31,16 @@ class HistoryFile:
     def __init__(
         self, journal: Path, outage: Outage, clock: Clock = boot_clock, *, max_bytes: int = MAX_BYTES
     ) -> None:
-        self._path, self._former = paths_beside(journal)
-        self._outage = outage
-        self._clock = clock
-        self._max_bytes = max_bytes
-        self._waiting: deque[bytes] = deque(maxlen=MAX_WAITING)
-        self._tended_at = self._touched_at = clock()
+        paths = Paths(*paths_beside(journal))
+        self._file = LineFile(paths, outage, clock, max_bytes=max_bytes, max_line_bytes=MAX_LINE_BYTES)
 
     def keep(self, record: Record) -> None:
         """Append the record. Raises nothing."""
-        self._waiting.append(to_line(record))
-        self._write()
+        self._file.append(to_line(record))
 
     def tend(self) -> None:
         """Write what waits, and keep the files young where others remove old files. Raises nothing."""
-        now = self._clock()
-        if now - self._tended_at < RETRY_SECONDS:
-            return
-        self._tended_at = now
-        if self._waiting:
-            self._write()
-        if now - self._touched_at >= TOUCH_SECONDS:
-            self._touched_at = now
-            for path in (self._path, self._former):
-                with contextlib.suppress(OSError):
-                    os.utime(path, follow_symlinks=False)
-
-    def _write(self) -> None:
-        try:
-            while self._waiting:
-                self._append(self._waiting[0])
-                self._waiting.popleft()
-        except OSError as error:
-            self._outage.away(f"{self._path}: {error.strerror or error}")
-        except MemkillError as error:
-            self._outage.away(error)
-        else:
-            self._outage.back()
-
-    def _append(self, line: bytes) -> None:
-        make_private_directory(self._path.parent)
-        fd = _open(self._path)
-        try:
-            size = _mended_size(fd)
-            if size and size + len(line) > self._max_bytes:
-                os.close(fd)
-                fd = -1
-                self._path.replace(self._former)
-                fd, size = _open(self._path), 0
-            if os.write(fd, line) != len(line):
-                with contextlib.suppress(OSError):
-                    os.ftruncate(fd, size)
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        finally:
-            if fd >= 0:
-                os.close(fd)
-
-
-def _open(path: Path) -> int:
-    flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-    fd = os.open(path, flags, 0o600)
-    try:
-        status = os.fstat(fd)
-        if not stat.S_ISREG(status.st_mode):
-            raise OSError(errno.EINVAL, "is not a file")
-        if stat.S_IMODE(status.st_mode) & 0o077:
-            os.fchmod(fd, 0o600)
-    except OSError:
-        os.close(fd)
-        raise
-    return fd
-
-
-def _mended_size(fd: int) -> int:
-    """The size of the file, without a last line that has no end."""
-    size = os.fstat(fd).st_size
-    begin = max(0, size - MAX_LINE_BYTES)
-    tail = os.pread(fd, size - begin, begin)
-    whole = begin + tail.rfind(b"\n") + 1
-    os.ftruncate(fd, whole)
-    return whole
+        self._file.tend()
 
 
 # --- reading -----------------------------------------------------------------------------------------
@@ -151,7 +65,7 @@ def read(journal: Path) -> History:
     """The history beside this journal; empty if there is none. Raises HistoryError."""
     path, _ = paths_beside(journal)
     try:
-        lines = _lines(journal)
+        lines = read_lines(Paths(*paths_beside(journal)))
     except PermissionError:
         raise HistoryError(
             f"{path} belongs to another user: run this as root or as the listener's user"
@@ -167,40 +81,3 @@ def read(journal: Path) -> History:
         except ValueError:
             damaged += 1
     return History(tuple(records), damaged, newer)
-
-
-def _lines(journal: Path) -> list[bytes]:
-    """Of the former file and the present one. A half last line, which is being written, is left out."""
-    path, former = paths_beside(journal)
-    while True:
-        with _opened(path) as present, _opened(former) as before:
-            if present is not None and before is not None and _is_same(present, before):
-                continue  # It was renamed between the two: the present one is another file by now.
-            return [*_whole_lines(before), *_whole_lines(present)]
-
-
-@contextlib.contextmanager
-def _opened(path: Path) -> Iterator[int | None]:
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except FileNotFoundError:
-        yield None
-        return
-    try:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            raise OSError(errno.EINVAL, "is not a file")
-        yield fd
-    finally:
-        os.close(fd)
-
-
-def _is_same(one: int, other: int) -> bool:
-    return os.path.samestat(os.fstat(one), os.fstat(other))
-
-
-def _whole_lines(fd: int | None) -> list[bytes]:
-    if fd is None:
-        return []
-    with os.fdopen(os.dup(fd), "rb") as file:
-        *lines, _half = file.read(2 * MAX_BYTES).split(b"\n")
-    return [line for line in lines if line]

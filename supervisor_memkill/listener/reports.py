@@ -10,6 +10,7 @@ from supervisor_memkill.notices.pool_events import (
     PoolNote,
     PoolUnrecognised,
     WorkerHint,
+    WorkerJobs,
     WorkerNearLimit,
     WorkerSeen,
     WorkerUnsafe,
@@ -110,6 +111,27 @@ class Reports:
                     reason=finding.verdict.reason,
                 )
             )
+
+            self._report_jobs(survey, finding)
+
+    def _report_jobs(self, survey: PoolSurvey, finding: Finding) -> None:
+        """Report the running jobs, if the look has them. A measure that was not read would be no growth."""
+        seen, reading = finding.seen, finding.seen.reading
+        if reading is None or reading.jobs is None or seen.memory_bytes is None or seen.memory_lost:
+            return
+        self._notifier.report(
+            WorkerJobs(
+                finding.worker,
+                survey.pool.name,
+                seen.process.pid,
+                seen.process.start,
+                seen.memory_bytes,
+                float(seen.uptime_seconds),
+                reading.jobs,
+                reading.runs,
+                survey.pool.measure,
+            )
+        )
 
     def _report_near_limit(self, survey: PoolSurvey, finding: Finding) -> None:
         """Report a worker once when it passes warn_rss, and again after it was below."""

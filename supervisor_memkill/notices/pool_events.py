@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from supervisor_memkill.coordination.contract import Cause as RefusalCause
@@ -39,6 +40,26 @@ class WorkerSeen(Event):
     in_service: bool | None = None
     reason: Reason | None = None
     """Why it is to be drained, now or as soon as nothing holds it; None: there is no reason."""
+
+
+@dataclass(frozen=True)
+class WorkerJobs(Event):
+    """The running jobs of one worker at a look, where its kind names them."""
+
+    name = "worker.jobs"
+    level = Level.DEBUG
+    worker: str
+    pool: str
+    pid: int
+    start: int
+    """When supervisord started the process, in epoch seconds."""
+    rss_bytes: int
+    up_seconds: float
+    jobs: tuple[str, ...]
+    """The class of each running job."""
+    runs: Mapping[str, int] | None = None
+    """How many jobs of each class the process has begun; None: the framework does not count them."""
+    measure: Measure = "rss"
 
 
 @dataclass(frozen=True)

@@ -74,6 +74,8 @@ class Reading:
     """The worker has no running job and cannot get one: it may be stopped. Needs the note."""
     jobs: tuple[str, ...] | None = None
     """The class names of the running jobs."""
+    runs: Mapping[str, int] | None = None
+    """How many jobs of each class the process has begun since its start, where the framework counts them."""
     queues: frozenset[str] = frozenset()
     """The queues that the worker takes jobs from; a peer must have the same. Empty: irrelevant."""
     why_no_peers: str = ""

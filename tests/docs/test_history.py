@@ -10,7 +10,7 @@ from typing import Any
 from supervisor_memkill.commands.history_screen import screen
 from supervisor_memkill.commands.history_values import OUTCOMES, Wanted, as_json, shown
 from supervisor_memkill.commands.terminal import Terminal
-from supervisor_memkill.listener import history_file
+from supervisor_memkill.listener import line_file
 from supervisor_memkill.notices import curves, records
 from supervisor_memkill.notices.records import DrainRecord, HeldRecord, Record
 from tests.docs.pages import DOCS, blocks
@@ -73,8 +73,8 @@ def test_page_shows_every_field_of_every_record() -> None:
 
 def test_page_gives_the_bounds_of_the_code() -> None:
     text = " ".join(PAGE.read_text().split())
-    assert f"At {history_file.MAX_BYTES // 1024**2} MB it is renamed" in text
-    assert f"Up to {history_file.MAX_WAITING} records" in text
+    assert f"At {line_file.MAX_BYTES // 1024**2} MB it is renamed" in text
+    assert f"Up to {line_file.MAX_WAITING} records" in text
     assert f"at most {curves.MAX_POINTS + 1}" in text
     assert f"At most {records.MAX_NAMES} classes are kept" in text
     assert all(f"``{outcome}``" in text for outcome in OUTCOMES)

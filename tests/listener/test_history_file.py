@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from supervisor_memkill.listener import history_file
+from supervisor_memkill.listener import line_file
 from supervisor_memkill.listener.history_file import History, HistoryError, HistoryFile, paths_beside, read
 from supervisor_memkill.listener.outage import Outage
 from supervisor_memkill.notices.event import Event, Notifier
@@ -41,7 +41,7 @@ class Place:
     def take(self, event: Event) -> None:
         self.events.append(event)
 
-    def file(self, max_bytes: int = history_file.MAX_BYTES) -> HistoryFile:
+    def file(self, max_bytes: int = line_file.MAX_BYTES) -> HistoryFile:
         outage = Outage(HistoryAway, HistoryBack, Notifier([self]), self.clock)
         return HistoryFile(self.journal, outage, self.clock, max_bytes=max_bytes)
 
@@ -173,12 +173,12 @@ def test_directory_that_cannot_be_written_is_reported_once_and_the_records_follo
 def test_records_that_wait_are_bounded(place: Place) -> None:
     place.journal.parent.write_text("a file where the directory should be")
     file = place.file()
-    for number in range(history_file.MAX_WAITING + 50):
+    for number in range(line_file.MAX_WAITING + 50):
         file.keep(drain(pid=number))
     place.journal.parent.unlink()
     file.keep(drain(pid=999))
     pids = [record.pid for record in place.kept()]
-    assert len(pids) == history_file.MAX_WAITING and pids[-1] == 999
+    assert len(pids) == line_file.MAX_WAITING and pids[-1] == 999
 
 
 def test_disk_that_fails_is_tried_once_a_minute_and_not_at_each_look(place: Place) -> None:

@@ -16,7 +16,8 @@ from supervisor_memkill.notices.drain_events import (
 )
 from supervisor_memkill.notices.event import Event
 from supervisor_memkill.notices.history import HistorySink
-from supervisor_memkill.notices.pool_events import WorkerHeldLong, WorkerHeldLongOver, WorkerSeen
+from supervisor_memkill.notices.intervals import Interval
+from supervisor_memkill.notices.pool_events import WorkerHeldLong, WorkerHeldLongOver, WorkerJobs, WorkerSeen
 from supervisor_memkill.notices.records import DrainRecord, HeldRecord, Record
 from supervisor_memkill.rules.causes import Reason, StepCause
 from supervisor_memkill.rules.drain import State
@@ -136,3 +137,62 @@ def test_each_look_gives_the_store_its_chance_to_write_what_waits() -> None:
     store = Kept()
     HistorySink(store, "web-1").take(seen(7, 60.0, 100))
     assert store.tended == 1 and not store.records
+
+
+# --- the running jobs ---------------------------------------------------------------------------------------
+
+
+def jobs(*names: str, pid: int = 7, size: int = 300) -> WorkerJobs:
+    return WorkerJobs("jobs:one", "jobs", pid, 900, size, 60.0, names)
+
+
+def test_drain_has_the_job_classes_that_were_seen_in_its_process() -> None:
+    (record,) = recorded(jobs("Mail", "Report"), jobs("Mail"), QUIETING, jobs("Mail"), STOPPING, DONE)
+    assert isinstance(record, DrainRecord)
+    assert record.job_classes == {"Mail": 3, "Report": 1}
+
+
+def test_job_classes_of_the_new_process_are_not_those_of_the_drain() -> None:
+    (record,) = recorded(jobs("Mail"), QUIETING, STOPPING, jobs("Sync", pid=8), DONE)
+    assert isinstance(record, DrainRecord) and record.job_classes == {"Mail": 1}
+
+
+def test_without_named_jobs_no_store_of_intervals_is_made() -> None:
+    made: list[str] = []
+
+    def store() -> KeptIntervals:
+        made.append("store")
+        return KeptIntervals()
+
+    sink = HistorySink(Kept(), "web-1", lambda: 1000.5, intervals=store, ticks=lambda: 0.0)
+    sink.take(seen(7, 60.0, 300))
+    assert made == []
+    sink.take(jobs("Mail"))
+    sink.take(jobs("Mail"))
+    assert made == ["store"]
+
+
+class KeptIntervals:
+    """A store that keeps intervals in memory."""
+
+    def __init__(self) -> None:
+        self.intervals: list[Interval] = []
+        self.tended = 0
+
+    def keep(self, interval: Interval) -> None:
+        self.intervals.append(interval)
+
+    def tend(self) -> None:
+        self.tended += 1
+
+
+def test_intervals_of_the_looks_are_kept_with_the_time_of_day() -> None:
+    store, now = KeptIntervals(), [0.0]
+    sink = HistorySink(Kept(), "web-1", lambda: 1000.5, intervals=lambda: store, ticks=lambda: now[0])
+    for moment, size in ((0.0, 300), (10.0, 320), (30.0, 350)):
+        now[0] = moment
+        sink.take(jobs("Mail", size=size))
+        sink.take(seen(7, 60.0 + moment, size))
+    (interval,) = store.intervals
+    assert (interval.at, interval.before_bytes, interval.after_bytes) == (1000.5, 300, 350)
+    assert interval.running_seconds == {"Mail": 30.0} and store.tended > 0

@@ -52,6 +52,7 @@ class Node:
         self.queues: Any = [queue(one) for one in queues or ("celery",)]
         self.uptime: object = UPTIME
         self.children: Any = []
+        self.total: Any = {}
         self.reserved: Any = []
         self.active: Any = []
         self.scheduled: Any = []
@@ -62,6 +63,7 @@ class Node:
 
     def answer(self, question: str) -> object:
         stats = {"pid": self.pid, "uptime": self.uptime, "pool": {"processes": self.children}}
+        stats["total"] = self.total
         return {"stats": stats, "active_queues": self.queues}.get(question, getattr(self, question, None))
 
     def do(self, command: Command) -> None:
@@ -181,6 +183,26 @@ def test_running_tasks_are_the_reserved_and_the_active_ones() -> None:
     machine.node.reserved, machine.node.active = [{"name": "app.mail"}], [{"name": "app.bill"}]
     reading = machine.read()
     assert (reading.busy, reading.jobs) == (2, ("app.mail", "app.bill"))
+
+
+def test_begun_tasks_are_those_that_the_node_counts() -> None:
+    machine = Machine()
+    machine.node.total = {"app.mail": 3, "app.bill": 1}
+    assert machine.read().runs == {"app.mail": 3, "app.bill": 1}
+
+
+@pytest.mark.parametrize("garbage", [None, 7, [], "x"])
+def test_begun_tasks_that_the_node_does_not_count_are_unknown_and_nothing_else_is(garbage: object) -> None:
+    machine = Machine()
+    machine.node.total = garbage
+    reading = machine.read()
+    assert (reading.runs, reading.in_service) == (None, True)
+
+
+def test_counts_that_are_none_are_left_out() -> None:
+    machine = Machine()
+    machine.node.total = {"app.mail": 3, "app.bill": "2", "app.sync": True, "app.none": -1}
+    assert machine.read().runs == {"app.mail": 3}
 
 
 def test_questions_are_asked_in_the_order_in_which_no_task_is_missed() -> None:

@@ -40,6 +40,8 @@ class NodeState:
     """The names of the queues that other nodes may take from as well."""
     jobs: tuple[str, ...]
     """The names of the running tasks, without those that wait for an ETA, which the stop gives back."""
+    runs: Mapping[str, int] | None = None
+    """How many tasks of each name the node has begun since its start; None: unknown."""
 
 
 def is_worker(title: str) -> bool:
@@ -148,6 +150,7 @@ def state_of(node: str, answers: Answers) -> NodeState:
         queues=tuple(_saved(queue) for queue in queues),
         shared_queues=frozenset(queue["name"] for queue in queues if not _is_own(queue, node)),
         jobs=(*_jobs_in(given["reserved"], node), *_jobs_in(given["active"], node)),
+        runs=_runs_in(given["stats"]),
     )
 
 
@@ -181,6 +184,16 @@ def _pid_in(value: object, node: str) -> int:
     if not isinstance(pid, int) or isinstance(pid, bool) or pid <= 0:
         raise Unknown(f"{node} answered without a pid: {str(value)[:60]!r}")
     return pid
+
+
+def _runs_in(value: object) -> Mapping[str, int] | None:
+    """`total` in an answer to `stats`: counted when a task begins (celery/worker/state.py: task_accepted)."""
+    total = value.get("total") if isinstance(value, dict) else None
+    if not isinstance(total, dict):
+        return None
+    return {
+        name: runs for name, runs in total.items() if type(name) is str and type(runs) is int and runs > 0
+    }
 
 
 def _life_in(value: object, node: str) -> Life:

@@ -303,6 +303,7 @@ class ByRemoteControl(BaseKind):
             busy=len(state.jobs),
             idle=target.note is not None and not takes and not state.jobs,
             jobs=state.jobs,
+            runs=state.runs,
             queues=state.shared_queues or frozenset(saved_shared_queues(note)),
             why="" if takes or target.note is not None else WITHOUT_QUEUES,
             remark=f"{behind}, which must pass signals on to it" if is_wrapped else "",

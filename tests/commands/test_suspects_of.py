@@ -1,0 +1,142 @@
+"""The suspects are the classes that leak, and nobody is a suspect where the intervals do not show it."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from supervisor_memkill.commands.suspects_of import PoolSuspects, Unit, Verdict, suspects_of
+from tests.commands.observed import CLASSES, MB, NIGHT, Made
+
+SEEDS = range(1, 7)
+
+
+def of(made: Made, seed: int = 1) -> PoolSuspects:
+    (found,) = suspects_of(made.observe(seed))
+    return found
+
+
+def named(found: PoolSuspects) -> list[str]:
+    return [one.job_class for one in found.suspects]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("leaking", CLASSES)
+def test_class_that_leaks_is_the_suspect_with_its_figure(leaking: str, seed: int) -> None:
+    found = of(Made({leaking: 60.0}), seed)
+    assert (found.verdict, found.unit, named(found)) == (Verdict.FOUND, Unit.MINUTE, [leaking])
+    (suspect,) = found.suspects
+    assert 40 * MB < suspect.bytes_per_unit < 80 * MB
+    assert suspect.least_bytes_per_unit <= suspect.bytes_per_unit <= suspect.most_bytes_per_unit
+    assert suspect.share > 0.7 and suspect.certainty > 0.95
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_two_that_leak_are_both_named(seed: int) -> None:
+    found = of(Made({"Report": 60.0, "Sync": 40.0}, processes=4, intervals=60, lives=60), seed)
+    assert set(named(found)) == {"Report", "Sync"}
+    figures = {one.job_class: one.bytes_per_unit for one in found.suspects}
+    assert 30 * MB < figures["Report"] < 90 * MB and 20 * MB < figures["Sync"] < 80 * MB
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_counted_runs_give_a_figure_for_each_run(seed: int) -> None:
+    """One MB per run, of runs that take a second each: 60 MB per minute."""
+    found = of(Made({"Import": 60.0}, counts_runs=True), seed)
+    assert (found.unit, named(found)) == (Unit.RUN, ["Import"])
+    assert 0.8 * MB < found.suspects[0].bytes_per_unit < 1.2 * MB
+    assert {one.job_class: one.runs for one in found.classes}["Import"] > 100  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_growth_that_goes_on_whatever_runs_is_no_class(seed: int) -> None:
+    assert of(Made(grows_always=10.0), seed).verdict is Verdict.UNCLEAR
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_growth_with_every_class_alike_is_no_class(seed: int) -> None:
+    assert of(Made(dict.fromkeys(CLASSES, 10.0)), seed).verdict is Verdict.UNCLEAR
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_memory_that_does_not_grow_has_no_suspect(seed: int) -> None:
+    """That each process grows while it loads its code is no growth."""
+    found = of(Made(), seed)
+    assert (found.verdict, named(found)) == (Verdict.NO_GROWTH, [])
+    assert found.classes and found.hours > 0.9
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_teeth_of_a_collector_are_no_growth(seed: int) -> None:
+    assert named(of(Made(teeth=50.0), seed)) == []
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_leak_is_found_below_the_teeth_of_a_collector(seed: int) -> None:
+    made = Made({"Report": 60.0}, teeth=20.0, processes=5, intervals=60, lives=60)
+    assert named(of(made, seed)) == ["Report"]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_classes_that_always_run_together_cannot_be_told_apart(seed: int) -> None:
+    """It names none of the three others, and never one of the pair as surely the one."""
+    found = of(Made({"Report": 60.0}, together=("Report", "Sync"), misses=False), seed)
+    assert set(named(found)) <= {"Report", "Sync"}
+    assert named(found) != ["Sync"]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_processes_that_are_replaced_are_taken_each_for_itself(seed: int) -> None:
+    """The fall from the old process to the new one is no shrinkage, and the way back up no growth."""
+    assert named(of(Made({"Mail": 60.0}, intervals=80, lives=20), seed)) == ["Mail"]
+    assert named(of(Made(intervals=80, lives=20), seed)) == []
+
+
+def test_many_classes_bring_no_suspect_by_chance() -> None:
+    classes = tuple(f"Job{number}" for number in range(60))
+    found = [of(Made(classes=classes, grows_always=10.0), seed) for seed in range(1, 6)]
+    assert [named(one) for one in found] == [[]] * 5
+
+
+def test_rare_class_among_many_is_found() -> None:
+    classes = tuple(f"Job{number:02}" for number in range(30))
+    made = Made({"Job29": 200.0}, classes=classes, processes=4, intervals=200, lives=200)
+    assert named(of(made)) == ["Job29"]
+
+
+def test_few_intervals_show_nothing() -> None:
+    found = of(Made({"Mail": 60.0}, processes=1, intervals=15, lives=15))
+    assert (found.verdict, found.suspects) == (Verdict.TOO_FEW, ())
+
+
+def test_one_class_alone_has_nothing_to_be_compared_with() -> None:
+    assert of(Made({"Mail": 60.0}, classes=("Mail",))).verdict is Verdict.ONE_CLASS
+
+
+def test_idle_workers_have_no_suspect() -> None:
+    idle = [dataclasses.replace(one, running_seconds={}) for one in Made(grows_always=10.0).observe()]
+    (found,) = suspects_of(idle)
+    assert (found.verdict, found.classes) == (Verdict.NO_JOBS, ())
+
+
+def test_pools_are_calculated_apart() -> None:
+    intervals = [*Made({"Mail": 60.0}).observe(1, "b"), *Made({"Sync": 60.0}).observe(2, "a")]
+    assert [(one.pool, named(one)) for one in suspects_of(intervals)] == [("a", ["Sync"]), ("b", ["Mail"])]
+
+
+def test_same_intervals_give_the_same_result_in_any_order() -> None:
+    intervals = Made({"Mail": 60.0}).observe()
+    assert suspects_of(intervals) == suspects_of(reversed(intervals))
+
+
+def test_no_interval_is_no_pool() -> None:
+    assert suspects_of([]) == ()
+
+
+def test_basis_of_the_result_is_said() -> None:
+    found = of(Made({"Mail": 60.0}))
+    assert (found.processes, found.since, found.until) == (3, NIGHT, NIGHT + 1200)
+    assert found.hours == pytest.approx(1.0)
+    assert found.intervals == 3 * (40 - 8 - 2), "without the first ones and the last ones of each process"
+    assert found.growth_bytes > 500 * MB
