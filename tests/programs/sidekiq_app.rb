@@ -8,6 +8,10 @@
 #
 # APP_BLOAT_SECONDS: when each process grows by APP_BLOAT_MEGABYTES, once.
 #
+# APP_BEAT_SECONDS: how often it writes its record, in place of every few seconds.
+#
+# APP_LEAKS: the mixed jobs, separated by blanks, that leave 1 MB behind at each run.
+#
 # The hashes `app:started` and `app:finished` hold, by job id, how often. `app:pids` holds, by job id,
 # which process ran it last.
 
@@ -21,6 +25,12 @@ if ENV["APP_WITHOUT_QUEUES"]
       super.reject { |key, _| %w[queues weights].include?(key) }
     end
   end)
+end
+
+if ENV["APP_BEAT_SECONDS"]
+  require "sidekiq/launcher"
+  Sidekiq::Launcher.send(:remove_const, :BEAT_PAUSE)
+  Sidekiq::Launcher::BEAT_PAUSE = ENV["APP_BEAT_SECONDS"].to_f
 end
 
 $ballast = "x" * (ENV.fetch("APP_BOOT_MB", "0").to_i * 1024 * 1024)
@@ -62,6 +72,22 @@ class LeakJob
   def perform(megabytes)
     recorded { $ballast << ("x" * (megabytes * 1024 * 1024)) }
   end
+end
+
+# Five classes that work for that many seconds; those of APP_LEAKS also leave 1 MB behind.
+LEAKS = ENV.fetch("APP_LEAKS", "").split
+$left = []
+
+%w[MailJob ReportJob ImportJob SyncJob ThumbnailJob].each do |name|
+  Object.const_set(name, Class.new do
+    include Sidekiq::Worker
+
+    define_method(:perform) do |seconds|
+      sleep seconds
+      "x" * 200_000 # garbage, as every job makes it
+      $left << ("x" * (1024 * 1024)) if LEAKS.include?(name)
+    end
+  end)
 end
 
 # Grows by that many MB when the key `app:grow` is set, and works until the key `app:end` is.

@@ -7,7 +7,7 @@ import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
@@ -66,6 +66,9 @@ class Sidekiq:
     """The later suite of Debian that it comes from; empty for this machine's."""
     capsules: bool = False
     """It has a capsule of its own for `mailers`, and its record names queues in capsules alone."""
+    queue: str = "default"
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Of its process."""
 
     def script(self, directory: Path) -> str:
         """What its shell runs."""
@@ -76,8 +79,10 @@ class Sidekiq:
             lines.append(f"export REDIS_URL={shlex.quote(self.redis_url)}")
         if self.capsules:
             lines.append("export APP_WITHOUT_QUEUES=1")
+        lines += [f"export {name}={shlex.quote(value)}" for name, value in self.environment.items()]
         command = sidekiq_command(
             concurrency=self.concurrency,
+            queue=self.queue,
             timeout=self.timeout_seconds,
             suite=self.suite,
             capsules=self.capsules,
@@ -125,6 +130,7 @@ class Fleet:
         pools: Mapping[str, Settings],
         options: str,
         others: str,
+        main: Settings,
     ) -> None:
         self.redis = redis_server
         self.client = redis_server.client()
@@ -133,7 +139,7 @@ class Fleet:
         self.names = [one.name for one in sidekiqs]
         self.journal = directory / "own" / "memkill.journal"
         self.config = directory / "memkill.conf"
-        self.config.write_text(self._memkill(pools))
+        self.config.write_text(self._memkill(pools, main))
         for one in sidekiqs:
             (directory / f"{one.name}.sh").write_text(one.script(directory))
         self.supervisord = RealSupervisord(
@@ -142,8 +148,8 @@ class Fleet:
             environment={"REDIS_URL": redis_server.url},
         )
 
-    def _memkill(self, pools: Mapping[str, Settings]) -> str:
-        main = {"journal": self.journal, "poll_interval": "200ms", "heartbeat": "1s"}
+    def _memkill(self, pools: Mapping[str, Settings], more: Settings) -> str:
+        main = {"journal": self.journal, "poll_interval": "200ms", "heartbeat": "1s", **more}
         defaults = {"worker": "sidekiq", "max_rss": MAX_RSS, "min_uptime": "0s", "settle": "1s"}
         defaults["redis"] = self.redis.url
         lines = ["[memkill]", *_lines(main)]
@@ -292,15 +298,16 @@ def running_fleet(
     pools: Mapping[str, Settings] | None = None,
     options: str = "",
     others: str = "",
+    main: Settings | None = None,
 ) -> Iterator[Fleet]:
     """A fleet, started but for its listener; its logs are told when the test fails.
 
     `pool`: settings of the one pool that holds everything; or all of `pools`. `options` are the
-    listener's, `others` further sections of supervisord's configuration.
+    listener's, `others` further sections of supervisord's configuration, `main` further ones of [memkill].
     """
     with short_directory() as directory:
         every = pools or {"sidekiq": {"programs": "*", **(pool or {})}}
-        fleet = Fleet(directory, redis_server, sidekiqs, every, options, others)
+        fleet = Fleet(directory, redis_server, sidekiqs, every, options, others, main or {})
         try:
             fleet.start()
             yield fleet

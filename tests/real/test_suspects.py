@@ -1,0 +1,121 @@
+"""Real workers leak, and the suspects are the classes of the jobs that do it."""
+
+from __future__ import annotations
+
+import json
+import random
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from supervisor_memkill.commands.suspects_of import PoolSuspects, Verdict, suspects_of
+from supervisor_memkill.listener import interval_file
+from tests.harness import RealRedis
+from tests.real.repeating import repeating
+from tests.real.sidekiq_fleet import Fleet, Sidekiq, running_fleet
+
+pytestmark = pytest.mark.real
+
+MB = 1024 * 1024
+CLASSES = ("MailJob", "ReportJob", "ImportJob", "SyncJob", "ThumbnailJob")
+LEAKS = {"one": ("ReportJob",), "two": ("ImportJob", "ThumbnailJob"), "none": ()}
+"""By pool: the classes that leave 1 MB behind at each run."""
+WORKERS = 3
+RUN_SECONDS = 1.0
+"""On average; so 1 MB per run is 60 MB per minute of running."""
+MIX_SECONDS = 4
+PATIENCE_SECONDS = 240.0
+
+
+def workers() -> list[Sidekiq]:
+    return [
+        Sidekiq(
+            f"{pool}_{number}",
+            concurrency=5,
+            queue=pool,
+            environment={"APP_LEAKS": " ".join(leaking), "APP_BEAT_SECONDS": "0.5"},
+        )
+        for pool, leaking in LEAKS.items()
+        for number in range(WORKERS)
+    ]
+
+
+class Feed:
+    """Keeps each pool's queue filled, with a mix of jobs that changes."""
+
+    def __init__(self, fleet: Fleet, run_seconds: float, mix_seconds: float) -> None:
+        self._fleet = fleet
+        self._run_seconds = run_seconds
+        self._mix_turns = int(mix_seconds / 0.1)
+        self._chance = random.Random(1)
+        self._turn = 0
+        self._weights: dict[str, list[float]] = {}
+
+    def top_up(self) -> None:
+        """Called every tenth of a second."""
+        for pool in LEAKS:
+            if self._turn % self._mix_turns == 0:
+                self._weights[pool] = [self._chance.choice((0.2, 1.0, 4.0)) for _ in CLASSES]
+            missing = 2 * WORKERS - int(self._fleet.client.llen(f"queue:{pool}"))
+            for name in self._chance.choices(CLASSES, self._weights[pool], k=max(0, missing)):
+                seconds = self._run_seconds * self._chance.uniform(0.5, 1.5)
+                self._fleet.jobs.push(seconds, name, pool)
+        self._turn += 1
+
+
+@contextmanager
+def leaking_fleet(redis_server: RealRedis, run_seconds: float, mix_seconds: float) -> Iterator[Fleet]:
+    pools: dict[str, dict[str, object]] = {
+        pool: {"programs": f"{pool}_*", "max_rss": "9GB"} for pool in LEAKS
+    }
+    main = {"redis": redis_server.url, "heartbeat": "500ms"}
+    with running_fleet(redis_server, *workers(), pools=pools, main=main) as fleet:
+        fleet.wait_until_in_service()
+        with repeating(Feed(fleet, run_seconds, mix_seconds).top_up, 0.1):
+            fleet.listen()
+            yield fleet
+
+
+def seen(fleet: Fleet) -> dict[str, PoolSuspects]:
+    return {one.pool: one for one in suspects_of(interval_file.read(fleet.journal).intervals)}
+
+
+def named(found: dict[str, PoolSuspects], pool: str) -> list[str]:
+    return sorted(one.job_class for one in found[pool].suspects) if pool in found else []
+
+
+def test_classes_that_leak_are_named_with_their_figures_and_none_where_none_leaks(
+    redis_server: RealRedis,
+) -> None:
+    with leaking_fleet(redis_server, RUN_SECONDS, MIX_SECONDS) as fleet:
+
+        def found() -> dict[str, PoolSuspects]:
+            now = seen(fleet)
+            is_whole = all(named(now, pool) == sorted(leaking) for pool, leaking in LEAKS.items())
+            return now if is_whole and now["none"].intervals >= 20 else {}
+
+        result = fleet.wait_for(found, PATIENCE_SECONDS)
+        for pool in ("one", "two"):
+            for suspect in result[pool].suspects:
+                assert 30 * MB < suspect.bytes_per_unit < 120 * MB, result[pool]
+        assert result["none"].verdict is not Verdict.FOUND
+        by_command = command(fleet, "one")
+    assert [one["job_class"] for one in by_command["pools"][0]["suspects"]][:1] == ["ReportJob"]
+
+
+def command(fleet: Fleet, pool: str) -> dict[str, Any]:
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "supervisor_memkill", "--config", str(fleet.config), "suspects", pool),
+            *("--json", "--serverurl", fleet.supervisord.url),
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    read: dict[str, Any] = json.loads(done.stdout)
+    return read
