@@ -15,7 +15,9 @@ from supervisor_memkill.errors import MemkillError, UsageError
 from supervisor_memkill.units import parse_duration
 
 if TYPE_CHECKING:
-    from supervisor_memkill.commands.context import Configuration
+    from pathlib import Path
+
+    from supervisor_memkill.commands.context import Configuration, Context
     from supervisor_memkill.commands.history_values import Wanted
     from supervisor_memkill.notices.records import Record
 
