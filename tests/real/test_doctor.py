@@ -106,7 +106,7 @@ def test_faults_of_every_sort_are_found_at_once(
     start_supervisord: StartSupervisord, redis_server: RealRedis
 ) -> None:
     ours = (
-        f"[memkill]\nredis = {redis_server.url}\nlog_level = loud\n"
+        f"[memkill]\nredis = {redis_server.url}\nlog_level = loud\nhook = /opt/none --all\n"
         f"[memkill:job]\nmax_rss = 900TB\nworker = sidekiq\nredis = {redis_server.url}\nstrike = 3\n"
         f"[memkill:php]\nmax_rss = 2GB\nworker = laravel\nmin_available = 3\n"
         "[memkill:web]\nmax_rss = 1GB\nprograms = jobs\n"
@@ -136,6 +136,7 @@ def test_faults_of_every_sort_are_found_at_once(
     names = found(supervisord)
     assert set(names) == {
         "configuration-wrong",
+        "hook-missing",
         "listener-down",
         "listener-is-a-program",
         "listener-with-rare-ticks",
@@ -159,6 +160,7 @@ def test_faults_of_every_sort_are_found_at_once(
     assert "unknown key, did you mean strikes?" in text and "log_level = 'loud'" in text
     assert "did you mean strikes?" in names["listener-down"]["what"], "the last line of its log"
     assert names["worker-down"]["place"] == f"{supervisord.config}:{line_of(supervisord, '[program:php]')}"
+    assert names["hook-missing"]["what"] == "/opt/none does not exist"
     assert "12 Sidekiq records are in database 1" in names["pool-booting"]["what"]
 
 

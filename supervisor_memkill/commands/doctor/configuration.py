@@ -36,7 +36,14 @@ NO_POOLS = Fault(
     "the listener does not start: it has nothing to watch",
     "add a section [memkill:NAME] with worker and max_rss; supervisor-memkill --sample shows one",
 )
-FAULTS = (WRONG, NOT_FOUND, UNREAD, NO_POOLS)
+HOOK = Fault(
+    "hook-missing",
+    Severity.WARNING,
+    "the command of hook cannot be executed",
+    "nobody gets the events that the hook is for",
+    "correct hook in [memkill], or the mode of the file",
+)
+FAULTS = (WRONG, NOT_FOUND, UNREAD, NO_POOLS, HOOK)
 
 _PLACE = re.compile(r"(?P<at>\S+:\d+|environment): (?P<what>.+)", re.DOTALL)
 
@@ -63,4 +70,9 @@ def check_files(facts: Facts) -> Iterator[Finding]:
         yield UNREAD.found(file)
 
 
-CHECKS = (check_problems, check_files)
+def check_hook(facts: Facts) -> Iterator[Finding]:
+    if facts.configuration.hook_problem:
+        yield HOOK.found(facts.configuration.hook_problem, "[memkill]")
+
+
+CHECKS = (check_problems, check_files, check_hook)

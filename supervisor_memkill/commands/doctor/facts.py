@@ -32,6 +32,8 @@ class ConfigurationFacts:
     unread: tuple[str, ...] = ()
     """The included files that cannot be read."""
     files: tuple[Path, ...] = ()
+    hook_problem: str = ""
+    """Why the command of `hook` cannot be executed; empty: it can, there is none, or that is not known."""
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import re
+import shutil
+import stat
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -35,6 +37,25 @@ def pools(surveys: Iterable[PoolSurvey], coordinator: Coordinator) -> Iterator[P
             with contextlib.suppress(CoordinationUnknown):  # A finding of its own says that Redis is away.
                 too_few = sizes.too_few(survey, survey.pool.config.min_available, coordinator)
         yield PoolFacts(survey, too_few)
+
+
+def why_not_executable(command: str = "") -> str:
+    """Why nobody can execute this command; empty: somebody can, or that is not known."""
+    if "/" not in command:
+        is_found = not command or shutil.which(command) is not None
+        return "" if is_found else f"{command} is in no directory of PATH here; write the whole path"
+    path = Path(command)
+    if not path.is_absolute():
+        return ""
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return f"{command} does not exist"
+    except OSError:
+        return ""
+    if not stat.S_ISREG(mode):
+        return f"{command} is not a file"
+    return "" if mode & 0o111 else f"{command} is not executable: its mode is {stat.S_IMODE(mode):04o}"
 
 
 # --- the listener -------------------------------------------------------------------------------

@@ -108,6 +108,7 @@ class _Reader:
             problems=given.problems,
             unread=given.reading.unread,
             files=given.reading.paths,
+            hook_problem=gather.why_not_executable(*given.config.hook[:1]),
         )
 
     def _read_supervisord(self) -> SupervisordFacts:

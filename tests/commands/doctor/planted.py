@@ -275,6 +275,7 @@ PLANTED: Mapping[str, tuple[Callable[[], Facts], str]] = {
         "unknown key",
     ),
     "configuration-not-found": (lambda: configuration(is_found=False), "standard place"),
+    "hook-missing": (lambda: configuration(hook_problem="/opt/tell does not exist"), "/opt/tell"),
     "configuration-unreadable": (lambda: configuration(unread=("/etc/x: cannot be read",)), "/etc/x"),
     "no-pools": (lambda: configuration(has_pools=False), "no section for a pool"),
     "supervisord-unreachable": (lambda: supervisord(silence="connection refused"), "refused"),

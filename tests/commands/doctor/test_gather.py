@@ -37,6 +37,30 @@ def test_last_word_of_the_log_on_a_listener_counts(log: str, expected: bool) -> 
     assert gather.is_unknown_by(log, info(group="memkill", name="memkill")) is expected
 
 
+@pytest.mark.parametrize(
+    ("command", "expected"),
+    [
+        ("", ""),
+        ("{0}/good", ""),
+        ("{0}/gone", "{0}/gone does not exist"),
+        ("{0}/good/below", "{0}/good/below does not exist"),
+        ("{0}/plain", "{0}/plain is not executable: its mode is 0644"),
+        ("{0}", "{0} is not a file"),
+        ("bin/hook", ""),  # below the directory of the listener, which is not known
+        ("sh", ""),
+        (
+            "no-such-command-here",
+            "no-such-command-here is in no directory of PATH here; write the whole path",
+        ),
+    ],
+)
+def test_command_that_nobody_can_execute_is_named(tmp_path: Path, command: str, expected: str) -> None:
+    for name, mode in (("good", 0o755), ("plain", 0o644)):
+        (tmp_path / name).touch()
+        (tmp_path / name).chmod(mode)
+    assert gather.why_not_executable(command.format(tmp_path)) == expected.format(tmp_path)
+
+
 def program(group: str, command: str) -> ProgramInfo:
     return ProgramInfo(group, group, command, 15, 10, False, 999)
 
