@@ -97,8 +97,11 @@ def _mend(world: World, machine: Machine, worker: Worker, *, starts: bool) -> No
 def _bound_seconds(world: World) -> float:
     """More seconds than it takes to drain every worker, one after another."""
     one = sum(_drain_seconds(world, pool) * pool.workers for pool in world.shape.pools)
+    deaf = max(machine.ears.longest_silence_seconds for machine in world.machines)
     closed = 60.0 * LONGEST_CLOSED_MINUTES * sum(pool.workers for pool in world.shape.pools)
-    return closed + LONGEST_START_PAUSE_SECONDS * 2 + 3 * world.shape.slot_ttl + one * len(world.machines)
+    return (
+        closed + deaf + LONGEST_START_PAUSE_SECONDS * 2 + 3 * world.shape.slot_ttl + one * len(world.machines)
+    )
 
 
 def _drain_seconds(world: World, pool: PoolShape) -> float:
@@ -121,6 +124,8 @@ def _unmet(world: World) -> Iterator[str]:
     for machine in world.machines:
         if machine.is_gone:
             continue
+        if machine.ears.is_deaf:
+            yield f"deaf: the listener of {machine.name} is sent no events, and goes on without"
         for worker in machine.supervisord.workers.values():
             if world.standings.is_owed(worker):
                 yield f"L2: {worker.id} is {worker.state.name}, because of us, and does not come back"

@@ -32,6 +32,7 @@ from supervisor_memkill.world.event_protocol import Ticks
 from supervisor_memkill.world.memory import ProcessTable
 from supervisor_memkill.world.supervisord import NoAnswer, Unreachable
 from tests.places import Places
+from tests.simulation.ears import Ears
 from tests.simulation.engine import Actor, Engine
 from tests.simulation.events import ProcessEvents
 from tests.simulation.evidence import Commands
@@ -95,6 +96,7 @@ class Machine:
             is_subscribed=name not in shape.without_events,
             wake=self._wake_for_event,
         )
+        self.ears = Ears(self)
         self._waits_for_events = False
         self.commands = Commands(self, random.Random(f"{world.seed} {name} evidence"))
         self.mail: deque[str] = deque()
@@ -409,8 +411,11 @@ class Machine:
         journal = self._journal()
         try:
             listener = self._listener(journal)
-            run_turns(listener, Inbox(self), Ticks(), self.wall)  # type: ignore[arg-type]
+            inbox: Any = Inbox(self)
+            if run_turns(listener, inbox, Ticks(), self.wall, self.ears.hearing()):
+                self.ears.judge_end()
         finally:
+            self.ears.life_ended()
             self.commands.listener_died()
             journal.unlock()
 

@@ -50,6 +50,7 @@ MET = (
     *(f"during evidence: {what}" for what in ("kill", "resume", "stop", "dies", "grows", "full")),
     *("act: evidence", "act: thaw"),
     *("losses", "pauses", "drain.held_at_timeout", "drain.killed"),
+    *("listener hears nothing", "ended because it heard nothing"),
 )
 """What must be met by some hundred seeds, for the promises to be put to the test at all. The rest is left to
 the scenarios: other ways between states, and the deaths around a resume."""

@@ -96,6 +96,9 @@ class Weather:
         self._until_death = self._draw_death()
         self._at: dict[tuple[str, str], Callable[[], None]] = {}
         self._rests: dict[str, float] = {}
+        self._deaf = random.Random(f"{world.seed} deaf")
+        self.deafens = not calm and self._deaf.random() < SHARE
+        """Listeners measure how long they hear nothing, and some are sent no events any more."""
         self._event_faults = 0.0 if calm else random.Random(f"{world.seed} events").choice((0.0, 0.03, 0.3))
         self.is_clear = False
         self.heals = False
@@ -130,6 +133,15 @@ class Weather:
                 for _ in range(self._rng.choice((1, 1, 2, 4))):
                     self._world.engine.at(self._rng.uniform(begin, end), self._happening(name))
 
+        for _ in range(self._deaf.choice((1, 1, 2)) if self.deafens else 0):
+            self._world.engine.at(self._deaf.uniform(begin, end), self._deafen)
+
+    def _deafen(self) -> None:
+        if not self.is_clear:
+            machine = self._deaf.choice(self._world.machines)
+            self._say(machine, "listener hears nothing")
+            machine.ears.deafen(self._deaf.choice((1, 1, 1, 2)))
+
     def _happening(self, name: str) -> Callable[[], None]:
         def happen() -> None:
             if not self.is_clear:
@@ -153,6 +165,7 @@ class Weather:
         self._world.redis.is_away = False
         self._world.redis.go_on()
         for machine in self._world.machines:
+            machine.ears.heal()
             machine.disk_is_full = False
             machine.server.go_on()
             if machine.backs_off:
