@@ -6,6 +6,7 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from supervisor_memkill.notices.job_growth import JobGrowth
 from supervisor_memkill.notices.pool_events import WorkerSeen
 from supervisor_memkill.worded import Worded
 
@@ -31,6 +32,7 @@ class Gauges:
     ticked_at: float | None = None
     supervisord_up: bool | None = None
     redis_up: bool | None = None
+    growth: JobGrowth = field(default_factory=JobGrowth, init=False)
     _pools: dict[str, _Pool] = field(default_factory=dict, init=False)
     _seen: dict[str, list[WorkerSeen]] = field(default_factory=dict, init=False)
     _waiting: dict[str, float] = field(default_factory=dict, init=False)
@@ -104,6 +106,8 @@ class Gauges:
         _put(found, "last_tick_timestamp_seconds", (), self.ticked_at)
         _put(found, "supervisord_up", (), self.supervisord_up)
         _put(found, "redis_up", (), self.redis_up)
+        if growth := self.growth.shown():
+            found["job_class_growth_bytes"] = growth
         for name, pool in pools.items():
             _put(found, "last_look_timestamp_seconds", (name,), pool.looked_at)
             _put(found, "readings_up", (name,), pool.readings_up)

@@ -20,7 +20,7 @@ class Type(enum.Enum):
 
 @dataclass(frozen=True)
 class Metric:
-    """One metric. All its labels have few values: pools, workers, and enumerations of the code."""
+    """One metric. All its labels have few values: pools, workers, enumerations of the code, job classes."""
 
     name: str
     """Without the prefix."""
@@ -91,6 +91,13 @@ _ALL = (
         "refusals_total", Type.COUNTER, "drains that did not begin, by each cause in turn", ("pool", "cause")
     ),
     Metric("jobs_cut_total", Type.COUNTER, "running jobs that a kill ended, as far as known", _POOL),
+    Metric(
+        "job_class_growth_bytes",
+        Type.GAUGE,
+        "growth of the pool's workers above their highest memory so far, shared equally by the jobs that ran"
+        " meanwhile; the 10 job classes with the most, since the listener started",
+        ("pool", "job_class"),
+    ),
     Metric("events_total", Type.COUNTER, "warnings and errors of the log, by name", ("event", "level")),
 )
 

@@ -29,7 +29,7 @@ from supervisor_memkill.notices.events import (
 )
 from supervisor_memkill.notices.gauges import Gauges
 from supervisor_memkill.notices.metric_table import METRICS, SECONDS_BUCKETS, Metric, Type
-from supervisor_memkill.notices.pool_events import PoolLooked, WorkerHeld, WorkerSeen
+from supervisor_memkill.notices.pool_events import PoolLooked, WorkerHeld, WorkerJobs, WorkerSeen
 from supervisor_memkill.notices.records import Outcome
 
 Result = DrainDone | DrainKilled | DrainLetGo
@@ -76,6 +76,8 @@ class MetricsSink:
             self._count("events_total", event.name, event.level.name)
         if isinstance(event, WorkerSeen):
             self._gauges.see(event, self._wall())
+        elif isinstance(event, WorkerJobs):
+            self._gauges.growth.see(event)
         elif isinstance(event, PoolLooked):
             self._looked(event)
         elif isinstance(event, WorkerHeld):

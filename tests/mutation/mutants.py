@@ -62,6 +62,7 @@ PYTHON = (
     "notices/hooks.py",
     "notices/notify.py",
     "notices/intervals.py",
+    "notices/job_growth.py",
     "notices/job_watch.py",
     "commands/least_squares.py",
     "commands/suspects_of.py",

@@ -31,7 +31,7 @@ from supervisor_memkill.notices.events import (
 from supervisor_memkill.notices.exposition import Metrics
 from supervisor_memkill.notices.metric_table import METRICS, PREFIX, Type, series_names
 from supervisor_memkill.notices.metrics import MetricsSink
-from supervisor_memkill.notices.pool_events import PoolLooked, WorkerHeld
+from supervisor_memkill.notices.pool_events import PoolLooked, WorkerHeld, WorkerJobs
 from supervisor_memkill.rules.causes import Reason
 from supervisor_memkill.rules.policy import Hold
 from tests.harness import wait_for
@@ -43,6 +43,10 @@ STEP: dict[str, Any] = {"worker": "jobs:one", "pid": 7, "pool": "jobs", "reason"
 DONE = DrainDone(
     **STEP, before_bytes=300, after_bytes=100, quiet_seconds=10, stopped_seconds=2, took_seconds=14
 )
+
+
+def jobs(rss_bytes: int, *names: str) -> WorkerJobs:
+    return WorkerJobs("jobs:one", "jobs", 7, 900, rss_bytes, 60.0, names)
 
 
 class Shown:
@@ -77,6 +81,7 @@ def test_metrics_that_are_shown_are_those_of_the_table() -> None:
     shown.take(ListenerTicked(), CoordinationReached("jobs"), DrainQuieting(**STEP), DONE)
     shown.take(SEEN, dataclasses.replace(LOOKED, readings_up=True))
     shown.take(WorkerHeld("jobs:one", 7, 1, Hold.STRIKES, "why"))
+    shown.take(jobs(100, "Mail"), jobs(300, "Mail"))
     families = {family.name: family for family in text_string_to_metric_families(shown.text())}
     assert set(families) == {
         metric.full_name.removesuffix("_total") if metric.type is Type.COUNTER else metric.full_name
@@ -98,6 +103,14 @@ def test_result_of_a_drain_is_counted_by_reason_and_outcome() -> None:
     assert shown.values("drain_quiet_seconds_sum") == {("jobs",): 20}
     assert shown.values("drain_stopped_seconds_sum") == {("jobs",): 4}
     assert shown.values("drain_seconds_count") == {("jobs",): 2}
+
+
+def test_growth_is_shown_by_job_class_whatever_its_name_is() -> None:
+    hostile = 'a"b\\c\nd\x1b[31m\ud800'
+    shown = Shown(jobs(100, "Mail"), jobs(300, "Mail", hostile))
+    values = shown.values("job_class_growth_bytes")
+    assert values["jobs", "Mail"] == pytest.approx(2 * 200 / 3)
+    assert len(values) == 2
 
 
 def test_killed_drain_is_counted_once_with_the_jobs_that_it_cut() -> None:
@@ -237,6 +250,7 @@ def test_file_that_cannot_be_written_is_reported_once_and_tried_again(tmp_path: 
 def test_names_follow_the_conventions(metric: Any) -> None:
     assert (metric.type is Type.COUNTER) == metric.name.endswith("_total")
     assert metric.type is not Type.HISTOGRAM or metric.name.endswith("_seconds")
-    assert set(metric.labels) <= {
+    bounded = {"job_class"} if metric.name == "job_class_growth_bytes" else set()  # 10 of a pool
+    assert set(metric.labels) - bounded <= {
         *("pool", "worker", "state", "cause", "reason", "outcome", "event", "level", "version", "host")
     }
