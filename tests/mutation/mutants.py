@@ -68,6 +68,7 @@ PYTHON = (
     "commands/suspects_of.py",
     "notices/stream.py",
     "workers/advice.py",
+    "workers/rq/job_names.py",
     "workers/sidekiq/timeout.py",
     "world/bounds.py",
     "world/own_supervisord.py",

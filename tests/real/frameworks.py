@@ -76,10 +76,11 @@ class FrameworkFleet:
         feed_every_seconds: float = 0.15,
         bloat_seconds: float = 3.0,
         options: str = "",
+        main: Settings | None = None,
     ) -> None:
         """`commands`: each program's by its name; `feed`: the command that calls `job_body.feed`.
 
-        `worker`: supervisord's settings of each program; `options`: the listener's.
+        `worker`: supervisord's settings of each program; `options`: the listener's; `main`: of [memkill].
         """
         self.kind = kind
         self.names = list(commands)
@@ -99,7 +100,7 @@ class FrameworkFleet:
             "PYTHONPATH": str(PROGRAMS),
             **(environment or {}),
         }
-        self.config.write_text(self._memkill(pool or {}))
+        self.config.write_text(self._memkill(pool or {}, main or {}))
         settings: dict[str, Any] = {"stopwaitsecs": 60, "redirect_stderr": "true", **(worker or {})}
         sections = [
             program(name, command, stdout_logfile=f"%(here)s/{name}.log", **settings)
@@ -109,8 +110,8 @@ class FrameworkFleet:
             directory, "\n".join([*sections, self._listener(options)]), environment=self._environment
         )
 
-    def _memkill(self, pool: Settings) -> str:
-        main = {"journal": self.journal, "poll_interval": "200ms", "heartbeat": "1s"}
+    def _memkill(self, pool: Settings, more: Settings) -> str:
+        main = {"journal": self.journal, "poll_interval": "200ms", "heartbeat": "1s", **more}
         settings = {
             "programs": " ".join(self.names),
             "worker": self.kind,

@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import json
 import random
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from supervisor_memkill.commands.suspects_of import PoolSuspects, Verdict, suspects_of
+from supervisor_memkill.commands.suspects_of import PoolSuspects, Unit, Verdict, suspects_of
 from supervisor_memkill.listener import interval_file
-from tests.harness import RealRedis
+from tests.harness import OLD_WORKERS_PYTHON, PROGRAMS, WORKERS_PYTHON, RealRedis, interpreter
+from tests.real.frameworks import FrameworkFleet
+from tests.real.frameworks import running_fleet as running_framework
 from tests.real.repeating import repeating
 from tests.real.sidekiq_fleet import Fleet, Sidekiq, running_fleet
 
 pytestmark = pytest.mark.real
 
+BOTH = pytest.mark.parametrize("variable", [WORKERS_PYTHON, OLD_WORKERS_PYTHON], ids=["newest", "oldest"])
 MB = 1024 * 1024
 CLASSES = ("MailJob", "ReportJob", "ImportJob", "SyncJob", "ThumbnailJob")
 LEAKS = {"one": ("ReportJob",), "two": ("ImportJob", "ThumbnailJob"), "none": ()}
@@ -105,6 +110,48 @@ def test_classes_that_leak_are_named_with_their_figures_and_none_where_none_leak
         assert result["none"].verdict is not Verdict.FOUND
         by_command = command(fleet, "one")
     assert [one["job_class"] for one in by_command["pools"][0]["suspects"]][:1] == ["ReportJob"]
+
+
+@BOTH
+def test_tasks_of_celery_are_counted_by_name(redis_server: RealRedis, variable: str) -> None:
+    python = interpreter(variable)
+    words = [str(Path(python).parent / "celery"), *["-A", "celery_app", "worker", "-n", "one@%%h", "-c", "2"]]
+    with observed(redis_server, python, "celery", shlex.join(words)) as fleet:
+
+        def counted() -> int:
+            runs = [one.runs or {} for one in interval_file.read(fleet.journal).intervals]
+            return sum(one.get("work", 0) for one in runs)
+
+        fleet.wait_for(lambda: counted() >= 3)
+        assert counted() <= len(fleet.runs()), "a task that waits is none that runs"
+        (pool,) = suspects_of(interval_file.read(fleet.journal).intervals)
+    assert pool.unit is Unit.RUN and [one.job_class for one in pool.classes] == ["work"]
+
+
+@BOTH
+def test_jobs_of_rq_are_named_by_their_function(redis_server: RealRedis, variable: str) -> None:
+    python = interpreter(variable)
+    words = [str(Path(python).parent / "rq"), *["worker", "-c", "rq_settings", "default"]]
+    with observed(redis_server, python, "rq", shlex.join(words)) as fleet:
+        fleet.wait_for(lambda: fleet.events("worker.jobs", "jobs=rq_app.work"))
+
+
+@contextmanager
+def observed(redis_server: RealRedis, python: str, kind: str, command: str) -> Iterator[FrameworkFleet]:
+    """One worker under a steady feed, and a listener that looks at it each second and logs what it sees."""
+    with running_framework(
+        redis_server,
+        kind=kind,
+        commands={"one": command},
+        feed=shlex.join([python, str(PROGRAMS / f"{kind}_app.py")]),
+        pool={"max_rss": "9GB"},
+        main={"redis": redis_server.url, "log_level": "debug"},
+        job_seconds=0.8,
+        feed_every_seconds=0.5,
+    ) as fleet:
+        fleet.listen()
+        with fleet.feeding():
+            yield fleet
 
 
 def command(fleet: Fleet, pool: str) -> dict[str, Any]:

@@ -51,6 +51,7 @@ from supervisor_memkill.workers.ownership import (
     why_other_name,
 )
 from supervisor_memkill.workers.rq.advice import STOP, advise_on_worker_class, is_pool, stop_of
+from supervisor_memkill.workers.rq.job_names import JobNames
 from supervisor_memkill.workers.rq.records import FIELDS, Record, is_worker_key, parse_record, records_of
 from supervisor_memkill.workers.stopping import GracefulStop, StopThenWait
 from supervisor_memkill.world.redis_client import ask
@@ -114,6 +115,7 @@ class RQ(StopThenWait):
         self._hosts = Hosts(hostname or socket.gethostname(), values.get("record_hosts") or ())
         self._wall = wall
         self._prefix = tools.key_namespace or "rq"
+        self._job_names = JobNames(tools.redis, self._prefix, tools.clock)
         self._own: dict[str, tuple[int, int, set[int]]] = {}
         """The pid and start of each worker's process, and the pids of its records, by the last reading."""
 
@@ -132,9 +134,12 @@ class RQ(StopThenWait):
             seen = self._look()
         except MemkillError as error:
             return all_unknown(targets, error)
-        return {target.process.worker: self._reading(target, table, seen) for target in targets}
+        names = self._job_names.of(seen.records)
+        return {target.process.worker: self._reading(target, table, seen, names) for target in targets}
 
-    def _reading(self, target: Target, table: ProcessTable, seen: _Seen) -> Reading:
+    def _reading(
+        self, target: Target, table: ProcessTable, seen: _Seen, names: Mapping[str, tuple[str, ...]]
+    ) -> Reading:
         try:
             began = beginnings(target.process, table, self._wall, self.tools.clock)
             if not began:
@@ -156,6 +161,7 @@ class RQ(StopThenWait):
             in_service=not is_suspended,
             quiet=None,
             busy=sum(record.busy for record in own),
+            jobs=_jobs_of(own, names),
             queues=frozenset().union(*(record.queues for record in own)),
             why="all RQ workers are suspended: run `rq resume`" if is_suspended else "",
             hold=DROPS_JOBS if drops else "",
@@ -241,6 +247,13 @@ class RQ(StopThenWait):
             pipe.scard(f"{key}:executions")  # from 3.0: rq/executions.py
         replies: Sequence[Any] = pipe.execute()
         return replies
+
+
+def _jobs_of(own: Sequence[Record], names: Mapping[str, tuple[str, ...]]) -> tuple[str, ...] | None:
+    """None: one of the workers is busy, and its job's name is not known at this moment."""
+    if any(record.busy and record.name not in names for record in own):
+        return None
+    return tuple(name for record in own if record.busy for name in names[record.name])
 
 
 def _hosts(redis: Any, keys: Iterable[str]) -> list[str]:
