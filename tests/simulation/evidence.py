@@ -26,7 +26,7 @@ class Commands:
     def __init__(self, machine: Machine, rng: random.Random) -> None:
         self._machine = machine
         self._rng = rng
-        self._running: list[SimCommand] = []
+        self.running: list[SimCommand] = []
         self.next_ends: list[tuple[str, float]] = []
         """How the next commands end, and after how many seconds; a test sets it."""
 
@@ -39,7 +39,7 @@ class Commands:
         command = SimCommand(self._machine, name, int(pid), how, min(seconds, limit_seconds))
         world.trace.say(self._machine.name, f"evidence of {name} begins: {how}")
         world.trace.count(f"evidence: {how}")
-        self._running = [one for one in self._running if one.end() is None] + [command]
+        self.running = [one for one in self.running if one.end() is None] + [command]
         if not world.weather.is_clear and not self.next_ends and self._rng.random() < 0.5:
             self._disturb(self._machine.supervisord.workers[name], min(seconds, limit_seconds))
         return command
@@ -87,9 +87,9 @@ class Commands:
 
     def listener_died(self) -> None:
         """Every guard ends its command."""
-        for command in self._running:
+        for command in self.running:
             command.ends_with_listener()
-        self._running.clear()
+        self.running.clear()
 
 
 class SimCommand:
@@ -102,13 +102,15 @@ class SimCommand:
         self._began_at = machine.engine.now
         self._process: Process | None = machine.process(pid)
         self._is_over = False
+        self.is_stuck = False
+        """Its guard does not end it; a test sets it."""
         if self._process is not None:
             self._process.hold(machine.engine.now)
         machine.engine.after(seconds, self._end)
 
     def _end(self, *, leaves_suspended: bool | None = None) -> None:
         """The command is over, in its own time or by its guard."""
-        if self._is_over:
+        if self._is_over or (self.is_stuck and leaves_suspended is None):
             return
         self._is_over = True
         leaves = self._how == "suspends" if leaves_suspended is None else leaves_suspended
