@@ -90,6 +90,14 @@ def test_measure_that_cannot_be_read_is_noted_once_with_its_cures(world: World) 
     assert "cap_add" in note and "measure = rss" in note
 
 
+def test_command_before_the_stop_that_cannot_be_run_is_noted_and_refuses_no_drain(world: World) -> None:
+    report = report_on(world, pool_config(before_stop=("/nope/dump", "%(pid)s")))
+    assert any("/nope/dump is not an executable file" in note for note in report.notes)
+    sound = report_on(world, pool_config(before_stop=("/bin/sh", "-c", "true")))
+    assert not any("before_stop" in note for note in sound.notes)
+    assert [one.verdict for one in report.rows] == [one.verdict for one in sound.rows]
+
+
 def row(report: Report, name: str) -> Row:
     return next(one for one in report.rows if one.worker == f"jobs:{name}")
 

@@ -17,7 +17,8 @@ from supervisor_memkill.workers.templates import fill
 from supervisor_memkill.world.guarded_command import GuardedCommand
 from tests.docs.pages import blocks
 from tests.docs.recipes import PAGE, block, placed, script
-from tests.harness import require_program, wait_for
+from tests.harness import RealRedis, require_program, wait_for
+from tests.real.sidekiq_fleet import Sidekiq, bloated, running_fleet
 
 pytestmark = pytest.mark.real
 
@@ -99,3 +100,26 @@ def test_ruby_without_the_lines_of_the_page_ignores_the_signal(tmp_path: Path) -
         end = wait_for(GuardedCommand([str(path), str(pid), "jobs_0"], 1.0).end, message="the limit")
         assert end is not None
         assert end.error.endswith("not done within 1 s")
+
+
+def test_sidekiq_that_misses_beats_during_a_core_dump_is_stopped_by_itself(
+    redis_server: RealRedis, tmp_path: Path
+) -> None:
+    """The pause makes its record stale: nothing is concluded until the next beat, and nothing is killed."""
+    require_program("gcore")
+    dump = tmp_path / "dump"
+    pause = "kill -STOP $1; sleep 6; kill -CONT $1"
+    dump.write_text(f"#!/bin/sh\ngcore -o {tmp_path}/core $1 && {{ {pause}; }}\n")
+    dump.chmod(0o755)
+    settings = {"before_stop": f"{dump} %(pid)s"}
+    with running_fleet(redis_server, bloated("fat"), Sidekiq("peer"), pool=settings) as fleet:
+        before = fleet.wait_until_in_service()
+        job = fleet.give_each(1)["fat"]
+        fleet.listen()
+        fleet.wait_until_finished(job)
+        fleet.wait_until_replaced({"fat": before["fat"]})
+        assert "evidence=taken" in fleet.wait_for_event("drain.done", "fat")
+        assert not fleet.events("drain.killed")
+        fleet.assert_each_job_once()
+    (core,) = tmp_path.glob("core.*")
+    assert core.stat().st_size > 1024**2
