@@ -32,6 +32,11 @@ from tests.real.test_requests import run
 pytestmark = pytest.mark.real
 
 
+def fetched(port: int) -> Document:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=PATIENCE_SECONDS) as answer:
+        return Document(answer.read().decode())
+
+
 class Page:
     """The command, and the page that it serves."""
 
@@ -49,9 +54,7 @@ class Page:
         assert f"http://127.0.0.1:{self.port}/ " in first, first
 
     def read(self) -> Document:
-        url = f"http://127.0.0.1:{self.port}/"
-        with urllib.request.urlopen(url, timeout=PATIENCE_SECONDS) as answer:
-            return Document(answer.read().decode())
+        return fetched(self.port)
 
     @property
     def text(self) -> str:
@@ -139,9 +142,12 @@ def test_page_under_supervisord_is_that_of_this_supervisord(start_pool: StartPoo
     pool.supervisord.ctl("update")
     pool.supervisord.wait_for_state("memkill-web:memkill-web", ProcessState.RUNNING)
     pool.wait_for(lambda: f":{port}/" in pool.supervisord.log("web.log"))
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=PATIENCE_SECONDS) as answer:
-        text = Document(answer.read().decode()).text
-    assert "listener alive" in text and pool.workers[0] in text
+
+    def text() -> str:
+        return fetched(port).text
+
+    pool.wait_for(lambda: pool.workers[0] in text())
+    assert "listener alive" in text()
 
 
 # --- a real browser ---------------------------------------------------------------------------------

@@ -57,7 +57,7 @@ def _totals(made: Shown) -> Html:
 def _row(record: Record, *, is_fleet: bool) -> Sequence[str]:
     cells: list[str] = [_when(record.at), _worker(record, is_fleet=is_fleet)]
     if isinstance(record, HeldRecord):
-        cells += [UNKNOWN, UNKNOWN, *([] if is_fleet else [""]), duration(record.held_seconds)]
+        cells += ["", "", *([] if is_fleet else [""]), duration(record.held_seconds)]
     else:
         cells += [record.reason or UNKNOWN, _memory(record)]
         if not is_fleet:
