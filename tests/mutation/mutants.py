@@ -15,6 +15,10 @@ from pathlib import Path
 from typing import TypeGuard
 
 PYTHON = (
+    "commands/web/access.py",
+    "commands/web/html.py",
+    "commands/web/once.py",
+    "config/private_file.py",
     "rules/policy.py",
     "rules/hours.py",
     "rules/requests.py",

@@ -17,7 +17,7 @@ class Access:
     """The rules of one server."""
 
     password: str | None = field(default=None, repr=False)
-    """None: everybody who reaches the server may see the page."""
+    """Not empty. None: everybody who reaches the server may see the page."""
     names: frozenset[str] = frozenset()
     """Further names of this server, in lower case, beside those of the loopback interface."""
 
@@ -56,10 +56,9 @@ def _password_in(authorization: str) -> bytes | None:
     if scheme.lower() != "basic":
         return None
     try:
-        _, colon, password = base64.b64decode(value.strip(), validate=True).partition(b":")
+        return base64.b64decode(value.strip(), validate=True).partition(b":")[2]
     except (binascii.Error, ValueError):
         return None
-    return password if colon else None
 
 
 def _digest(secret: bytes) -> bytes:

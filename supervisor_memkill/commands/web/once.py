@@ -26,7 +26,7 @@ class MadeOnce(Generic[T]):
         self._wait_seconds = wait_seconds
         self._lock = threading.Lock()
         self._made: T | None = None
-        self._fresh_until = 0.0
+        self._fresh_until = float("-inf")
 
     def get(self) -> T | None:
         """None: another thread makes it, and is not ready in time. Raises what `make` raises."""
@@ -34,8 +34,7 @@ class MadeOnce(Generic[T]):
             return None
         try:
             began = self._clock()
-            if self._made is None or began >= self._fresh_until:
-                self._made = None
+            if began >= self._fresh_until:
                 self._made = self._make()
                 now = self._clock()
                 kept_seconds = max(FRESH_SECONDS, LOOKS_SHARE * (now - began))
