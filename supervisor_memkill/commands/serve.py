@@ -1,4 +1,4 @@
-"""``supervisor-memkill serve``: the status and the history as a web page that only shows."""
+"""``supervisor-memkill serve``: status, history and suspects as a web page that only shows."""
 
 from __future__ import annotations
 
@@ -121,12 +121,13 @@ def _server(
     from supervisor_memkill.commands.web.access import Access
     from supervisor_memkill.commands.web.once import MadeOnce
     from supervisor_memkill.commands.web.page import page
-    from supervisor_memkill.commands.web.read import read
+    from supervisor_memkill.commands.web.read import Reader
     from supervisor_memkill.commands.web.server import Log, PageServer
     from supervisor_memkill.commands.web.site import Made, Site
 
     access = Access(password, frozenset(name.lower() for name in arguments.allow_host))
-    pages = MadeOnce(lambda: Made.of(page(read(arguments, environ))), boot_clock)
+    reader = Reader(arguments, environ)
+    pages = MadeOnce(lambda: Made.of(page(reader.read())), boot_clock)
     try:
         return PageServer(address, Site(pages, access, Log()))
     except OSError as error:
@@ -139,7 +140,7 @@ def _server(
 
 COMMAND = Command(
     "serve",
-    "show the status and the history as a web page, which refreshes itself and changes nothing",
+    "show status, history and suspects as a web page, which refreshes itself and changes nothing",
     run,
     (CONFIG, *SERVER_OPTIONS),
     add_arguments,

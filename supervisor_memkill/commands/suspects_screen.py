@@ -43,7 +43,7 @@ def _pool(pool: PoolSuspects, terminal: Terminal) -> Iterator[str]:
     if pool.since is None:
         return
     yield from _table(pool, terminal)
-    for text in _basis(pool):
+    for text in basis(pool):
         yield from (INDENT + line for line in Terminal(_room(terminal)).wrap(text, ""))
 
 
@@ -92,7 +92,7 @@ def _classes(classes: tuple[SeenClass, ...]) -> list[Column]:
     return columns
 
 
-def _basis(pool: PoolSuspects) -> Iterator[str]:
+def basis(pool: PoolSuspects) -> Iterator[str]:
     """What the result stands on."""
     since = time.strftime("%Y-%m-%d %H:%M", time.localtime(max(0.0, pool.since or 0.0)))
     intervals = _counted(pool.intervals, "interval", "intervals")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import itertools
 import json
 import re
@@ -20,7 +21,7 @@ from supervisor_memkill.processes import ProcessState
 from supervisor_memkill.rules.drain import State
 from tests.command_line import environment
 from tests.commands.web.document import Document
-from tests.commands.web.seen_values import seen, seen_fleet
+from tests.commands.web.seen_values import seen_fleet
 from tests.commands.web.test_server import Server
 from tests.harness import PATIENCE_SECONDS, RealRedis, free_port
 from tests.real.chromium import Chromium, chromium
@@ -170,7 +171,7 @@ class Looks:
 
     def _make(self) -> str:
         self.looks += 1
-        text = page(seen(status=seen_fleet().status, problems=(f"look {self.looks} of many",)))
+        text = page(dataclasses.replace(seen_fleet(), problems=(f"look {self.looks} of many",)))
         return text.replace(f'content="{REFRESH_SECONDS}"', f'content="{self._refresh_seconds}"')
 
 

@@ -1,1 +1,1 @@
-"""``supervisor-memkill serve``: the status and the history as one web page. Imported only by that command."""
+"""``supervisor-memkill serve``: status, history and suspects as a web page. Imported by it alone."""

@@ -23,6 +23,7 @@ from supervisor_memkill.commands.web.html import Html, element, joined
 from supervisor_memkill.commands.web.past import history
 from supervisor_memkill.commands.web.pools import pools
 from supervisor_memkill.commands.web.read import Seen
+from supervisor_memkill.commands.web.suspects import suspects
 
 REFRESH_SECONDS = 10
 MAX_PROBLEMS = 30
@@ -102,6 +103,8 @@ def _content(seen: Seen) -> Iterator[Html]:
         yield _links(seen)
         if seen.status.listener.pid is not None or seen.status.pools:
             yield pools(seen.status.pools)
+        if seen.suspects is not None:
+            yield suspects(seen.suspects)
         if seen.status.fleet:
             yield fleet(seen.status.fleet)
     for made in (seen.history, seen.fleet_history):
@@ -199,6 +202,7 @@ def _links(seen: Seen) -> Html:
     assert seen.status is not None
     there = {
         "pools": "Pools",
+        "suspects": "Suspects" if seen.suspects is not None else "",
         "fleet": "All hosts" if seen.status.fleet else "",
         "history": "History" if seen.history is not None else "",
         "fleet-history": "History of all hosts" if seen.fleet_history is not None else "",

@@ -56,6 +56,12 @@ def bar(share: float, scale: float, label: str) -> Html:
     return element("svg", *parts, class_="bar", role="img", aria_label=label)
 
 
+def part(share: float, label: str) -> Html:
+    """A bar for a share of a whole."""
+    parts = [_rect("track", 0, 100), _rect("fill good", 0, 100 * min(share, 1.0))]
+    return element("svg", *parts, class_="bar", role="img", aria_label=label)
+
+
 def _rect(kind: str, x: float, width: float) -> Html:
     return element("rect", class_=kind, x=f"{x:.1f}%", width=f"{max(0.0, width):.1f}%", height="100%")
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 from supervisor_memkill.commands.fleet_status import fleet_pool, problems
 from supervisor_memkill.commands.found_listener import FoundListener
 from supervisor_memkill.commands.history_values import Shown, Wanted, shown
 from supervisor_memkill.commands.status_of import status_of
+from supervisor_memkill.commands.suspects_values import shown as suspects_shown
 from supervisor_memkill.commands.web.page import page
 from supervisor_memkill.commands.web.read import Seen
+from supervisor_memkill.listener.interval_file import Intervals
+from tests.commands.observed import Made
 from tests.commands.status_values import NOW, PAUSE, REQUEST, found, listener
 from tests.commands.test_fleet_status import VIEW
 from tests.commands.web.document import Document
@@ -23,6 +27,12 @@ RECORDS = (
     killed(worker="sidekiq:sidekiq_1", at=AT - 200, cause="drain_timeout"),
 )
 """The oldest first."""
+
+
+SUSPECTS = suspects_shown(
+    [*Made({"Report": 60.0}, counts_runs=True).observe(), *Made().observe(2, "quiet")],
+    ["jobs", "other", "quiet"],
+).with_notes(Path("x"), Intervals())
 
 
 def history(*records: Any, is_fleet: bool = False) -> Shown:
@@ -41,7 +51,7 @@ def seen_fleet() -> Seen:
     one = seen()
     assert one.status is not None
     status = dataclasses.replace(one.status, fleet=(pool,), problems=tuple(problems(pool)))
-    return seen(status=status, fleet_history=history(is_fleet=True))
+    return seen(status=status, fleet_history=history(is_fleet=True), suspects=SUSPECTS)
 
 
 def document(one: Seen | None = None) -> Document:

@@ -7,6 +7,7 @@ import dataclasses
 import hashlib
 import re
 from html import escape
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -14,11 +15,15 @@ from hypothesis import strategies as st
 
 from supervisor_memkill.commands.history_screen import total_lines
 from supervisor_memkill.commands.status_of import status_of
+from supervisor_memkill.commands.suspects_values import shown as suspects_shown
 from supervisor_memkill.commands.terminal import clean
 from supervisor_memkill.commands.web.html import Html, element, joined
 from supervisor_memkill.commands.web.page import MAX_PROBLEMS, REFRESH_SECONDS, page, policy
 from supervisor_memkill.commands.web.pools import MAX_POOLS, MOST_ROWS, ROWS
 from supervisor_memkill.commands.web.read import Seen
+from supervisor_memkill.listener.interval_file import Intervals
+from supervisor_memkill.units import format_size
+from tests.commands.observed import Made
 from tests.commands.status_values import (
     DRAINED,
     NOW,
@@ -253,7 +258,7 @@ def test_each_picture_says_what_it_shows() -> None:
 def test_each_table_has_a_name_and_headings() -> None:
     one = document(seen_fleet())
     tables = one.named("table")
-    assert len(tables) == 5 and all(table["aria-label"] for table in tables)
+    assert len(tables) == 7 and all(table["aria-label"] for table in tables)
     assert all(head["scope"] in ("col", "row") for head in one.named("th"))
 
 
@@ -275,3 +280,36 @@ def test_gap_in_the_samples_is_a_gap_in_the_curve() -> None:
     for samples in ((), (None, None), (5,), (5, None)):
         one = dataclasses.replace(USUAL, samples=samples)
         assert "<polyline" not in page(seen(found(listener(pool(one))), history=None))
+
+
+# --- suspects -----------------------------------------------------------------------------------------
+
+LEAK = Made({"Report": 60.0}).observe()
+QUIET = Made().observe(2, "quiet")
+
+
+def test_suspects_stand_in_a_table_with_what_they_stand_on() -> None:
+    made = suspects_shown([*LEAK, *QUIET], ["jobs", "quiet"])
+    one = document(seen(suspects=made))
+    (suspect,) = made.pools[0].suspects
+    assert "▲ the growth goes with these job classes Job class Per minute Share of the growth" in one.text
+    assert f"Report {format_size(suspect.bytes_per_unit)} between " in one.text
+    assert f"{suspect.share:.0%} {suspect.certainty:.0%}" in one.text
+    assert "3 processes, 1h00m in all, 90 intervals; growth that stayed:" in one.text
+    assert "quiet cannot tell: the memory of the workers does not grow" in one.text
+    assert "#suspects" in [link["href"] for link in one.named("a")]
+
+
+def test_pool_without_observations_is_a_note() -> None:
+    made = suspects_shown(LEAK, ["jobs", "other"]).with_notes(Path("x"), Intervals())
+    text = document(seen(suspects=made)).text
+    assert "The listener has recorded no running jobs of pool other:" in text
+    many = suspects_shown([], [f"p{number}" for number in range(70)]).with_notes(Path("x"), Intervals())
+    assert "20 more: supervisor-memkill suspects." in document(seen(suspects=many)).text
+
+
+def test_hostile_names_of_jobs_stay_text() -> None:
+    evil = "<b>Evil</b>\x1b[31m\u202e"
+    observed = Made({evil: 60.0}, classes=(evil, "Mail", "Sync")).observe(3, evil)
+    one = document(seen(suspects=suspects_shown([*observed, *QUIET], [])))
+    assert one.named("b") == [] and one.text.count("<b>Evil</b>\\x1b[31m\\u202e") >= 2
