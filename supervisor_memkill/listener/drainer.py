@@ -52,7 +52,14 @@ from supervisor_memkill.rules.drain import (
     acknowledge,
     change_stop,
 )
-from supervisor_memkill.rules.policy import BackOff, BackOffCause, Hold, is_below_baseline, next_back_off
+from supervisor_memkill.rules.policy import (
+    BackOff,
+    BackOffCause,
+    Hold,
+    Verdict,
+    is_below_baseline,
+    next_back_off,
+)
 from supervisor_memkill.rules.shortage import Shortage
 from supervisor_memkill.workers.contract import Kind, Traits
 from supervisor_memkill.world.guarded_command import Begin, GuardedCommand
@@ -269,9 +276,8 @@ class Drainer:
         finding = survey.finding(drain.worker)
         if finding is None:
             return _refusal(Cause.NO_MEMBER)
-        verdict = finding.verdict
-        if not verdict.asks and (not drain.reason.is_own_limit or verdict.hold in _HOLDS_OF_A_PERSON):
-            return _refusal(Cause.NO_REASON, verdict.words)
+        if drain.state is State.ASKING and not _still_asks(drain, finding.verdict):
+            return _refusal(Cause.NO_REASON, finding.verdict.words)
         request = dataclasses.replace(
             finding.request(drain.token), hard=drain.reason.is_hard, already_out=drain.is_quiet
         )
@@ -381,6 +387,11 @@ class Drainer:
 
 def _refusal(cause: Cause, detail: str = "") -> Answer:
     return Answer(cause, 0, 0, 0, detail)
+
+
+def _still_asks(drain: Drain, verdict: Verdict) -> bool:
+    """The reason of a drain that has not begun still stands. The last reading judges its own limit."""
+    return verdict.asks or (drain.reason.is_own_limit and verdict.hold not in _HOLDS_OF_A_PERSON)
 
 
 def _with_note(drain: Drain, seen: Seen) -> Drain:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from supervisor_memkill.rules.drain import State
 from supervisor_memkill.rules.requests import MAX_OPEN, MAX_SERVED_KEPT, Act, OperatorRequest, encode
 from supervisor_memkill.units import Size
+from supervisor_memkill.workers.contract import Reading, Target, Traits
 from tests.listener_world import FRESH, LIMIT, Life, QuietKind, StopKind, World, pool_config
 
 
@@ -84,6 +86,30 @@ def test_request_survives_the_listener(calm: World, path: Path) -> None:
     second = Life(calm, path)
     second.run(120)
     assert sorted(restarts(calm)) == ["jobs:one", "jobs:three", "jobs:two"]
+
+
+class UnconfirmedKind(QuietKind):
+    """A kind that knows the running jobs, and not whether a worker is quiet."""
+
+    traits = Traits(quiets=True)
+
+    def _read(self, target: Target) -> Reading:
+        reading = super()._read(target)
+        return dataclasses.replace(reading, quiet=None, idle=reading.busy == 0)
+
+
+@pytest.mark.parametrize("place", ["quieting.saved", "quieting.acted"])
+def test_restart_goes_on_when_the_listener_died_before_it_knew_of_the_quiet(
+    calm: World, path: Path, place: str
+) -> None:
+    """Nothing can tell whether the worker is quiet: it is stopped while others are in service."""
+    first = Life(calm, path, kind=UnconfirmedKind, die_at=place)
+    first.listener.request(request(Act.RESTART))
+    first.run_to_death()
+    second = Life(calm, path, kind=UnconfirmedKind)
+    second.run(120)
+    assert sorted(restarts(calm)) == ["jobs:one", "jobs:three", "jobs:two"]
+    assert calm.broken_promises == []
 
 
 def test_cancel_withdraws_what_has_not_begun(calm: World, path: Path) -> None:

@@ -105,7 +105,7 @@ def test_sidekiqs_of_two_hosts_never_leave_their_queue_alone(redis_server: RealR
 
         with feeding(east, 0.8, every_seconds=0.4), sampling(look) as samples:
             for fleet in (east, west):
-                share(fleet, redis_server)
+                share(fleet, redis_server.url)
                 fleet.listen()
             for fleet, old in before:
                 fleet.wait_until_replaced(old)
@@ -115,9 +115,9 @@ def test_sidekiqs_of_two_hosts_never_leave_their_queue_alone(redis_server: RealR
         assert set().union(*samples) == {"east", "west"}
 
 
-def share(fleet: SidekiqFleet, redis_server: RealRedis) -> None:
-    """Let this fleet's listener coordinate through Redis, under the name of its worker."""
-    main = f"[memkill]\nredis = {redis_server.url}\nhost = {fleet.names[0]}\nslot_ttl = 5s\n"
+def share(fleet: SidekiqFleet, url: str) -> None:
+    """Let this fleet's listener coordinate through this Redis, under the name of its first worker."""
+    main = f"[memkill]\nredis = {url}\nhost = {fleet.names[0]}\nslot_ttl = 5s\n"
     fleet.config.write_text(fleet.config.read_text().replace("[memkill]\n", main))
 
 

@@ -93,10 +93,10 @@ def test_each_worker_of_all_hosts_is_replaced_once_and_one_at_a_time(redis_serve
         assert spawns(fleet) == 2 * len(before) + 1
 
 
-@pytest.mark.parametrize("place", ["asking.saved", "stopping.acted"])
-def test_restart_survives_the_death_of_a_listener(redis_server: RealRedis, place: str) -> None:
-    """It stops itself at this place, and is killed there; another host's command watches."""
-    with running_fleet(redis_server, HOSTS, "a", "b", pause_at={"a": place}) as fleet:
+@pytest.mark.parametrize("state", ["asking", "quieting", "draining", "stopping", "starting", "settling"])
+def test_restart_survives_the_death_of_a_listener_in_each_state(redis_server: RealRedis, state: str) -> None:
+    """It stops itself as soon as the state is saved, and is killed there; another host's command watches."""
+    with running_fleet(redis_server, HOSTS, "a", "b", pause_at={"a": f"{state}.saved"}) as fleet:
         before = fleet.pids()
         with begin(fleet["b"], "restart", "job", "--wait", "--timeout", "100s") as watching:
             fleet.wait_for_pause("a")
