@@ -21,6 +21,7 @@ from supervisor_memkill.coordination.contract import PoolView
 from supervisor_memkill.coordination.in_process import InProcessCoordinator
 from supervisor_memkill.listener.findings import Pool
 from supervisor_memkill.listener.journal_format import Contents
+from supervisor_memkill.listener.rivals import OURS
 from supervisor_memkill.listener.survey import Surveyor
 from supervisor_memkill.processes import MemorySize, ProcessId, ProcessInfo, ProcessState, ProgramInfo
 from supervisor_memkill.workers.contract import Reading, Target, Tools
@@ -94,7 +95,9 @@ def look_at(path: Path) -> Facts:
     shipped = path.with_name("memkill.conf")
     paths = [path] if path.stem in ("memkill", "fleet", "reference") else [path, shipped]
     files = program_files.read(paths, {}, "here")
-    programs = [one for one in files.programs if one.group not in files.events]
+    programs = [
+        one for one in files.programs if one.group not in files.events and not OURS.search(one.command)
+    ]
     if not programs:  # An example of the listener's file alone.
         programs = [_sidekiq(pool, number) for pool in examined.config.pools for number in range(1)]
     facts = planted.surroundings()
