@@ -14,6 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeGuard
 
+DOCTOR = tuple(
+    f"commands/doctor/{name}.py"
+    for name in ("configuration", "listener", "pools", "redis", "supervisord", "surroundings")
+)
 PYTHON = (
     "commands/web/access.py",
     "commands/web/html.py",
@@ -28,6 +32,7 @@ PYTHON = (
     "rules/evidence.py",
     "rules/shortage.py",
     "rules/stop_end.py",
+    "config/loaded.py",
     "coordination/rules.py",
     "workers/ownership.py",
     "listener/actions.py",
@@ -68,11 +73,14 @@ PYTHON = (
     "notices/intervals.py",
     "notices/job_growth.py",
     "notices/job_watch.py",
+    *DOCTOR,
     "commands/least_squares.py",
     "commands/suspects_of.py",
     "notices/stream.py",
     "workers/advice.py",
     "workers/rq/job_names.py",
+    "workers/auto.py",
+    "workers/celery/stop.py",
     "workers/sidekiq/timeout.py",
     "world/bounds.py",
     "world/own_supervisord.py",

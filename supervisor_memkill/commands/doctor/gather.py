@@ -77,8 +77,14 @@ def misplaced(
     return tuple(
         one
         for one in programs
-        if one.group not in groups and OURS.search(one.command) and one.worker not in running
+        if one.group not in groups and _is_listener(one.command) and one.worker not in running
     )
+
+
+def _is_listener(command: str) -> bool:
+    """It is our command with options alone: with another word, such as ``serve``, it may be a program."""
+    ours = OURS.search(command)
+    return ours is not None and re.match(r"\s+\w", command[ours.end() :]) is None
 
 
 def groups_in_files(files: ProgramFiles) -> tuple[str, ...]:

@@ -85,6 +85,21 @@ def test_program_with_the_listeners_command_is_misplaced_unless_it_runs() -> Non
     processes = [info(ProcessState.FATAL, group="a", name="a"), info(group="b", name="b")]
     assert [one.group for one in gather.misplaced(processes, programs, {"memkill"})] == ["a"]
     assert gather.misplaced(processes, programs, {"a", "b"}) == ()
+    running = [info(group="a", name="a")]
+    assert gather.misplaced(running, programs, {"memkill"}) == ()
+
+
+@pytest.mark.parametrize("words", ["serve --listen 127.0.0.1:9111", "  status --watch"])
+def test_stopped_program_with_another_command_of_ours_is_not_misplaced(words: str) -> None:
+    programs = [program("web", f"supervisor-memkill {words}")]
+    assert gather.misplaced([info(ProcessState.STOPPED, group="web", name="web")], programs, {"x"}) == ()
+
+
+@pytest.mark.parametrize(
+    "command", ["python -m supervisor_memkill --config /x", "sh -c 'exec supervisor-memkill'"]
+)
+def test_listener_in_a_program_is_known_by_its_options(command: str) -> None:
+    assert len(gather.misplaced([], [program("a", command)], {"x"})) == 1
 
 
 def test_files_name_the_listeners_and_their_own_file(tmp_path: Path) -> None:
