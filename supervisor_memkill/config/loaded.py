@@ -76,13 +76,12 @@ def _stamp(path: str) -> str | None:
 def changes(before: Loaded, now: Loaded) -> Iterator[str]:
     """What changed in the files since `before` was loaded, one clause for each section and file."""
     for name in sorted({*before.sections, *now.sections}):
-        old, new = before.sections.get(name), now.sections.get(name)
-        if old is None and new is not None:
-            yield f"[{name}] was added in {new.path}"
-        elif new is None and old is not None:
-            yield f"[{name}] was removed from {old.path}"
-        elif new is not None and old is not None and new.digest != old.digest:
-            yield f"[{name}] was changed in {new.path}"
+        if name not in before.sections:
+            yield f"[{name}] was added in {now.sections[name].path}"
+        elif name not in now.sections:
+            yield f"[{name}] was removed from {before.sections[name].path}"
+        elif now.sections[name].digest != before.sections[name].digest:
+            yield f"[{name}] was changed in {now.sections[name].path}"
     for path in sorted({*before.secrets} & {*now.secrets}):
         if now.secrets[path] != before.secrets[path]:
             yield f"redis_file {path} {'was written anew' if now.secrets[path] else 'is gone'}"

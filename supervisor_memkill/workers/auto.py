@@ -71,7 +71,7 @@ class Auto(BaseKind):
             if not self._name or (one.note is None and single.get(one.process.worker) != self._name)
         }
         rest = [one for one in targets if one.process.worker not in readings]
-        return {**readings, **(self._kind.read(rest, table) if rest and self._name else {})}
+        return {**readings, **(self._kind.read(rest, table) if rest else {})}
 
     def _why_not(self, known: Known) -> str:
         """Choose the kind by the workers seen. Why the pool cannot have one; empty if it has, or may have."""

@@ -12,8 +12,10 @@ from supervisor_memkill.processes import ProcessInfo
 from supervisor_memkill.testing.contract_suite import ContractSuite
 from supervisor_memkill.testing.fakes import FakeProcesses, FakeRedis, process, program_info, tools
 from supervisor_memkill.workers.auto import Auto
-from supervisor_memkill.workers.contract import Reading, Target
+from supervisor_memkill.workers.base import BaseKind
+from supervisor_memkill.workers.contract import Note, Reading, Target, Tools, Traits
 from supervisor_memkill.workers.recognise import kinds_of, known_kinds
+from supervisor_memkill.world.memory import ProcessTable
 
 LARAVEL = "php8.4 /srv/app/artisan queue:work --timeout=600"
 DRAMATIQ = "/venv/bin/python /venv/bin/dramatiq app.tasks"
@@ -136,7 +138,8 @@ def test_while_no_kind_is_known_every_worker_is_held_and_nothing_is_sent() -> No
     assert (reading.recognised, reading.in_service, reading.idle) == (False, None, False)
     assert "'python run.py'" in reading.why and "set worker = NAME in place of worker = auto" in reading.why
     assert pool.kind.traits.quiets and pool.kind.traits.confirms_quiet, "a drain from the journal waits"
-    with pytest.raises(NotSent):
+    assert pool.kind.find_others([Target(worker(100))], pool.processes.table) == ""
+    with pytest.raises(NotSent, match="the kind of the worker is not known"):
         pool.kind.quiet(Target(worker(100)), pool.processes.table)
 
 
@@ -199,3 +202,120 @@ def test_one_look_at_a_single_worker_does_not_forget_the_others() -> None:
     target = Target(worker(100))
     reading = pool.kind.read([target], pool.processes.table)[target.process.worker]
     assert reading.recognised is False and "more than one kind" in reading.why
+
+
+# --- what is passed on
+
+
+class Recording(BaseKind):
+    """Notes what it is asked for."""
+
+    framework: ClassVar[str] = "Framework"
+    traits = Traits(quiets=True)
+
+    def __init__(self, values: Mapping[str, Any], tools: Tools) -> None:
+        super().__init__(values, tools)
+        self.asked: list[tuple[str, list[int]]] = []
+
+    @classmethod
+    def problems(cls, values: Mapping[str, Any]) -> Sequence[str]:
+        return [f"its redis is {values['redis']}"] if values["redis"] else []
+
+    @classmethod
+    def matches_command(cls, title: str) -> bool:
+        return "first" in title
+
+    def read(self, targets: Sequence[Target], table: ProcessTable) -> Mapping[str, Reading]:
+        self.asked.append(("read", [one.process.pid for one in targets]))
+        return {one.process.worker: Reading(True, True, False, 0, note=one.note or {}) for one in targets}
+
+    def quiet(self, target: Target, table: ProcessTable) -> Note:
+        self.asked.append(("quiet", [target.process.pid]))
+        return {}
+
+    def resume(self, target: Target, table: ProcessTable) -> None:
+        self.asked.append(("resume", [target.process.pid]))
+
+    def before_stop(self, target: Target, table: ProcessTable) -> None:
+        self.asked.append(("before_stop", [target.process.pid]))
+
+    def find_others(self, targets: Sequence[Target], table: ProcessTable) -> str:
+        return "others"
+
+
+class Second(Recording):
+    @classmethod
+    def matches_command(cls, title: str) -> bool:
+        return "second" in title
+
+
+KNOWN = {"first": Recording, "second": Second}
+
+
+class SmallPool(Pool):
+    """The same with two kinds alone."""
+
+    def __init__(self, *titles: str, has_redis: bool = False) -> None:
+        super().__init__(*titles)
+        self.kind = Auto({}, tools(FakeRedis if has_redis else None), KNOWN)
+
+    @property
+    def recording(self) -> Recording:
+        assert isinstance(self.kind._kind, Recording)
+        return self.kind._kind
+
+
+def test_what_a_drain_does_is_done_by_the_kind_that_was_recognised() -> None:
+    pool = SmallPool("first")
+    pool.read()
+    target = Target(worker(100))
+    pool.kind.quiet(target, pool.processes.table)
+    pool.kind.before_stop(target, pool.processes.table)
+    pool.kind.resume(target, pool.processes.table)
+    assert [what for what, _ in pool.recording.asked] == ["read", "quiet", "before_stop", "resume"]
+    assert pool.kind.find_others([target], pool.processes.table) == "others"
+
+
+def test_the_kind_is_made_once_and_keeps_what_it_knows() -> None:
+    pool = SmallPool("first")
+    pool.read()
+    made = pool.recording
+    pool.read()
+    assert pool.recording is made and len(made.asked) == 2
+
+
+def test_after_a_restart_of_the_listener_the_kind_of_a_drain_is_recognised_again() -> None:
+    (reading,) = SmallPool("first").read({100: {"since": 1.0}})
+    assert reading.recognised and reading.note == {"since": 1.0}
+
+
+def test_a_worker_in_a_drain_is_read_by_its_kind_whatever_its_title_says() -> None:
+    pool = SmallPool("first", "first")
+    pool.read()
+    pool.processes.titles[100] = "second"
+    pool.read({100: {"since": 1.0}})
+    assert pool.recording.asked[-1] == ("read", [100, 101])
+
+
+def test_a_kind_is_asked_for_nothing_when_no_worker_is_of_it() -> None:
+    pool = SmallPool("first")
+    pool.read()
+    pool.processes.titles[100] = "neither"
+    assert [one.recognised for one in pool.read()] == [False]
+    assert len(pool.recording.asked) == 1
+
+
+def test_a_command_line_of_two_kinds_or_of_none_is_held_in_its_own_words() -> None:
+    (both,) = SmallPool("first and second").read()
+    assert "may be that of first or second" in both.why
+    (none,) = SmallPool("neither").read()
+    assert "no kind is known by the command line 'neither'" in none.why
+    (hidden,) = SmallPool("").read()
+    assert (hidden.recognised, hidden.why) == (None, "the command line of the process cannot be read")
+
+
+def test_a_kind_is_judged_with_the_redis_of_the_pool() -> None:
+    (reading,) = SmallPool("first", has_redis=True).read()
+    assert "its redis is redis://localhost" in reading.why and "set worker = first" in reading.why
+    (reading,) = SmallPool("first").read()
+    assert reading.recognised

@@ -67,6 +67,7 @@ def test_a_worker_is_known_by_its_command_line(title: str, is_known: bool) -> No
 def test_a_program_that_starts_celery_itself_is_named_by_its_own_text() -> None:
     assert read("python run.py", command_has="run.py").recognised
     assert "set command_has to a text" in read("python run.py").why
+    assert read("python run.py").queues == frozenset(), "nothing is known of a stranger"
 
 
 def test_a_peer_must_take_from_the_same_queues() -> None:
