@@ -319,3 +319,16 @@ def test_a_kind_is_judged_with_the_redis_of_the_pool() -> None:
     assert "its redis is redis://localhost" in reading.why and "set worker = first" in reading.why
     (reading,) = SmallPool("first").read()
     assert reading.recognised
+
+
+class Silent(Recording):
+    """A kind of another package, which cannot say what else is there."""
+
+    find_others = None  # type: ignore[assignment]
+
+
+def test_a_kind_that_finds_no_others_is_not_asked_for_them() -> None:
+    pool = SmallPool("first")
+    pool.kind = Auto({}, tools(None), {"first": Silent})
+    pool.read()
+    assert pool.kind.find_others([Target(worker(100))], pool.processes.table) == ""

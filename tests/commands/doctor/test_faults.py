@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,7 +17,9 @@ from supervisor_memkill.listener.journal_format import Contents
 from supervisor_memkill.listener.rivals import RivalKind
 from supervisor_memkill.processes import ProcessState
 from supervisor_memkill.rules.drain import State
+from supervisor_memkill.units import format_size
 from supervisor_memkill.workers.contract import Advice
+from supervisor_memkill.world.machine import MemoryLimit
 from tests.builders import drain, info
 from tests.commands.doctor import planted
 from tests.commands.doctor.planted import PLANTED, looked_at
@@ -208,3 +212,66 @@ def test_limit_below_the_baseline_is_known_from_the_listeners_own_delays() -> No
 
 def test_workers_own_redis_that_is_away_is_reported_by_its_pool_alone() -> None:
     assert names(planted.redis(away="refused", is_ours=False)) == []
+
+
+# --- at the edge of a fault
+
+
+def whats(facts: Facts) -> list[str]:
+    return [finding.what for finding in examine(facts)]
+
+
+def machine(memory: MemoryLimit | None, **settings: Any) -> Facts:
+    return dataclasses.replace(looked_at(**settings), memory=memory)
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        planted.redis(version=""),
+        planted.redis(version="5.0.14"),
+        planted.redis(clock_ahead_seconds=10.0),
+        planted.redis(clock_ahead_seconds=-10.0),
+        planted.supervisord(version="unknown"),
+        planted.supervisord(version="4.2.0"),
+        planted.sections(unix_http_server={"file": "/run/s.sock", "port": "*:1"}),
+        planted.sections(unix_http_server={"file": "/run/s.sock"}, inet_http_server={}),
+        machine(None),
+    ],
+)
+def test_what_is_unknown_or_just_good_enough_is_no_fault(facts: Facts) -> None:
+    assert whats(facts) == []
+
+
+@pytest.mark.parametrize(
+    ("facts", "what"),
+    [
+        (planted.redis(version="4.0.14"), "its version is 4.0.14"),
+        (planted.supervisord(version="4.1.9"), "its version is 4.1.9"),
+        (planted.redis(policy="allkeys-lru"), "maxmemory-policy is allkeys-lru, maxmemory: none is set yet"),
+        (
+            planted.redis(policy="allkeys-lru", maxmemory_bytes=1024**2),
+            "maxmemory-policy is allkeys-lru, maxmemory: 1MB",
+        ),
+        (planted.redis(is_full=True), "it is above its maxmemory"),
+        (planted.redis(is_full=True, maxmemory_bytes=1024**2), "it is above its maxmemory of 1MB"),
+        (planted.redis(clock_ahead_seconds=11.0), "its clock is 11s ahead of this machine's"),
+        (planted.redis(clock_ahead_seconds=-11.0), "its clock is 11s behind this machine's"),
+        (
+            machine(MemoryLimit(3 * LIMIT - 1)),
+            f"3 workers may grow to {format_size(3 * LIMIT)} in all, and {format_size(3 * LIMIT - 1)} are "
+            "installed",
+        ),
+        (
+            machine(MemoryLimit(3 * LIMIT - 1, Path("/sys/fs/cgroup/memory.max"))),
+            f"3 workers may grow to {format_size(3 * LIMIT)} in all, and {format_size(3 * LIMIT - 1)} are "
+            "allowed by /sys/fs/cgroup/memory.max",
+        ),
+    ],
+)
+def test_fault_says_what_is_so(facts: Facts, what: str) -> None:
+    assert whats(facts) == [what]
+
+
+def test_pool_without_a_limit_needs_no_memory() -> None:
+    assert whats(machine(MemoryLimit(1), max_rss=None)) == []
