@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 EXPLAINED: dict[str, str] = {
+    "commands/doctor/redis.py, check_clock: ahead > 0 -> (ahead >= 0)": (
+        "it is asked only for what is further away from 0"
+    ),
     "coordination/lua/common.lua, hold: "
     "if till > meta.settle then meta.settle, meta.settle_of, meta.settle_cause = till, till, cause end -> "
     "if till >= meta.settle then meta.settle, meta.settle_of, meta.settle_cause = till, till, cause end": (
