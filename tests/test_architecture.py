@@ -116,6 +116,17 @@ def test_listener_loads_redis_and_the_demo_only_where_they_are_used() -> None:
     assert found.stdout.strip() == ""
 
 
+def test_listener_loads_what_is_for_suspects_only_where_jobs_are_named_and_never_calculates() -> None:
+    program = (
+        "import sys, supervisor_memkill.cli, supervisor_memkill.listener.serve;"
+        "import supervisor_memkill.commands.context, supervisor_memkill.notices.history;"
+        "print(*[name for name in sys.modules if 'suspects_' in name or 'least_squares' in name"
+        " or 'interval' in name or 'job_watch' in name])"
+    )
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == ""
+
+
 def test_every_process_state_is_known() -> None:
     from supervisor.states import ProcessStates
 

@@ -30,6 +30,8 @@ from supervisor_memkill.units import format_duration, format_size
 UNKNOWN = "-"
 INDENT = "    "
 CURVE_POINTS = 16
+SHOWN_CLASSES = 3
+"""Job classes that are shown of one drained process."""
 GIVES_WAY = ("CURVE", "POOL", "STOPPED", "QUIET", "REASON", "AFTER", "HOST", "TOOK", "BEFORE")
 """The columns that a narrow terminal does not show, the first one first."""
 _ORDINARY = (StepCause.IDLE.value, StepCause.DRAINS_BY_STOPPING.value, None)
@@ -65,10 +67,13 @@ def _table(made: Shown, terminal: Terminal) -> Iterator[str]:
     """One line for each record. What needs more words stands behind it, or below if there is no room."""
     columns = _fitting(_columns(made.records, terminal.glyphs, is_fleet=made.is_fleet), terminal.columns)
     words = [clean(details(record)) for record in made.records]
+    full = [clean("; ".join(filter(None, [details(one), jobs_seen(one)]))) for one in made.records]
     if terminal.columns is None:
-        room = max(map(width, words))
+        room = max(map(width, full))
     else:
         room = terminal.columns - total_width(columns) - len(GAP)
+    # The jobs that ran are shown where there is room for them: no line is made longer for them.
+    words = [text if width(text) <= room else short for text, short in zip(full, words, strict=True)]
     behind = tuple(Cell(text if width(text) <= room else "") for text in words)
     heading, *lines = rows([*columns, Column("", behind)], _wide(terminal), "")
     yield heading.rstrip()
@@ -180,6 +185,15 @@ def evidence(record: DrainRecord) -> str:
     if known is EvidenceState.TAKEN:
         return "evidence taken"
     return f"no evidence: {known.words if known is not None else record.evidence}"
+
+
+def jobs_seen(record: Record) -> str:
+    """The job classes that were seen in the old process most often; empty: none is known."""
+    if isinstance(record, HeldRecord) or not record.job_classes:
+        return ""
+    commonest = sorted(record.job_classes.items(), key=lambda one: (-one[1], one[0]))
+    more = ", ..." if len(commonest) > SHOWN_CLASSES else ""
+    return f"ran {', '.join(name for name, _ in commonest[:SHOWN_CLASSES])}{more}"
 
 
 def cut_jobs(record: DrainRecord) -> str:

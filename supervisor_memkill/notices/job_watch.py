@@ -13,6 +13,8 @@ INTERVAL_SECONDS, INTERVAL_LOOKS = 30.0, 6
 """An interval ends after this time or after so many looks, whichever comes first."""
 SHARE_OF_AGE, LONGEST_SECONDS = 1 / 60, 600.0
 """The intervals of an old process are longer: this share of its age, up to this length."""
+CROWD = 20
+"""With more processes all intervals are longer in proportion: the file is to hold days."""
 MAX_GAP_SECONDS = 900.0
 """After a longer time without a look nothing is known of the jobs in between."""
 MAX_PROCESSES = 500
@@ -75,7 +77,7 @@ class JobWatch:
         _add(one, running, now - one.last_at if one.last_at >= one.begun_at else 0.0)
         one.last_at, one.last = now, running
         seconds = now - one.begun_at
-        if not _is_long_enough(seconds, one.looks, event.up_seconds):
+        if not _is_long_enough(seconds, one.looks, event.up_seconds, len(self._present)):
             return None
         interval = _interval(one, event, seconds, wall)
         one.begin(event, now)
@@ -112,9 +114,10 @@ def _add(one: _Process, running: Mapping[str, int], seconds: float) -> None:
                 one.running_seconds[name] = one.running_seconds.get(name, 0.0) + number * seconds / 2
 
 
-def _is_long_enough(seconds: float, looks: int, age_seconds: float) -> bool:
-    is_full = seconds >= INTERVAL_SECONDS or looks >= INTERVAL_LOOKS
-    return is_full and seconds >= min(LONGEST_SECONDS, age_seconds * SHARE_OF_AGE)
+def _is_long_enough(seconds: float, looks: int, age_seconds: float, processes: int) -> bool:
+    times = max(1.0, processes / CROWD)
+    is_full = seconds >= INTERVAL_SECONDS * times or looks >= INTERVAL_LOOKS * times
+    return is_full and seconds >= min(LONGEST_SECONDS, age_seconds * SHARE_OF_AGE) * times
 
 
 def _interval(one: _Process, event: WorkerJobs, seconds: float, wall: float) -> Interval:

@@ -72,6 +72,14 @@ def test_ordinary_drain_is_one_line_with_all_that_matters() -> None:
     ]
 
 
+def test_job_classes_of_the_old_process_are_shown_where_there_is_room() -> None:
+    record = drain(job_classes={"Mail": 3, "Report": 9, "Sync": 1, "Evil\x1b[2J": 5})
+    assert lines(record)[1].endswith("done     ran Report, Evil\\x1b[2J, Mail, ...")
+    assert "ran Report" in lines(record, columns=200)[1]
+    _, line, empty, *_ = lines(record, columns=100)
+    assert line.endswith("done") and empty == "", "no line is made longer for them"
+
+
 def test_at_80_columns_an_ordinary_drain_is_one_line() -> None:
     heading, line, empty, *_ = lines(drain(), columns=80)
     assert empty == "" and max(len(heading), len(line)) <= 80

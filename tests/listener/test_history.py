@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from supervisor_memkill.listener import history_file
+from supervisor_memkill.listener import history_file, interval_file
 from supervisor_memkill.listener.history_file import HistoryFile
 from supervisor_memkill.listener.journal import Journal
 from supervisor_memkill.listener.outage import Outage
 from supervisor_memkill.notices.event import Notifier
 from supervisor_memkill.notices.events import HistoryAway, HistoryBack
 from supervisor_memkill.notices.history import HistorySink
+from supervisor_memkill.notices.intervals import Interval
 from supervisor_memkill.notices.records import DrainRecord, HeldRecord
 from supervisor_memkill.rules.drain import State
 from tests.listener.situations import only_one_is_bloated, peers_stop
@@ -244,3 +245,57 @@ class Newer:
     """A cause that this version does not have."""
 
     value = "full_moon"
+
+
+# --- the running jobs ---------------------------------------------------------------------------------------
+
+
+def with_intervals(world: World, path: Path) -> HistorySink:
+    outage = Outage(HistoryAway, HistoryBack, Notifier([]), world.clock)
+    return HistorySink(
+        HistoryFile(path, outage, world.clock),
+        "here",
+        lambda: float(world.epoch),
+        intervals=lambda: interval_file.IntervalFile(path, outage, world.clock),
+        ticks=world.clock,
+    )
+
+
+def observed(path: Path) -> list[Interval]:
+    return list(interval_file.read(path).intervals)
+
+
+def test_drain_has_the_job_classes_of_its_old_process(world: World, path: Path) -> None:
+    only_one_is_bloated(world)
+    life = life_with_history(world, path)
+    life.run_to(State.DRAINING)
+    world.finish_jobs()
+    life.run(240, until=lambda: bool(drains(path)))
+    (record,) = drains(path)
+    assert record.job_classes is not None and list(record.job_classes) == ["Job"]
+
+
+def test_intervals_of_each_worker_are_kept_and_those_of_the_next_listener_follow(
+    world: World, path: Path
+) -> None:
+    life = Life(world, path, history=with_intervals(world, path))
+    life.run(180, until=lambda: len(observed(path)) >= 4)
+    life.die()
+    before = observed(path)
+    life = Life(world, path, history=with_intervals(world, path))
+    life.run(180, until=lambda: len(observed(path)) > len(before))
+    after = observed(path)
+    assert after[: len(before)] == before
+    assert {one.worker for one in after} <= set(world.workers)
+    assert all(set(one.running_seconds) <= {"Job"} for one in after)
+    assert any(one.running_seconds for one in after)
+    assert all(one.seconds > 0 for one in after)
+
+
+def test_reading_without_the_jobs_is_in_no_interval(world: World, path: Path) -> None:
+    """The source of the readings is away: nobody knows what runs."""
+    world.records_away = True
+    life = Life(world, path, history=with_intervals(world, path))
+    life.run(180)
+    assert observed(path) == []
+    assert not interval_file.paths_beside(path).present.exists()

@@ -6,6 +6,7 @@ import pytest
 
 from supervisor_memkill.notices.intervals import MAX_NAME, Interval
 from supervisor_memkill.notices.job_watch import (
+    CROWD,
     INTERVAL_LOOKS,
     INTERVAL_SECONDS,
     LONGEST_SECONDS,
@@ -65,6 +66,14 @@ def test_intervals_of_an_old_process_are_longer_up_to_a_bound(age: float, expect
     assert ended(JobWatch(), *looks)[0].seconds == expected
 
 
+def test_intervals_of_many_processes_are_longer() -> None:
+    watch = JobWatch()
+    for number in range(5 * CROWD):
+        watch.see(look(worker=f"jobs:{number}"), 0.0, WALL)
+    looks = [(INTERVAL_SECONDS * number, look(worker="jobs:7")) for number in range(1, 9)]
+    assert [one.seconds for one in ended(watch, *looks)] == [5 * INTERVAL_SECONDS]
+
+
 def test_day_of_a_process_makes_a_few_hundred_intervals() -> None:
     looks = ((10.0 * number, look(age=10.0 * number)) for number in range(8640))
     assert len(ended(JobWatch(), *looks)) < 400
@@ -116,8 +125,9 @@ def test_only_so_many_processes_are_followed_those_that_were_seen_last() -> None
     watch = JobWatch()
     for number in range(MAX_PROCESSES + 1):
         watch.see(look(worker=f"jobs:{number}"), 0.0, WALL)
-    assert watch.see(look(worker="jobs:0"), 30.0, WALL) is None, "it was forgotten"
-    assert watch.see(look(worker=f"jobs:{MAX_PROCESSES}"), 30.0, WALL) is not None
+    later = MAX_GAP_SECONDS
+    assert watch.see(look(worker="jobs:0"), later, WALL) is None, "it was forgotten"
+    assert watch.see(look(worker=f"jobs:{MAX_PROCESSES}"), later, WALL) is not None
 
 
 def test_drain_keeps_what_its_process_ran_also_when_another_one_runs() -> None:
