@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 Measure = Literal["rss", "pss", "uss", "rss+swap", "pss+swap"]
@@ -71,11 +71,12 @@ class ProcessInfo:
     spawnerr: str = ""
     exitstatus: int = 0
     """Of the last process: its exit status, `ENDED_BY_SIGNAL`, or 0 if none ended yet."""
+    worker: str = field(init=False, repr=False, compare=False)
+    """``group:name``, as every call of supervisord takes it."""
 
-    @property
-    def worker(self) -> str:
-        """``group:name``, as every call of supervisord takes it."""
-        return f"{self.group}:{self.name}"
+    def __post_init__(self) -> None:
+        # Not a property: a look asks for it some tens of times.
+        object.__setattr__(self, "worker", f"{self.group}:{self.name}")
 
     @property
     def uptime_seconds(self) -> int:

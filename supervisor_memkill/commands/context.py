@@ -39,7 +39,7 @@ from supervisor_memkill.workers.registry import load_kind
 from supervisor_memkill.world import started_by
 from supervisor_memkill.world.event_protocol import is_sent_changes
 from supervisor_memkill.world.machine import memory_limit_bytes
-from supervisor_memkill.world.memory import ProcessTable
+from supervisor_memkill.world.memory import ProcessTable, PsutilBackend
 from supervisor_memkill.world.redis_client import connect
 from supervisor_memkill.world.started_by import Starter
 from supervisor_memkill.world.supervisord import Supervisord
@@ -233,6 +233,7 @@ class Context:
     """The files of the configuration that count: supervisord's main file, and those with our sections."""
     in_files: Callable[[], ProgramFiles]
     """What supervisord's files say about its programs now."""
+    process_table: Callable[[], ProcessTable] = ProcessTable
 
     @property
     def journal(self) -> JournalPlace:
@@ -283,6 +284,8 @@ def build(
     config = configuration.config
     pools = build_pools(config, supervisord)
     in_files = supervisord_files.program_reader(configuration.supervisords_path, configuration.environ)
+    # One backend for all tables: it remembers the parents of the processes.
+    process_table = functools.partial(ProcessTable, PsutilBackend())
     surveyor = build_surveyor(
         pools,
         supervisord,
@@ -291,7 +294,10 @@ def build(
         stop_as_group=supervisord_files.reader(configuration.supervisords_path, configuration.environ),
         in_files=in_files,
         recognition=recognition,
-        known=_known_processes(supervisord, in_files, own_group, own_name) if own_group else None,
+        known=_known_processes(supervisord, in_files, process_table, own_group, own_name)
+        if own_group
+        else None,
+        process_table=process_table,
     )
     return Context(
         config,
@@ -301,15 +307,20 @@ def build(
         _journal_places(configuration, supervisord, environ, own_group=own_group),
         configuration.reading.paths,
         in_files,
+        process_table,
     )
 
 
 def _known_processes(
-    supervisord: Supervisord, in_files: Callable[[], ProgramFiles], own_group: str, own_name: str
+    supervisord: Supervisord,
+    in_files: Callable[[], ProgramFiles],
+    process_table: Callable[[], ProcessTable],
+    own_group: str,
+    own_name: str,
 ) -> KnownProcesses:
     return KnownProcesses(
         supervisord,
-        ProcessTable,
+        process_table,
         boot_clock,
         wall=time.time,
         own_worker=f"{own_group}:{own_name}",
@@ -383,6 +394,7 @@ def build_surveyor(
     in_files: Callable[[], ProgramFiles] = lambda: program_files.NOTHING,
     recognition: Recognition | None = None,
     known: KnownProcesses | None = None,
+    process_table: Callable[[], ProcessTable] = ProcessTable,
 ) -> Surveyor:
     """`own_group`: see `build`; the others: see Surveyor."""
     return Surveyor(
@@ -390,7 +402,7 @@ def build_surveyor(
         tuple(pools),
         boot_clock,
         own_group=own_group,
-        process_table=ProcessTable,
+        process_table=process_table,
         machine_bytes=memory_limit_bytes,
         eventlistener_groups=eventlistener_groups,
         stop_as_group=stop_as_group,

@@ -166,6 +166,7 @@ def _listener(context: Context, notifier: Notifier, own: OwnGroup, origin: Origi
         context.coordinator,
         notifier,
         boot_clock,
+        process_table=context.process_table,
         state=StateKeeper(context.journal.path, context.config, boot_clock, origin),
         history=_history(context, notifier),
         siblings=lambda: own.standing().siblings,

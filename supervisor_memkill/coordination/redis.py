@@ -12,6 +12,7 @@ import json
 import math
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from importlib import resources
 from typing import Any, Protocol
 
@@ -54,6 +55,21 @@ class Processes(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class _Sent:
+    """A report that Redis has."""
+
+    number: str
+    """Its id in Redis."""
+    reports: Mapping[str, Report]
+    """By worker."""
+
+
+def _is_news(report: Report, last: Report | None) -> bool:
+    """The worker must be sent. One that asks for a slot is sent each time: others may clear its request."""
+    return report.urgency is not None or (report is not last and report != last)
+
+
 class RedisCoordinator:
     """The coordinator of a listener that shares pools with other listeners."""
 
@@ -91,6 +107,8 @@ class RedisCoordinator:
         self._epochs = dict(epochs or {})
         self._processes = processes
         self._known: dict[str, Mapping[str, Any]] = {}
+        self._sent: dict[str, _Sent] = {}
+        """The last report of each pool, if it surely arrived."""
         self._scripts: dict[str, Any] = {}
 
     @property
@@ -105,18 +123,16 @@ class RedisCoordinator:
         slot_claims: Sequence[SlotClaim],
         answers: RequestAnswers | None = None,
     ) -> Published:
-        found = self._run(
-            "publish",
-            pool,
-            process={} if self._processes is None else self._processes.own(),
+        values = {
+            "process": {} if self._processes is None else self._processes.own(),
             **_rules(rules),
-            workers=[self._worker(report) for report in reports],
-            holdings=[
+            "holdings": [
                 [self._id(one.worker), one.token, int(one.is_out), one.not_back] for one in slot_claims
             ],
-            answered=dict.fromkeys(answers or {}, True),
-            answers=_json(answers_to_json(answers or {})),
-        )
+            "answered": dict.fromkeys(answers or {}, True),
+            "answers": _json(answers_to_json(answers or {})),
+        }
+        found = self._publish_changes(pool, reports, values)
         with _understood():
             held = found["held"] if found["held"] != {} else []  # Lua's JSON of an empty table
             return Published(
@@ -127,6 +143,32 @@ class RedisCoordinator:
                 offers_of(found.get("offers", [])),
                 frozenset(map(checked.text, checked.items(found.get("open", [])))),
             )
+
+    def _publish_changes(
+        self, pool: str, reports: Sequence[Report], values: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Send what changed since the last report, or all workers if that report is not in Redis any more."""
+        last, number = self._sent.pop(pool, None), secrets.token_hex(8)
+        present = {report.worker: report for report in reports}
+        found: dict[str, Any] = {"again": True}
+        if last is not None:
+            changed = [one for one in reports if _is_news(one, last.reports.get(one.worker))]
+            gone = [self._id(worker) for worker in last.reports if worker not in present]
+            found = self._run(
+                "publish",
+                pool,
+                report=number,
+                base=last.number,
+                workers=[self._worker(report) for report in changed],
+                gone=gone,
+                **values,
+            )
+        if "again" in found:
+            workers = [self._worker(report) for report in reports]
+            found = self._run("publish", pool, report=number, workers=workers, **values)
+        if found.get("taken") is False:
+            self._sent[pool] = _Sent(number, present)
+        return found
 
     def request(
         self, pool: str, identity: str, text: str, *, lasts_seconds: float | None, place: str

@@ -46,12 +46,19 @@ class Pool:
     def rules(self) -> Rules:
         return Rules(self.config.min_available, self.config.max_draining, self.config.cooldown_seconds)
 
-    def memory(self, process: ProcessInfo, table: ProcessTable) -> MemorySize:
-        """The memory of a worker, by the pool's `measure` and `children`. Raises Unknown."""
+    def memory(
+        self, process: ProcessInfo, table: ProcessTable, *, with_children: bool | None = None
+    ) -> MemorySize:
+        """The memory of a worker, by the pool's `measure`. Raises Unknown.
+
+        `with_children`: as `counts_children` gives it; None: that is found out here.
+        """
         elsewhere = worker_elsewhere(process.pid, table)
         if elsewhere:
             raise Unknown(f"{elsewhere} starts the worker where its memory cannot be seen")
-        return table.measured(process.pid, self.measure, self.counts_children(process, table))
+        if with_children is None:
+            with_children = self.counts_children(process, table)
+        return table.measured(process.pid, self.measure, with_children)
 
     def counts_children(self, process: ProcessInfo, table: ProcessTable) -> bool:
         """The memory of the worker's descendants counts."""
@@ -127,6 +134,12 @@ class Finding:
         """The worker takes no new job, by the reading of its kind."""
         return self.seen.reading is not None and self.seen.reading.quiet is True
 
+    def hints(self) -> Iterator[Advice]:
+        """Each hint about the worker for the operator."""
+        yield from (advice for advice in self.advice if not advice.is_note)
+        if self.seen.reading is not None and self.seen.reading.remark:
+            yield Advice(self.seen.reading.remark)
+
     def request(self, token: str | None = None) -> Request:
         """The request for a slot; `token` None: the request is only considered."""
         verdict = self.verdict
@@ -172,9 +185,7 @@ class PoolSurvey:
     def hints(self) -> Iterator[tuple[str, Advice]]:
         """Each worker with each hint about it for the operator."""
         for finding in self.findings:
-            yield from ((finding.worker, advice) for advice in finding.advice if not advice.is_note)
-            if finding.seen.reading is not None and finding.seen.reading.remark:
-                yield finding.worker, Advice(finding.seen.reading.remark)
+            yield from ((finding.worker, advice) for advice in finding.hints())
 
     def asking(self) -> list[Finding]:
         """The workers that ask for a slot, the most urgent first."""
@@ -182,10 +193,11 @@ class PoolSurvey:
         return sorted(asking, key=lambda one: (not one.verdict.hard, -one.verdict.urgency, one.worker))
 
     def reports(self, *, can_begin: bool) -> list[Report]:
-        """The reports for coordination. `can_begin` False: none asks, so that no other must wait for it."""
-        return [self._report(one, asks=can_begin and one.verdict.asks) for one in self.findings]
+        """The reports for coordination; `can_begin`: see `report`."""
+        return [self.report(finding, can_begin=can_begin) for finding in self.findings]
 
-    def _report(self, finding: Finding, *, asks: bool) -> Report:
+    def report(self, finding: Finding, *, can_begin: bool) -> Report:
+        """Its report for coordination. `can_begin` False: none asks, so that no other must wait for it."""
         seen = finding.seen
         return Report(
             worker=finding.worker,
@@ -196,7 +208,7 @@ class PoolSurvey:
             in_service=is_in_service(seen, self.terms.settle_seconds),
             state=seen.draining.value if seen.draining else seen.process.state.name,
             busy=seen.reading.busy if seen.reading else None,
-            urgency=finding.verdict.urgency if asks else None,
+            urgency=finding.verdict.urgency if can_begin and finding.verdict.asks else None,
             queues=finding.queues,
         )
 

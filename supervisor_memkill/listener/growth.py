@@ -28,7 +28,7 @@ class _Watched:
     """A worker below its hard limit, and what was read of it."""
 
     pool: Pool
-    process: ProcessInfo
+    finding: Finding
     hard_bytes: int
     more_bytes: int
     """By how much its RSS is above its memory by the pool's measure; below 0: RSS is less."""
@@ -38,6 +38,10 @@ class _Watched:
     """The most that the machine had left at any probe since."""
     bytes_per_second: float = 0.0
     """Its growth between the last two readings."""
+
+    @property
+    def process(self) -> ProcessInfo:
+        return self.finding.seen.process
 
     def is_due(self, now: float, available_bytes: float) -> bool:
         """`available_bytes`: what the machine has left now; below 0: unknown."""
@@ -90,13 +94,16 @@ class GrowthWatch:
         available, table, now = self._available(), self._process_table(), self._clock()
         for finding in findings:
             process, size = finding.seen.process, finding.seen.sure_bytes or 0
+            former = before.get(finding.worker)
+            if former is not None and former.finding is finding:
+                yield former  # The look found nothing new about it.
+                continue
             try:
                 rss = size if pool.measure == "rss" else observer.rss_bytes(pool, process, table)
             except Unknown:
                 continue
-            former = before.get(finding.worker)
             speed = former.bytes_per_second if former is not None and former.process.pid == process.pid else 0
-            yield _Watched(pool, process, hard_bytes, rss - size, size, now, available, speed)
+            yield _Watched(pool, finding, hard_bytes, rss - size, size, now, available, speed)
 
     @property
     def wait_seconds(self) -> float | None:

@@ -26,6 +26,8 @@ class HeldWorkers:
         self._state = state
         self._is_dry_run = is_dry_run
         self._pool_sizes = PoolSizes()
+        self._calm: dict[str, Finding] = {}
+        """Workers without a reason for a drain, and the finding that shows it."""
 
     def held(
         self,
@@ -37,8 +39,10 @@ class HeldWorkers:
     ) -> None:
         """The worker is not drained; `cause` None: only because this is a dry run."""
         if finding.verdict.reason is None and finding.verdict.hold is not Hold.MEMORY_UNKNOWN:
-            self.asks(finding.worker)
-            self._holds.ended(finding.worker)
+            if self._calm.get(finding.worker) is not finding:
+                self.asks(finding.worker)
+                self._holds.ended(finding.worker)
+                self._calm[finding.worker] = finding
             return
         self._fleet.decided(finding.worker, words)
         seen = finding.seen
@@ -81,3 +85,6 @@ class HeldWorkers:
     def keep_only(self, survey: Survey) -> None:
         """Forget the workers that no pool has any more."""
         self._holds.keep_only(survey)
+        if len(self._calm) > sum(len(pool.findings) for pool in survey.pools):
+            present = {finding.worker for pool in survey.pools for finding in pool.findings}
+            self._calm = {worker: one for worker, one in self._calm.items() if worker in present}

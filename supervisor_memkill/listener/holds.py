@@ -58,6 +58,8 @@ class Holds:
 
     def keep_only(self, survey: Survey) -> None:
         """End the holds of workers that no pool has any more. A pool whose look failed shows no worker."""
+        if not self._held:
+            return
         present = {finding.worker for pool in survey.pools for finding in pool.findings}
         failed = {pool.pool.name for pool in survey.pools if pool.failure is not None}
         for worker, held in list(self._held.items()):

@@ -20,27 +20,32 @@ from supervisor_memkill.world.event_protocol import Event
 from supervisor_memkill.world.memory import ProcessTable
 from supervisor_memkill.world.supervisord import Supervisord, SupervisordError
 
-ALL_AGAIN_SECONDS, ALL_AGAIN_AT_LATEST_SECONDS = 600.0, 3600.0
+ALL_AGAIN_SECONDS, ALL_AGAIN_AT_LATEST_SECONDS = 1800.0, 3600.0
 """supervisord is asked for all processes again after the first time, or later if the answer takes long."""
-SHARE_OF_SUPERVISORD = 1e-4
+SHARE_OF_SUPERVISORD = 5e-5
 """The part of supervisord's time that the answers about all processes may take."""
 CLOCK_SET_SECONDS = 1.0
 """A wall clock that moved so much against the boot clock was set: supervisord may have changed its times."""
 NEWLY_STOPPED_SECONDS = 60
 """So long after its end a stopped process is asked for at each look: `update` may remove it."""
+LAG_SECONDS = 60
+"""By so much the times of a process may lag where nothing depends on them."""
 FEW = 8
 """So many processes are asked for one by one; if more have changed, it is cheaper to ask for all."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Known:
     """One process as supervisord reported it."""
 
     info: ProcessInfo
+    """With supervisord's time at `answered_at`."""
     answered_at: float
-    """When supervisord had answered, on the boot clock: no process seems older than it is."""
+    """When supervisord had answered, or whole seconds later: no process seems older than it is."""
     identity: ProcessId | None
     """The process by the system; None: it does not run, or is unknown."""
+    generation: int | None = None
+    """See `ProcessTable.generation`; read before `identity`."""
 
 
 class KnownProcesses:
@@ -101,8 +106,11 @@ class KnownProcesses:
         """Something failed: the next look asks for all processes."""
         self._is_in_doubt = True
 
-    def all(self, table: ProcessTable | None = None) -> Sequence[ProcessInfo]:
-        """Every process, event listeners included; `table` None: a new one. Raises SupervisordError."""
+    def all(self, table: ProcessTable | None = None, *, may_lag: bool = False) -> Sequence[ProcessInfo]:
+        """Every process, event listeners included; `table` None: a new one. Raises SupervisordError.
+
+        `may_lag`: `now` may be up to LAG_SECONDS old. A process may seem younger than it is, never older.
+        """
         if self._is_in_doubt or not self._is_kept_up():
             return self.all_anew()
         table = table or self._process_table()
@@ -110,7 +118,7 @@ class KnownProcesses:
         if len(ask) > FEW or not self._changed <= self._known.keys():
             return self.all_anew()
         self._ask(ask)
-        return self._carried_on()
+        return self._carried_on(LAG_SECONDS if may_lag else 0)
 
     def all_anew(self) -> Sequence[ProcessInfo]:
         """The same, asked now. Raises SupervisordError."""
@@ -122,7 +130,7 @@ class KnownProcesses:
         if not (self._is_subscribed and self._gets_events):
             return processes
         now, table = self._clock(), self._process_table()
-        self._known = {one.worker: _Known(one, now, _identity(one, table)) for one in processes}
+        self._known = {one.worker: _seen(one, now, table) for one in processes}
         self._clock_offset = self._wall() - now
         later = max(ALL_AGAIN_SECONDS, (now - asked_at) / SHARE_OF_SUPERVISORD)
         self._all_again_at = now + min(later, ALL_AGAIN_AT_LATEST_SECONDS)
@@ -144,7 +152,7 @@ class KnownProcesses:
             return True
         info = known.info
         if info.state is ProcessState.RUNNING:
-            return known.identity is None or not _is_the_same(known.identity, table)
+            return known.identity is None or not _is_the_same(known, known.identity, table)
         if info.state not in STOPPED_STATES:
             return True
         return bool(info.stop) and self._now_of(known) - info.stop < NEWLY_STOPPED_SECONDS
@@ -162,11 +170,17 @@ class KnownProcesses:
             if info is None:
                 del self._known[worker]
             else:
-                self._known[worker] = _Known(info, self._clock(), _identity(info, table))
+                self._known[worker] = _seen(info, self._clock(), table)
 
-    def _carried_on(self) -> list[ProcessInfo]:
+    def _carried_on(self, lag_seconds: int) -> list[ProcessInfo]:
         """The processes as supervisord would report them now."""
-        return [_at(known.info, self._now_of(known)) for known in self._known.values()]
+        now = self._clock()
+        for known in self._known.values():
+            passed = int(now - known.answered_at)
+            if passed > lag_seconds:
+                known.info = _at(known.info, known.info.now + passed)
+                known.answered_at += passed
+        return [known.info for known in self._known.values()]
 
     def _now_of(self, known: _Known) -> int:
         """supervisord's time now: by the boot clock, since the wall clock was not set."""
@@ -187,17 +201,25 @@ def _at(info: ProcessInfo, now: int) -> ProcessInfo:
     )
 
 
-def _identity(info: ProcessInfo, table: ProcessTable) -> ProcessId | None:
+def _seen(info: ProcessInfo, answered_at: float, table: ProcessTable) -> _Known:
     if info.state is not ProcessState.RUNNING:
-        return None
+        return _Known(info, answered_at, None)
+    generation = table.generation(info.pid)
     try:
-        return table.identify(info.pid)
+        return _Known(info, answered_at, table.identify(info.pid), generation)
     except Unknown:
-        return None
+        return _Known(info, answered_at, None)
 
 
-def _is_the_same(identity: ProcessId, table: ProcessTable) -> bool:
+def _is_the_same(known: _Known, identity: ProcessId, table: ProcessTable) -> bool:
+    """The system shows the process of the last answer, by one reading for all where it has that."""
+    generation = table.generation(identity.pid)
+    if generation is not None and generation == known.generation:
+        return True
     try:
-        return table.identify(identity.pid) == identity
+        is_same = table.identify(identity.pid) == identity
     except Unknown:
         return False
+    if is_same:
+        known.generation = generation
+    return is_same

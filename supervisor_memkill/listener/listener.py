@@ -228,11 +228,12 @@ class Listener:
             if self._state is not None:
                 self._state.ticked()
             self._schedule.ticked(self._tick_delay_seconds())
-        if self._growth.wants_check() or self._shortage.wants_check():
+        grows = self._growth.wants_check()
+        if grows or self._shortage.wants_check():
             self._schedule.check_within(0.0)
         counts = self._schedule.is_tick_due
         if (counts or self._schedule.is_check_due) and not self.ended:
-            self._check(drainer, counts=counts)
+            self._check(drainer, counts=counts, measures=grows)
 
     def _take_requests(self) -> bool:
         """Take the requests that came. True: the present survey knows nothing of them."""
@@ -382,7 +383,7 @@ class Listener:
 
     # --- checks ---------------------------------------------------------------------------------
 
-    def _check(self, drainer: Drainer, *, counts: bool) -> None:
+    def _check(self, drainer: Drainer, *, counts: bool, measures: bool) -> None:
         self._schedule.check_begins(counts=counts)
         if self._coordinator is not None and self._coordinator.is_shared:
             self._check_soon()  # the heartbeat
@@ -394,7 +395,7 @@ class Listener:
         survey = (
             self._surveyor.check(contents, shortage)
             if counts
-            else self._surveyor.look(contents, shortage=shortage)
+            else self._surveyor.look(contents, shortage=shortage, measures=measures)
         )
         self._away["supervisord"].back()
         self._held.keep_only(survey)
@@ -437,8 +438,9 @@ class Listener:
             self._begin_drains(drainer, survey, counts=counts)
 
     def _begin_drains(self, drainer: Drainer, survey: PoolSurvey, *, counts: bool) -> None:
+        adopts = self._ledger.contents.adopts and not self._config.dry_run
         for finding in survey.findings:
-            if self._is_to_adopt(survey.pool, finding) and not self.ended:
+            if adopts and self._is_to_adopt(survey.pool, finding) and not self.ended:
                 self._begin(drainer, survey, finding, Reason.ADOPTED)
             elif finding.verdict.hold is Hold.STRIKES and not counts:
                 continue  # Only the next TICK counts strikes.
@@ -474,7 +476,7 @@ class Listener:
         """After a damaged journal: the worker is quiet, perhaps because of a drain. Only a restart helps."""
         seen, worker = finding.seen, finding.worker
         contents = self._ledger.contents
-        if not contents.adopts or self._config.dry_run or worker in self._examined:
+        if worker in self._examined:
             return False
         if pool.name in contents.pauses:
             return False

@@ -26,6 +26,8 @@ class Memory:
     """Why its measure could not be read, so that `size_bytes` is the most that it can be."""
     fault: Exception | None = None
     """The error that the kind raised."""
+    counts_children: bool = False
+    """The memory of the worker's descendants is part of it."""
 
 
 @dataclass(frozen=True)
@@ -79,11 +81,12 @@ def measure(pool: Pool, process: ProcessInfo, table: ProcessTable) -> Memory:
     if process.state is not ProcessState.RUNNING:
         return Memory()
     try:
-        size = pool.memory(process, table)
+        counts_children = pool.counts_children(process, table)
+        size = pool.memory(process, table, with_children=counts_children)
     except Unknown as error:
         return Memory(why=str(error))
     except SupervisordError:
         raise
     except Exception as error:  # noqa: BLE001 - a kind may be anybody's code
         return Memory(why="its kind failed", fault=error)
-    return Memory(size.most_bytes, size.least_bytes, lost=size.lost)
+    return Memory(size.most_bytes, size.least_bytes, lost=size.lost, counts_children=counts_children)

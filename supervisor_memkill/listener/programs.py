@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Collection, Sequence
+import operator
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from supervisor_memkill.config import program_files
 from supervisor_memkill.config.program_files import ProgramFiles
@@ -35,6 +36,8 @@ class Programs:
         self._lives: dict[str, tuple[int, int]] = {}
         """Pid and start of each process when its settings were learnt."""
         self._listener_groups: frozenset[str] = frozenset()
+        self._judged: Sequence[ProcessInfo] = ()
+        """The processes that the settings are surely of."""
         self.alerts: tuple[str, ...] = ()
         """Why supervisord does not report its settings, and what that means; empty if it does."""
 
@@ -46,11 +49,23 @@ class Programs:
         """All settings that are known."""
         return self._programs.values()
 
+    @property
+    def by_worker(self) -> Mapping[str, ProgramInfo]:
+        """The same by worker: another object as soon as they are learnt again."""
+        return self._programs
+
     def are_of_other(self, processes: Sequence[ProcessInfo]) -> bool:
         """supervisord has other processes than when the settings were learnt: perhaps `update` ran.
 
         What supervisord did not report is asked for again, unless it reports nothing at all.
         """
+        if len(processes) == len(self._judged) and all(map(operator.is_, processes, self._judged)):
+            return False
+        are_other = self._are_of_other(processes)
+        self._judged = () if are_other else tuple(processes)
+        return are_other
+
+    def _are_of_other(self, processes: Sequence[ProcessInfo]) -> bool:
         is_known = bool(self.alerts) or {one.worker for one in processes} == self._programs.keys()
         return not is_known or _lives_of(processes) != self._lives
 
@@ -60,6 +75,7 @@ class Programs:
 
     def learn(self, processes: Sequence[ProcessInfo]) -> None:
         """Ask supervisord for all settings again. Raises SupervisordError if it is away."""
+        self._judged = ()
         lives = _lives_of(processes)
         learnt = {program.worker: program for program in self._reported(processes)}
         for worker, life in lives.items():

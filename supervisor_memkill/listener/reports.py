@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from supervisor_memkill.listener.findings import Finding, PoolSurvey, Survey
 from supervisor_memkill.notices.event import Notifier
 from supervisor_memkill.notices.events import SupervisordAlert
@@ -26,6 +28,8 @@ class Reports:
     def __init__(self, notifier: Notifier) -> None:
         self._notifier = notifier
         self._alerts: frozenset[str] = frozenset()
+        self._seen: dict[str, Mapping[str, tuple[Finding, WorkerSeen]]] = {}
+        """By pool and worker: the last finding, and its event."""
         self._hints: dict[str, list[Advice]] = {}
         """The hints of the last look, by worker."""
         self._programs: dict[str, ProgramInfo] = {}
@@ -56,8 +60,17 @@ class Reports:
     def report_pool(self, survey: PoolSurvey) -> None:
         """Report what concerns one pool and its workers."""
         self._report_unrecognised(survey)
-        self._report_seen(survey)
-        self._report_hints(survey)
+        before, last = self._seen.get(survey.pool.name, {}), {}
+        for finding in survey.findings:
+            known = before.get(finding.worker)
+            if known is None or known[0] is not finding:
+                self._report_near_limit(survey, finding)
+                self._report_hints(finding)
+                known = finding, _seen(survey, finding)
+            self._notifier.report(known[1])
+            self._report_jobs(survey, finding)
+            last[finding.worker] = known
+        self._seen[survey.pool.name] = last
 
     def _report_unrecognised(self, survey: PoolSurvey) -> None:
         pool, why = survey.pool.name, survey.unrecognised
@@ -66,18 +79,14 @@ class Reports:
         elif why is not None:
             self._notifier.forget(PoolUnrecognised, pool)
 
-    def _report_hints(self, survey: PoolSurvey) -> None:
-        found: dict[str, list[Advice]] = {finding.worker: [] for finding in survey.findings}
-        for worker, advice in survey.hints():
-            found[worker].append(advice)
-        for finding in survey.findings:
-            self._forget_hints_of_other_settings(finding)
-        for worker, hints in found.items():
-            for advice in hints:
-                if advice not in self._hints.get(worker, ()):
-                    made = WorkerUnsafe if advice.refuses else WorkerHint
-                    self._notifier.report(made(worker, advice.text))
-            self._hints[worker] = hints
+    def _report_hints(self, finding: Finding) -> None:
+        self._forget_hints_of_other_settings(finding)
+        hints = list(finding.hints())
+        for advice in hints:
+            if advice not in self._hints.get(finding.worker, ()):
+                made = WorkerUnsafe if advice.refuses else WorkerHint
+                self._notifier.report(made(finding.worker, advice.text))
+        self._hints[finding.worker] = hints
 
     def _forget_hints_of_other_settings(self, finding: Finding) -> None:
         """After `supervisorctl update` with other settings: report again what is still wrong."""
@@ -87,32 +96,6 @@ class Reports:
         if self._programs.get(worker, program) != program:
             self._hints.pop(worker, None)
         self._programs[worker] = program
-
-    def _report_seen(self, survey: PoolSurvey) -> None:
-        for finding in survey.findings:
-            self._report_near_limit(survey, finding)
-            seen, reading = finding.seen, finding.seen.reading
-            self._notifier.report(
-                WorkerSeen(
-                    worker=finding.worker,
-                    pool=survey.pool.name,
-                    pid=seen.process.pid or None,
-                    rss_bytes=seen.memory_bytes,
-                    busy=reading.busy if reading else None,
-                    quiet=reading.quiet if reading else None,
-                    verdict=finding.verdict.words,
-                    measure=survey.pool.measure,
-                    up_seconds=float(seen.uptime_seconds) if seen.process.pid else None,
-                    max_rss_bytes=survey.terms.limit_bytes,
-                    hard_max_rss_bytes=survey.terms.hard_limit_bytes,
-                    state=seen.draining.value if seen.draining else seen.process.state.name,
-                    is_draining=seen.draining is not None,
-                    in_service=is_in_service(seen, survey.terms.settle_seconds),
-                    reason=finding.verdict.reason,
-                )
-            )
-
-            self._report_jobs(survey, finding)
 
     def _report_jobs(self, survey: PoolSurvey, finding: Finding) -> None:
         """Report the running jobs, if the look has them. A measure that was not read would be no growth."""
@@ -151,3 +134,24 @@ class Reports:
                 survey.pool.measure,
             )
         )
+
+
+def _seen(survey: PoolSurvey, finding: Finding) -> WorkerSeen:
+    seen, reading = finding.seen, finding.seen.reading
+    return WorkerSeen(
+        worker=finding.worker,
+        pool=survey.pool.name,
+        pid=seen.process.pid or None,
+        rss_bytes=seen.memory_bytes,
+        busy=reading.busy if reading else None,
+        quiet=reading.quiet if reading else None,
+        verdict=finding.verdict.words,
+        measure=survey.pool.measure,
+        up_seconds=float(seen.uptime_seconds) if seen.process.pid else None,
+        max_rss_bytes=survey.terms.limit_bytes,
+        hard_max_rss_bytes=survey.terms.hard_limit_bytes,
+        state=seen.draining.value if seen.draining else seen.process.state.name,
+        is_draining=seen.draining is not None,
+        in_service=is_in_service(seen, survey.terms.settle_seconds),
+        reason=finding.verdict.reason,
+    )

@@ -19,7 +19,7 @@ from supervisor_memkill.coordination.contract import (
     Request,
     SlotClaim,
 )
-from supervisor_memkill.listener.findings import Pool, PoolSurvey, slot_claims
+from supervisor_memkill.listener.findings import Finding, Pool, PoolSurvey, slot_claims
 from supervisor_memkill.listener.fleet import Fleet
 from supervisor_memkill.listener.ledger import Ledger
 from supervisor_memkill.listener.outage import Outage
@@ -66,6 +66,8 @@ class Slots:
         self._outage = outage
         self._notifier = notifier
         self._clock = clock
+        self._reports: dict[str, tuple[Sequence[Finding], Sequence[Report]]] = {}
+        """By pool: the last findings, and the report of each."""
         self._unreleased: list[_Unreleased] = []
         """In memory only: if the listener ends, such a slot expires, and its drain starts no cooldown."""
 
@@ -78,7 +80,23 @@ class Slots:
     def publish(self, survey: PoolSurvey) -> None:
         """Send the reports of this survey, and renew the pool's slots. Raises CoordinationUnknown."""
         self._fleet.looked(survey)
-        self._publish(survey.pool, survey.reports(can_begin=self._ledger.can_begin))
+        self._publish(survey.pool, self._reports_of(survey))
+
+    def _reports_of(self, survey: PoolSurvey) -> Sequence[Report]:
+        """The reports; that of a worker which has the same finding as before is the same object."""
+        can_begin, name = self._ledger.can_begin, survey.pool.name
+        findings, before = self._reports.get(name, ((), ()))
+        if findings is survey.findings and not any(one.verdict.asks for one in findings):
+            return before
+        known = dict(zip(map(id, findings), before, strict=True))
+        reports = []
+        for finding in survey.findings:
+            report = known.get(id(finding))
+            if report is None or finding.verdict.asks:
+                report = survey.report(finding, can_begin=can_begin)
+            reports.append(report)
+        self._reports[name] = survey.findings, reports
+        return reports
 
     def renew_unseen(self, pool: Pool) -> None:
         """Renew the pool's slots while its workers cannot be observed: none counts as in service.

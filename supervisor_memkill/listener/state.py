@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from supervisor_memkill import __version__
@@ -16,6 +16,7 @@ from supervisor_memkill.listener import state_file
 from supervisor_memkill.listener.findings import Finding, PoolSurvey
 from supervisor_memkill.listener.journal import read_boot_id
 from supervisor_memkill.listener.journal_format import Contents
+from supervisor_memkill.listener.state_format import Encoder
 from supervisor_memkill.listener.state_values import (
     MAX_SAMPLES,
     SAMPLE_SECONDS,
@@ -44,6 +45,10 @@ class _Decision:
 
     words: str
     cause: Hold | Cause | None
+
+
+_Found = tuple[Finding, WorkerState]
+"""The last finding about a worker, and what the state has of it."""
 
 
 class StateKeeper:
@@ -77,6 +82,11 @@ class StateKeeper:
             origin=origin or Origin(),
         )
         self._written: ListenerState | None = None
+        self._encoder = Encoder()
+        self._found: dict[str, Mapping[str, _Found]] = {}
+        """By pool and worker."""
+        self._last: dict[str, tuple[Sequence[Finding], float]] = {}
+        """By pool: all findings, and when each worker was sampled if it was due."""
 
     def _pools_before(self) -> tuple[PoolState, ...]:
         try:
@@ -123,7 +133,7 @@ class StateKeeper:
             hard_limit_bytes=survey.terms.hard_limit_bytes,
             min_available=config.min_available,
             max_draining=config.max_draining,
-            workers=tuple(self._workers(survey)),
+            workers=self._workers(survey),
             failure=repr(survey.failure) if survey.failure is not None else "",
             kind=config.worker,
             measure=survey.pool.measure,
@@ -133,18 +143,31 @@ class StateKeeper:
         self._decisions.clear()
         self._answers.clear()
 
-    def _workers(self, survey: PoolSurvey) -> Iterator[WorkerState]:
-        settle_seconds = survey.terms.settle_seconds
-        in_service = Counter(one.queues for one in survey.findings if is_in_service(one.seen, settle_seconds))
+    def _workers(self, survey: PoolSurvey) -> tuple[WorkerState, ...]:
+        name, before = survey.pool.name, self._found.get(survey.pool.name, {})
+        findings, sampled_at = self._last.get(name, ((), 0.0))
+        is_all_known = not self._decisions and not self._answers and name in self._pools
+        if is_all_known and findings is survey.findings and self._clock() - sampled_at < SAMPLE_SECONDS:
+            return self._pools[name].workers
+        self._last[name] = survey.findings, self._clock()
+        last: dict[str, _Found] = {}
         for finding in survey.findings:
-            yield self._worker(survey, finding, in_service)
+            worker, known = finding.worker, before.get(finding.worker)
+            is_news = known is None or known[0] is not finding
+            if known is None or is_news or worker in self._decisions or worker in self._answers:
+                known = finding, self._worker(survey, finding)
+            elif (samples := self._sampled(worker, finding.seen.memory_bytes)) is not known[1].samples:
+                known = finding, dataclasses.replace(known[1], samples=samples)
+            last[worker] = known
+        if not self._is_shared:
+            last = self._with_peers(last)
+        self._found[name] = last
+        return tuple(state for _, state in last.values())
 
-    def _worker(
-        self, survey: PoolSurvey, finding: Finding, in_service: Mapping[frozenset[str], int]
-    ) -> WorkerState:
-        """`in_service`: the number of the pool's workers here that are in service, by their queues."""
+    def _worker(self, survey: PoolSurvey, finding: Finding) -> WorkerState:
         seen, verdict, name = finding.seen, finding.verdict, finding.worker
         decision = self._decisions.get(name, _Decision(verdict.words, verdict.hold))
+        answer = self._answers.get(name)
         return WorkerState(
             worker=name,
             pid=seen.process.pid,
@@ -157,20 +180,27 @@ class StateKeeper:
             quiet=seen.reading.quiet if seen.reading is not None else None,
             reason=verdict.reason.value if verdict.reason is not None else "",
             cause=decision.cause.value if decision.cause is not None else "",
-            peers=self._peers(survey, finding, in_service),
+            peers=answer.others_in_service if answer is not None else None,
             samples=self._sampled(name, seen.memory_bytes),
         )
 
-    def _peers(
-        self, survey: PoolSurvey, finding: Finding, in_service: Mapping[frozenset[str], int]
-    ) -> int | None:
-        """By coordination if it was asked at this look; else only this supervisord's own are known."""
-        if finding.worker in self._answers:
-            return self._answers[finding.worker].others_in_service
-        if self._is_shared:
-            return None
-        serving = sum(count for queues, count in in_service.items() if queues >= finding.queues)
-        return serving - is_in_service(finding.seen, survey.terms.settle_seconds)
+    def _with_peers(self, found: Mapping[str, _Found]) -> dict[str, _Found]:
+        """The same with the number of other workers here that can stand in for each.
+
+        Coordination told it of those that it was asked about at this look. With other hosts only it knows.
+        """
+        in_service = Counter(finding.queues for finding, state in found.values() if state.in_service)
+        serving = {
+            mine: sum(count for queues, count in in_service.items() if queues >= mine)
+            for mine in {finding.queues for finding, _ in found.values()}
+        }
+        counted = {}
+        for name, (finding, state) in found.items():
+            peers = serving[finding.queues] - state.in_service
+            if peers != state.peers and name not in self._answers:
+                state = dataclasses.replace(state, peers=peers)
+            counted[name] = finding, state
+        return counted
 
     def _sampled(self, worker: str, memory_bytes: int | None) -> tuple[int | None, ...]:
         now, before = self._clock(), self._samples.get(worker, ())
@@ -201,7 +231,7 @@ class StateKeeper:
             away=dict(away),
             refused=dict(refused or {}),
         )
-        if not self._is_written(state) and state_file.write(self._path, state):
+        if not self._is_written(state) and state_file.write(self._path, state, self._encoder):
             self._written = state
 
     def _is_written(self, state: ListenerState) -> bool:
@@ -211,6 +241,8 @@ class StateKeeper:
         return dataclasses.replace(state, written_at=written.written_at) == written and self._path.exists()
 
     def _with_drains(self, pool: PoolState, contents: Contents) -> PoolState:
+        if not (contents.drains or self._busy or any(one.drain for one in pool.workers)):
+            return pool
         workers = tuple(self._with_drain(one, contents.drains.get(one.worker)) for one in pool.workers)
         return dataclasses.replace(pool, workers=workers)
 

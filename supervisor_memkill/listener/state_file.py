@@ -14,7 +14,7 @@ from pathlib import Path
 
 from supervisor_memkill.errors import MemkillError
 from supervisor_memkill.listener.journal import hidden_by, make_private_directory
-from supervisor_memkill.listener.state_format import OtherFormat, from_json, to_json
+from supervisor_memkill.listener.state_format import Encoder, OtherFormat, from_json
 from supervisor_memkill.listener.state_values import ListenerState
 
 SUFFIX = ".state"
@@ -43,14 +43,17 @@ def paths_beside(journal: Path) -> tuple[Path, Path]:
     return path_beside(journal), path_beside(journal, is_dry_run=True)
 
 
-def write(path: Path, state: ListenerState) -> bool:
-    """Replace the file; whether that worked. The journal reports a failure: both are in one directory."""
+def write(path: Path, state: ListenerState, encoder: Encoder | None = None) -> bool:
+    """Replace the file; whether that worked. The journal reports a failure: both are in one directory.
+
+    `encoder`: that of the last state of the same listener, which saves most of the work.
+    """
     temporary = path.with_name(path.name + ".new")
     with contextlib.suppress(OSError, MemkillError):
         make_private_directory(path.parent)
         fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        with os.fdopen(fd, "w", encoding="utf-8", errors="backslashreplace") as file:
-            file.write(json.dumps(to_json(state), separators=(",", ":")))
+        with os.fdopen(fd, "wb") as file:
+            file.write((encoder or Encoder()).encode(state).encode("ascii"))
         temporary.replace(path)
         return True
     return False

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from supervisor_memkill.checked import count, flag, items, mapping, or_none, seconds, text
@@ -31,6 +32,42 @@ class OtherFormat(ValueError):
 def to_json(state: ListenerState) -> dict[str, Any]:
     values = {name: _plain(one) for name, one in vars(state).items() if name != "requests"}
     return {"format": FORMAT, **values, "requests": [taken_to_json(one) for one in state.requests]}
+
+
+class Encoder:
+    """Turns states into text, one after another. The text of a worker that has not changed is kept."""
+
+    def __init__(self) -> None:
+        self._texts: dict[str, tuple[WorkerState, str]] = {}
+        """By worker: as it was written last, and its text."""
+
+    def encode(self, state: ListenerState) -> str:
+        """The JSON of `to_json`."""
+        before, self._texts = self._texts, {}
+        head = to_json(dataclasses.replace(state, pools=()))
+        pools = [self._pool(pool, before) for pool in state.pools]
+        del head["pools"]
+        return _with_list(head, "pools", pools)
+
+    def _pool(self, pool: PoolState, before: Mapping[str, tuple[WorkerState, str]]) -> str:
+        values = {name: one for name, one in vars(pool).items() if name != "workers"}
+        return _with_list(values, "workers", [self._worker(one, before) for one in pool.workers])
+
+    def _worker(self, worker: WorkerState, before: Mapping[str, tuple[WorkerState, str]]) -> str:
+        known = before.get(worker.worker)
+        if known is None or (known[0] is not worker and known[0] != worker):
+            known = worker, _dumps(_plain(worker))
+        self._texts[worker.worker] = known
+        return known[1]
+
+
+def _with_list(values: Mapping[str, Any], name: str, texts: Sequence[str]) -> str:
+    """An object with these values, of which there is one at least, and with a list of JSON texts."""
+    return f'{_dumps(values)[:-1]},"{name}":[{",".join(texts)}]}}'
+
+
+def _dumps(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"))
 
 
 def _plain(value: Any) -> Any:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import enum
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from supervisor_memkill.clock import Clock
@@ -12,9 +14,11 @@ from supervisor_memkill.config import program_files
 from supervisor_memkill.config.program_files import ProgramFiles
 from supervisor_memkill.config.supervisord_sections import StopAsGroup, unknown_stop_as_group
 from supervisor_memkill.config.values import PoolConfig
-from supervisor_memkill.listener import observer
+from supervisor_memkill.errors import Unknown
+from supervisor_memkill.listener import former_looks, observer
 from supervisor_memkill.listener.doubts import can_be_doubtful, doubt
 from supervisor_memkill.listener.findings import Finding, Pool, PoolSurvey, Survey
+from supervisor_memkill.listener.former_looks import FormerLook, FormerLooks, Surroundings
 from supervisor_memkill.listener.journal_format import Contents
 from supervisor_memkill.listener.known_processes import KnownProcesses
 from supervisor_memkill.listener.largest import with_largest
@@ -23,13 +27,24 @@ from supervisor_memkill.listener.recognition import Recognition
 from supervisor_memkill.listener.rivals import Rival, rivals
 from supervisor_memkill.processes import ProcessInfo, ProcessState, ProgramInfo
 from supervisor_memkill.rules.drain import Drain, State
-from supervisor_memkill.rules.policy import Sighting, Strikes, Terms, judge_all
-from supervisor_memkill.rules.pools import assign, notes
+from supervisor_memkill.rules.policy import Sighting, Strikes, Terms, Verdict, judge, judge_all
+from supervisor_memkill.rules.pools import Assignments, notes
 from supervisor_memkill.rules.shortage import Shortage, asks_for_machine
 from supervisor_memkill.units import Size
-from supervisor_memkill.workers.contract import Note, Target
+from supervisor_memkill.workers.contract import Advice, Note, Reading, Target
 from supervisor_memkill.world.memory import ProcessTable
 from supervisor_memkill.world.supervisord import Supervisord
+
+
+class _Depth(enum.Enum):
+    """How much of a worker without any reason for a drain is taken over from the last look."""
+
+    KNOWN = enum.auto()
+    """Its memory, too. Between two checks nothing waits for it: GrowthWatch watches the hard limits."""
+    MEASURED = enum.auto()
+    """All but its memory, and what is examined every few minutes."""
+    AFRESH = enum.auto()
+    """Nothing: a worker may be chosen now."""
 
 
 class Surveyor:
@@ -68,14 +83,14 @@ class Surveyor:
         self._has_refused = False
         """In the last look at all pools, or since, the settings of a program would have lost jobs."""
         self._strikes = Strikes()
+        self._former_looks = FormerLooks()
+        self._assignments = Assignments([pool.config for pool in self._pools])
         self._recognition = recognition or Recognition(clock)
         self.known = known or KnownProcesses(supervisord, process_table, clock, wall=time.time)
 
     def pool_of(self, worker: str) -> str | None:
         """The name of the worker's pool; None if it belongs to no pool. Raises SupervisordError."""
-        assignment = assign(
-            self.known.all_anew(), [pool.config for pool in self._pools], self.listener_groups()
-        )
+        assignment = self._assignments.of(self.known.all_anew(), self.listener_groups())
         for pool, members in assignment.members.items():
             if any(process.worker == worker for process in members):
                 return pool
@@ -87,7 +102,8 @@ class Surveyor:
 
     def check(self, contents: Contents, shortage: Shortage | None = None) -> Survey:
         """Look at all pools, and count strikes. Raises SupervisordError."""
-        return self._look(self._pools, contents, shortage, counts=True)
+        depth = _Depth.MEASURED if shortage is None else _Depth.AFRESH
+        return self._look(self._pools, contents, shortage, depth, counts=True)
 
     def look(
         self,
@@ -96,31 +112,43 @@ class Surveyor:
         shortage: Shortage | None = None,
         *,
         anew: bool = False,
+        measures: bool = False,
     ) -> Survey:
         """Look at all pools, or at one, without counting strikes. Raises SupervisordError.
 
-        `anew`: by what supervisord reports now, before an action.
+        `anew`: by what supervisord reports now, before an action. `measures`: the memory of each worker is
+        read; else that of a worker without any reason for a drain is taken over from the last look.
         """
         if anew:
             self.known.doubt()
-        return self._look(self._pools if only is None else (only,), contents, shortage, counts=False)
+        pools = self._pools if only is None else (only,)
+        depth = (
+            _Depth.AFRESH if anew or shortage is not None else _Depth.MEASURED if measures else _Depth.KNOWN
+        )
+        return self._look(pools, contents, shortage, depth)
 
     def _look(
-        self, pools: Sequence[Pool], contents: Contents, shortage: Shortage | None, *, counts: bool
+        self,
+        pools: Sequence[Pool],
+        contents: Contents,
+        shortage: Shortage | None,
+        depth: _Depth,
+        *,
+        counts: bool = False,
     ) -> Survey:
         table = self._process_table()
-        processes = self.known.all(table)
+        # A look between two checks needs no exact times: only settled workers are taken over.
+        processes = self.known.all(table, may_lag=depth is _Depth.KNOWN)
         if self._programs.are_of_other(processes) or (counts and self._has_refused):
             # `supervisorctl update` ran, or an operator must run it to change a refused setting.
             self._programs.learn(processes)
-        configs = [pool.config for pool in self._pools]
-        assignment = assign(processes, configs, self.listener_groups())
+        assignment = self._assignments.of(processes, self.listener_groups())
         if counts:
             self._strikes.keep(process.worker for process in processes)
         if pools == self._pools:
             self._has_refused = False
         surveys = [
-            self._survey_safely(pool, assignment.members[pool.name], contents, table, counts=counts)
+            self._survey_safely(pool, assignment.members[pool.name], contents, table, depth, counts=counts)
             for pool in pools
         ]
         # A look at one pool does not show the largest worker of all pools.
@@ -130,7 +158,7 @@ class Surveyor:
             return Survey(tuple(surveys), ())
         supervised = frozenset(process.pid for process in processes if process.pid)
         surveys = [_with_left_behind(survey, supervised, table) for survey in surveys]
-        odd = notes(assignment, configs, processes)
+        odd = notes(assignment, [pool.config for pool in self._pools], processes)
         return Survey(tuple(surveys), tuple(odd), tuple(self._alerts(processes)))
 
     def _alerts(self, processes: Sequence[ProcessInfo]) -> Iterator[str]:
@@ -148,9 +176,8 @@ class Surveyor:
 
     def members(self, *, anew: bool = False) -> Mapping[str, Sequence[ProcessInfo]]:
         """The workers of each pool; `anew`: by what supervisord reports now. Raises SupervisordError."""
-        configs = [pool.config for pool in self._pools]
         processes = self.known.all_anew() if anew else self.known.all()
-        return assign(processes, configs, self.listener_groups()).members
+        return self._assignments.of(processes, self.listener_groups()).members
 
     def learn_programs(self) -> None:
         """Ask supervisord for the settings of all programs. Raises SupervisordError."""
@@ -170,11 +197,12 @@ class Surveyor:
         processes: Sequence[ProcessInfo],
         contents: Contents,
         table: ProcessTable,
+        depth: _Depth,
         *,
         counts: bool,
     ) -> PoolSurvey:
         try:
-            return self._survey(pool, processes, contents, table, counts=counts)
+            return self._survey(pool, processes, contents, table, depth, counts=counts)
         except Exception as error:  # noqa: BLE001 - a kind may be anybody's code
             return PoolSurvey(pool, self.terms(pool.config), (), failure=error)
 
@@ -184,11 +212,11 @@ class Surveyor:
         processes: Sequence[ProcessInfo],
         contents: Contents,
         table: ProcessTable,
+        depth: _Depth,
         *,
         counts: bool,
     ) -> PoolSurvey:
-        terms = self.terms(pool.config)
-        drains = contents.drains
+        terms, drains = self.terms(pool.config), contents.drains
         targets = [
             Target(process, _note(drains.get(process.worker)))
             for process in processes
@@ -198,42 +226,68 @@ class Surveyor:
         if readings.fault is not None:
             raise readings.fault
         unrecognised = self._recognition.judge(pool, targets, readings.by_worker, table) if counts else None
-        sightings, advices, programs = [], [], []
+        may_take_over = depth is not _Depth.AFRESH and pool.name not in contents.pauses
+        surroundings = Surroundings(
+            terms, processes, readings.by_worker, self._programs.by_worker, contents.back_offs
+        )
+        is_calm = not contents.drains and not contents.requests
+        if may_take_over and depth is _Depth.KNOWN and is_calm:
+            whole = self._former_looks.whole(pool.name, surroundings)
+            if whole is not None and not can_be_doubtful(pool):
+                return PoolSurvey(pool, terms, whole)
+        former = self._former_looks.of(pool.name, terms) if may_take_over else former_looks.NOTHING
+        drafts, now = [], self._clock()
         for process in processes:
-            memory = observer.measure(pool, process, table)
-            if memory.fault is not None:
-                raise memory.fault
-            if counts:
-                self._strikes.count(process, memory.size_bytes, terms.limit_bytes)
-            drain = drains.get(process.worker)
             reading = readings.by_worker.get(process.worker)
-            if reading is not None and drain is None and can_be_doubtful(pool):
+            if reading is not None and process.worker not in drains and can_be_doubtful(pool):
                 reading = doubt(reading, process, contents)
-            program = self.program(process.worker)
-            advice = pool.advice(process, program, table)
-            refusals = tuple(one.text for one in advice if one.refuses)
-            self._has_refused = self._has_refused or bool(refusals)
-            advices.append(advice)
-            programs.append(program)
-            seen = Sighting(
-                process=process,
-                memory_bytes=memory.size_bytes,
-                reading=reading,
-                draining=drain.state if drain and drain.state is not State.ASKING else None,
-                strikes=self._strikes.of(process),
-                back_off=contents.back_offs.get(process.worker),
-                memory_why=memory.why,
-                memory_least_bytes=memory.least_bytes,
-                memory_lost=memory.lost,
-                refusals=refusals,
-                pause=contents.pauses.get(pool.name),
-                restart_requested=contents.wants_restart(process),
-                age_seconds=observer.age_seconds(process, table),
-            )
-            sightings.append(seen)
-        verdicts = judge_all(sightings, terms, self._clock())
-        findings = tuple(map(Finding, sightings, verdicts, advices, programs))
+            before, draft = former.get(process.worker), None
+            if before is not None and before.holds(process, reading, self.program(process.worker), contents):
+                draft = _draft_again(before, pool, process, terms, table, now, depth)
+            drafts.append(draft or self._draft(pool, process, reading, contents, table, counts=counts))
+        findings = _judged(drafts, terms, now)
+        looks = [draft.look(finding, now) for draft, finding in zip(drafts, findings, strict=True)]
+        self._former_looks.keep(pool.name, terms, looks)
+        self._former_looks.keep_whole(pool.name, surroundings, findings)
         return PoolSurvey(pool, terms, findings, unrecognised=unrecognised)
+
+    def _draft(
+        self,
+        pool: Pool,
+        process: ProcessInfo,
+        reading: Reading | None,
+        contents: Contents,
+        table: ProcessTable,
+        *,
+        counts: bool,
+    ) -> _Draft:
+        """Examine one worker. Raises the error of its kind."""
+        memory = observer.measure(pool, process, table)
+        if memory.fault is not None:
+            raise memory.fault
+        if counts:
+            self._strikes.count(process, memory.size_bytes, self._bytes(pool.config.max_rss))
+        drain = contents.drains.get(process.worker)
+        program = self.program(process.worker)
+        advice = pool.advice(process, program, table)
+        refusals = tuple(one.text for one in advice if one.refuses)
+        self._has_refused = self._has_refused or bool(refusals)
+        seen = Sighting(
+            process=process,
+            memory_bytes=memory.size_bytes,
+            reading=reading,
+            draining=drain.state if drain and drain.state is not State.ASKING else None,
+            strikes=self._strikes.of(process),
+            back_off=contents.back_offs.get(process.worker),
+            memory_why=memory.why,
+            memory_least_bytes=memory.least_bytes,
+            memory_lost=memory.lost,
+            refusals=refusals,
+            pause=contents.pauses.get(pool.name),
+            restart_requested=contents.wants_restart(process),
+            age_seconds=observer.age_seconds(process, table),
+        )
+        return _Draft(seen, advice, program, memory.counts_children)
 
     def terms(self, config: PoolConfig) -> Terms:
         """The pool's settings, with sizes in bytes and with the hours as they are at this moment."""
@@ -255,6 +309,78 @@ class Surveyor:
         if size is None or size.percent is None:
             return size.exact_bytes if size else None
         return size.resolve(self._machine_bytes())
+
+
+@dataclass(frozen=True)
+class _Draft:
+    """What a look found about one worker, before the verdict."""
+
+    seen: Sighting
+    advice: tuple[Advice, ...]
+    program: ProgramInfo | None
+    counts_children: bool
+    former: FormerLook | None = None
+    """The last look, if only the memory may have changed since."""
+
+    def finding(self, verdict: Verdict) -> Finding:
+        """That of the last look itself, if nothing changed."""
+        if self.former is not None:
+            former = self.former.finding
+            if former.seen is self.seen and former.verdict == verdict:
+                return former
+        return Finding(self.seen, verdict, self.advice, self.program)
+
+    def look(self, finding: Finding, now: float) -> FormerLook:
+        if self.former is None:
+            return FormerLook(finding, self.counts_children, now)
+        if self.former.finding is finding:
+            return self.former
+        return FormerLook(finding, self.counts_children, self.former.examined_at)
+
+
+def _draft_again(
+    before: FormerLook,
+    pool: Pool,
+    process: ProcessInfo,
+    terms: Terms,
+    table: ProcessTable,
+    now: float,
+    depth: _Depth,
+) -> _Draft | None:
+    """What holds of the last look; None: the worker must be examined anew."""
+    finding = before.finding
+    seen = finding.seen
+    if depth is _Depth.MEASURED or before.names_jobs:
+        if before.must_be_examined(now):
+            return None
+        try:
+            size = table.measured(process.pid, pool.measure, before.counts_children)
+        except Unknown:
+            return None
+        if not before.fits(size, terms):
+            return None
+        if size.most_bytes != seen.memory_bytes or before.names_jobs:
+            seen = dataclasses.replace(
+                seen,
+                process=process,
+                memory_bytes=size.most_bytes,
+                memory_least_bytes=size.least_bytes,
+                age_seconds=observer.age_seconds(process, table),
+            )
+    return _Draft(seen, finding.advice, finding.program, before.counts_children, before)
+
+
+def _judged(drafts: Sequence[_Draft], terms: Terms, now: float) -> tuple[Finding, ...]:
+    if terms.max_total_bytes is not None:
+        verdicts = judge_all([draft.seen for draft in drafts], terms, now)
+    else:
+        verdicts = [
+            draft.former.finding.verdict
+            if draft.former is not None and draft.former.finding.seen is draft.seen
+            else judge(draft.seen, terms, now)
+            for draft in drafts
+        ]
+    return tuple(draft.finding(verdict) for draft, verdict in zip(drafts, verdicts, strict=True))
 
 
 def _with_left_behind(survey: PoolSurvey, supervised: Collection[int], table: ProcessTable) -> PoolSurvey:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Protocol
 
 from supervisor_memkill.clock import Clock, boot_clock
-from supervisor_memkill.notices.curves import Curves, Points
+from supervisor_memkill.notices.curves import MAX_CURVES, Curves, Points
 from supervisor_memkill.notices.drain_events import (
     DrainDone,
     DrainEvent,
@@ -18,7 +18,13 @@ from supervisor_memkill.notices.drain_events import (
     DrainState,
 )
 from supervisor_memkill.notices.event import Event
-from supervisor_memkill.notices.pool_events import WorkerHeldLong, WorkerHeldLongOver, WorkerJobs, WorkerSeen
+from supervisor_memkill.notices.pool_events import (
+    PoolLooked,
+    WorkerHeldLong,
+    WorkerHeldLongOver,
+    WorkerJobs,
+    WorkerSeen,
+)
 from supervisor_memkill.notices.records import DrainRecord, HeldRecord, Outcome, Record
 
 if TYPE_CHECKING:
@@ -75,6 +81,8 @@ class HistorySink:
         self._curves = Curves()
         self._jobs: JobWatch | None = None
         """None: no kind has named a job yet."""
+        self._seen: dict[str, WorkerSeen] = {}
+        """The last event of each worker, which is reported again while nothing changes."""
         self._begun: set[str] = set()
         """Workers whose drain entered its first state."""
         self._killed: set[str] = set()
@@ -82,9 +90,12 @@ class HistorySink:
 
     def take(self, event: Event) -> None:
         if isinstance(event, WorkerSeen):
-            self._see(event)
+            if self._seen.get(event.worker) is not event:
+                self._see(event)
         elif isinstance(event, WorkerJobs):
             self._see_jobs(event)
+        elif isinstance(event, PoolLooked):
+            self._tend()
         elif isinstance(event, DrainState):
             self._begin(event)
         elif isinstance(event, DrainDone | DrainKilled | DrainLetGo):
@@ -95,8 +106,13 @@ class HistorySink:
             self._store.keep(self._held(event))
 
     def _see(self, event: WorkerSeen) -> None:
+        if len(self._seen) > MAX_CURVES:
+            self._seen.clear()  # Workers that are gone.
+        self._seen[event.worker] = event
         if event.pid and event.rss_bytes is not None and event.up_seconds is not None:
             self._curves.add(event.worker, event.pid, event.up_seconds, event.rss_bytes)
+
+    def _tend(self) -> None:
         self._store.tend()
         if self._intervals is not None:
             self._intervals.tend()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import enum
 import re
@@ -99,6 +100,33 @@ def assign(
         )
     unmatched = tuple(pool.name for pool in pools if pool.name not in matched)
     return Assignment(members, tuple(overlaps), unmatched)
+
+
+class Assignments:
+    """Assigns the workers to the same pools again and again. Their names alone decide, and seldom change."""
+
+    def __init__(self, pools: Sequence[NamedPool]) -> None:
+        self._pools = pools
+        self._names: list[str] = []
+        self._excluded: frozenset[str] = frozenset()
+        self._last = assign((), pools, ())
+        self._owners: list[str | None] = []
+        """The pool of each name, in the order of the names."""
+
+    def of(self, processes: Sequence[ProcessInfo], excluded_groups: Collection[str]) -> Assignment:
+        """The assignment as `assign` gives it."""
+        names, excluded = [one.worker for one in processes], frozenset(excluded_groups)
+        if names != self._names or excluded != self._excluded:
+            self._last = assign(processes, self._pools, excluded)
+            owners = {one.worker: pool for pool, members in self._last.members.items() for one in members}
+            self._names, self._excluded = names, excluded
+            self._owners = [owners.get(name) for name in names]
+            return self._last
+        members: dict[str, list[ProcessInfo]] = {pool.name: [] for pool in self._pools}
+        for process, owner in zip(processes, self._owners, strict=True):
+            if owner is not None:
+                members[owner].append(process)
+        return dataclasses.replace(self._last, members=members)
 
 
 def notes(

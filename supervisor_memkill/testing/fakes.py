@@ -43,6 +43,9 @@ class FakeProcesses:
         self._require(pid)
         return float(pid)
 
+    def generations(self) -> Mapping[int, int]:
+        return {}
+
     def memory_bytes(self, pid: int, measure: Measure) -> int:
         self._require(pid)
         return 1

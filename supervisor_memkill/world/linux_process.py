@@ -62,14 +62,37 @@ def started(pid: int, proc: Path = PROC) -> float:
         raise Unknown(f"process {pid} cannot be read: {error}") from error
 
 
-def parents(proc: Path = PROC) -> Mapping[int, int]:
-    """The parent's pid of every process, without those that end meanwhile and those that are hidden."""
-    found = {}
-    for name in os.listdir(proc):  # noqa: PTH208 - a Path for each process would cost more than its file
-        if name.isdecimal():
+class Parents:
+    """The parent of every process. A process that was seen before is not read again.
+
+    The parent of a process changes only when the parent ends. Linux gives the folder of each process in /proc
+    a number (the inode) of its own, so that a new process with a known pid is recognised.
+    """
+
+    def __init__(self, proc: Path = PROC) -> None:
+        self._proc = proc
+        self._known: dict[int, tuple[int, int, int]] = {}
+        """By pid: the number of its folder, its parent, and the number of the parent's folder."""
+
+    def now(self) -> Mapping[int, int]:
+        """The parent's pid of every process, without those that end meanwhile and those that are hidden."""
+        with os.scandir(self._proc) as entries:
+            folders = {int(one.name): one.inode() for one in entries if one.name.isdecimal()}
+        found = {}
+        for pid, folder in folders.items():
+            known = self._known.get(pid)
+            if known is not None and known[0] == folder and folders.get(known[1], 0) == known[2]:
+                found[pid] = known
+                continue
             with contextlib.suppress(Unknown, LookupError, ValueError):
-                found[int(name)] = int(_stat(int(name), proc)[4 - 3])
-    return found
+                parent = int(_stat(pid, self._proc)[4 - 3])
+                found[pid] = folder, parent, folders.get(parent, 0)
+        self._known = found
+        return {pid: parent for pid, (_, parent, _) in found.items()}
+
+    def folders(self) -> Mapping[int, int]:
+        """The number of the folder of each process, as of the last `now`; 0 and 1 identify no folder."""
+        return {pid: folder for pid, (folder, _, _) in self._known.items()}
 
 
 def command_line(pid: int, proc: Path = PROC) -> Sequence[str]:
@@ -79,17 +102,17 @@ def command_line(pid: int, proc: Path = PROC) -> Sequence[str]:
     """
     text = _file(pid, "cmdline", proc)
     if not text:
-        if _stat(pid, proc)[:1] in (["Z"], ["X"]):
+        if _stat(pid, proc)[:1] in ([b"Z"], [b"X"]):
             raise Gone(f"process {pid} has ended")
         return []
     words = text.removesuffix("\0").split("\0") if text.endswith("\0") else text.removesuffix(" ").split(" ")
     return text.removesuffix("\0").split(" ") if len(words) == 1 else words
 
 
-def _stat(pid: int, proc: Path) -> list[str]:
-    """The fields of ``stat`` from the third one on. Raises Gone, Unknown."""
+def _stat(pid: int, proc: Path) -> list[bytes]:
+    """The fields of ``stat`` from the third one on, to the 22nd one at least. Raises Gone, Unknown."""
     # The second field, the program's name in brackets, may itself hold spaces and brackets.
-    return _file(pid, "stat", proc).rpartition(")")[2].split()
+    return _content(pid, "stat", proc).rpartition(b")")[2].split(None, 22 - 3 + 1)
 
 
 def rss(pid: int, proc: Path = PROC) -> int:
@@ -164,19 +187,26 @@ def _sizes(text: str) -> Counter[str]:
 def _read(path: str) -> bytes:
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        parts = [os.read(descriptor, _READ_BYTES)]
-        while len(parts[-1]) == _READ_BYTES:
-            parts.append(os.read(descriptor, _READ_BYTES))
+        content = os.read(descriptor, _READ_BYTES)
+        end = len(content)
+        while end == _READ_BYTES:
+            more = os.read(descriptor, _READ_BYTES)
+            content, end = content + more, len(more)
     finally:
         os.close(descriptor)
-    return b"".join(parts)
+    return content
 
 
 def _file(pid: int, name: str, proc: Path) -> str:
     """Raises Gone, _Denied, Unknown."""
+    return _content(pid, name, proc).decode(errors="replace")
+
+
+def _content(pid: int, name: str, proc: Path) -> bytes:
+    """Raises Gone, _Denied, Unknown."""
     try:
-        # Not by Path and open: a look reads some such files for each worker.
-        return _read(f"{proc}/{pid}/{name}").decode(errors="replace")
+        # Not by Path and open: a look reads such a file for each worker.
+        return _read(f"{proc}/{pid}/{name}")
     except (FileNotFoundError, ProcessLookupError):
         raise absent(pid) from None
     except PermissionError:

@@ -43,6 +43,13 @@ class Backend(Protocol):
 
     def created(self, pid: int) -> float: ...
 
+    def generations(self) -> Mapping[int, int]:
+        """As of the last `parents`: a number of each process that no later one with its pid has.
+
+        Without the processes of which the system shows none.
+        """
+        ...
+
     def memory_bytes(self, pid: int, measure: Measure) -> int:
         """Above 0: a process that has no memory left is Gone. Raises Unmeasurable as well."""
         ...
@@ -86,9 +93,12 @@ def can_measure(measure: Measure) -> bool:
 class PsutilBackend:
     """The processes of this machine, by psutil."""
 
+    def __init__(self) -> None:
+        self._known_parents = linux_process.Parents()
+
     def parents(self) -> Mapping[int, int]:
         if psutil.LINUX:
-            return linux_process.parents()
+            return self._known_parents.now()
         found = {}
         # Not process_iter: its cache leaves out a process that has the pid of an earlier one.
         for pid in psutil.pids():
@@ -100,6 +110,9 @@ class PsutilBackend:
         if psutil.LINUX:
             return linux_process.started(pid)
         return _read(pid, lambda process: process.create_time())
+
+    def generations(self) -> Mapping[int, int]:
+        return self._known_parents.folders()
 
     def memory_bytes(self, pid: int, measure: Measure) -> int:
         if measure == "rss" and psutil.LINUX:
@@ -179,10 +192,22 @@ class ProcessTable:
                 children[parent].append(pid)
         return children
 
+    @cached_property
+    def _generations(self) -> Mapping[int, int]:
+        _ = self._parents
+        return self._backend.generations()
+
     def identify(self, pid: int) -> ProcessId:
         """The process that has this pid now. Raises Unknown."""
         found = self._identified[pid] = ProcessId(pid, self._backend.created(pid))
         return found
+
+    def generation(self, pid: int) -> int | None:
+        """A number that no later process with this pid has, by one reading for all; None: unknown.
+
+        For looks only: before an act the process is identified.
+        """
+        return self._generations.get(pid)
 
     def age_seconds(self, pid: int) -> float:
         """How long the process has lived, on Linux by a clock that nobody can set. Raises Unknown."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 
+from supervisor_memkill.listener.known_processes import ALL_AGAIN_SECONDS, SHARE_OF_SUPERVISORD
 from tests.benchmark.stage import (
     FASTER,
     LISTENERS,
@@ -16,8 +17,6 @@ from tests.benchmark.stage import (
 from tests.benchmark.usage import Usage, median_usage, private_bytes, usage
 from tests.harness import wait_for
 
-ALL_AGAIN_SECONDS, SHARE_OF_SUPERVISORD = 600.0, 1e-4
-"""As listener/known_processes.py has them: such a question is rarer than a whole run."""
 OUR_COMMANDS = ("cmdstat_evalsha", "cmdstat_eval", "cmdstat_fcall", "cmdstat_xadd")
 """What the listener itself sends; what its scripts call within Redis is not counted."""
 
@@ -76,6 +75,7 @@ def _measure(stage: Stage, name: str, count: int, runs: int, resting: Usage, que
     theirs = median_usage([part[0] for part in parts])
     above = max(0.0, theirs.cpu_seconds - resting.cpu_seconds) * 1000
     if name in LISTENERS[:2]:
+        # Such a question is rarer than a whole run.
         every = max(ALL_AGAIN_SECONDS, question_ms / 1000 / SHARE_OF_SUPERVISORD)
         above += question_ms * 60 / min(every, 3600)
     return Idle(

@@ -225,8 +225,11 @@ def key(pool: str = POOL, part: str = "") -> str:
 
 
 def contents(client: redis.Redis) -> object:
-    """All that the pool is, but for what counts the writes and the name of the epoch."""
+    """All that the pool is, but for what counts the writes, and the names of the epoch and of the reports."""
     fields = {name: json.loads(text) for name, text in stored(client).items()}
+    for name, values in fields.items():
+        if name.startswith("l:"):
+            values.pop("report", None)
     for name in ("seq", "epoch", "swept"):
         fields["meta"].pop(name, None)
     return fields, [

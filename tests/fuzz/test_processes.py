@@ -56,6 +56,9 @@ class Processes:
         self._ask(pid)
         return self._created.get(pid, 1.0)
 
+    def generations(self) -> Mapping[int, int]:
+        return {}
+
     def memory_bytes(self, pid: int, measure: Measure) -> int:
         self._ask(pid)
         return pid + 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+from collections.abc import Mapping
 
 import pytest
 
@@ -11,6 +12,7 @@ from supervisor_memkill.listener.known_processes import (
     ALL_AGAIN_AT_LATEST_SECONDS,
     ALL_AGAIN_SECONDS,
     FEW,
+    SHARE_OF_SUPERVISORD,
     KnownProcesses,
 )
 from supervisor_memkill.processes import ProcessInfo, ProcessState
@@ -87,6 +89,12 @@ class Table(ProcessTable):
 
 
 class Born:
+    def parents(self) -> Mapping[int, int]:
+        return {}
+
+    def generations(self) -> Mapping[int, int]:
+        return {}
+
     def __init__(self, supervisord: CountingSupervisord) -> None:
         self._supervisord = supervisord
 
@@ -251,16 +259,16 @@ def test_clock_that_was_set_leads_to_a_look_at_all(scene: Scene, seconds: int) -
     assert scene.look() == []
 
 
-def test_all_are_asked_for_again_after_ten_minutes_or_later_if_that_takes_long(scene: Scene) -> None:
+def test_all_are_asked_for_again_after_half_an_hour_or_later_if_that_takes_long(scene: Scene) -> None:
     scene.passes(ALL_AGAIN_SECONDS - 1)
     assert scene.look() == []
-    scene.supervisord.answer_seconds = 0.3
+    scene.supervisord.answer_seconds = 0.15
     scene.passes(1)
     assert scene.look() == ["all"]
-    scene.passes(0.3 / 1e-4 - 2)
+    scene.passes(0.15 / SHARE_OF_SUPERVISORD - 2)
     assert scene.look() == []
     scene.supervisord.answer_seconds = 4.0
-    scene.passes(2)
+    scene.passes(3)
     assert scene.look() == ["all"]
     scene.passes(ALL_AGAIN_AT_LATEST_SECONDS - 1)
     assert scene.look() == []

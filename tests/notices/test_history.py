@@ -17,7 +17,13 @@ from supervisor_memkill.notices.drain_events import (
 from supervisor_memkill.notices.event import Event
 from supervisor_memkill.notices.history import HistorySink
 from supervisor_memkill.notices.intervals import Interval
-from supervisor_memkill.notices.pool_events import WorkerHeldLong, WorkerHeldLongOver, WorkerJobs, WorkerSeen
+from supervisor_memkill.notices.pool_events import (
+    PoolLooked,
+    WorkerHeldLong,
+    WorkerHeldLongOver,
+    WorkerJobs,
+    WorkerSeen,
+)
 from supervisor_memkill.notices.records import DrainRecord, HeldRecord, Record
 from supervisor_memkill.rules.causes import Reason, StepCause
 from supervisor_memkill.rules.drain import State
@@ -135,7 +141,7 @@ def test_worker_that_is_held_for_long_is_a_record_at_its_beginning_and_at_its_en
 
 def test_each_look_gives_the_store_its_chance_to_write_what_waits() -> None:
     store = Kept()
-    HistorySink(store, "web-1").take(seen(7, 60.0, 100))
+    HistorySink(store, "web-1").take(PoolLooked("jobs", 1, readings_up=None, failure=None))
     assert store.tended == 1 and not store.records
 
 

@@ -6,7 +6,15 @@ import pytest
 
 from supervisor_memkill.config.values import PoolConfig
 from supervisor_memkill.processes import ProcessInfo
-from supervisor_memkill.rules.pools import Assignment, Oddity, OddityKind, assign, near_names, notes
+from supervisor_memkill.rules.pools import (
+    Assignment,
+    Assignments,
+    Oddity,
+    OddityKind,
+    assign,
+    near_names,
+    notes,
+)
 from tests.builders import info
 
 
@@ -118,3 +126,18 @@ def test_no_name_is_suggested_if_none_is_similar() -> None:
     assert list(notes(assign(processes, pools, ()), pools, processes)) == [
         Oddity(OddityKind.UNMATCHED, "pool", "[memkill:pool] programs = sidekiq matches no worker")
     ]
+
+
+def test_assignment_kept_from_the_last_time_follows_names_and_excluded_groups() -> None:
+    pools = _pools(all="*", one="jobs:one")
+    kept = Assignments(pools)
+    for names, excluded in [
+        (["jobs:one", "jobs:two"], ()),
+        (["jobs:one", "jobs:two"], ()),
+        (["jobs:two", "jobs:one"], ()),
+        (["jobs:two", "jobs:one", "mail:a"], ()),
+        (["jobs:two", "jobs:one", "mail:a"], ("jobs",)),
+        ([], ()),
+    ]:
+        processes = _processes(*names)
+        assert kept.of(processes, excluded) == assign(processes, pools, excluded)

@@ -64,9 +64,9 @@ class Known(KnownProcesses):
         super().__init__(*parts, **settings)
         self._machine = machine
 
-    def all(self, table: ProcessTable | None = None) -> Sequence[ProcessInfo]:
+    def all(self, table: ProcessTable | None = None, *, may_lag: bool = False) -> Sequence[ProcessInfo]:
         asked = self._machine.times_reported
-        found = super().all(table)
+        found = super().all(table, may_lag=may_lag)
         if self._machine.times_reported == asked:
             self._machine.world.trace.count("look by events")
             self._machine.looked_at = self._machine.events.known_until()

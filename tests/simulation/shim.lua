@@ -74,10 +74,17 @@ end
 local commands = {
   TIME = function() return {now_seconds, now_micros} end,
   HGET = function(key, field) return values_at(key, 'hash')[field] or false end,
-  HSET = function(key, field, value)
-    local values = values_at(key, 'hash', true)
-    local count = values[field] == nil and 1 or 0
-    values[field] = value
+  HMGET = function(key, ...)
+    local values, answer = values_at(key, 'hash'), {}
+    for index, field in ipairs({...}) do answer[index] = values[field] or false end
+    return answer
+  end,
+  HSET = function(key, ...)
+    local values, given, count = values_at(key, 'hash', true), {...}, 0
+    for index = 1, #given, 2 do
+      if values[given[index]] == nil then count = count + 1 end
+      values[given[index]] = given[index + 1]
+    end
     return count
   end,
   HDEL = function(key, ...) return remove(key, 'hash', ...) end,
@@ -97,13 +104,17 @@ local commands = {
     end
     return count
   end,
-  ZADD = function(key, score, member, last)
-    local only_new = score == 'NX'
-    if only_new then score, member = member, last end
-    local values = values_at(key, 'zset', true)
-    local is_new = values[member] == nil
-    if is_new or not only_new then values[member] = score_of(score) end
-    return is_new and 1 or 0
+  ZADD = function(key, ...)
+    local given = {...}
+    local only_new = given[1] == 'NX'
+    if only_new then table.remove(given, 1) end
+    local values, count = values_at(key, 'zset', true), 0
+    for index = 1, #given, 2 do
+      local is_new = values[given[index + 1]] == nil
+      if is_new or not only_new then values[given[index + 1]] = score_of(given[index]) end
+      if is_new then count = count + 1 end
+    end
+    return count
   end,
   ZREM = function(key, ...) return remove(key, 'zset', ...) end,
   ZSCORE = function(key, member)

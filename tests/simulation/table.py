@@ -39,6 +39,9 @@ class Processes:
     def _parent(self, pid: int) -> Process | None:
         return next((one for one in self._machine.living() if one.child == pid), None)
 
+    def generations(self) -> Mapping[int, int]:
+        return {one.pid: round(one.created * 1e6) for one in self._machine.living()}
+
     def memory_bytes(self, pid: int, measure: Measure) -> int:
         machine = self._machine
         process = machine.process(pid)

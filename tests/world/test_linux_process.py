@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ from supervisor_memkill.errors import Unknown
 from supervisor_memkill.processes import Measure
 from supervisor_memkill.world.linux_process import (
     Gone,
+    Parents,
     Resident,
     Unmeasurable,
     measured,
@@ -98,3 +101,48 @@ def test_process_that_is_not_there_is_gone(tmp_path: Path) -> None:
 def test_start_that_cannot_be_read_is_unknown(tmp_path: Path, stat: str) -> None:
     with pytest.raises(Unknown):
         started(PID, process(tmp_path, stat=stat))
+
+
+def test_parents_are_read_again_where_they_may_have_changed(tmp_path: Path) -> None:
+    """A new process with a known pid, and a process whose parent ended, have another parent."""
+
+    def lives(pid: int, parent: int) -> None:
+        (tmp_path / str(pid)).mkdir()
+        (tmp_path / str(pid) / "stat").write_text(f"{pid} (a) S {parent} 1 1 0 -1 0\n")
+
+    def ends(pid: int) -> None:
+        (tmp_path / str(pid)).rename(tmp_path / f"ended {pid}")  # Its number is not given to another folder.
+
+    for pid, parent in ((1, 0), (10, 1), (11, 10), (12, 10)):
+        lives(pid, parent)
+    parents = Parents(tmp_path)
+    assert parents.now() == {1: 0, 10: 1, 11: 10, 12: 10}
+    (tmp_path / "12" / "stat").write_text("not read again")
+    folders = dict(parents.folders())
+    assert parents.now() == {1: 0, 10: 1, 11: 10, 12: 10}
+    assert parents.folders() == folders
+    ends(11)
+    lives(11, 1)
+    assert parents.now() == {1: 0, 10: 1, 11: 1, 12: 10}
+    assert parents.folders()[11] != folders[11]
+    ends(10)
+    (tmp_path / "12" / "stat").write_text("12 (a) S 1 1 1 0 -1 0\n")
+    assert parents.now() == {1: 0, 11: 1, 12: 1}
+
+
+def test_process_of_this_machine_keeps_its_number_and_no_other_has_it() -> None:
+    parents = Parents()
+    parents.now()
+    first = dict(parents.folders())
+    child = subprocess.Popen(["sleep", "60"])
+    try:
+        assert parents.now()[child.pid] == os.getpid()
+        number = parents.folders()[child.pid]
+        assert number not in first.values()
+        parents.now()
+        assert parents.folders()[child.pid] == number
+        assert parents.folders()[os.getpid()] == first[os.getpid()]
+    finally:
+        child.kill()
+        child.wait()
+    assert child.pid not in parents.now()

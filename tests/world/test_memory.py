@@ -47,6 +47,9 @@ class FakeBackend:
     def created(self, pid: int) -> float:
         return self._process(pid).created
 
+    def generations(self) -> Mapping[int, int]:
+        return {}
+
     def memory_bytes(self, pid: int, measure: Measure) -> int:
         size = self._process(pid).size
         if isinstance(size, Unknown):

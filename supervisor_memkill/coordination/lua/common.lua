@@ -6,7 +6,8 @@
 --     w:<worker id>  JSON of the worker as its listener reported it, with "seen" (ms)
 --     s:<worker id>  JSON of the worker's slot: token, since, renewed, expires (ms), not_back (why the worker
 --                    does not come back into service, or '')
---     l:<listener>   JSON: instance, until, seen (ms), workers, version, process, rules, answers: see publish
+--     l:<listener>   JSON: instance, until, seen (ms), workers, version, process, rules, report, answers: see
+--                    publish
 --     requests       JSON: the open requests of people to all listeners; see open_requests
 --     q:<request id> the text of such a request, which only listeners and commands read
 --   KEYS[2]  PREFIX:{POOL}:up    sorted set of the workers, those in service apart; see up_score
@@ -52,12 +53,20 @@ local function has_no_key()
   return true
 end
 
-local function load_meta(now, request)
+local function read_meta()
   local text = redis.call('HGET', KEYS[1], 'meta')
-  local meta = text and cjson.decode(text) or nil
-  local known = request.known
-  local lost = not meta or now < meta.at - CLOCK_SLACK
+  return text and cjson.decode(text) or nil
+end
+
+-- Whether data was lost since the listener saw the pool last.
+local function is_lost(meta, now, known)
+  return not meta or now < meta.at - CLOCK_SLACK
     or (known and (known.at > meta.at or (known.epoch == meta.epoch and known.seq > meta.seq)))
+end
+
+local function load_meta(now, request)
+  local meta = read_meta()
+  local lost = is_lost(meta, now, request.known)
   local is_new = not meta and request.is_new and has_no_key()
   meta = meta or {version = request.version, rules = {}, sigs = {}, slots = {}, released = 0}
   if lost then

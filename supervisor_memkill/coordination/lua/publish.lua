@@ -11,11 +11,17 @@
 --   fresh_epoch, settle  if data was lost: the new epoch, and how long no slot is granted (ms)
 --   fresh, ttl           how long the report counts, how long a slot lasts (ms)
 --   min_available, max_draining
+--   report               a random id of this report
 --   workers              list of {id, JSON of the worker, 1 if in service, queues, urgency or -1}
+--   base                 the id of the report before: all workers of that one are reported again as they were,
+--                        except those in `workers` and in `gone`. None of them asks for a slot. Absent: `workers`
+--                        are all
+--   gone                 with `base`: list of the ids of workers that are not there any more
 --   answered             set of the ids of the requests that this listener has answered: {id: true}
 --   answers              JSON of these answers, which is kept as it is
 --   holdings             list of {id, token, 1 if the worker is out of service, why it does not come back or ''}
 -- Returns JSON of
+--   again                `base` is not what is here: nothing was changed, and all workers must be sent
 --   taken                another live listener has this name: nothing was changed
 --   taken_by             then: process of that listener, and for how long its record still counts (left, ms)
 --   held                 the tokens that hold a slot
@@ -32,6 +38,41 @@ local now = clock()
 local taken, before = is_taken(request, now)
 if taken then return cjson.encode({taken = true, taken_by = taken_by(before, now), held = {}}) end
 
+-- The workers that are reported again as they were: list of {id, JSON of the worker, score}; nil if one of
+-- them is not here any more as the listener reported it.
+local CHUNK = 100
+local function reported_again()
+  if not before or before.instance ~= request.instance or before.report ~= request.base then return nil end
+  if is_lost(read_meta(), now, request.known) then return nil end
+  local other, ids, found = {}, {}, {}
+  for _, worker in ipairs(request.workers) do other[worker[1]] = true end
+  for _, id in ipairs(request.gone) do other[id] = true end
+  for _, id in ipairs(before.workers) do
+    if not other[id] then ids[#ids + 1] = id end
+  end
+  local seen = string.format('%.0f}', now)
+  for first = 1, #ids, CHUNK do
+    local last, fields = math.min(first + CHUNK - 1, #ids), {}
+    for index = first, last do fields[#fields + 1] = 'w:' .. ids[index] end
+    local texts = redis.call('HMGET', KEYS[1], unpack(fields))
+    for index = first, last do
+      local text = texts[index - first + 1]
+      local kept = text and string.match(text, '^(.*,"seen":)%d+}$')
+      local score = redis.call('ZSCORE', KEYS[2], ids[index])
+      if not kept or not score then return nil end
+      local sig = math.floor(tonumber(score) / SPAN)
+      found[#found + 1] = {ids[index], kept .. seen, up_score(sig, now + request.fresh)}
+    end
+  end
+  return found
+end
+
+local again = {}
+if request.base then
+  again = reported_again()
+  if not again then return cjson.encode({again = true}) end
+end
+
 local meta = load_meta(now, request)
 local slots = load_slots(meta, now, request)
 local rules = request.min_available .. '/' .. request.max_draining
@@ -46,7 +87,7 @@ local function forget(id)
   redis.call('ZREM', KEYS[4], id)
 end
 
-local present, ids = {}, {}
+local present, ids, listed = {}, {}, {}
 for _, worker in ipairs(request.workers) do
   local id, text, is_up, sig, urgency = unpack(worker)
   present[id] = true
@@ -60,6 +101,31 @@ for _, worker in ipairs(request.workers) do
   else
     redis.call('ZREM', KEYS[3], id)
     redis.call('ZREM', KEYS[4], id)
+  end
+end
+for first = 1, #again, CHUNK do
+  local fields, scores = {}, {}
+  for index = first, math.min(first + CHUNK - 1, #again) do
+    local id, text, score = unpack(again[index])
+    present[id] = true
+    fields[#fields + 1] = 'w:' .. id
+    fields[#fields + 1] = text
+    scores[#scores + 1] = score
+    scores[#scores + 1] = id
+  end
+  redis.call('HSET', KEYS[1], unpack(fields))
+  redis.call('ZADD', KEYS[2], unpack(scores))
+end
+if request.base then
+  -- In the order in which they were, then those that are new.
+  local sent = ids
+  ids = {}
+  for _, id in ipairs(before.workers) do
+    listed[id] = true
+    if present[id] then ids[#ids + 1] = id end
+  end
+  for _, id in ipairs(sent) do
+    if not listed[id] then ids[#ids + 1] = id end
   end
 end
 for _, id in ipairs(before and before.workers or {}) do
@@ -83,7 +149,7 @@ if swept ~= NOT_UP and redis.call('ZCOUNT', KEYS[2], up_score(swept, 0), up_scor
 end
 local listener = cjson.encode({
   instance = request.instance, ['until'] = now + request.fresh, seen = now, workers = ids,
-  version = request.version, process = request.process, rules = rules,
+  version = request.version, process = request.process, rules = rules, report = request.report,
 })
 redis.call(
   'HSET', KEYS[1], 'l:' .. request.listener, string.sub(listener, 1, -2) .. ',"answers":' .. request.answers .. '}')
