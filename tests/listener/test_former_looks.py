@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from supervisor_memkill.listener.former_looks import EXAMINE_SECONDS
 from supervisor_memkill.units import Size
-from tests.listener_world import FRESH, LIMIT, Life, World, pool_config
+from supervisor_memkill.workers.contract import Reading, Target
+from supervisor_memkill.world.memory import ProcessTable
+from tests.listener_world import FRESH, LIMIT, Life, QuietKind, World, pool_config
 
-NEVER = 10**9
+
+class NamelessKind(QuietKind):
+    """It counts the running jobs, and cannot name them."""
+
+    def read(self, targets: Sequence[Target], table: ProcessTable) -> dict[str, Reading]:
+        found = super().read(targets, table)
+        return {worker: dataclasses.replace(one, jobs=None) for worker, one in found.items()}
+
+
+def life_of(world: World, path: Path, **values: Any) -> Life:
+    return Life(world, path, kind=NamelessKind, **values)
 
 
 @pytest.fixture
@@ -34,7 +49,7 @@ def measured(world: World) -> dict[str, int]:
 
 
 def test_look_between_two_checks_measures_no_calm_worker(world: World, path: Path) -> None:
-    life = Life(world, path)
+    life = life_of(world, path)
     life.run(2)
     measured(world)
     look(life)
@@ -45,15 +60,27 @@ def test_look_between_two_checks_measures_no_calm_worker(world: World, path: Pat
 
 def test_worker_with_a_reason_for_a_drain_is_measured_at_each_look(world: World, path: Path) -> None:
     world.workers["jobs:two"].memory = 2 * LIMIT
-    life = Life(world, path, config=pool_config(min_available=5))
+    life = life_of(world, path, config=pool_config(min_available=5))
     life.run(2)
     measured(world)
     look(life)
     assert measured(world).keys() == {"two"}
 
 
+def test_worker_whose_jobs_are_named_is_measured_at_each_look(world: World, path: Path) -> None:
+    """What a job class does to the memory is learnt from each look: one without a reading is no growth."""
+    life = Life(world, path, log_level="debug")
+    life.run(2)
+    measured(world)
+    world.workers["jobs:two"].memory += 1024 * 1024
+    look(life)
+    assert len(measured(world)) == 3
+    (line,) = [one for one in life.stream.having("worker.jobs") if "jobs:two" in one][-1:]
+    assert "rss=51MB" in line
+
+
 def test_new_memory_counts_at_the_next_check(world: World, path: Path) -> None:
-    life = Life(world, path)
+    life = life_of(world, path)
     life.run(2)
     world.workers["jobs:two"].memory = 2 * LIMIT
     life.run(30)
@@ -61,7 +88,7 @@ def test_new_memory_counts_at_the_next_check(world: World, path: Path) -> None:
 
 
 def test_worker_whose_process_changed_is_looked_at(world: World, path: Path) -> None:
-    life = Life(world, path)
+    life = life_of(world, path)
     life.run(2)
     world.operator_restarts("jobs:two")
     world.advance(30)
@@ -71,7 +98,7 @@ def test_worker_whose_process_changed_is_looked_at(world: World, path: Path) -> 
 
 
 def test_workers_of_a_pool_with_max_age_are_looked_at(world: World, path: Path) -> None:
-    life = Life(world, path, config=pool_config(max_age_seconds=10.0**8))
+    life = life_of(world, path, config=pool_config(max_age_seconds=10.0**8))
     life.run(2)
     measured(world)
     look(life)
@@ -79,7 +106,9 @@ def test_workers_of_a_pool_with_max_age_are_looked_at(world: World, path: Path) 
 
 
 def test_memory_that_changed_below_the_limit_is_shown(world: World, path: Path) -> None:
-    life = Life(world, path, log_level="debug", config=pool_config(hard_max_rss=Size(exact_bytes=3 * LIMIT)))
+    life = life_of(
+        world, path, log_level="debug", config=pool_config(hard_max_rss=Size(exact_bytes=3 * LIMIT))
+    )
     life.run(2)
     world.workers["jobs:two"].memory = FRESH + 1024 * 1024
     life.listener.turn(ticked=True)
@@ -89,7 +118,7 @@ def test_memory_that_changed_below_the_limit_is_shown(world: World, path: Path) 
 
 def test_every_worker_is_examined_anew_after_some_minutes(world: World, path: Path) -> None:
     """Its command line may say something else by then."""
-    life = Life(world, path)
+    life = life_of(world, path)
     life.run(2)
     examined: list[str] = []
     (pool,) = life.pools

@@ -199,6 +199,7 @@ def test_intervals_of_the_looks_are_kept_with_the_time_of_day() -> None:
         now[0] = moment
         sink.take(jobs("Mail", size=size))
         sink.take(seen(7, 60.0 + moment, size))
+        sink.take(PoolLooked("jobs", 1, readings_up=None, failure=None))
     (interval,) = store.intervals
     assert (interval.at, interval.before_bytes, interval.after_bytes) == (1000.5, 300, 350)
     assert interval.running_seconds == {"Mail": 30.0} and store.tended > 0
