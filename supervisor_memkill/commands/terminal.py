@@ -133,7 +133,7 @@ def bar(share: float, columns: int, glyphs: Glyphs) -> str:
 
 
 MIN_SPAN = 0.1
-"""Samples that differ by less than this share of the greatest are shown as one flat line."""
+"""Samples that differ by less than this share of the greatest are shown as a line at half the height."""
 
 
 def sparkline(samples: Sequence[float | None], glyphs: Glyphs) -> str:
@@ -141,13 +141,15 @@ def sparkline(samples: Sequence[float | None], glyphs: Glyphs) -> str:
     known = [one for one in samples if one is not None]
     if not known:
         return glyphs.unknown * len(samples)
-    low, high = min(known), max(known)
+    low, high, count = min(known), max(known), len(glyphs.levels)
     span = max(high - low, high * MIN_SPAN, 1)
-    top = len(glyphs.levels) - 1
+    if high > 0 and high - low < span:
+        # The lowest characters all along would look as if nothing were there.
+        low = (low + high) / 2 - span * (count // 2 - 0.5) / count
     return "".join(
         glyphs.unknown
         if one is None
-        else glyphs.levels[min(top, int((one - low) / span * len(glyphs.levels)))]
+        else glyphs.levels[max(0, min(count - 1, int((one - low) / span * count)))]
         for one in samples
     )
 
