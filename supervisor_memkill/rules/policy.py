@@ -228,20 +228,20 @@ def _reasons(seen: Sighting, terms: Terms, largest_for: Reason | None) -> Iterat
     if largest_for is Reason.MIN_FREE_NOW:
         yield largest_for
     if memory is not None and limit is not None and memory > limit:
-        sure = seen.sure_bytes
-        is_hard = hard_limit is not None and sure is not None and sure > hard_limit
+        is_hard = hard_limit is not None and (seen.sure_bytes or 0) > hard_limit
         yield Reason.HARD_MAX_RSS if is_hard else Reason.MAX_RSS
-    if largest_for is not None and largest_for is not Reason.MIN_FREE_NOW and memory is not None:
+    if largest_for in (Reason.MIN_FREE, Reason.MAX_TOTAL_RSS) and memory is not None:
         yield largest_for
     if seen.restart_requested:
         yield Reason.RESTART
-    if terms.max_age_seconds is not None and seen.uptime_seconds > _age_limit(seen.process, terms):
+    max_age = terms.max_age_seconds
+    if max_age is not None and seen.uptime_seconds > _age_limit(seen.process, max_age):
         yield Reason.MAX_AGE
 
 
-def _age_limit(process: ProcessInfo, terms: Terms) -> float:
+def _age_limit(process: ProcessInfo, max_age_seconds: float) -> float:
     share = zlib.crc32(f"{process.worker} {process.start}".encode()) / 2**32
-    return (terms.max_age_seconds or 0.0) * (1.0 - AGE_SPREAD * share)
+    return max_age_seconds * (1.0 - AGE_SPREAD * share)
 
 
 def _verdict(seen: Sighting, terms: Terms, now: float, reason: Reason) -> Verdict:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -27,6 +28,7 @@ from supervisor_memkill.rules.policy import (
     judge_all,
     next_back_off,
 )
+from supervisor_memkill.rules.requests import Pause
 from tests.builders import EPOCH, PID, START, info, reading
 
 NOW = 100.0
@@ -120,6 +122,26 @@ def test_memory_that_may_be_counted_twice_asks_for_a_drain_and_is_hard_only_if_i
 
 def test_urgency_is_memory_over_limit() -> None:
     assert judge(sighting(memory_bytes=300), terms(), NOW).urgency == 1.5
+
+
+def test_the_largest_worker_is_known_by_its_memory_alone() -> None:
+    unmeasured = sighting(memory_bytes=None)
+    assert judge(unmeasured, terms(), NOW, largest_for=Reason.MAX_TOTAL_RSS).hold is Hold.MEMORY_UNKNOWN
+
+
+def test_machine_without_memory_waits_neither_for_min_uptime_nor_for_a_back_off() -> None:
+    not_begun = BackOff(until=NOW + 1, seconds=600.0, cause=BackOffCause.NOT_BEGUN)
+    young = sighting(process=info(start=EPOCH - 5), back_off=not_begun)
+    assert judge(young, terms(), NOW, largest_for=Reason.MIN_FREE_NOW).asks
+    assert not judge(young, terms(), NOW, largest_for=Reason.MIN_FREE).asks
+    backs_off = dataclasses.replace(young, process=info())
+    assert judge(backs_off, terms(), NOW, largest_for=Reason.MIN_FREE).hold is Hold.BACKS_OFF
+
+
+@pytest.mark.parametrize(("until", "words"), [(NOW + 90, "1m30s left"), (None, "until it is ended")])
+def test_paused_worker_is_held_and_the_words_name_the_end(until: float | None, words: str) -> None:
+    verdict = judge(sighting(pause=Pause(NOW, until)), terms(), NOW)
+    assert (verdict.hold, verdict.detail) == (Hold.PAUSED, words)
 
 
 def test_memory_at_the_limit_is_not_over_it() -> None:
