@@ -22,6 +22,7 @@ PYTHON = (
     "commands/web/access.py",
     "commands/web/html.py",
     "commands/web/once.py",
+    "commands/web/site.py",
     "config/private_file.py",
     "rules/policy.py",
     "rules/hours.py",

@@ -160,13 +160,16 @@ def browser() -> Iterator[Chromium]:
         yield one
 
 
+OPEN = Access()
+
+
 class Looks:
     """A server whose page differs at each look; no page is kept."""
 
-    def __init__(self, refresh_seconds: int = REFRESH_SECONDS) -> None:
+    def __init__(self, refresh_seconds: int = REFRESH_SECONDS, access: Access = OPEN) -> None:
         self.looks = 0
         self._refresh_seconds = refresh_seconds
-        self.server = Server(self._make, Access(), clock=itertools.count(0, 100).__next__)
+        self.server = Server(self._make, access, clock=itertools.count(0, 100).__next__)
         self.url = f"http://127.0.0.1:{self.server.port}/"
 
     def _make(self) -> str:
@@ -216,6 +219,18 @@ def test_script_says_when_the_page_is_old(browser: Chromium, looks: Looks) -> No
     assert number(browser.dom()) == shown
     assert browser.value("document.getElementById('lost').hidden") is False
     assert "what stands below is old" in browser.value("document.getElementById('lost').textContent")
+
+
+def test_script_gets_the_page_behind_a_password(browser: Chromium) -> None:
+    """The browser sends the password again that a person typed, or that stood in the address."""
+    looks = Looks(access=Access("open sesame"))
+    try:
+        browser.open(looks.url.replace("//", "//me:open%20sesame@"))
+        first = number(browser.dom())
+        browser.let_pass(REFRESH_SECONDS + 1)
+        assert number(browser.dom()) > first
+    finally:
+        looks.server.close()
 
 
 def test_page_loads_itself_anew_without_a_script(browser: Chromium) -> None:

@@ -8,7 +8,8 @@
   const isReading = () => document.hidden || String(window.getSelection()) !== "";
 
   async function load() {
-    const answer = await fetch(location.href.split("#")[0], {
+    // An address with a user name and a password in it would be refused.
+    const answer = await fetch(location.origin + location.pathname + location.search, {
       cache: "no-store", credentials: "same-origin", signal: AbortSignal.timeout(PATIENCE_SECONDS * 1000),
     });
     const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");

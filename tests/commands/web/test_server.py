@@ -16,7 +16,7 @@ import pytest
 
 from supervisor_memkill.commands.web import server as server_module
 from supervisor_memkill.commands.web.access import Access
-from supervisor_memkill.commands.web.once import MadeOnce
+from supervisor_memkill.commands.web.once import WAIT_SECONDS, MadeOnce
 from supervisor_memkill.commands.web.page import page, policy
 from supervisor_memkill.commands.web.server import YOUNG_SECONDS, Connections, Log, PageServer
 from supervisor_memkill.commands.web.site import Made, Site
@@ -38,6 +38,7 @@ class Server:
         access: Access,
         address: str = "127.0.0.1",
         clock: Callable[[], float] = time.monotonic,
+        wait_seconds: float = WAIT_SECONDS,
     ) -> None:
         self.address, self.port = address, free_port()
         self.made = 0
@@ -47,7 +48,7 @@ class Server:
             self.made += 1
             return Made.of(make())
 
-        site = Site(MadeOnce(count, clock), access, self.log.append)
+        site = Site(MadeOnce(count, clock, wait_seconds), access, self.log.append)
         self.server = PageServer((address, self.port), site)
         threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
 
@@ -198,6 +199,26 @@ def test_page_that_cannot_be_made_is_words_and_a_line_of_the_log(start: Start) -
     assert "the page could not be made" in Document(body.decode()).text
     assert b"secret" not in body and b"Traceback" not in body
     assert server.log == ["the page could not be made: KeyError('secret detail')"]
+
+
+def test_page_that_is_not_ready_in_time_is_words(start: Start) -> None:
+    """supervisord or Redis hangs: nobody waits without an end."""
+    gate = threading.Event()
+
+    def make() -> str:
+        assert gate.wait(PATIENCE_SECONDS)
+        return page(seen())
+
+    server = start(make, wait_seconds=0.05)
+    first = threading.Thread(target=server.ask)
+    first.start()
+    wait_for(lambda: server.made == 1)
+    answer, body = server.ask()
+    assert answer.status == 503
+    assert "the page is not ready yet" in Document(body.decode()).text
+    gate.set()
+    first.join(PATIENCE_SECONDS)
+    assert server.ask()[0].status == 200
 
 
 def test_many_who_look_at_once_cost_one_page(start: Start) -> None:
