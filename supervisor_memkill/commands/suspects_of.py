@@ -165,9 +165,17 @@ class _Sums:
             tuple(map(sum, zip(*(one.products for one in many), strict=True))),
         )
 
-    def fit(self, columns: Sequence[int] | None = None) -> list[float]:
-        """The figure of each column; of those that are left out 0."""
-        chosen = range(len(self.products)) if columns is None else columns
+    def fit(self) -> list[float]:
+        """The figure of each column by least squares."""
+        return self._fit(range(len(self.products)))
+
+    def fit_all_growth(self, columns: Sequence[int]) -> list[float]:
+        """The figures of these columns that make up all of the growth; of the others 0."""
+        found = self._fit(columns)
+        explained = sum(found[column] * self.squares[column][-1] for column in columns)
+        return [value * self.products[-1] / explained if explained > 0 else 0.0 for value in found]
+
+    def _fit(self, chosen: Sequence[int]) -> list[float]:
         squares = [[self.squares[row][column] for column in chosen] for row in chosen]
         found = dict(
             zip(chosen, non_negative(squares, [self.products[column] for column in chosen]), strict=True)
@@ -283,9 +291,7 @@ def _suspects(rows: Sequence[_Row], totals: Mapping[str, float], growth: float) 
     certainties = dict(_named(order, amounts, fit, fits, limit))
     least = LEAST_SHARE * _all(fit, amounts)
     named = [index for index in certainties if fit[index] * amounts[index] >= least]
-    if not named:
-        return
-    alone, alone_draws = whole.fit(named), [one.fit(named) for one in draws]
+    alone, alone_draws = whole.fit_all_growth(named), [one.fit_all_growth(named) for one in draws]
     for index in named:
         figure = math.sqrt(fit[index] * max(fit[index], alone[index]))
         yield Suspect(

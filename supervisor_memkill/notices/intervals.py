@@ -43,8 +43,7 @@ class Interval:
 
 def name_of(job_class: str) -> str:
     """The name as it is kept: bounded, and of characters that every file and program takes."""
-    name = job_class[:MAX_NAME]
-    return name if name.isascii() else name.encode(errors="replace").decode()
+    return job_class[:MAX_NAME].encode(errors="replace").decode()
 
 
 def to_line(interval: Interval) -> bytes:

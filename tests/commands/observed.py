@@ -29,7 +29,9 @@ class Made:
     teeth: float = 0.0
     """MB that come, and go again."""
     misses: bool = True
-    """The looks see six moments of each interval, and not all that ran."""
+    """The looks see some moments of each interval, and not all that ran."""
+    moments: int = 6
+    """So many; at each five jobs run."""
     counts_runs: bool = False
     """The framework counts the runs; one takes a second."""
     processes: int = 3
@@ -80,6 +82,7 @@ class Made:
         if not self.misses:
             return running
         seen = dict.fromkeys(running, 0.0)
-        for name in chance.choices(list(running), list(running.values()), k=30):
-            seen[name] += 2.5 / 30
+        seen_jobs = 5 * self.moments
+        for name in chance.choices(list(running), list(running.values()), k=seen_jobs):
+            seen[name] += 2.5 / seen_jobs
         return seen

@@ -54,5 +54,11 @@ def test_columns_that_are_the_same_do_not_divide_by_zero() -> None:
     assert sum(found) == pytest.approx(3.0)
 
 
+def test_column_that_came_in_first_can_leave_again() -> None:
+    assert non_negative(*normal([[0, 4, 5], [2, 5, 0], [1, 2, 0]], [5, 4, 3])) == pytest.approx(
+        [2.2, 0.0, 1.0]
+    )
+
+
 def test_empty_columns_are_zero() -> None:
     assert non_negative([[0.0]], [0.0]) == [0.0]

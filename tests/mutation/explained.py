@@ -6,6 +6,16 @@ EXPLAINED: dict[str, str] = {
     "commands/doctor/redis.py, check_clock: ahead > 0 -> (ahead >= 0)": (
         "it is asked only for what is further away from 0"
     ),
+    "commands/least_squares.py, non_negative: min(solved) > 0 -> (min(solved) >= 0)": (
+        "a value of exactly 0 is the same in the sum, whether its column counts or not"
+    ),
+    "commands/least_squares.py, non_negative: index in active -> False": (
+        "it goes another way to the same values: those that count are solved anew in the next turn"
+    ),
+    "commands/suspects_of.py, of: value -> True": "it adds products with 0",
+    "notices/job_growth.py, _share: len(classes) > MAX_CLASSES -> (len(classes) >= MAX_CLASSES)": (
+        "only the first ten of these classes are shown"
+    ),
     "coordination/lua/common.lua, hold: "
     "if till > meta.settle then meta.settle, meta.settle_of, meta.settle_cause = till, till, cause end -> "
     "if till >= meta.settle then meta.settle, meta.settle_of, meta.settle_cause = till, till, cause end": (

@@ -16,6 +16,7 @@ from supervisor_memkill.notices.intervals import (
     MAX_NAME,
     Interval,
     from_line,
+    name_of,
     to_line,
 )
 from tests.fuzz.effort import tries
@@ -41,6 +42,11 @@ def test_line_is_bounded_ascii_and_keeps_the_commonest_classes() -> None:
     assert read.running_seconds["Long"] == 1e6
     assert len(read.running_seconds) <= MAX_CLASSES
     assert max(map(len, read.running_seconds)) <= MAX_NAME
+
+
+def test_name_is_cut_and_has_only_characters_that_can_be_written() -> None:
+    assert name_of("x" * 200) == "x" * MAX_NAME
+    assert name_of("Caf\u00e9\ud800") == "Caf\u00e9?"
 
 
 def test_class_that_did_not_run_is_left_out() -> None:
@@ -81,6 +87,8 @@ def test_line_without_one_of_its_values_is_refused() -> None:
 
 
 def test_line_that_is_too_long_is_refused() -> None:
+    line = to_line(INTERVAL)
+    assert from_line(line.ljust(MAX_LINE_BYTES)) == INTERVAL
     with pytest.raises(ValueError, match="too long"):
         from_line(to_line(INTERVAL) + b" " * MAX_LINE_BYTES)
 

@@ -109,6 +109,8 @@ def test_counted_runs_are_those_of_the_interval() -> None:
 def test_runs_that_were_not_counted_at_both_ends_are_unknown() -> None:
     (interval,) = ended(JobWatch(), (0.0, look()), (30.0, look(runs={"A": 9})))
     assert interval.runs is None
+    (interval,) = ended(JobWatch(), (0.0, look(runs={"A": 9})), (30.0, look()))
+    assert interval.runs is None
 
 
 def test_names_and_their_number_are_bounded() -> None:
@@ -143,4 +145,5 @@ def test_drain_of_a_process_that_was_not_followed_has_no_classes() -> None:
     watch = JobWatch()
     ended(watch, (0.0, look(100, "A")))
     watch.drain_begins("jobs:one", 8)
-    assert watch.drain_ends("jobs:one") == {}
+    watch.drain_begins("jobs:two", 7)
+    assert watch.drain_ends("jobs:one") == {} and watch.drain_ends("jobs:two") == {}

@@ -44,7 +44,7 @@ from tests.simulation.process import RECORD_LIVES_SECONDS, Process
 from tests.simulation.servers import PREFIX, NoReply, NotSent, RedisClient, Server, pool_of
 from tests.simulation.supervisord import SimSupervisord, Worker
 from tests.simulation.table import Processes
-from tests.simulation.trace import Counted, LogLines, ReadableHistory
+from tests.simulation.trace import Counted, LogLines, ReadableHistory, TrueIntervals
 
 if TYPE_CHECKING:
     from tests.simulation.shape import Shape
@@ -463,7 +463,13 @@ class Machine:
             notifier,
             self.clock,
             process_table=process_table,
-            history=HistorySink(ReadableHistory(self.world.trace), self.name, self.wall),
+            history=HistorySink(
+                ReadableHistory(self.world.trace),
+                self.name,
+                self.wall,
+                intervals=lambda: TrueIntervals(self.world.trace, self.clock),
+                ticks=self.clock,
+            ),
             machine=self,
             begin_command=self.commands.begin,
         )

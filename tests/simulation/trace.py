@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 
+from supervisor_memkill.notices import intervals
 from supervisor_memkill.notices.event import Event
+from supervisor_memkill.notices.intervals import Interval
 from supervisor_memkill.notices.records import DrainRecord, Record, from_line, to_line
 
 COUNTED = ("drain.held_at_timeout", "drain.killed")
@@ -31,6 +33,29 @@ class ReadableHistory:
     def keep(self, record: Record) -> None:
         assert from_line(to_line(record)) == record
         self._trace.count(f"history: {record.outcome if isinstance(record, DrainRecord) else 'held'}")
+
+    def tend(self) -> None:
+        pass
+
+
+class TrueIntervals:
+    """Takes the intervals in which processes were observed, and checks what holds for each of them."""
+
+    def __init__(self, trace: Trace, clock: Callable[[], float]) -> None:
+        """`clock` is the one that nobody can set."""
+        self._trace = trace
+        self._clock = clock
+        self._ended: dict[tuple[str, int, int], float] = {}
+        """When the last interval of each process ended."""
+
+    def keep(self, interval: Interval) -> None:
+        line, now = intervals.to_line(interval), self._clock()
+        assert intervals.to_line(intervals.from_line(line)) == line
+        assert interval.seconds > 0 and interval.pid > 0 and set(interval.running_seconds) <= {"Job"}
+        began = now - interval.seconds
+        assert began >= self._ended.get(interval.process, began) - 0.001, "two intervals share a moment"
+        self._ended[interval.process] = now
+        self._trace.count("interval of a process")
 
     def tend(self) -> None:
         pass

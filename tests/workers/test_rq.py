@@ -418,3 +418,18 @@ def test_job_that_is_gone_by_now_is_unknown() -> None:
     machine = Machine()
     machine.record(state="busy", current_job="j1")
     assert machine.read().jobs is None
+
+
+def test_busy_worker_without_a_job_yet_is_unknown_and_no_description_is_asked_for() -> None:
+    machine = Machine()
+    machine.record(state="busy")
+    before = machine.store.round_trips
+    assert machine.read().jobs is None
+    assert machine.store.round_trips - before == 3
+
+
+def test_job_with_an_empty_description_is_unknown() -> None:
+    machine = Machine()
+    machine.record(state="busy", current_job="j1")
+    machine.store.data["rq:job:j1"] = {"description": ""}
+    assert machine.read().jobs is None
