@@ -12,6 +12,8 @@ from supervisor_memkill.checked import count, mapping, number, or_none, seconds,
 VERSION = 1
 MAX_NAME, MAX_CLASSES = 100, 24
 """The longest name of a job's class, in characters, and the most classes of one interval."""
+LEAST_SECONDS, MOST_BYTES = 0.01, 2**50
+"""No interval is shorter, and no process is larger: a line that says so is damaged."""
 MAX_LINE_BYTES = 32 * 1024
 """A line is shorter, whatever the interval holds."""
 
@@ -84,9 +86,9 @@ def from_line(line: bytes) -> Interval:
             worker=text(body["worker"]),
             pid=count(body["pid"]),
             start=count(body["start"]),
-            seconds=_positive(body["seconds"]),
-            before_bytes=count(body["before"]),
-            after_bytes=count(body["after"]),
+            seconds=_length(body["seconds"]),
+            before_bytes=_size(body["before"]),
+            after_bytes=_size(body["after"]),
             running_seconds={name: _duration(one) for name, one in mapping(body["running"]).items()},
             runs=or_none(_counts)(body.get("runs")),
         )
@@ -102,6 +104,18 @@ def _duration(value: Any) -> float:
     if not 0 <= number(value) < 2**35:
         raise ValueError(f"{value!r:.40} is no duration")
     return float(value)
+
+
+def _length(value: Any) -> float:
+    if not _positive(value) >= LEAST_SECONDS:
+        raise ValueError(f"{value!r:.40} is too short")
+    return float(value)
+
+
+def _size(value: Any) -> int:
+    if count(value) > MOST_BYTES:
+        raise ValueError(f"{value!r:.40} is more memory than a machine has")
+    return int(value)
 
 
 def _positive(value: Any) -> float:

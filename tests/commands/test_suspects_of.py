@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from supervisor_memkill.commands.suspects_of import LEAST_INTERVALS, PoolSuspects, Unit, Verdict, suspects_of
+from supervisor_memkill.notices.intervals import Interval
 from tests.commands.observed import CLASSES, MB, NIGHT, Made
+from tests.fuzz.effort import tries
 
 SEEDS = range(1, 7)
 
@@ -167,3 +172,29 @@ def test_basis_of_the_result_is_said() -> None:
     assert found.hours == pytest.approx(1.0)
     assert found.intervals == 3 * (40 - 8 - 2), "without the first ones and the last ones of each process"
     assert found.growth_bytes > 500 * MB
+
+
+SECONDS = st.floats(0.01, 1e6)
+CLASS = st.sampled_from(["A", "B", "C"])
+ANY = st.builds(
+    Interval,
+    at=st.floats(1.0, 1e9),
+    pool=st.just("jobs"),
+    worker=st.sampled_from(["one", "two"]),
+    pid=st.just(1),
+    start=st.just(1),
+    seconds=SECONDS,
+    before_bytes=st.integers(0, 2**50),
+    after_bytes=st.integers(0, 2**50),
+    running_seconds=st.dictionaries(CLASS, st.floats(0.0, 1e10)),
+    runs=st.none() | st.dictionaries(CLASS, st.integers(0, 2**62)),
+)
+
+
+@tries(30)
+@given(st.lists(ANY, min_size=20, max_size=40))
+def test_whatever_the_file_holds_the_result_is_made_of_numbers(intervals: list[Interval]) -> None:
+    (found,) = suspects_of(intervals)
+    for suspect in found.suspects:
+        assert 0 <= suspect.least_bytes_per_unit <= suspect.bytes_per_unit <= suspect.most_bytes_per_unit
+        assert suspect.most_bytes_per_unit < math.inf and 0 <= suspect.share <= 1

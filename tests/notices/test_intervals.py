@@ -63,6 +63,9 @@ def test_class_that_did_not_run_is_left_out() -> None:
         ("at", None),
         ("pid", -1),
         ("seconds", 0.0),
+        ("seconds", 0.009),
+        ("before", 2**50 + 1),
+        ("after", 2**50 + 1),
         ("seconds", float("inf")),
         ("before", -1),
         ("after", 1.5),
@@ -77,6 +80,11 @@ def test_line_with_a_value_that_cannot_be_is_refused(name: str, value: object) -
     body = {**json.loads(to_line(INTERVAL)), name: value}
     with pytest.raises(ValueError, match=r"."):
         from_line(json.dumps(body).encode())
+
+
+def test_values_at_their_bounds_are_read() -> None:
+    bounds = dataclasses.replace(INTERVAL, seconds=0.01, before_bytes=2**50, after_bytes=2**50)
+    assert from_line(to_line(bounds)) == bounds
 
 
 def test_line_without_one_of_its_values_is_refused() -> None:
