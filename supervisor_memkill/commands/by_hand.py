@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping
 
-from supervisor_memkill.commands.context import Configuration, examine_configuration
+from supervisor_memkill.commands.configuration import Configuration, examine_configuration
 from supervisor_memkill.commands.doctor.gather import named_file
 from supervisor_memkill.config.supervisord_files import program_reader
 from supervisor_memkill.errors import ConfigError

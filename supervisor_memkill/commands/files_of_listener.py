@@ -11,7 +11,8 @@ from supervisor_memkill.errors import MemkillError
 from supervisor_memkill.listener.journal_place import newest
 
 if TYPE_CHECKING:
-    from supervisor_memkill.commands.context import Configuration, Context
+    from supervisor_memkill.commands.configuration import Configuration
+    from supervisor_memkill.commands.context import Context
 
 
 def journal_here(configuration: Configuration, context: Context) -> Path:

@@ -237,7 +237,8 @@ def _place(request: OperatorRequest) -> str:
 
 def fleet_requester(arguments: argparse.Namespace, environ: Mapping[str, str]) -> FleetRequester:
     """For the Redis of the configuration. Raises MemkillError."""
-    from supervisor_memkill.commands.context import CLIENT_NAME, find_configuration
+    from supervisor_memkill.commands.configuration import find_configuration
+    from supervisor_memkill.commands.context import CLIENT_NAME
     from supervisor_memkill.coordination.contract import MAX_SILENT_HEARTBEATS
     from supervisor_memkill.coordination.redis import RedisCoordinator
     from supervisor_memkill.world.redis_client import connect

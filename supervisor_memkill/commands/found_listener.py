@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from supervisor_memkill.commands import which
-from supervisor_memkill.commands.context import Configuration, Context
+from supervisor_memkill.commands.configuration import Configuration
+from supervisor_memkill.commands.context import Context
 from supervisor_memkill.config.loaded import changes, loaded
 from supervisor_memkill.config.sections import read_file
 from supervisor_memkill.errors import ConfigError

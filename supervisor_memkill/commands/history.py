@@ -17,7 +17,8 @@ from supervisor_memkill.units import parse_duration
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from supervisor_memkill.commands.context import Configuration, Context
+    from supervisor_memkill.commands.configuration import Configuration
+    from supervisor_memkill.commands.context import Context
     from supervisor_memkill.commands.history_values import Wanted
     from supervisor_memkill.notices.records import Record
 
@@ -56,7 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """Show the history. Raises MemkillError."""
-    from supervisor_memkill.commands.context import find_configuration
+    from supervisor_memkill.commands.configuration import find_configuration
     from supervisor_memkill.commands.history_values import as_json, shown
 
     wanted = _wanted(arguments)

@@ -55,7 +55,8 @@ def listen(arguments: argparse.Namespace, environ: Mapping[str, str], sinks: Seq
 
     protocol_fd = private_stdout()
     from supervisor_memkill.commands import which
-    from supervisor_memkill.commands.context import build, find_configuration
+    from supervisor_memkill.commands.configuration import find_configuration
+    from supervisor_memkill.commands.context import build
     from supervisor_memkill.commands.deliveries import attach
     from supervisor_memkill.config.loaded import loaded
     from supervisor_memkill.listener.own_group import OwnGroup

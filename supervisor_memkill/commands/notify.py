@@ -18,7 +18,7 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """Send it. FAILURE if it could not be sent to each URL. Raises MemkillError."""
     if not arguments.test:
         raise UsageError("notify sends only test messages: write notify --test")
-    from supervisor_memkill.commands.context import find_configuration
+    from supervisor_memkill.commands.configuration import find_configuration
     from supervisor_memkill.config.options import NOTIFY_VARIABLE
     from supervisor_memkill.notices.messages import sample_message
     from supervisor_memkill.notices.secret_urls import names

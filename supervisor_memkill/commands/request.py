@@ -132,7 +132,8 @@ class Requester:
 
 def requester(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Requester:
     """For the supervisord that the arguments name. Raises MemkillError."""
-    from supervisor_memkill.commands.context import build, find_configuration
+    from supervisor_memkill.commands.configuration import find_configuration
+    from supervisor_memkill.commands.context import build
     from supervisor_memkill.commands.found_listener import find_listener
     from supervisor_memkill.listener import state_file
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from supervisor_memkill.clock import boot_clock
 from supervisor_memkill.commands.by_hand import examine_by_hand
-from supervisor_memkill.commands.context import CLIENT_NAME, Configuration, build
+from supervisor_memkill.commands.configuration import Configuration
+from supervisor_memkill.commands.context import CLIENT_NAME, build
 from supervisor_memkill.commands.fleet_status import fleet_pool, problems
 from supervisor_memkill.commands.found_listener import FoundListener, find_listener
 from supervisor_memkill.commands.status_of import matches, status_of

@@ -13,7 +13,8 @@ from supervisor_memkill.commands.command import CONFIG, JSON, SERVER_OPTIONS, SU
 from supervisor_memkill.errors import MemkillError
 
 if TYPE_CHECKING:
-    from supervisor_memkill.commands.context import Configuration, Context
+    from supervisor_memkill.commands.configuration import Configuration
+    from supervisor_memkill.commands.context import Context
     from supervisor_memkill.commands.suspects_values import Shown
 
 
@@ -23,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """Show the suspects. Raises MemkillError."""
-    from supervisor_memkill.commands.context import find_configuration
+    from supervisor_memkill.commands.configuration import find_configuration
     from supervisor_memkill.commands.suspects_values import as_json
 
     configuration = find_configuration(arguments, environ)

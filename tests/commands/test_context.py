@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from supervisor_memkill.commands.context import build, build_pools, find_configuration
+from supervisor_memkill.commands.configuration import find_configuration
+from supervisor_memkill.commands.context import build, build_pools
 from supervisor_memkill.config.load import load
 from supervisor_memkill.config.sections import read_file
 from supervisor_memkill.listener.journal_format import Contents

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from supervisor_memkill.clock import boot_clock
-from supervisor_memkill.commands.context import build, find_configuration
+from supervisor_memkill.commands.configuration import find_configuration
+from supervisor_memkill.commands.context import build
 from supervisor_memkill.commands.dry_run_notes import of_listener
 from supervisor_memkill.commands.dry_run_report import NOT_DRIVEN
 from supervisor_memkill.commands.found_listener import FoundListener, find_listener

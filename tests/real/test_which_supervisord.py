@@ -17,7 +17,8 @@ from typing import Any
 import psutil
 import pytest
 
-from supervisor_memkill.commands.context import build, find_configuration
+from supervisor_memkill.commands.configuration import find_configuration
+from supervisor_memkill.commands.context import build
 from supervisor_memkill.commands.which import journal_of_living
 from supervisor_memkill.listener.journal import Journal
 from supervisor_memkill.listener.journal_format import Contents

@@ -12,7 +12,8 @@ from typing import TypeVar
 
 from supervisor_memkill.clock import boot_clock
 from supervisor_memkill.commands.by_hand import examine_by_hand
-from supervisor_memkill.commands.context import CLIENT_NAME, Configuration, Context, build
+from supervisor_memkill.commands.configuration import Configuration
+from supervisor_memkill.commands.context import CLIENT_NAME, Context, build
 from supervisor_memkill.commands.doctor import gather
 from supervisor_memkill.commands.doctor.catalogue import failed
 from supervisor_memkill.commands.doctor.facts import (

@@ -15,7 +15,8 @@ from pathlib import Path
 from supervisor_memkill.clock import Clock, boot_clock
 from supervisor_memkill.commands import history, status_read, suspects
 from supervisor_memkill.commands.by_hand import examine_by_hand
-from supervisor_memkill.commands.context import Configuration, Context, build
+from supervisor_memkill.commands.configuration import Configuration
+from supervisor_memkill.commands.context import Context, build
 from supervisor_memkill.commands.found_listener import find_listener
 from supervisor_memkill.commands.history_values import Shown, Wanted, shown
 from supervisor_memkill.commands.status_of import status_of

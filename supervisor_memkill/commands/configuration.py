@@ -1,0 +1,192 @@
+"""Finds the configuration: that of the supervisord which started the listener, or which is asked by hand."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import socket
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from supervisor_memkill.commands import which
+from supervisor_memkill.commands.which import Asked
+from supervisor_memkill.config import supervisord_files
+from supervisor_memkill.config.ini import Section
+from supervisor_memkill.config.load import examine
+from supervisor_memkill.config.sections import ParsedFiles, read_file
+from supervisor_memkill.config.supervisord_sections import SupervisordSections
+from supervisor_memkill.config.values import Config
+from supervisor_memkill.errors import ConfigError, MemkillError
+from supervisor_memkill.workers.registry import load_kind
+from supervisor_memkill.world.started_by import Starter
+from supervisor_memkill.world.supervisord import Supervisord
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """The configuration in force, and what supervisord's own files say."""
+
+    config: Config
+    reading: ParsedFiles
+    """The sections that `config` was made from."""
+    supervisords: ParsedFiles | None
+    """supervisord's own files; None: not found, or not readable while --config names another file."""
+    supervisords_path: Path | None
+    """The main file of the supervisord; None: not known."""
+    supervisorctl: Section | None
+    """The section with the address for use by hand."""
+    default_url: str
+    """The address for use by hand if that section has none."""
+    is_found: bool
+    """False: no file was named, and none was found."""
+    environ: Mapping[str, str] = field(repr=False)
+    """supervisord's environment, as far as it is known."""
+    supervisord_pid: int | None = None
+    """None: not known, or not on this machine."""
+    problems: tuple[str, ...] = ()
+    """Every problem of the configuration; `config` has what is sound beside them."""
+
+    @property
+    def eventlistener_groups(self) -> frozenset[str]:
+        groups = self.reading.eventlistener_groups
+        return groups | self.supervisords.eventlistener_groups if self.supervisords else groups
+
+    @property
+    def sections(self) -> SupervisordSections:
+        """supervisord's own sections, as its files have them now."""
+        return supervisord_files.sections_of(self.supervisords_path, self.environ)
+
+    def supervisord(self, arguments: argparse.Namespace, environ: Mapping[str, str]) -> Supervisord:
+        """Address and password from the arguments, else the environment, else the section [supervisorctl].
+
+        Raises ConfigError and UsageError.
+        """
+        return _supervisord_by_hand(arguments, environ, self.supervisorctl, self.default_url)
+
+
+def _supervisord_by_hand(
+    arguments: argparse.Namespace, environ: Mapping[str, str], supervisorctl: Section | None, default_url: str
+) -> Supervisord:
+    address = supervisord_files.server_address(supervisorctl, environ, default_url)
+    return Supervisord(
+        arguments.serverurl or environ.get("SUPERVISOR_SERVER_URL") or address.serverurl,
+        arguments.username or environ.get("SUPERVISOR_USERNAME") or address.username,
+        arguments.password or environ.get("SUPERVISOR_PASSWORD") or address.password,
+    )
+
+
+def find_configuration(
+    arguments: argparse.Namespace, environ: Mapping[str, str], above: Starter | None = None
+) -> Configuration:
+    """Read the file that --config names, else the configuration of the supervisord in question.
+
+    `above`: the supervisord that started this listener; None: by hand, and the one that is asked counts.
+    Raises ConfigError and UsageError.
+    """
+    configuration = examine_configuration(arguments, environ, above)
+    if configuration.problems:
+        raise ConfigError(configuration.problems)
+    return configuration
+
+
+def examine_configuration(
+    arguments: argparse.Namespace, environ: Mapping[str, str], above: Starter | None = None
+) -> Configuration:
+    """The same, with all problems beside what is sound. Raises ConfigError for an address, and UsageError."""
+    problems: list[str] = []
+    named = _reading(lambda: read_file(arguments.config), problems) if arguments.config is not None else None
+    supervisorctl, default_url = None, supervisord_files.DEFAULT_SERVERURL
+    if above is not None:
+        asked = which.of_listener(above, environ)
+    else:
+        supervisorctl = _section_for_use_by_hand(named, arguments.config, environ)
+        default_url = _default_url(arguments.config, environ)
+        asked = _asked_by_hand(arguments, environ, supervisorctl, default_url)
+    path = which.file_of(asked)
+    if named is None and path is None and above is not None:
+        raise which.refuse_unknown_file(above)
+    node = socket.gethostname()
+    if named is not None:
+        reading, supervisords = named, _read_if_possible(path, asked.environ, node)
+    elif path is not None:
+        reading = supervisords = _reading(
+            lambda: supervisord_files.read_supervisord(path, asked.environ, node), problems
+        )
+    else:
+        reading, supervisords = ParsedFiles(()), None
+    examined = examine(reading, environ, node, load_kind)
+    config = examined.config
+    if arguments.dry_run:
+        config = dataclasses.replace(config, dry_run=True)
+    return Configuration(
+        config,
+        reading,
+        supervisords,
+        path,
+        supervisorctl,
+        default_url,
+        named is not None or path is not None,
+        asked.environ,
+        asked.pid,
+        (*problems, *examined.problems),
+    )
+
+
+def _reading(read: Callable[[], ParsedFiles], problems: list[str]) -> ParsedFiles:
+    """What `read` gives; nothing, with its problems, if the file cannot be read."""
+    try:
+        return read()
+    except ConfigError as error:
+        problems.extend(error.problems)
+        return ParsedFiles(())
+
+
+def _section_for_use_by_hand(
+    named: ParsedFiles | None, path: Path | None, environ: Mapping[str, str]
+) -> Section | None:
+    """[supervisorctl] of the file that --config names, else of the file that supervisorctl would read.
+
+    `path` is that of `named`. If it is the file of a supervisord without that section, no other file counts.
+    """
+    if named is not None and (named.supervisorctl is not None or _addresses(path, environ)):
+        return named.supervisorctl
+    standard = _read_if_possible(which.standard_file(), environ, socket.gethostname())
+    return standard.supervisorctl if standard is not None else None
+
+
+def _addresses(path: Path | None, environ: Mapping[str, str]) -> list[str]:
+    """The addresses in the server sections, as far as they are known."""
+    return [one for one in supervisord_files.sections_of(path, environ).addresses() if one is not None]
+
+
+def _default_url(named: Path | None, environ: Mapping[str, str]) -> str:
+    """The address in the server section of the same file, else supervisorctl's default.
+
+    Many a container has no [supervisorctl] section.
+    """
+    for path in (named, which.standard_file()):
+        if known := _addresses(path, environ):
+            return known[0]
+    return supervisord_files.DEFAULT_SERVERURL
+
+
+def _asked_by_hand(
+    arguments: argparse.Namespace, environ: Mapping[str, str], supervisorctl: Section | None, default_url: str
+) -> Asked:
+    supervisord = _supervisord_by_hand(arguments, environ, supervisorctl, default_url)
+    try:
+        pid: int | None = supervisord.pid()
+    except MemkillError:  # The command asks supervisord again, and reports the error.
+        pid = None
+    return which.by_hand(supervisord.url, pid, environ)
+
+
+def _read_if_possible(path: Path | None, environ: Mapping[str, str], node: str) -> ParsedFiles | None:
+    """supervisord's files, when only the address of its server and its event listeners are needed."""
+    if path is None:
+        return None
+    try:
+        return supervisord_files.read_supervisord(path, environ, node)
+    except ConfigError:
+        return None
