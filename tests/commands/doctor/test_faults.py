@@ -275,3 +275,42 @@ def test_fault_says_what_is_so(facts: Facts, what: str) -> None:
 
 def test_pool_without_a_limit_needs_no_memory() -> None:
     assert whats(machine(MemoryLimit(1), max_rss=None)) == []
+
+
+@pytest.mark.parametrize(
+    ("facts", "expected"),
+    [
+        (planted.state(ticked_at=planted.NOW - 150), []),
+        (
+            planted.state(ticked_at=planted.NOW - 151),
+            ["no TICK came for 2m31s, since the last one"],
+        ),
+        (
+            planted.state(ticked_at=None),
+            ["no TICK came for 10m00s, since its start"],
+        ),
+        (planted.state(ticked_at=None, origin=dataclasses.replace(planted.STATE.origin, tick_seconds=0)), []),
+        (planted.listener(events={}), []),
+        (planted.listener(user=""), []),
+        (planted.listener(asking_user=""), []),
+    ],
+)
+def test_listener_is_blamed_only_for_what_is_known(facts: Facts, expected: list[str]) -> None:
+    assert whats(facts) == expected
+
+
+def test_listener_in_the_unknown_state_is_one_finding() -> None:
+    facts = planted.listener(
+        state=dataclasses.replace(planted.STATE, ticked_at=planted.NOW - 1000),
+        in_unknown_state=frozenset({planted.LISTENER}),
+    )
+    assert names(facts) == ["listener-in-unknown-state"]
+
+
+def test_restart_of_the_listener_is_named_with_its_own_name() -> None:
+    own = dataclasses.replace(planted.STATE.origin, name="watch:watch")
+    facts = planted.listener(changes=("x",), state=dataclasses.replace(planted.STATE, origin=own))
+    assert "supervisorctl restart watch:watch;" in examine(facts)[0].change
+    nameless = dataclasses.replace(planted.STATE.origin, name="")
+    facts = planted.listener(changes=("x",), state=dataclasses.replace(planted.STATE, origin=nameless))
+    assert "supervisorctl restart memkill;" in examine(facts)[0].change
