@@ -9,6 +9,7 @@ from supervisor_memkill.listener.known_processes import ALL_AGAIN_SECONDS, SHARE
 from tests.benchmark.stage import (
     FASTER,
     LISTENERS,
+    MEMMON,
     SHARED,
     TICK_SECONDS,
     Stage,
@@ -61,11 +62,15 @@ def _question_ms(stage: Stage) -> float:
 
 def _measure(stage: Stage, name: str, count: int, runs: int, resting: Usage, question_ms: float) -> Idle:
     with stage.listening(name) as pid:
-        wait_for(lambda: stage.has_looked(name), seconds=120, message=f"{name} has looked")
-        sleep_until_between_ticks(2)
+        wait_for(lambda: stage.has_looked(name), seconds=300, message=f"{name} has looked")
+        stage.wait_until_settled()
+        seconds = stage.memmon_seconds if name == MEMMON else TICK_SECONDS
+        if seconds > TICK_SECONDS:
+            runs = 1  # A whole minute.
+        sleep_until_between_ticks(2 if runs > 1 else 0, seconds)
         client = stage.redis.client()
         client.config_resetstat()
-        parts = [run(stage.supervisord.pid, pid) for _ in range(runs)]
+        parts = [run(stage.supervisord.pid, pid, seconds=seconds) for _ in range(runs)]
         received = client.info("stats")["total_net_input_bytes"]
         calls = sum(
             one["calls"] for command, one in client.info("commandstats").items() if command in OUR_COMMANDS
@@ -73,7 +78,7 @@ def _measure(stage: Stage, name: str, count: int, runs: int, resting: Usage, que
         private = private_bytes(pid)
     own = median_usage([part[1] for part in parts])
     theirs = median_usage([part[0] for part in parts])
-    above = max(0.0, theirs.cpu_seconds - resting.cpu_seconds) * 1000
+    above = max(0.0, theirs.cpu_seconds - resting.cpu_seconds * seconds / TICK_SECONDS) * 1000
     if name in LISTENERS[:2]:
         # Such a question is rarer than a whole run.
         every = max(ALL_AGAIN_SECONDS, question_ms / 1000 / SHARE_OF_SUPERVISORD)
@@ -91,10 +96,10 @@ def _measure(stage: Stage, name: str, count: int, runs: int, resting: Usage, que
     )
 
 
-def run(*pids: int) -> list[Usage]:
-    """What each process used in one period."""
+def run(*pids: int, seconds: float = TICK_SECONDS) -> list[Usage]:
+    """What each process used in this time."""
     before = [usage(pid) for pid in pids]
-    time.sleep(TICK_SECONDS)
+    time.sleep(seconds)
     return [usage(pid).since(then) for pid, then in zip(pids, before, strict=True)]
 
 

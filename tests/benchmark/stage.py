@@ -10,12 +10,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from supervisor_memkill.listener import state_file
+from supervisor_memkill.listener.former_looks import YOUNG_SECONDS
 from supervisor_memkill.processes import ProcessState
 from tests.harness import RealRedis, RealSupervisord, wait_for
 
 TICK_SECONDS, MINUTE_SECONDS = 5.0, 60.0
 FASTER = MINUTE_SECONDS / TICK_SECONDS
 """TICK_5 stands for TICK_60: an idle minute passes in 5 s, heartbeats included."""
+MANY = 300
+"""So many processes keep memmon busy for more than the time between two TICKs: it gets a TICK a minute."""
 HEARTBEAT_SECONDS, SLOT_TTL_SECONDS = 10.0, 60.0
 
 ALONE, SHARED, TICKS_ALONE, MEMMON = "memkill", "memkill_redis", "memkill_ticks", "memmon"
@@ -96,10 +99,18 @@ class Stage:
             command = f"{sys.executable} -m supervisor_memkill --config {config}"
             self._listeners[name] = _LISTENER.format(name=name, command=command, events=events, here=here)
         command = f"{sys.executable} -c 'from superlance.memmon import main; main()' -a 1024GB"
-        self._listeners[MEMMON] = _LISTENER.format(name=MEMMON, command=command, events="TICK_5", here=here)
+        self.memmon_seconds = TICK_SECONDS if count < MANY else MINUTE_SECONDS
+        """From one TICK of memmon to the next."""
+        tick = f"TICK_{self.memmon_seconds:g}"
+        self._listeners[MEMMON] = _LISTENER.format(name=MEMMON, command=command, events=tick, here=here)
         self.supervisord = RealSupervisord(here, self._programs)
         self.supervisord.start()
         wait_for(lambda: self._running() >= count + GAPS + 1, seconds=300, message="all processes running")
+        self._running_since = time.monotonic()
+
+    def wait_until_settled(self) -> None:
+        """Until the processes are no young ones any more, which each look examines anew."""
+        time.sleep(max(0.0, self._running_since + YOUNG_SECONDS + TICK_SECONDS - time.monotonic()))
 
     def _running(self) -> int:
         processes = self.supervisord.proxy.all_processes()
@@ -132,11 +143,11 @@ class Stage:
         self.redis.stop()
 
 
-def sleep_until_between_ticks(ticks: int) -> None:
+def sleep_until_between_ticks(ticks: int, tick_seconds: float = TICK_SECONDS) -> None:
     """Until so many TICKs have come, and the next one is half a period away."""
     wall = time.time()
-    middle = wall - wall % TICK_SECONDS + TICK_SECONDS / 2
+    middle = wall - wall % tick_seconds + tick_seconds / 2
     if middle < wall:
-        middle += TICK_SECONDS
+        middle += tick_seconds
         ticks -= 1
-    time.sleep(max(0.0, middle + ticks * TICK_SECONDS - wall))
+    time.sleep(max(0.0, middle + ticks * tick_seconds - wall))
