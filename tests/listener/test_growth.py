@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from supervisor_memkill.units import Size
+from tests.listener.test_former_looks import NamelessKind
 from tests.listener_world import FRESH, LIMIT, FakeMachine, Life, World, pool_config
 
 HARD = 3 * LIMIT
@@ -24,7 +25,8 @@ def world() -> World:
 def life_of(world: World, path: Path, machine: FakeMachine | None = None) -> Life:
     """A listener that gets one TICK, and no other for an hour."""
     config = pool_config(hard_max_rss=Size(exact_bytes=HARD))
-    life = Life(world, path, config=config, machine=machine)
+    # A worker whose jobs have names would be measured at each look in any case.
+    life = Life(world, path, kind=NamelessKind, config=config, machine=machine)
     life.run(2, tick_seconds=NEVER)
     return life
 
