@@ -1,6 +1,6 @@
 """``python -m tests.benchmark``: the running listener beside superlance's memmon, in one run.
 
-By default 10, 100, 500 and 2000 processes of ``sleep``. An idle minute takes 5 s: TICK_5 stands for TICK_60,
+By default 10, 100 and 500 processes of ``sleep``. An idle minute takes 5 s: TICK_5 stands for TICK_60,
 and the heartbeat is 12 times as fast, so that what a run counts is what a minute costs. Figures are medians.
 memmon with many processes gets one real minute: one look takes it longer than 5 s.
 """
@@ -26,7 +26,7 @@ from tests.benchmark.stage import ALONE, SHARED, TICKS_ALONE, Stage
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmark", description=__doc__)
-    parser.add_argument("processes", nargs="*", type=int, default=[10, 100, 500, 2000])
+    parser.add_argument("processes", nargs="*", type=int, default=[10, 100, 500])
     parser.add_argument("--runs", type=int, default=3, help="minutes of 5 s, of which the median counts")
     parser.add_argument("--looks", type=int, default=10_000, help="after which own memory is compared")
     parser.add_argument("--idle", action="store_true", help="measure no drains")
