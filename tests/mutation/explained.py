@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+OWN_LIMIT_IS_KNOWN = "a reason without an urgency of its own is the own limit: both numbers are known"
+
 EXPLAINED: dict[str, str] = {
     "commands/doctor/redis.py, check_clock: ahead > 0 -> (ahead >= 0)": (
         "it is asked only for what is further away from 0"
@@ -98,5 +100,15 @@ EXPLAINED: dict[str, str] = {
     ),
     "workers/ownership.py, why_not_own: seconds < 0 -> (seconds <= 0)": (
         "a record that begins in the same moment fits, and needs no reason"
+    ),
+    "rules/policy.py, _verdict: seen.memory_bytes or 0 -> (seen.memory_bytes)": OWN_LIMIT_IS_KNOWN,
+    "rules/policy.py, _verdict: terms.limit_bytes or 1 -> (terms.limit_bytes)": OWN_LIMIT_IS_KNOWN,
+    "rules/policy.py, _reasons: seen.sure_bytes or 0 -> (seen.sure_bytes)": (
+        "the memory is known here, and what it surely is with it"
+    ),
+    "rules/policy.py, _reasons: seen.uptime_seconds > _age_limit(seen.process, max_age) -> "
+    "(seen.uptime_seconds >= _age_limit(seen.process, max_age))": "in the very moment either may be right",
+    "rules/hours.py, opens_at: opens > local -> (opens >= local)": (
+        "a window that opens at this moment was found open in the line before"
     ),
 }

@@ -42,6 +42,7 @@ PYTHON = (
     "listener/drainer.py",
     "listener/evidence.py",
     "listener/fleet.py",
+    "listener/former_looks.py",
     "listener/growth.py",
     "listener/hearing.py",
     "listener/history_file.py",

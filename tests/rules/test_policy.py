@@ -277,6 +277,11 @@ def test_only_the_largest_worker_asks_while_the_pool_is_over_its_total() -> None
     ]
 
 
+def test_without_a_total_each_worker_is_judged_alone() -> None:
+    slim, fat = judge_all([sighting(memory_bytes=100), sighting()], terms(), NOW)
+    assert (slim.reason, fat.reason) == (None, Reason.MAX_RSS)
+
+
 def test_next_largest_asks_while_the_largest_is_held() -> None:
     held = sighting(memory_bytes=180, reading=reading(recognised=None))
     assert total(sighting(memory_bytes=100), held) == [LARGEST, (Reason.MAX_TOTAL_RSS, False)]

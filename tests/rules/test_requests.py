@@ -10,9 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from supervisor_memkill.rules.requests import (
+    MAX_NAME_LENGTH,
     MAX_NAMES,
     MAX_SECONDS,
     Act,
+    Arrival,
     OperatorRequest,
     Pause,
     RunningProcess,
@@ -33,6 +35,28 @@ def values(**changes: Any) -> str:
 def test_request_is_read_as_it_was_written(act: Act) -> None:
     request = OperatorRequest("ab" * 8, act, ("jobs:*", "mail"), 3600.0, except_hard=True)
     assert decode(encode(request)) == request
+
+
+def test_what_could_not_be_read_is_not_written() -> None:
+    with pytest.raises(ValueError, match="not allowed"):
+        encode(OperatorRequest("ab" * 8, Act.RESTART, ("a b",), 60.0))
+
+
+def test_longest_name_is_allowed() -> None:
+    longest = "x" * MAX_NAME_LENGTH
+    assert decode(values(names=[longest])).names == (longest,)
+
+
+def test_request_of_a_fleet_reaches_its_pool_alone() -> None:
+    """Other pools of this host may have workers of the same name."""
+    members = {"mail": [info()], "jobs": [info()]}
+    here = Arrival(OperatorRequest("ab" * 8, Act.PAUSE, ("*",), None), 0.0, None)
+    assert here.reaches(members) == members
+    assert here.pools(members) == ("mail", "jobs")
+    fleet = Arrival(here.request, 0.0, None, fleet_pool="jobs")
+    assert fleet.reaches(members) == {"jobs": members["jobs"]}
+    assert fleet.pools(members) == ("jobs",)
+    assert Arrival(here.request, 0.0, None, fleet_pool="gone").reaches(members) == {"gone": ()}
 
 
 @pytest.mark.parametrize(
