@@ -7,23 +7,20 @@ state of a drain, and the next turn looks again.
 
 from __future__ import annotations
 
-import contextlib
-import dataclasses
-import traceback
-import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from pathlib import Path
 from typing import TypeVar
 
 from supervisor_memkill.clock import Clock
 from supervisor_memkill.config.values import Config
 from supervisor_memkill.coordination.contract import CoordinationUnknown, Coordinator
 from supervisor_memkill.listener import observer
-from supervisor_memkill.listener.doubts import with_doubts
+from supervisor_memkill.listener.adoption import Adoption
 from supervisor_memkill.listener.drainer import Drainer
 from supervisor_memkill.listener.findings import Finding, Pool, PoolSurvey
 from supervisor_memkill.listener.fleet import Fleet
 from supervisor_memkill.listener.growth import GrowthWatch
+from supervisor_memkill.listener.guard import Guard
+from supervisor_memkill.listener.heartbeat import Heartbeat
 from supervisor_memkill.listener.held_workers import HeldWorkers
 from supervisor_memkill.listener.holds import Holds
 from supervisor_memkill.listener.journal import Journal, JournalError, JournalHeld
@@ -33,7 +30,7 @@ from supervisor_memkill.listener.ledger import Ledger
 from supervisor_memkill.listener.outage import Outage
 from supervisor_memkill.listener.reports import Reports
 from supervisor_memkill.listener.requests import Requests
-from supervisor_memkill.listener.schedule import Schedule
+from supervisor_memkill.listener.schedule import Schedule, tick_delay_seconds
 from supervisor_memkill.listener.shortage import Machine, ShortageWatch
 from supervisor_memkill.listener.slots import Slots
 from supervisor_memkill.listener.sources import Sources
@@ -45,7 +42,6 @@ from supervisor_memkill.notices.event import Notifier, Sink
 from supervisor_memkill.notices.events import (
     CoordinationAway,
     CoordinationBack,
-    Failed,
     JournalAway,
     JournalBack,
     ListenerStandsBy,
@@ -56,11 +52,9 @@ from supervisor_memkill.notices.events import (
     SupervisordShuttingDown,
     UnexpectedEvent,
 )
-from supervisor_memkill.notices.pool_events import (
-    MeasureUnreadable,
-)
+from supervisor_memkill.notices.pool_events import MeasureUnreadable
 from supervisor_memkill.notices.stream import StreamSink
-from supervisor_memkill.processes import ProcessInfo, ProcessState
+from supervisor_memkill.processes import ProcessInfo
 from supervisor_memkill.rules.causes import Reason
 from supervisor_memkill.rules.drain import Drain, State
 from supervisor_memkill.rules.policy import Hold
@@ -71,8 +65,6 @@ from supervisor_memkill.world.memory import ProcessTable
 from supervisor_memkill.world.supervisord import ShuttingDown, Supervisord, SupervisordError
 
 T = TypeVar("T")
-
-MAX_TICK_DELAY_SECONDS = 5.0
 
 
 class Listener:
@@ -135,8 +127,15 @@ class Listener:
             notifier, Holds(notifier, clock), self._fleet, state, is_dry_run=config.dry_run
         )
         self._sources = Sources(notifier, clock)
-        self._examined: set[str] = set()
-        """Workers of which it is known, after a damaged journal, whether they were left quiet."""
+        self._adoption = Adoption(self._ledger)
+        self._guard = Guard(notifier, self._away["coordination"])
+        self._heartbeat = Heartbeat(
+            self._pools,
+            surveyor,
+            self._ledger,
+            self._away["supervisord"],
+            lambda pools, do: self._for_each(pools, lambda pool: pool.name, do),
+        )
         self.ended = False
         """Set from outside, also by a signal handler: the listener does no further step."""
 
@@ -174,7 +173,7 @@ class Listener:
     def turn(self, *, ticked: bool) -> None:
         """One turn. An error in it is reported and does not end the listener."""
         is_whole = False
-        with self._guarded("turn"):
+        with self._guard.guarded("turn"):
             try:
                 self._turn(ticked=ticked)
             except ShuttingDown:
@@ -199,7 +198,7 @@ class Listener:
         """Only the listener that holds the journal writes: another one that waits for it knows nothing."""
         if self._state is not None and self._drainer is not None:
             away = {what: state for what, one in self._away.items() if (state := one.state) is not None}
-            with self._guarded("state file"):
+            with self._guard.guarded("state file"):
                 refused = {name: one.why for name, one in self._requests.refusals.items() if one.why}
                 self._state.write(self._ledger.contents, away, refused)
 
@@ -220,14 +219,15 @@ class Listener:
         if not self._config.dry_run:
             self._ledger.keep()
             if self._ledger.drains and self._schedule.is_check_due:
-                self._renew(drainer.slots)
+                self._heartbeat.renew(drainer.slots)
             self._step_all(drainer)
             self._ledger.catch_up()
         if ticked:
             self._notifier.report(ListenerTicked())
             if self._state is not None:
                 self._state.ticked()
-            self._schedule.ticked(self._tick_delay_seconds())
+            is_shared = self._coordinator is not None and self._coordinator.is_shared
+            self._schedule.ticked(tick_delay_seconds(self._config) if is_shared else 0.0)
         grows = self._growth.wants_check()
         if grows or self._shortage.wants_check():
             self._schedule.check_within(0.0)
@@ -248,13 +248,6 @@ class Listener:
         self._requests.take(self._surveyor.members(anew=True), age_seconds)
         self._schedule.check_within(0.0)
         return True
-
-    def _tick_delay_seconds(self) -> float:
-        """All hosts get their TICK in the same second: each host delays its report by another time."""
-        if self._coordinator is None or not self._coordinator.is_shared:
-            return 0.0
-        share = zlib.crc32(self._config.host.encode()) / 2**32
-        return share * min(self._config.heartbeat_seconds / 2, MAX_TICK_DELAY_SECONDS)
 
     def _take_over(self) -> Drainer:
         """Lock the journal and take up the drains of the last listener. Raises JournalError."""
@@ -308,53 +301,9 @@ class Listener:
             self._notifier.report(ListenerTakesOver())
         return drainer
 
-    def _renew(self, slots: Slots) -> None:
-        """Send the heartbeat of the pools that drain, first: later their slots may have expired.
-
-        If supervisord did not answer the last time, the heartbeat does not wait for it. Raises
-        SupervisordError.
-        """
-        waits_for_supervisord = not self._away["supervisord"].is_away
-        if not waits_for_supervisord:
-            self._renew_unseen(slots)
-        draining = {drain.pool for drain in self._ledger.drains.values()}
-        try:
-            self._for_each(
-                [pool for pool in self._pools.values() if pool.name in draining],
-                lambda pool: pool.name,
-                lambda pool: self._renew_seen(slots, pool),
-            )
-        except SupervisordError:
-            if waits_for_supervisord:
-                self._renew_unseen(slots)
-            raise
-
-    def _renew_unseen(self, slots: Slots) -> None:
-        self._for_each(self._pools.values(), lambda pool: pool.name, slots.renew_unseen)
-
-    def _renew_seen(self, slots: Slots, pool: Pool) -> None:
-        (survey,) = self._surveyor.look(self._ledger.contents, pool).pools
-        if survey.failure is None:
-            slots.publish(survey)
-        else:
-            slots.renew_unseen(pool)
-
     def _for_each(self, pools: Iterable[T], name: Callable[[T], str], do: Callable[[T], None]) -> None:
-        """Call `do` for each pool until coordination does not answer: the others would probably wait in vain.
-
-        A pool for which coordination did not answer comes last the next time, so that it starves no other.
-        """
-        ordered = sorted(pools, key=lambda pool: self._away["coordination"].has_lost(name(pool)))
-        for pool in ordered:
-            if self.ended:
-                return
-            try:
-                with self._guarded(f"pool {name(pool)}"):
-                    do(pool)
-            except CoordinationUnknown as error:
-                self._away["coordination"].away(error, name(pool))
-                self._check_soon()
-                return
+        if not self._guard.for_each(pools, name, do, has_ended=lambda: self.ended):
+            self._check_soon()
 
     def _step_all(self, drainer: Drainer) -> None:
         before = len(self._ledger.drains)
@@ -362,24 +311,11 @@ class Listener:
         for drain in list(self._ledger.drains.values()):
             if self.ended:
                 return
-            with self._guarded(f"worker {drain.worker}"):
+            with self._guard.guarded(f"worker {drain.worker}"):
                 drainer.step(drain)
                 self._away["supervisord"].back()  # The step asked for the worker's process.
         if len(self._ledger.drains) < before:
             self._schedule.check_within(0.0)  # A slot is free for another worker.
-
-    @contextlib.contextmanager
-    def _guarded(self, name: str) -> Iterator[None]:
-        """Report an error of one worker or pool under its name, and go on with the others.
-
-        Errors of supervisord, the journal and coordination affect all, and are raised.
-        """
-        try:
-            yield
-        except (SupervisordError, JournalError, CoordinationUnknown):
-            raise
-        except Exception as error:  # noqa: BLE001 - a listener that dies leaves workers quiet
-            self._notifier.report(Failed(name, f"{type(error).__name__}: {error}", _where(error)))
 
     # --- checks ---------------------------------------------------------------------------------
 
@@ -405,15 +341,7 @@ class Listener:
             lambda pool: pool.pool.name,
             lambda pool: self._check_pool(drainer, pool, counts=counts),
         )
-        if self._ledger.contents.adopts:
-            adopts = not all(self._is_examined(pool) for pool in survey.pools)
-            examined = with_doubts(self._ledger.contents, survey)
-            self._ledger.save(dataclasses.replace(examined, adopts=adopts), must=False)
-
-    def _is_examined(self, survey: PoolSurvey) -> bool:
-        """It is known of every worker of the pool whether it was left quiet."""
-        workers = {finding.worker for finding in survey.findings}
-        return survey.failure is None and workers <= self._examined
+        self._adoption.checked(survey)
 
     def _check_pool(self, drainer: Drainer, survey: PoolSurvey, *, counts: bool) -> None:
         try:
@@ -438,9 +366,9 @@ class Listener:
             self._begin_drains(drainer, survey, counts=counts)
 
     def _begin_drains(self, drainer: Drainer, survey: PoolSurvey, *, counts: bool) -> None:
-        adopts = self._ledger.contents.adopts and not self._config.dry_run
+        adopts = self._adoption.goes_on and not self._config.dry_run
         for finding in survey.findings:
-            if adopts and self._is_to_adopt(survey.pool, finding) and not self.ended:
+            if adopts and self._adoption.wants(survey.pool, finding) and not self.ended:
                 self._begin(drainer, survey, finding, Reason.ADOPTED)
             elif finding.verdict.hold is Hold.STRIKES and not counts:
                 continue  # Only the next TICK counts strikes.
@@ -464,29 +392,13 @@ class Listener:
 
     def _begin(self, drainer: Drainer, survey: PoolSurvey, finding: Finding, reason: Reason) -> None:
         self._held.asks(finding.worker)
-        with self._guarded(f"worker {finding.worker}"):
+        with self._guard.guarded(f"worker {finding.worker}"):
             drainer.begin(survey, finding, reason)
         if finding.worker in self._ledger.drains:
             self._held.is_drained(finding.worker)
         else:
             # Another worker may be more urgent now: it need not wait for the heartbeat.
             self._schedule.check_within(self._config.poll_interval_seconds)
-
-    def _is_to_adopt(self, pool: Pool, finding: Finding) -> bool:
-        """After a damaged journal: the worker is quiet, perhaps because of a drain. Only a restart helps."""
-        seen, worker = finding.seen, finding.worker
-        contents = self._ledger.contents
-        if worker in self._examined:
-            return False
-        if pool.name in contents.pauses:
-            return False
-        quiet = seen.reading.quiet if seen.reading is not None else None
-        is_unknown = quiet is None and pool.kind.traits.confirms_quiet
-        runs_undrained = seen.process.state is ProcessState.RUNNING and worker not in self._ledger.drains
-        if not runs_undrained or not (is_unknown or quiet):
-            self._examined.add(worker)
-            return False
-        return quiet is True
 
     def _check_soon(self) -> None:
         self._schedule.check_within(self._config.heartbeat_seconds)
@@ -506,11 +418,3 @@ class Listener:
 def _unfinished(drains: Iterable[Drain]) -> Iterator[Drain]:
     """The drains that may have done something to their workers."""
     return (drain for drain in drains if drain.state is not State.ASKING)
-
-
-def _where(error: BaseException) -> str:
-    """File and line where the error was raised; empty if unknown."""
-    frames = traceback.extract_tb(error.__traceback__)
-    if not frames:
-        return ""
-    return f"{Path(frames[-1].filename).name}:{frames[-1].lineno}"

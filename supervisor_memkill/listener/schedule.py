@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterable
 
 from supervisor_memkill.clock import Clock
+from supervisor_memkill.config.values import Config
+
+MAX_TICK_DELAY_SECONDS = 5.0
 
 
 class Schedule:
@@ -69,3 +73,9 @@ class Schedule:
             dues.append(self._stepped_at + step_after_seconds)
             dues += [at for at in steps_at if at > self._stepped_at]
         return max(0.0, min(dues) - now, self._rests_until - now) if dues else None
+
+
+def tick_delay_seconds(config: Config) -> float:
+    """All hosts get their TICK in the same second: each host delays its report by another time."""
+    share = zlib.crc32(config.host.encode()) / 2**32
+    return share * min(config.heartbeat_seconds / 2, MAX_TICK_DELAY_SECONDS)
