@@ -119,14 +119,13 @@ class Drainer:
         self._unanswered: set[str] = set()
         """Workers whose stop supervisord did not answer, and that were not observed since."""
 
-    def take_up(self, drain: Drain) -> None:
-        """Continue a drain of the last listener."""
+    def take_up(self, drain: Drain, owner: str | None) -> None:
+        """Continue a drain of the last listener. `owner`: its worker's pool; None: it belongs to no pool."""
         if drain.state is State.ASKING:
             # Nothing was done to the worker. The next check decides whether it still asks.
             self._forget(drain, drained=False)
             return
         self._notifier.report(DrainTakenUp(drain.worker, drain.pid, drain.state))
-        owner = self._surveyor.pool_of(drain.worker)
         if owner != drain.pool:
             self._notifier.report(DrainPoolChanged(drain.worker, drain.pid, drain.pool, owner))
             self.slots.release(drain, drained=False)

@@ -284,11 +284,13 @@ class Listener:
             shortage=lambda: self._shortage.present,
             begin_command=self._begin_command,
         )
+        # Before anything that must not come twice: supervisord may not answer, and the next turn begins anew.
+        owners = {one.worker: self._surveyor.pool_of(one.worker) for one in _unfinished(drains_left)}
         self._notifier.attach(StreamSink(slots.record))
         if self._history is not None and not self._config.dry_run:
             self._notifier.attach(self._history)
         for drain in drains_left:
-            drainer.take_up(drain)
+            drainer.take_up(drain, owners.get(drain.worker))
         has_hard_limit = any(pool.config.hard_max_rss is not None for pool in self._pools.values())
         if self._coordinator.is_shared or self._ledger.contents.requests or has_hard_limit:
             # Slots must be renewed before they expire, people wait, and memory may grow fast.

@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from supervisor_memkill.notices.drain_events import DrainDone, DrainTakenUp
+from supervisor_memkill.notices.event import Event
 from supervisor_memkill.rules.drain import State
+from supervisor_memkill.world.supervisord import NoAnswer
 from tests.listener.situations import (
     run_until_replaced,
 )
@@ -114,3 +117,30 @@ def test_drain_of_a_journal_of_format_1_goes_on_where_it_stood(
     assert life.drains()[name].state is state
     run_until_replaced(life, world)
     assert life.stream.having("drain.taken_up")[0].endswith(f"state={state.value}")
+
+
+def test_history_has_each_event_once_if_supervisord_is_away_at_first(world: World, path: Path) -> None:
+    world.finish_jobs()
+    Life(world, path, die_at="draining.saved").run_to_death()
+    history = History()
+    life = Life(world, path, history=history)
+    world.away = NoAnswer("no answer")
+    for _ in range(3):
+        life.tick()
+        world.advance(1.0)
+    world.away = None
+    life.run(60, until=lambda: bool(life.stream.having("drain.done")))
+    assert [type(event) for event in history.of(DrainTakenUp, DrainDone)] == [DrainTakenUp, DrainDone]
+
+
+class History:
+    """Keeps every event."""
+
+    def __init__(self) -> None:
+        self._events: list[Event] = []
+
+    def take(self, event: Event) -> None:
+        self._events.append(event)
+
+    def of(self, *types: type[Event]) -> list[Event]:
+        return [event for event in self._events if isinstance(event, types)]
