@@ -151,5 +151,6 @@ def _can_be_taken_over(finding: Finding, terms: Terms) -> bool:
         and is_exact
         and not seen.memory_lost
         and not seen.refusals
+        and seen.strikes == 0  # The next check must count that it is under its limit.
         and seen.uptime_seconds >= max(terms.settle_seconds, YOUNG_SECONDS)
     )

@@ -67,6 +67,22 @@ def test_worker_with_a_reason_for_a_drain_is_measured_at_each_look(world: World,
     assert measured(world).keys() == {"two"}
 
 
+def test_strikes_are_counted_again_from_the_first_after_a_check_within_the_limit(
+    world: World, path: Path
+) -> None:
+    """A look between the checks saw it within its limit before the check did, and counted nothing."""
+    worker = world.workers["jobs:two"]
+    life = life_of(world, path, config=pool_config(strikes=2))
+    life.run(2)
+    for memory in (2 * LIMIT, FRESH, 2 * LIMIT):
+        worker.memory = memory
+        look(life)
+        life.tick()
+    assert world.happened == []
+    life.tick()
+    assert world.happened == ["quiet jobs:two"]
+
+
 def test_worker_whose_jobs_are_named_is_measured_at_each_look(world: World, path: Path) -> None:
     """What a job class does to the memory is learnt from each look: one without a reading is no growth."""
     life = Life(world, path, log_level="debug")
