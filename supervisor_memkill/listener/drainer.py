@@ -56,7 +56,6 @@ from supervisor_memkill.rules.policy import (
     BackOff,
     BackOffCause,
     Hold,
-    Verdict,
     is_below_baseline,
     next_back_off,
 )
@@ -275,7 +274,7 @@ class Drainer:
         finding = survey.finding(drain.worker)
         if finding is None:
             return _refusal(Cause.NO_MEMBER)
-        if drain.state is State.ASKING and not _still_asks(drain, finding.verdict):
+        if drain.state is State.ASKING and not _still_asks(drain, finding):
             return _refusal(Cause.NO_REASON, finding.verdict.words)
         request = dataclasses.replace(
             finding.request(drain.token), hard=drain.reason.is_hard, already_out=drain.is_quiet
@@ -388,8 +387,11 @@ def _refusal(cause: Cause, detail: str = "") -> Answer:
     return Answer(cause, 0, 0, 0, detail)
 
 
-def _still_asks(drain: Drain, verdict: Verdict) -> bool:
+def _still_asks(drain: Drain, finding: Finding) -> bool:
     """The reason of a drain that has not begun still stands. The last reading judges its own limit."""
+    verdict = finding.verdict
+    if drain.reason is Reason.ADOPTED:
+        return finding.seen.pause is None  # Without its restart it would stay quiet until drain_hours open.
     return verdict.asks or (drain.reason.is_own_limit and verdict.hold not in _HOLDS_OF_A_PERSON)
 
 

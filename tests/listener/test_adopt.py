@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from supervisor_memkill.rules.drain import State
+from supervisor_memkill.rules.hours import parse_drain_hours
+from supervisor_memkill.rules.requests import Act, OperatorRequest, encode
 from supervisor_memkill.workers.contract import Advice, Traits
 from supervisor_memkill.world.supervisord import NoAnswer
 from tests.listener.situations import (
@@ -19,6 +21,7 @@ from tests.listener_world import (
     FRESH,
     Life,
     QuietKind,
+    SharedCoordinator,
     World,
     pool_config,
 )
@@ -66,6 +69,49 @@ def test_failed_adoption_is_tried_again(world: World, path: Path, what: str) -> 
         life = Life(world, path)
     life.run(300)
     assert not world.workers["jobs:one"].quiet, life.stream.lines
+
+
+@pytest.mark.parametrize("reason", ["over its limit", "requested restart"])
+def test_quiet_worker_is_brought_back_outside_drain_hours_whatever_else_it_is_to_be_drained_for(
+    world: World, path: Path, reason: str
+) -> None:
+    """Nothing else brings it back into service before the hours open."""
+    if reason == "requested restart":
+        for worker in world.workers.values():
+            worker.memory = FRESH
+    world.workers["jobs:one"].quiet = True
+    world.finish_jobs()
+    path.parent.mkdir(mode=0o700)
+    path.write_text("rubbish")
+    life = Life(world, path, config=pool_config(drain_hours=parse_drain_hours("22:00-23:00")))
+    if reason == "requested restart":
+        life.listener.request(encode(OperatorRequest("0" * 8, Act.RESTART, ("jobs",), 3600.0)))
+    life.run(60)
+    assert is_whole(world), life.stream.lines
+    assert world.happened == ["stop jobs:one", "start jobs:one"]
+
+
+def test_pause_holds_a_quiet_worker_that_waits_for_its_slot(world: World, path: Path) -> None:
+    world.workers["jobs:one"].quiet = True
+    world.finish_jobs()
+    path.parent.mkdir(mode=0o700)
+    path.write_text("rubbish")
+    redis = SharedCoordinator(world)
+    life = Life(world, path, coordinate=lambda contents: redis)
+
+    def lose_redis(place: str) -> None:
+        redis.is_away = redis.is_away or place == "asking.saved"
+
+    life.at = lose_redis
+    assert life.run_to(State.ASKING) == "jobs:one"
+    life.listener.request(encode(OperatorRequest("0" * 8, Act.PAUSE, ("jobs",))))
+    life.run(10)
+    life.at, redis.is_away = (lambda place: None), False
+    life.run(60)
+    assert world.happened == [] and not life.drains()
+    life.listener.request(encode(OperatorRequest("1" * 8, Act.UNPAUSE, ("jobs",))))
+    life.run(60, until=lambda: bool(world.happened))
+    assert world.happened[0] == "stop jobs:one"
 
 
 def test_quiet_worker_is_brought_back_even_if_its_pool_has_no_known_limit(world: World, path: Path) -> None:
