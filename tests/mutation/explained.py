@@ -111,4 +111,6 @@ EXPLAINED: dict[str, str] = {
     "rules/hours.py, opens_at: opens > local -> (opens >= local)": (
         "a window that opens at this moment was found open in the line before"
     ),
+    "rules/drain.py, acknowledge: action is Action.EVIDENCE and outcome is not Outcome.DONE -> "
+    "(outcome is not Outcome.DONE)": "no other action that comes so far changes the evidence",
 }

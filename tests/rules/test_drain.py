@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from supervisor_memkill.rules.drain import (
+    COMES_BACK_SECONDS,
+    FAILED_STARTS,
     OVER,
     TRANSITIONS,
     Action,
@@ -33,6 +35,30 @@ from tests.rules.steps import (
     step,
     stopping,
 )
+
+FAILED, NO_START, NOT_UP = (
+    "its start failed, or its new process ended by itself",
+    "it does not start",
+    "its new process is not in service",
+)
+SETTLE = 10.0
+
+
+@pytest.mark.parametrize(
+    ("record", "seconds", "why"),
+    [
+        (stopping(start_attempts=FAILED_STARTS + 1), 9999.0, ""),
+        (draining(start_attempts=FAILED_STARTS + 1), 9999.0, ""),
+        (starting(start_attempts=FAILED_STARTS), COMES_BACK_SECONDS, ""),
+        (starting(start_attempts=FAILED_STARTS), COMES_BACK_SECONDS + 1, NO_START),
+        (starting(start_attempts=FAILED_STARTS + 1), 0.0, FAILED),
+        (settling(start_attempts=FAILED_STARTS), COMES_BACK_SECONDS + SETTLE, ""),
+        (settling(start_attempts=FAILED_STARTS), COMES_BACK_SECONDS + SETTLE + 1, NOT_UP),
+        (settling(start_attempts=FAILED_STARTS + 1), 0.0, FAILED),
+    ],
+)
+def test_pool_learns_when_a_worker_does_not_come_back(record: Drain, seconds: float, why: str) -> None:
+    assert record.why_not_back(SETTLE, record.since + seconds) == why
 
 
 def test_unlisted_transition_raises() -> None:
