@@ -103,7 +103,9 @@ def test_pause_holds_a_quiet_worker_that_waits_for_its_slot(world: World, path: 
         redis.is_away = redis.is_away or place == "asking.saved"
 
     life.at = lose_redis
-    assert life.run_to(State.ASKING) == "jobs:one"
+    life.run(10)
+    assert life.only_drain() == ("jobs:one", State.ASKING)
+    assert life.stream.having("journal.damaged")
     life.listener.request(encode(OperatorRequest("0" * 8, Act.PAUSE, ("jobs",))))
     life.run(10)
     life.at, redis.is_away = (lambda place: None), False
