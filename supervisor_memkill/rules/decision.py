@@ -238,15 +238,20 @@ def _resuming(drain: Drain, seen: Seen, plan: Plan, now: float) -> Step:
     step = _changed_by_others(drain, seen, now)
     if step is not None:
         return step
-    reading = seen.reading
+    reading, hard = seen.reading, _why_hard(drain, seen, plan)
+    if hard is not None:
+        step = _stop_if_peers_suffice(drain, seen, now, hard)
+        if step.wants_answer or step.action is not None:
+            return step
     if plan.traits.can_resume and now - drain.since < drain.deadline - drain.began_at:
         return Step(drain, Action.RESUME)
     if reading is not None and reading.quiet is False:
         return _end(drain, now, StepCause.RESUMED)
     if reading is not None and reading.quiet is True:
         drain = dataclasses.replace(drain, is_quiet=True)
-    if plan.losses and (reading is None or not reading.idle):
-        return Step(drain, Action.RESUME if plan.traits.can_resume else None, holds_stop=True)
+    loses_jobs = bool(plan.losses) and (reading is None or not reading.idle)
+    if loses_jobs or is_protected(reading, plan.protect_jobs):
+        return Step(drain, Action.RESUME if plan.traits.can_resume else None, holds_stop=loses_jobs)
     return _stop_if_peers_suffice(drain, seen, now, StepCause.CANNOT_RESUME)
 
 

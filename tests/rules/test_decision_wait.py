@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from supervisor_memkill.rules.causes import StepCause
 from supervisor_memkill.rules.decision import OnTimeout
 from supervisor_memkill.rules.drain import (
     Action,
@@ -146,6 +147,28 @@ def test_worker_that_cannot_be_resumed_is_restarted() -> None:
     assert step(record, seen(reading=unknown), **at).wants_answer
     alone = seen(reading=unknown, asked=True, answer=answer(others=0))
     assert outcome(step(record, alone, **at)) == (S.RESUMING, None)
+
+
+def test_hard_limit_ends_the_wait_for_a_resume() -> None:
+    record = drain(S.RESUMING, quiet_attempts=1, since=NOW)
+    at: dict[str, Any] = {"traits": CUSTOM_LIKE, "hard_limit_bytes": 400}
+    over: dict[str, Any] = {"reading": reading(quiet=None), "memory_bytes": 401}
+    assert step(record, seen(**over), **at).wants_answer, "the resume may have arrived unnoticed"
+    stopped = step(record, seen(**over, asked=True, answer=answer()), **at)
+    assert (outcome(stopped), stopped.cause) == ((S.STOPPING, A.STOP), StepCause.OVER_HARD_LIMIT)
+    alone = seen(**over, asked=True, answer=answer(others=0))
+    assert outcome(step(record, alone, **at)) == (S.RESUMING, A.RESUME), "without peers it must work again"
+
+
+def test_worker_that_cannot_be_resumed_is_not_stopped_while_a_protected_job_may_run() -> None:
+    record = drain(S.RESUMING, quiet_attempts=1, since=0.0, began_at=0.0, deadline=60.0)
+    at: dict[str, Any] = {"now": 60.0, "protect_jobs": ("Imp*",)}
+    for protected in (reading(quiet=None, jobs=("Import",)), reading(quiet=None, jobs=None), None):
+        observed = seen(reading=protected, asked=True, answer=answer())
+        tried = step(record, observed, traits=CUSTOM_LIKE, **at)
+        assert (outcome(tried), tried.holds_stop) == ((S.RESUMING, A.RESUME), False)
+    free = seen(reading=reading(quiet=None, jobs=("Mail",)), asked=True, answer=answer())
+    assert outcome(step(record, free, traits=CUSTOM_LIKE, **at)) == (S.STOPPING, A.STOP)
 
 
 def test_worker_does_not_count_as_quiet_once_a_resume_was_sent() -> None:
