@@ -158,7 +158,7 @@ def duration(option: str, value: str) -> float:
     try:
         return parse_positive_duration(value)
     except ValueError as error:
-        raise UsageError(f"{option}: must be {error}") from None
+        raise UsageError(f"{option}: {value!r:.40} is not {error}") from None
 
 
 def _watch(looks: Iterator[Progress]) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,23 +30,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--listen",
         metavar="ADDRESS",
         default=DEFAULT_LISTEN,
-        help="PORT on 127.0.0.1, or IP-ADDRESS:PORT; another address than a loopback one needs a password"
+        help="PORT (of 127.0.0.1), or IP-ADDRESS:PORT; an address that is not a loopback address needs a password"
         f" (default: {DEFAULT_LISTEN})",
     )
     parser.add_argument(
         PASSWORD_OPTION,
         metavar="FILE",
         type=Path,
-        help="the file with the password of the page, which nobody else may read; by default the environment"
-        f" variable {PASSWORD_VARIABLE}",
+        help="a file with the password of the page, which only its owner can read (mode 0600); by default the"
+        f" environment variable {PASSWORD_VARIABLE}",
     )
     parser.add_argument(
         "--allow-host",
         metavar="NAME",
         action="append",
         default=[],
-        help="a name that browsers use for this server without a password, such as that of a proxy before it;"
-        " may be repeated",
+        help="without a password: a host name, besides localhost, under which browsers reach the page, such as the"
+        " name of a proxy; may be repeated",
     )
 
 
@@ -110,6 +111,16 @@ def _demand_password(address: tuple[str, int], password: str | None, listen: str
         )
 
 
+def _host_name(text: str) -> str:
+    """A name as browsers send it, in lower case. Raises UsageError."""
+    if re.fullmatch(r"[A-Za-z0-9_.-]+", text) is None:
+        raise UsageError(
+            f"--allow-host {text!r:.80}: must be a host name such as memkill.example.org, without scheme, port"
+            " and path"
+        )
+    return text.lower()
+
+
 def _server(
     address: tuple[str, int],
     password: str | None,
@@ -125,7 +136,7 @@ def _server(
     from supervisor_memkill.commands.web.server import Log, PageServer
     from supervisor_memkill.commands.web.site import Made, Site
 
-    access = Access(password, frozenset(name.lower() for name in arguments.allow_host))
+    access = Access(password, frozenset(map(_host_name, arguments.allow_host)))
     reader = Reader(arguments, environ)
     pages = MadeOnce(lambda: Made.of(page(reader.read())), boot_clock)
     try:

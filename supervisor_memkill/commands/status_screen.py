@@ -140,7 +140,7 @@ def happenings(pool: PoolLine) -> Iterator[tuple[str, Style]]:
         left = pool.pause.left_seconds
         until = "until unpause" if left is None else f"{duration(left)} left"
         but = ", but for hard_max_rss" if pool.pause.except_hard else ""
-        yield f"paused for {duration(pool.pause.for_seconds)}, {until}{but}", Style.CARE
+        yield f"paused {duration(pool.pause.for_seconds)} ago, {until}{but}", Style.CARE
     for request in pool.requests:
         if request.act == "restart" and request.workers_left:
             yield _request(request), Style.CARE

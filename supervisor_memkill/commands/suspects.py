@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from supervisor_memkill.commands import output
 from supervisor_memkill.commands.command import CONFIG, JSON, SERVER_OPTIONS, SUCCESS, Command
-from supervisor_memkill.errors import MemkillError
+from supervisor_memkill.errors import MemkillError, UsageError
 
 if TYPE_CHECKING:
     from supervisor_memkill.commands.configuration import Configuration
@@ -46,7 +46,11 @@ def read(arguments: argparse.Namespace, environ: Mapping[str, str], configuratio
     from supervisor_memkill.commands.files_of_listener import journal_here
 
     context = build(configuration, configuration.supervisord(arguments, environ), environ, own_group="")
-    return read_here(context, journal_here(configuration, context), arguments.pool)
+    made = read_here(context, journal_here(configuration, context), arguments.pool)
+    if not made.pools:
+        where = arguments.config or "the configuration of supervisord"
+        raise UsageError(f"no [memkill:NAME] section in {where}, and no running job is recorded: name the file with --config")
+    return made
 
 
 def read_here(context: Context, found: Path, only: str | None = None) -> Shown:

@@ -14,8 +14,8 @@ from supervisor_memkill.listener.interval_file import Intervals
 from supervisor_memkill.notices.intervals import Interval
 
 NOTHING_KEPT = (
-    "the listener has recorded no running jobs of pool {}: it has not run for long enough, or this kind of "
-    "worker does not name its jobs"
+    "no running job of pool {} is recorded: either the listener has not run for long enough, or this kind of "
+    "worker does not name its jobs; Sidekiq, Resque, Celery and RQ name them"
 )
 
 

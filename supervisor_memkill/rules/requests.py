@@ -124,8 +124,13 @@ def _act(value: Any) -> Act:
 
 def _name(value: Any) -> str:
     name = text(value)
-    if len(name) > MAX_NAME_LENGTH or not _NAME.fullmatch(name):
-        raise ValueError(f"the name {name!r:.40} is too long, or has characters that are not allowed")
+    if len(name) > MAX_NAME_LENGTH:
+        raise ValueError(f"the name {name!r:.40} is too long: at most {MAX_NAME_LENGTH} characters")
+    if not _NAME.fullmatch(name):
+        raise ValueError(
+            f"the name {name!r:.40} is empty, or has characters that are not allowed: write ASCII characters"
+            " without spaces; ? and * match all others"
+        )
     return name
 
 

@@ -65,3 +65,9 @@ def test_short_password_of_the_environment(tmp_path: Path) -> None:
     done = run(tmp_path, "serve", changes={serve.PASSWORD_VARIABLE: "short"})
     assert_one_line(done, 2, "environment: MEMKILL_WEB_PASSWORD: ", "fewer than 8 characters")
     assert "short" not in done.stderr
+
+
+@pytest.mark.parametrize("name", ["", "https://memkill.example.org", "memkill.example.org:443", "a/b", "a b"])
+def test_allowed_host_that_no_browser_would_send(tmp_path: Path, name: str) -> None:
+    done = run(tmp_path, "serve", "--allow-host", name)
+    assert_one_line(done, 2, f"--allow-host {name!r}: must be a host name such as")

@@ -46,7 +46,7 @@ def test_look_has_its_age_when_it_is_old() -> None:
 def test_what_goes_on_stands_above_the_rows() -> None:
     shown = lines(found(listener(requests=(REQUEST,), pauses=(PAUSE,))), columns=None)
     assert shown[4:8] == [
-        "  paused for 5m00s, 55m00s left, but for hard_max_rss",
+        "  paused 5m00s ago, 55m00s left, but for hard_max_rss",
         "  restart requested 1m00s ago: 1 of 2 replaced, 23h59m left",
         "  drains: sidekiq:sidekiq_0: draining for 5m12s (5m14s in all), 3 running jobs; reason max_rss",
         "  waits: sidekiq:sidekiq_1: over its limit, but max_draining is reached (sidekiq:sidekiq_0)",

@@ -59,7 +59,7 @@ def test_without_a_suspect_it_says_so_and_what_ran() -> None:
 def test_configured_pool_without_observations_is_named() -> None:
     made = shown(LEAK, ["jobs", "other"]).with_notes(Path("x"), Intervals())
     assert "other: cannot tell yet" in " ".join(lines(made))
-    assert "has recorded no running jobs of pool other" in made.notes[0]
+    assert "no running job of pool other is recorded" in made.notes[0]
 
 
 def test_counted_runs_are_shown_for_each_run() -> None:
@@ -116,6 +116,14 @@ def test_misspelt_pool_is_refused_in_one_line() -> None:
     with short_directory() as directory:
         done = command(directory, "jbos")
     assert_one_line(done, 1, "there is no pool 'jbos'; the pools are jobs, quiet")
+
+
+def test_configuration_without_a_pool_is_named() -> None:
+    with short_directory() as directory:
+        config = directory / "memkill.conf"
+        config.write_text(f"[memkill]\njournal = {directory}/memkill.journal\n")
+        done = run(directory, "--config", str(config), "suspects", "--serverurl", NOBODY)
+    assert_one_line(done, 2, f"no [memkill:NAME] section in {config}", "--config")
 
 
 def test_thousands_of_intervals_take_a_few_seconds_at_most() -> None:

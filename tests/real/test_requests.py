@@ -202,7 +202,7 @@ def test_listener_that_subscribes_to_ticks_alone_is_named_with_the_line_to_chang
         (["restart", "nobody"], 1, "no worker that runs has the name nobody; the pools are job"),
         (["pause", "nobody"], 1, "no pool has the name nobody; the pools are job"),
         (["restart", "job", "--timeout", "1s"], 2, "--timeout needs --wait"),
-        (["restart", "job", "--expires", "never"], 2, "--expires: must be a duration"),
+        (["restart", "job", "--expires", "never"], 2, "--expires: 'never' is not a duration"),
         (["restart", "x" * 300], 2, "is too long"),
         (["restart"], 2, "NAME"),
     ],

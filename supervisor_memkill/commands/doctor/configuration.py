@@ -13,7 +13,7 @@ WRONG = Fault(
     Severity.ERROR,
     "a section or key of ours is wrong; each problem is a finding of its own",
     "the listener does not start; one that runs keeps what it read at its start",
-    "the line that is named",
+    "the line or the file that is named",
 )
 NOT_FOUND = Fault(
     "configuration-not-found",

@@ -325,9 +325,10 @@ def check_workers(facts: Facts) -> Iterator[Finding]:
 
 def check_pauses(facts: Facts) -> Iterator[Finding]:
     for name, pause in facts.contents.pauses.items():
-        left = "it has no end"
+        left = "a person paused the pool, until unpause"
         if pause.until is not None:
-            left = f"{format_duration(max(0.0, pause.until - facts.listener.now))} left"
+            seconds = max(0.0, pause.until - facts.listener.now)
+            left = f"a person paused the pool; the pause ends in {format_duration(seconds)}"
         yield PAUSED.found(left, f"[memkill:{name}]", change=f"run supervisor-memkill unpause {name}")
 
 

@@ -372,7 +372,7 @@ PLANTED: Mapping[str, tuple[Callable[[], Facts], str]] = {
     "worker-left-behind": (lambda: changed_world(_leave_behind), "process 7"),
     "pool-paused": (
         lambda: looked_at(contents=Contents(pauses={"jobs": Pause(NOW, None, False)})),
-        "no end",
+        "a person paused the pool, until unpause",
     ),
     "redis-away": (lambda: redis(away="connection refused"), "refused"),
     "redis-old": (lambda: redis(version="4.0.14"), "4.0.14"),

@@ -70,7 +70,7 @@ def body(text: str) -> str:
 def test_page_shows_what_goes_on_in_a_pool() -> None:
     text = document().text
     for words in (
-        "paused for 5m00s, 55m00s left, but for hard_max_rss",
+        "paused 5m00s ago, 55m00s left, but for hard_max_rss",
         "restart requested 1m00s ago: 1 of 2 replaced, 23h59m left",
         "drains: sidekiq:sidekiq_0: draining for 5m12s (5m14s in all), 3 running jobs; reason max_rss",
         "waits: sidekiq:sidekiq_1: over its limit, but max_draining is reached (sidekiq:sidekiq_0)",
@@ -303,7 +303,7 @@ def test_suspects_stand_in_a_table_with_what_they_stand_on() -> None:
 def test_pool_without_observations_is_a_note() -> None:
     made = suspects_shown(LEAK, ["jobs", "other"]).with_notes(Path("x"), Intervals())
     text = document(seen(suspects=made)).text
-    assert "The listener has recorded no running jobs of pool other:" in text
+    assert "No running job of pool other is recorded:" in text
     many = suspects_shown([], [f"p{number}" for number in range(70)]).with_notes(Path("x"), Intervals())
     assert "20 more: supervisor-memkill suspects." in document(seen(suspects=many)).text
 
