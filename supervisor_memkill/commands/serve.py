@@ -30,8 +30,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--listen",
         metavar="ADDRESS",
         default=DEFAULT_LISTEN,
-        help="PORT (of 127.0.0.1), or IP-ADDRESS:PORT; an address that is not a loopback address needs a password"
-        f" (default: {DEFAULT_LISTEN})",
+        help="PORT (of 127.0.0.1), or IP-ADDRESS:PORT; an address that is not a loopback address needs a"
+        f" password (default: {DEFAULT_LISTEN})",
     )
     parser.add_argument(
         PASSWORD_OPTION,
@@ -45,8 +45,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         action="append",
         default=[],
-        help="without a password: a host name, besides localhost, under which browsers reach the page, such as the"
-        " name of a proxy; may be repeated",
+        help="without a password: a host name, besides localhost, under which browsers reach the page, such"
+        " as the name of a proxy; may be repeated",
     )
 
 
@@ -115,8 +115,8 @@ def _host_name(text: str) -> str:
     """A name as browsers send it, in lower case. Raises UsageError."""
     if re.fullmatch(r"[A-Za-z0-9_.-]+", text) is None:
         raise UsageError(
-            f"--allow-host {text!r:.80}: must be a host name such as memkill.example.org, without scheme, port"
-            " and path"
+            f"--allow-host {text!r:.80}: must be a host name such as memkill.example.org, without scheme,"
+            " port and path"
         )
     return text.lower()
 

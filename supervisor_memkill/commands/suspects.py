@@ -1,4 +1,4 @@
-"""``supervisor-memkill suspects``: which job class the workers' growth of memory goes with."""
+"""``supervisor-memkill suspects``: which job classes most likely make memory grow."""
 
 from __future__ import annotations
 
@@ -49,7 +49,10 @@ def read(arguments: argparse.Namespace, environ: Mapping[str, str], configuratio
     made = read_here(context, journal_here(configuration, context), arguments.pool)
     if not made.pools:
         where = arguments.config or "the configuration of supervisord"
-        raise UsageError(f"no [memkill:NAME] section in {where}, and no running job is recorded: name the file with --config")
+        raise UsageError(
+            f"no [memkill:NAME] section in {where}, and no running job is recorded: name the file with"
+            " --config"
+        )
     return made
 
 
@@ -75,7 +78,7 @@ def read_here(context: Context, found: Path, only: str | None = None) -> Shown:
 
 COMMAND = Command(
     "suspects",
-    "show which job class the workers' growth of memory goes with",
+    "show which job classes most likely make the memory of the workers grow",
     run,
     (CONFIG, JSON, *SERVER_OPTIONS),
     add_arguments,

@@ -1,4 +1,4 @@
-"""Which job classes a pool's growth of memory goes with. Pure: takes intervals, gives values.
+"""Which job classes most likely make the memory of a pool grow. Pure: takes intervals, gives values.
 
 How it is calculated:
 
@@ -50,27 +50,27 @@ RANGE = 0.05
 class Unit(Worded):
     """What a suspect's figure is for."""
 
-    RUN = "run", "run"
-    MINUTE = "minute", "minute of running"
+    RUN = "run", "per run of a job of this class"
+    MINUTE = "minute", "per minute in which a job of this class runs"
 
 
 class Verdict(Worded):
     """What the intervals of a pool show."""
 
-    FOUND = "found", "the growth goes with these job classes"
+    FOUND = "found", "these job classes most likely make the memory grow"
     TOO_FEW = "too_few", "cannot tell yet: the listener has not watched these workers for long enough"
     NO_JOBS = "no_jobs", "cannot tell: no running job was seen"
     NO_GROWTH = "no_growth", "cannot tell: the memory of the workers does not grow"
     ONE_CLASS = (
         "one_class",
-        "cannot tell: nearly all jobs are of one class: there is nothing to compare",
+        "cannot tell: nearly all jobs are of one class, so there is no other class to compare it with",
     )
-    UNCLEAR = "unclear", "cannot tell: the growth goes with no job class more than with the others"
+    UNCLEAR = "unclear", "cannot tell: the memory grows, and no job class stands out"
 
 
 @dataclass(frozen=True)
 class Suspect:
-    """A job class that memory grows with."""
+    """A job class that most likely makes the memory grow."""
 
     job_class: str
     bytes_per_unit: float

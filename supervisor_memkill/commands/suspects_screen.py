@@ -102,7 +102,7 @@ def basis(pool: PoolSuspects) -> Iterator[str]:
         f"growth that stayed: {format_size(pool.growth_bytes)}"
     )
     if pool.suspects:
-        yield f"PER {pool.unit.value.upper()}: the growth with each {pool.unit.words} of a job of this class"
+        yield f"PER {pool.unit.value.upper()}: growth {pool.unit.words}"
 
 
 def _counted(number: int, one: str, many: str) -> str:

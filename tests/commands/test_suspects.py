@@ -43,7 +43,7 @@ def lines(made: Shown, columns: int | None = None) -> list[str]:
 
 def test_suspect_stands_in_a_table_with_what_it_stands_on() -> None:
     first, heading, row, *basis = lines(shown(LEAK, ["jobs"]))
-    assert first == "jobs: the growth goes with these job classes"
+    assert first == "jobs: these job classes most likely make the memory grow"
     assert heading.split() == ["JOB", "CLASS", "PER", "MINUTE", "BETWEEN", "SHARE", "SURE"]
     name, figure, *_ = row.split()
     assert name == "Report" and figure.endswith("MB")
@@ -64,7 +64,7 @@ def test_configured_pool_without_observations_is_named() -> None:
 
 def test_counted_runs_are_shown_for_each_run() -> None:
     made = lines(shown(Made({"Report": 60.0}, counts_runs=True).observe(), []))
-    assert "PER RUN" in made[1] and "each run of a job" in " ".join(made)
+    assert "PER RUN" in made[1] and "growth per run of a job" in " ".join(made)
 
 
 @pytest.mark.parametrize("columns", [20, 30, 40, 60, 80, 200])

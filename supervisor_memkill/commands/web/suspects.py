@@ -1,4 +1,4 @@
-"""The suspects as HTML: which job classes the growth of memory goes with. Pure."""
+"""The suspects as HTML: which job classes most likely make memory grow. Pure."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def suspects(made: Shown) -> Html:
     if notes:
         lines = [element("li", f"{one[:1].upper()}{one[1:]}.") for one in notes]
         content.append(element("ul", *lines, class_="nothing"))
-    return parts.section("suspects", "Suspects: which job class does memory grow with?", *content)
+    return parts.section("suspects", "Suspects: which job classes make memory grow?", *content)
 
 
 def _pool(pool: PoolSuspects) -> Html:

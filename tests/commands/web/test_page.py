@@ -292,7 +292,10 @@ def test_suspects_stand_in_a_table_with_what_they_stand_on() -> None:
     made = suspects_shown([*LEAK, *QUIET], ["jobs", "quiet"])
     one = document(seen(suspects=made))
     (suspect,) = made.pools[0].suspects
-    assert "▲ the growth goes with these job classes Job class Per minute Share of the growth" in one.text
+    assert (
+        "▲ these job classes most likely make the memory grow Job class Per minute Share of the growth"
+        in one.text
+    )
     assert f"Report {format_size(suspect.bytes_per_unit)} between " in one.text
     assert f"{suspect.share:.0%} {suspect.certainty:.0%}" in one.text
     assert "3 processes, 1h00m in all, 90 intervals; growth that stayed:" in one.text
