@@ -208,10 +208,20 @@ def _draining(drain: Drain, seen: Seen, plan: Plan, now: float) -> Step:
         if _wants_evidence(drain, plan):
             began = Evidence(EvidenceState.RUNS, now)
             return Step(dataclasses.replace(drain, evidence=began), Action.EVIDENCE)
-        return _stop_if_peers_suffice(drain, seen, now, StepCause.IDLE)
+        return _stop_idle(drain, seen, plan, now)
     if _is_timed_out(drain, reading, plan, now):
         return _on_timeout(drain, seen, plan, now)
     return Step(drain)
+
+
+def _stop_idle(drain: Drain, seen: Seen, plan: Plan, now: float) -> Step:
+    """Stop a worker that has no running job; one that may not be quiet waits for others for drain_timeout."""
+    if drain.is_quiet or now - drain.since < drain.deadline - drain.began_at:
+        return _stop_if_peers_suffice(drain, seen, now, StepCause.IDLE)
+    if plan.at_timeout is OnTimeout.RESUME:
+        return _on_timeout(drain, seen, plan, now)
+    # Nothing will ever show whether the quiet arrived, and the wait for others might never end.
+    return _stop(dataclasses.replace(drain, is_quiet=True), seen, now, StepCause.IDLE)
 
 
 def _wants_evidence(drain: Drain, plan: Plan) -> bool:

@@ -124,6 +124,25 @@ def test_worker_whose_quiet_may_not_have_arrived_is_stopped_only_while_peers_suf
     assert outcome(step(record, alone, traits=CUSTOM_LIKE)) == (S.DRAINING, None)
 
 
+@pytest.mark.parametrize(
+    ("on_timeout", "expected"),
+    [
+        (OnTimeout.STOP, (S.STOPPING, A.STOP)),
+        (OnTimeout.WAIT, (S.STOPPING, A.STOP)),
+        (OnTimeout.RESUME, (S.RESUMING, A.RESUME)),
+    ],
+)
+def test_idle_worker_whose_quiet_may_not_have_arrived_waits_no_longer_for_peers_than_drain_timeout(
+    on_timeout: OnTimeout, expected: tuple[State, Action | None]
+) -> None:
+    """There may never be a peer again, and the worker may be quiet. With `wait`, no job is left."""
+    record = draining(is_quiet=False, since=50.0)
+    alone = seen(reading=reading(quiet=None, busy=0, idle=True), asked=True, answer=answer(others=0))
+    at: dict[str, Any] = {"traits": CUSTOM_LIKE, "on_timeout": on_timeout}
+    assert outcome(step(record, alone, now=3649.0, **at)) == (S.DRAINING, None)
+    assert outcome(step(record, alone, now=3650.0, **at)) == expected
+
+
 def test_kind_that_cannot_confirm_a_quiet_cannot_deny_it_either() -> None:
     record = draining()
     assert outcome(step(record, seen(reading=reading(quiet=False)), traits=CUSTOM_LIKE)) == (S.DRAINING, None)
