@@ -60,9 +60,9 @@ class Plan:
         """What is done when drain_timeout is over. A stop that would lose the running jobs waits for them."""
         if self.on_timeout is OnTimeout.RESUME and self.traits.can_resume:
             return OnTimeout.RESUME
-        if self.on_timeout is OnTimeout.WAIT or self.losses:
-            return OnTimeout.WAIT
-        return OnTimeout.STOP
+        # The kind was changed during the drain: no reading of one that drains by stopping ever shows it idle.
+        waits = self.on_timeout is OnTimeout.WAIT and self.traits.quiets
+        return OnTimeout.WAIT if waits or self.losses else OnTimeout.STOP
 
     @property
     def holds_stop(self) -> bool:

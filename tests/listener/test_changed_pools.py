@@ -11,6 +11,7 @@ import pytest
 from supervisor_memkill.rules.decision import OnTimeout
 from supervisor_memkill.rules.drain import State
 from supervisor_memkill.units import Size
+from supervisor_memkill.workers.contract import Reading, Target
 from tests.listener.situations import (
     ResumeKind,
     others_stop,
@@ -114,6 +115,26 @@ def test_worker_that_left_its_pool_releases_its_slot(
     work(life, world, 2 * 3600)
     assert name not in life.drains(), life.only_drain()
     assert all(world.workers[other].memory == FRESH for other in rest)
+
+
+@pytest.mark.parametrize("on_timeout", OnTimeout)
+def test_drain_ends_though_the_pools_new_kind_drains_by_stopping(
+    world: World, path: Path, on_timeout: OnTimeout
+) -> None:
+    """No reading of such a kind shows the quiet worker idle, whatever its drain waits for."""
+    world.finish_jobs()
+    config = pool_config(on_timeout=on_timeout, drain_timeout_seconds=20.0)
+    name = Life(world, path, die_at="draining.saved", config=config).run_to_death()
+    Life(world, path, kind=UnreadKind, config=config).run(60)
+    assert world.in_service(world.workers[name])
+    assert not world.broken_promises, world.broken_promises
+
+
+class UnreadKind(StopKind):
+    """It knows no more than that the worker is its own."""
+
+    def _read(self, target: Target) -> Reading:
+        return Reading(recognised=True, in_service=True, quiet=None, busy=None)
 
 
 def test_interrupted_resume_is_finished_after_the_pool_was_removed(world: World, path: Path) -> None:

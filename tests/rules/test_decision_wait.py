@@ -75,6 +75,7 @@ def test_no_job_is_cut_for_memory_that_may_be_counted_twice() -> None:
         (OnTimeout.WAIT, CUSTOM_LIKE, (S.DRAINING, None)),
         (OnTimeout.RESUME, CUSTOM_LIKE, (S.RESUMING, A.RESUME)),
         (OnTimeout.RESUME, PLAIN_LIKE, (S.STOPPING, A.STOP)),
+        (OnTimeout.WAIT, PLAIN_LIKE, (S.STOPPING, A.STOP)),
     ],
 )
 def test_deadline_is_handled_as_on_timeout_says(
