@@ -524,7 +524,7 @@ def _settling(drain: Drain, seen: Seen, plan: Plan, now: float) -> Step:
     if process.state is not ProcessState.RUNNING:
         return Step(dataclasses.replace(drain, running_since=None))
     reading = seen.reading
-    if reading is not None and reading.frozen:
+    if reading is not None and reading.frozen and drain.quiet_attempts:
         return Step(drain, Action.THAW)
     if reading is not None and reading.quiet is True and drain.quiet_attempts:
         return _drain_again(drain, plan, now)

@@ -127,7 +127,8 @@ class Custom(BaseKind):
     def _reading(self, target: Target, table: ProcessTable, count: int | MemkillError | None) -> Reading:
         note = dict(target.note or {})
         zero_at = note.pop("zero_at", None)
-        frozen = bool(note.get("told")) and self._is_suspended_by_quiet(target.process, table)
+        # A listener that died at the quiet could not write down that it sent it.
+        frozen = target.note is not None and self._is_suspended_by_quiet(target.process, table)
         title = table.title(target.process.pid)
         if self._acts_on_the_process and is_shell_without_exec(title):
             why = f"{title[:60]!r} is a shell: start the worker with exec, so that signals reach it"

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from supervisor_memkill.listener.journal_format import Contents
-from supervisor_memkill.processes import ProcessState
+from supervisor_memkill.processes import ProcessState, ProgramInfo
 from supervisor_memkill.rules.drain import State
+from supervisor_memkill.workers.contract import Advice, Target, Tools
+from supervisor_memkill.workers.custom import Custom
 from tests.listener.situations import (
     any_is_fresh,
     run_until_replaced,
@@ -87,3 +93,38 @@ def test_slow_disk_does_not_keep_a_worker_quiet_forever(world: World, path: Path
     world.finish_jobs()
     life.run(600, until=lambda: any_is_fresh(world))
     assert any_is_fresh(world), life.stream.lines
+
+
+class SuspendedKind(Custom):
+    """A worker that does not catch its `quiet_signal`: the signal suspends it."""
+
+    def __init__(self, values: Mapping[str, Any], tools: Tools, world: World) -> None:
+        def signal(name: str, sent: str) -> None:
+            assert sent == "TSTP"
+            world.signal(name, sent)
+            world.workers[name].suspended = True
+
+        options = {**dict.fromkeys(Custom.options), "quiet_signal": "TSTP"}
+        super().__init__(
+            {**options, "busy_command": ("count-jobs",)}, dataclasses.replace(tools, signal=signal)
+        )
+        self._world = world
+
+    def _busy(self, target: Target, count: object) -> int:
+        return self._world.workers[target.process.worker].jobs
+
+    def advice(self, program: ProgramInfo, drain_timeout_seconds: float | None) -> Sequence[Advice]:
+        return ()
+
+
+@pytest.mark.parametrize("place", ["quieting.acted", "draining.saved"])
+def test_worker_that_its_quiet_suspended_goes_on_though_the_listener_died(
+    world: World, path: Path, place: str
+) -> None:
+    """Its job would never end, and a stop would cut it."""
+    kind: Any = SuspendedKind
+    name = Life(world, path, kind=kind, die_at=place).run_to_death()
+    assert place == "draining.saved" or world.workers[name].suspended
+    Life(world, path, kind=kind).run(10)
+    assert not world.workers[name].suspended
+    assert f"stop {name}" not in world.happened

@@ -143,6 +143,7 @@ def test_memory_after_a_drain_is_measured_at_the_end_of_the_settle_time() -> Non
 def test_fresh_process_that_a_late_quiet_suspended_is_continued() -> None:
     observed = seen(reading=reading(recognised=False, in_service=False, frozen=True))
     assert outcome(step(settling(), observed)) == (S.SETTLING, A.THAW)
+    assert outcome(step(settling(quiet_attempts=0), observed)) == (S.SETTLING, None), "that was not us"
 
 
 def test_fresh_process_that_somebody_quieted_is_not_restarted() -> None:

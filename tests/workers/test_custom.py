@@ -223,6 +223,7 @@ def test_a_worker_that_its_quiet_suspended_is_frozen_and_not_idle() -> None:
     quieted = Target(process(), {"told": True, "zero_at": 0.0})
     assert read_one(kind, quieted, processes.table).frozen
     assert not read_one(kind, quieted, processes.table).idle
+    assert read_one(kind, Target(process(), {}), processes.table).frozen, "the listener died at the quiet"
     assert not read_one(kind, Target(process()), processes.table).frozen, "that was not us"
 
 
