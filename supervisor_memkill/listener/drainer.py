@@ -370,7 +370,7 @@ class Drainer:
             if after is not None and before is not None and is_below_baseline(after, before):
                 back_offs[drain.worker] = self._next_back_off(drain, BackOffCause.NOTHING_GAINED)
         elif drain.reason.is_own_limit and after is not None and limit and is_below_baseline(after, limit):
-            back_off = self._next_back_off(drain, BackOffCause.BELOW_BASELINE, limit)
+            back_off = self._next_back_off(drain, BackOffCause.BELOW_BASELINE, limit, after)
             back_offs[drain.worker] = back_off
             below = LimitBelowBaseline(
                 drain.worker, drain.pid, after, limit, back_off.seconds, self._measure(drain)
@@ -378,9 +378,9 @@ class Drainer:
             self._notifier.report(below)
         return back_offs
 
-    def _next_back_off(self, drain: Drain, cause: BackOffCause, limit_bytes: int = 0) -> BackOff:
+    def _next_back_off(self, drain: Drain, cause: BackOffCause, *sizes: int) -> BackOff:
         former = self._ledger.contents.back_offs.get(drain.worker)
-        return next_back_off(former, self._clock(), cause, limit_bytes)
+        return next_back_off(former, self._clock(), cause, *sizes)
 
 
 def _refusal(cause: Cause, detail: str = "") -> Answer:

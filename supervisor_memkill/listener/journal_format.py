@@ -345,6 +345,7 @@ BACK_OFF_READERS: Mapping[str, Reader] = {
     "seconds": seconds,
     "cause": _member(BackOffCause),
     "limit_bytes": count,
+    "memory_bytes": _or_none(count),
 }
 
 

@@ -337,7 +337,7 @@ class DrainNotInServiceYet(DrainEvent):
 
 @dataclass(frozen=True)
 class LimitBelowBaseline(DrainEvent):
-    """A new process needs about as much memory as max_rss. The worker is not drained for `back_off`."""
+    """A new process needs about max_rss. The worker is not drained for `back_off`, hard_max_rss aside."""
 
     name = "limit.below_baseline"
     level = Level.ERROR

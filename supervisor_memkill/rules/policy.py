@@ -78,14 +78,32 @@ class BackOff:
     cause: BackOffCause
     limit_bytes: int = 0
     """It applies only while this is the limit; 0: it applies with any limit."""
+    memory_bytes: int | None = None
+    """What the new process uses, for BELOW_BASELINE; None: unknown."""
 
-    def applies(self, reason: Reason, limit_bytes: int | None, now: float) -> bool:
-        """A drain that frees no memory is no reason against a drain that is not for memory."""
+    def applies(
+        self, reason: Reason, limit_bytes: int | None, now: float, hard_limit_bytes: int | None = None
+    ) -> bool:
+        """A drain that frees no memory is no reason against a drain that is not for memory.
+
+        Nor against one for the hard limit, unless a new process uses about as much: that one needs no quiet,
+        and does not end by resume.
+        """
+        if reason is Reason.HARD_MAX_RSS and not self._makes_a_loop(hard_limit_bytes):
+            return False
         if self.cause is BackOffCause.BELOW_BASELINE and not reason.is_own_limit:
             return False
         if self.cause is BackOffCause.NOTHING_GAINED and reason is not Reason.MAX_TOTAL_RSS:
             return False
         return now < self.until and self.limit_bytes in (0, limit_bytes)
+
+    def _makes_a_loop(self, hard_limit_bytes: int | None) -> bool:
+        """A new process may be above the hard limit at once."""
+        if self.cause is not BackOffCause.BELOW_BASELINE:
+            return False
+        if self.memory_bytes is None or hard_limit_bytes is None:
+            return True
+        return is_below_baseline(self.memory_bytes, hard_limit_bytes)
 
 
 @dataclass(frozen=True)
@@ -275,7 +293,11 @@ def _held(seen: Sighting, terms: Terms, now: float, reason: Reason) -> tuple[Hol
     if waits and uptime < terms.min_uptime_seconds:
         return Hold.MIN_UPTIME, f"{format_duration(uptime)} of {format_duration(terms.min_uptime_seconds)}"
     back_off = seen.back_off
-    if back_off is not None and not now_or_never and back_off.applies(reason, terms.limit_bytes, now):
+    if (
+        back_off is not None
+        and not now_or_never
+        and back_off.applies(reason, terms.limit_bytes, now, terms.hard_limit_bytes)
+    ):
         return Hold.BACKS_OFF, f"{back_off.cause.words}; {format_duration(back_off.until - now)} left"
     if reading is None or reading.recognised is None:
         return Hold.UNREADABLE, reading.why if reading else ""
@@ -336,11 +358,17 @@ def is_below_baseline(memory_bytes: int, limit_bytes: int) -> bool:
     return memory_bytes >= limit_bytes * NEAR_LIMIT
 
 
-def next_back_off(before: BackOff | None, now: float, cause: BackOffCause, limit_bytes: int = 0) -> BackOff:
+def next_back_off(
+    before: BackOff | None,
+    now: float,
+    cause: BackOffCause,
+    limit_bytes: int = 0,
+    memory_bytes: int | None = None,
+) -> BackOff:
     """The delay after a drain that freed no memory; `before` is the worker's last one."""
     seconds, maximum = BACK_OFF_SECONDS, MAX_BACK_OFF_SECONDS
     if cause is BackOffCause.NOT_BEGUN:
         seconds, maximum = NOT_BEGUN_SECONDS, MAX_NOT_BEGUN_SECONDS
     if before is not None and (before.cause, before.limit_bytes) == (cause, limit_bytes):
         seconds = min(before.seconds * 2, maximum)
-    return BackOff(now + seconds, seconds, cause, limit_bytes)
+    return BackOff(now + seconds, seconds, cause, limit_bytes, memory_bytes)

@@ -73,6 +73,32 @@ def test_back_off_outlives_the_listener(world: World, path: Path) -> None:
     assert BackOffCause.BELOW_BASELINE.words in life.stream.having("worker.held")[0]
 
 
+def test_hard_limit_counts_while_max_rss_is_too_low_for_a_new_process(world: World, path: Path) -> None:
+    """The worker that nobody drains for max_rss would grow until the kernel kills it."""
+    only_one_is_bloated(world)
+    world.finish_jobs()
+    hard = Size(exact_bytes=2 * BLOATED)
+    life = Life(world, path, config=pool_config(max_rss=Size(exact_bytes=FRESH + 1), hard_max_rss=hard))
+    life.run(60, until=lambda: "jobs:one" in back_offs(life))
+    acts = list(world.happened)
+    life.run(30)
+    assert world.happened == acts, "it backs off"
+    world.workers["jobs:one"].memory = 3 * BLOATED
+    life.run(30, until=lambda: bool(world.happened[len(acts) :]))
+    assert world.happened[len(acts)] == "stop jobs:one"
+
+
+def test_new_process_above_the_hard_limit_is_not_restarted_again_and_again(world: World, path: Path) -> None:
+    only_one_is_bloated(world)
+    hard = Size(exact_bytes=FRESH)
+    life = Life(world, path, config=pool_config(max_rss=Size(exact_bytes=FRESH - 1), hard_max_rss=hard))
+    life.run(60, until=lambda: "jobs:one" in back_offs(life))
+    world.workers["jobs:one"].memory = FRESH + 1
+    acts = list(world.happened)
+    life.run(60)
+    assert world.happened == acts
+
+
 def test_back_off_ends_with_the_limit_it_was_for(world: World, path: Path) -> None:
     life = Life(world, path, config=pool_config(max_rss=Size(exact_bytes=FRESH)))
     work(life, world, 120)

@@ -120,6 +120,25 @@ def test_memory_that_may_be_counted_twice_asks_for_a_drain_and_is_hard_only_if_i
     assert verdict.hard is hard
 
 
+@pytest.mark.parametrize(
+    ("hold", "cause", "memory_bytes"),
+    [
+        (None, BackOffCause.AFTER_RESUME, None),
+        (None, BackOffCause.NOT_BEGUN, None),
+        (None, BASELINE, 359),
+        (Hold.BACKS_OFF, BASELINE, 360),
+        (Hold.BACKS_OFF, BASELINE, None),
+    ],
+)
+def test_hard_limit_backs_off_only_where_a_new_process_may_be_above_it_at_once(
+    hold: Hold | None, cause: BackOffCause, memory_bytes: int | None
+) -> None:
+    """Its drain needs no quiet and does not end by resume; and max_rss alone may be too low."""
+    back_off = BackOff(NOW + 1, 600.0, cause, memory_bytes=memory_bytes)
+    assert judge(sighting(memory_bytes=401, back_off=back_off), terms(), NOW).hold is hold
+    assert judge(sighting(memory_bytes=400, back_off=back_off), terms(), NOW).hold is Hold.BACKS_OFF
+
+
 def test_urgency_is_memory_over_limit() -> None:
     assert judge(sighting(memory_bytes=300), terms(), NOW).urgency == 1.5
 
