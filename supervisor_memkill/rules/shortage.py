@@ -64,12 +64,16 @@ def judge(
     return Shortage(free_bytes, min_free_bytes, is_urgent)
 
 
-def is_relief_under_way(drains: Collection[Drain]) -> bool:
-    """A worker is being replaced for the machine, or stops already: its memory comes back first."""
+def is_relief_under_way(drains: Collection[Drain], settle_seconds: Mapping[str, float], now: float) -> bool:
+    """A worker is being replaced for the machine, or stops already: its memory comes back first.
+
+    One that does not come back into service has no memory left to give. `settle_seconds`: `settle` by pool.
+    """
     return any(
         (drain.reason.is_for_machine and drain.state is not State.ASKING)
         or drain.state in (State.STOPPING, State.STARTING)
         for drain in drains
+        if not drain.why_not_back(settle_seconds.get(drain.pool, 0.0), now)
     )
 
 

@@ -77,6 +77,32 @@ def test_largest_worker_is_stopped_with_its_jobs_when_no_time_is_left(
     assert "reason=min_free_now" in life.stream.having("drain.stopping")[0]
 
 
+@pytest.mark.parametrize("begins", ["for its limit", "for the machine"])
+def test_worker_that_does_not_come_back_keeps_no_other_from_the_relief(path: Path, begins: str) -> None:
+    """Its memory was given back long ago, and nobody knows when its release is mended."""
+    world = World(["one", "two", "three", "four"])
+    for number, worker in enumerate(world.workers.values()):
+        worker.memory = FRESH + number
+    broken = world.workers["jobs:four"]
+    broken.broken = True
+    world.finish_jobs()
+    machine = FakeMachine(world)
+    life = life_of(world, path, machine)
+    if begins == "for its limit":
+        broken.memory = 2 * LIMIT
+        life.tick()
+    else:
+        leave(machine, MIN_FREE // 4)
+    turns(world, life, 3)
+    assert "stop jobs:four" in world.happened
+    leave(machine, 2 * MIN_FREE)
+    turns(world, life, 20)
+    leave(machine, MIN_FREE // 4)
+    turns(world, life, 3)
+    assert "stop jobs:three" in world.happened
+    assert "stop jobs:two" not in world.happened, "one at a time"
+
+
 def test_drain_for_the_machine_stops_waiting_when_no_time_is_left(
     world: World, path: Path, machine: FakeMachine
 ) -> None:
