@@ -66,7 +66,7 @@ class DrainObserver:
             return seen
         pool = self._pools.get(drain.pool)
         if pool is None:
-            return dataclasses.replace(seen, reading=ORPHAN_READING)
+            return dataclasses.replace(seen, reading=dataclasses.replace(ORPHAN_READING, note=drain.note))
         note = None if drain.state is State.ASKING else drain.note
         readings, memory = observer.read(pool, [Target(process, note)], table), observer.Memory()
         if drain.state in (State.ASKING, State.SETTLING) or pool.config.hard_max_rss is not None:

@@ -130,6 +130,24 @@ def test_drain_ends_though_the_pools_new_kind_drains_by_stopping(
     assert not world.broken_promises, world.broken_promises
 
 
+def test_drain_of_a_removed_pool_keeps_what_its_kind_noted(world: World, path: Path) -> None:
+    """The pool may come back with the next configuration, and its kind believes no idle without its note."""
+
+    class NotingKind(QuietKind):
+        def _read(self, target: Target) -> Reading:
+            return dataclasses.replace(super()._read(target), note=target.note or {})
+
+    life = Life(world, path, kind=NotingKind)
+    name = life.run_to(State.DRAINING)
+    noted = life.drains()[name].note
+    assert noted
+    life.die()
+    life = Life(world, path, kind=NotingKind, config=pool_config(name="other", programs=("nothing",)))
+    life.run(5)
+    assert life.only_drain() == (name, State.DRAINING)
+    assert life.drains()[name].note == noted
+
+
 class UnreadKind(StopKind):
     """It knows no more than that the worker is its own."""
 
