@@ -84,8 +84,8 @@ GLOBAL_KEYS: Mapping[str, Option] = {
     "host": Option(
         parse_name,
         None,
-        "name of this host among all hosts that share the Redis, where no other may have it; without white"
-        " space, slashes and braces",
+        "name of this host; each host that shares the Redis must have a different name; without white space,"
+        " slashes and braces",
         shown_default="this machine's name",
     ),
     "heartbeat": Option(
@@ -97,8 +97,8 @@ GLOBAL_KEYS: Mapping[str, Option] = {
     "slot_ttl": Option(
         parse_positive_duration,
         Config.slot_ttl_seconds,
-        "how long a slot stays taken after the last report of its listener, so how long a dead host can"
-        f" block the pool; {_DURATION}, at least {SLOT_TTL_HEARTBEATS} heartbeats",
+        "how long a slot stays taken after the last report of its listener; a dead host can block the pool"
+        f" for this time; {_DURATION}, at least {SLOT_TTL_HEARTBEATS} heartbeats",
     ),
     "poll_interval": Option(
         parse_positive_duration,
@@ -200,8 +200,9 @@ POOL_KEYS: Mapping[str, Option] = {
     "yields": Option(
         parse_yields,
         PoolConfig.yields,
-        "whether a worker of this pool may be taken when less than min_free is left: yes (as for any drain,"
-        " enough others must be in service), no, or always (when no time is left, even without others)",
+        "whether a worker of this pool may be replaced when the machine has less than min_free left: yes (if"
+        " enough others are in service, as for any drain), no, or always (when no time is left, even if no"
+        " other is in service)",
     ),
     "measure": Option(
         measure_parser([measure for measure in MEASURES if can_measure(measure)]),
@@ -285,8 +286,8 @@ POOL_KEYS: Mapping[str, Option] = {
     "max_age": Option(
         parse_positive_duration,
         PoolConfig.max_age_seconds,
-        "a worker that has run for about this time is drained: each at another age between 90% and 100% of"
-        f" it; {_DURATION}",
+        "a worker that has run for about this time is drained; each worker has its own age limit between 90%"
+        f" and 100% of this time; {_DURATION}",
     ),
     "before_stop": Option(
         parse_before_stop,

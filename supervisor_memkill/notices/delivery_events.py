@@ -19,7 +19,7 @@ class DeliveryEvent(Event):
 
 @dataclass(frozen=True)
 class HookMissing(DeliveryEvent):
-    """The command of `hook` cannot be executed. It is tried all the same, for each event."""
+    """The command of `hook` cannot be executed. The listener still tries it for each event."""
 
     name = "hook.missing"
     hint = "correct hook in [memkill]: the path, or the file's mode"
@@ -49,7 +49,7 @@ class HookDropped(DeliveryEvent):
 
 @dataclass(frozen=True)
 class NoticeFailed(DeliveryEvent):
-    """A message could not be sent to this URL of `notify`. It is tried three more times within 21 minutes."""
+    """A message could not be sent to this URL of `notify`. It is tried up to 3 more times within 21 minutes."""
 
     name = "notify.failed"
     hint = "run supervisor-memkill notify --test, and correct this URL of notify"
@@ -71,7 +71,7 @@ class NoticesDropped(DeliveryEvent):
 
 @dataclass(frozen=True)
 class MetricsFailed(DeliveryEvent):
-    """The metrics cannot be written, or the address is not free. It is tried again at each look."""
+    """The metrics cannot be written, or the address is not free. The listener tries again at each look."""
 
     name = "metrics.failed"
     hint = "correct metrics_textfile or metrics_listen in [memkill]"

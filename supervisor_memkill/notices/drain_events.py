@@ -232,7 +232,7 @@ class DrainPoolChanged(DrainEvent):
 
 @dataclass(frozen=True)
 class DrainLeft(DrainEvent):
-    """This listener ends before the drain does. The next listener with the same journal finishes it."""
+    """This listener ends, and this drain is not done. The next listener with the same journal finishes it."""
 
     name = "drain.left"
     state: State
@@ -341,7 +341,7 @@ class LimitBelowBaseline(DrainEvent):
 
     name = "limit.below_baseline"
     level = Level.ERROR
-    hint = "raise max_rss well above rss, which a new process needs"
+    hint = "set max_rss well above rss, the memory that a new process needs"
     rss_bytes: int
     max_rss_bytes: int
     back_off_seconds: float

@@ -66,7 +66,7 @@ class ListenerWithoutTicks(Event):
 
 @dataclass(frozen=True)
 class ListenerStandsBy(Event):
-    """Another process of the same event listener (`numprocs`) does the work. This one waits for its end."""
+    """Another process of the same event listener (`numprocs`) does the work. This process stands by."""
 
     name = "listener.stands_by"
     once_per = ()
@@ -220,7 +220,7 @@ class ReadingsAway(Away):
     """A pool's source of readings, such as Celery's broker, does not answer. The pool begins no drain."""
 
     name = "readings.away"
-    hint = "check that it runs; check redis or broker in the pool's section, or its busy_command"
+    hint = "check that this source runs; check redis, broker or busy_command in the pool's section"
     pool: str
 
 
@@ -260,7 +260,7 @@ class JournalOfAnotherBoot(Event):
 
 @dataclass(frozen=True)
 class SlotNotReleased(Event):
-    """The slot of a finished drain could not be given back. The listener tries again, or the slot expires."""
+    """The slot of a finished drain could not be released. The listener tries again, or the slot expires."""
 
     name = "slot.not_released"
     level = Level.WARNING
@@ -305,7 +305,7 @@ class CoordinationReached(Event):
 
 @dataclass(frozen=True)
 class SupervisordAlert(Event):
-    """Something in supervisord's configuration hinders the listener. `alert` says what to change."""
+    """A part of supervisord's configuration is a problem for the listener. `alert` says what to change."""
 
     name = "supervisord.alert"
     level = Level.WARNING
