@@ -49,7 +49,7 @@ class HookDropped(DeliveryEvent):
 
 @dataclass(frozen=True)
 class NoticeFailed(DeliveryEvent):
-    """A message could not be sent to this URL of `notify`. It is tried up to 3 more times within 21 minutes."""
+    """A message could not be sent to this URL of `notify`. It is sent again up to 3 times in 21 minutes."""
 
     name = "notify.failed"
     hint = "run supervisor-memkill notify --test, and correct this URL of notify"
