@@ -253,6 +253,8 @@ def _resuming(drain: Drain, seen: Seen, plan: Plan, now: float) -> Step:
         step = _stop_if_peers_suffice(drain, seen, now, hard)
         if step.wants_answer or step.action is not None:
             return step
+    if not _may_be_quiet_by_us(drain):
+        return _end(drain, now, StepCause.ALREADY_QUIET)  # Whoever quieted it may put it back to work.
     if plan.traits.can_resume and now - drain.since < drain.deadline - drain.began_at:
         return Step(drain, Action.RESUME)
     if reading is not None and reading.quiet is False:
@@ -349,8 +351,9 @@ def _on_timeout(drain: Drain, seen: Seen, plan: Plan, now: float) -> Step:
     if plan.at_timeout is OnTimeout.WAIT:
         return Step(drain, holds_stop=plan.holds_stop)
     if plan.at_timeout is OnTimeout.RESUME:
-        resuming = move(drain, State.RESUMING, now, is_quiet=False)  # From now on the worker may take jobs.
-        return Step(resuming, Action.RESUME, cause=StepCause.DRAIN_TIMEOUT)
+        resumes = _may_be_quiet_by_us(drain)  # If so, it may take jobs from now on.
+        resuming = move(drain, State.RESUMING, now, is_quiet=not resumes)
+        return Step(resuming, Action.RESUME if resumes else None, cause=StepCause.DRAIN_TIMEOUT)
     if drain.state is State.DRAINING:
         # Nothing can confirm the quiet any more: the worker counts as quiet.
         return _stop(dataclasses.replace(drain, is_quiet=True), seen, now, StepCause.DRAIN_TIMEOUT)

@@ -20,6 +20,8 @@ from tests.listener.situations import (
     only_one_is_bloated,
 )
 from tests.listener_world import (
+    BLOATED,
+    FRESH,
     Life,
     QuietKind,
     World,
@@ -71,6 +73,19 @@ def test_resumed_worker_is_not_drained_again_during_its_pause(world: World, path
     world.finish_jobs()
     life.run(BACK_OFF_SECONDS + 60)
     assert is_replaced(world) and is_whole(world)
+
+
+def test_worker_that_the_operator_quieted_is_not_resumed(world: World, path: Path) -> None:
+    """Its drain gives up at drain_timeout, and others have their turn."""
+    world.workers["jobs:one"].quiet, world.workers["jobs:one"].memory = True, 2 * BLOATED
+    world.workers["jobs:two"].memory, world.workers["jobs:two"].jobs = BLOATED, 0
+    world.workers["jobs:three"].memory = FRESH
+    config = pool_config(on_timeout=OnTimeout.RESUME, drain_timeout_seconds=20.0)
+    life = Life(world, path, kind=ResumeKind, config=config)
+    life.run(60)
+    assert world.workers["jobs:one"].quiet
+    assert world.happened == ["quiet jobs:two", "stop jobs:two", "start jobs:two"]
+    assert BackOffCause.AFTER_RESUME.words in life.stream.having("worker.held")[-1]
 
 
 @pytest.mark.parametrize("change", ["pool renamed", "no resume any more"])

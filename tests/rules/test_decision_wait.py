@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from supervisor_memkill.rules.causes import StepCause
+from supervisor_memkill.rules.causes import Reason, StepCause
 from supervisor_memkill.rules.decision import OnTimeout
 from supervisor_memkill.rules.drain import (
     Action,
@@ -202,6 +202,19 @@ def test_worker_does_not_count_as_quiet_once_a_resume_was_sent() -> None:
     )
     assert outcome(timed_out) == (S.RESUMING, A.RESUME) and not timed_out.drain.is_quiet
     assert timed_out.drain.is_out
+
+
+def test_only_a_quiet_that_may_be_the_listeners_is_undone() -> None:
+    """A person may have quieted it. After a damaged journal the quiet may be that of a lost drain."""
+    observed = seen(reading=reading(quiet=None, busy=1))
+    at: dict[str, Any] = {"now": 9999.0, **RESUMABLE}
+    theirs = step(draining(quiet_attempts=0), observed, **at)
+    assert outcome(theirs) == (S.RESUMING, None) and theirs.drain.is_quiet
+    over = step(theirs.drain, observed, **at)
+    assert (outcome(over), over.cause) == ((S.LET_GO, None), StepCause.ALREADY_QUIET)
+    ours = step(draining(quiet_attempts=0, reason=Reason.ADOPTED), observed, **at)
+    assert outcome(ours) == (S.RESUMING, A.RESUME) and not ours.drain.is_quiet
+    assert outcome(step(ours.drain, observed, **at)) == (S.RESUMING, A.RESUME)
 
 
 def test_kind_that_cannot_resume_is_never_asked_to() -> None:
