@@ -417,7 +417,8 @@ def _stop_again(drain: Drain, seen: Seen, plan: Plan, now: float) -> Step:
     """The process is RUNNING, so that no stop has reached it: after the first one it would be STOPPING."""
     process = _process(seen)
     if drain.is_quiet and _takes_jobs(seen, plan):
-        if drain.quiet_attempts == 0 or (plan.losses and not _is_over_hard_limit(seen, plan)):
+        keeps_jobs = plan.losses or is_protected(seen.reading, plan.protect_jobs)
+        if drain.quiet_attempts == 0 or (keeps_jobs and not _is_over_hard_limit(seen, plan)):
             return _end(drain, now, StepCause.BACK_AT_WORK)
         drain = dataclasses.replace(drain, is_quiet=False)
     if not drain.is_quiet:

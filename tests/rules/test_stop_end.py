@@ -160,6 +160,18 @@ def test_resumed_worker_is_let_go_where_a_repeated_stop_would_lose_its_jobs() ->
     assert outcome(quiet) == (S.STOPPING, A.STOP), "idle, as when the stop was first sent"
 
 
+def test_resumed_worker_is_let_go_while_a_protected_job_may_run() -> None:
+    """The stop that was not sent was for an idle worker."""
+    record = stopping(quiet_attempts=1)
+    protects: dict[str, Any] = {"protect_jobs": ("Imp*",)}
+    for jobs in (("Import",), None):
+        taken = step(record, seen(reading=reading(quiet=False, jobs=jobs)), **protects)
+        assert (outcome(taken), taken.cause) == ((S.LET_GO, None), StepCause.BACK_AT_WORK)
+    assert step(record, seen(reading=reading(quiet=False, jobs=("Mail",))), **protects).wants_answer
+    hard = seen(reading=reading(quiet=False, jobs=("Import",)), memory_bytes=500)
+    assert step(record, hard, hard_limit_bytes=400, **protects).wants_answer
+
+
 @pytest.mark.parametrize("is_logged", [False, True])
 def test_worker_that_somebody_started_before_anybody_saw_it_stopped(is_logged: bool) -> None:
     """Only the log knows how its old process ended."""
