@@ -154,12 +154,12 @@ def read_here(context: Context, found: Path) -> tuple[list[Record], list[str]]:
     history = history_file.read(journal)
     path, _ = history_file.paths_beside(journal)
     notes = []
-    if not history.records:
+    if not history.records and not history.damaged and not history.of_other_version:
         notes.append(f"the listener has written no history yet ({path})")
     if history.damaged:
-        notes.append(f"{path}: {history.damaged} lines are damaged, and are not shown")
+        notes.append(f"{path}: damaged lines, which are not shown: {history.damaged}")
     if history.of_other_version:
-        notes.append(f"{path}: a newer version wrote {history.of_other_version} records, which are not shown")
+        notes.append(f"{path}: records of a newer version, which are not shown: {history.of_other_version}")
     return list(history.records), notes
 
 

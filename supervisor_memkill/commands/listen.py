@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
 BY_HAND = (
     "this is an event listener: supervisord runs it, from an [eventlistener:memkill] section (not from a"
-    " [program:...] section); by hand use --dry-run, demo or --sample"
+    " [program:...] section); by hand, use a command such as status, doctor or demo,"
+    " or --dry-run or --sample (try --help)"
 )
 
 

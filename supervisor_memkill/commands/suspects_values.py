@@ -31,7 +31,7 @@ class Shown:
         """The same with what is missing from the file."""
         notes = [NOTHING_KEPT.format(one.pool) for one in self.pools if one.since is None]
         if found.damaged:
-            notes.append(f"{path}: {found.damaged} lines cannot be read, and do not count")
+            notes.append(f"{path}: damaged lines, which do not count: {found.damaged}")
         return dataclasses.replace(self, notes=tuple(notes))
 
 

@@ -399,7 +399,14 @@ def test_damage_is_a_note_beside_what_can_be_read(config: Path, written: Path) -
     written.write_bytes(b"junk\n" + newer + written.read_bytes())
     done = run(config.parent, "history", "--config", str(config))
     assert "sidekiq:sidekiq_0" in done.stdout
-    assert "1 lines are damaged" in done.stdout and "a newer version wrote 1 records" in done.stdout
+    assert "damaged lines, which are not shown: 1" in done.stdout
+    assert "records of a newer version, which are not shown: 1" in done.stdout
+
+
+def test_file_of_damage_alone_is_no_missing_history(config: Path, written: Path) -> None:
+    written.write_bytes(b"junk\njunk\n")
+    done = run(config.parent, "history", "--config", str(config))
+    assert "damaged lines, which are not shown: 2" in done.stdout and "no history yet" not in done.stdout
 
 
 def test_history_of_another_user_is_one_line() -> None:

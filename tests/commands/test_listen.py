@@ -13,7 +13,7 @@ from tests.command_line import UNDER_SUPERVISORD, assert_logged, assert_one_line
 def test_listener_by_hand_says_who_runs_it(tmp_path: Path, config: Path) -> None:
     done = run(tmp_path, "--config", str(config))
     assert_one_line(
-        done, 2, "supervisord runs it", "[eventlistener:memkill]", "--dry-run", "demo", "--sample"
+        done, 2, "supervisord runs it", "[eventlistener:memkill]", "--dry-run", "demo", "--sample", "status"
     )
 
 

@@ -109,7 +109,7 @@ def test_command_shows_all_pools_or_one() -> None:
 def test_line_that_cannot_be_read_costs_itself_alone() -> None:
     with short_directory() as directory:
         done = command(directory, "jobs", junk=b'junk\n{"v":1,"at"')
-    assert "Report" in done.stdout and "1 lines cannot be read" in done.stdout
+    assert "Report" in done.stdout and "damaged lines, which do not count: 1" in done.stdout
 
 
 def test_misspelt_pool_is_refused_in_one_line() -> None:
