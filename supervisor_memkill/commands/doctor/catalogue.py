@@ -22,7 +22,7 @@ CHECK_FAILED = Fault(
     "check-failed",
     Severity.ERROR,
     "an error in supervisor-memkill: one check could not be made",
-    "this one thing is not known; the other checks were made",
+    "the result of this check is not known; the other checks were made",
     "report the finding to the authors of supervisor-memkill",
 )
 PARTS = {

@@ -11,9 +11,9 @@ from supervisor_memkill.commands.doctor.finding import Fault, Finding, Severity
 WRONG = Fault(
     "configuration-wrong",
     Severity.ERROR,
-    "a section or key of ours is wrong; each problem is a finding of its own",
-    "the listener does not start; one that runs keeps what it read at its start",
-    "the line or the file that is named",
+    "a [memkill...] section or one of its keys is wrong; each problem is a finding of its own",
+    "the listener does not start; a listener that runs keeps the values that it read at its start",
+    "correct the line or the file that is named",
 )
 NOT_FOUND = Fault(
     "configuration-not-found",
@@ -55,7 +55,7 @@ def check_problems(facts: Facts) -> Iterator[Finding]:
         if placed is None:
             yield WRONG.found(problem)
         else:
-            yield WRONG.found(placed["what"], placed["at"], change=placed["at"])
+            yield WRONG.found(placed["what"], placed["at"], change=f"correct {placed['at']}")
 
 
 def check_files(facts: Facts) -> Iterator[Finding]:

@@ -44,29 +44,29 @@ DOWN = Fault(
     "listener-down",
     Severity.ERROR,
     "the listener does not run: it is STOPPED, EXITED, FATAL or in BACKOFF",
-    "no worker is watched; a drain that it had begun stands still",
-    "correct what its log names; then: supervisorctl start NAME",
+    "no worker is watched; a drain that the listener had begun does not continue",
+    "correct what the listener's log names; then: supervisorctl start NAME",
 )
 LOOPS = Fault(
     "listener-does-not-start",
     Severity.ERROR,
     "the listener ends at each start, and supervisord starts it again and again",
     "no worker is watched, though supervisord often shows the listener as RUNNING",
-    "correct what its log names",
+    "correct what the listener's log names",
 )
 UNKNOWN_STATE = Fault(
     "listener-in-unknown-state",
     Severity.ERROR,
-    "supervisord sends the listener no event any more (UNKNOWN), though it shows it as RUNNING",
+    "supervisord sends the listener no event any more (UNKNOWN), and still shows the listener as RUNNING",
     "no worker is checked",
-    "let nothing write to its standard output, such as a login shell's greeting (sh -lc); then restart it",
+    "remove what writes to its standard output, such as a login shell's greeting (sh -lc); then restart it",
 )
 HEARS_NOTHING = Fault(
     "listener-hears-no-ticks",
     Severity.ERROR,
     "the listener lives, and its last TICK is too long ago",
     "no worker is checked",
-    "restart it with supervisorctl; nothing but the listener may write to its standard output",
+    "restart the listener with supervisorctl; nothing else may write to its standard output",
 )
 WITHOUT_TICKS = Fault(
     "listener-without-ticks",
@@ -93,20 +93,20 @@ WITHOUT_STATES = Fault(
     "listener-without-process-events",
     Severity.NOTE,
     "the listener's section does not subscribe to PROCESS_STATE",
-    "all works; the listener asks supervisord at each look, and a drain goes on at the next poll_interval",
+    "all works; the listener asks supervisord at each look, and a drain continues at the next poll_interval",
     SUBSCRIBES,
 )
 NOT_IN_FORCE = Fault(
     "configuration-not-in-force",
     Severity.WARNING,
-    "a section of ours changed since the listener read it",
-    "the listener goes on with the former values",
-    "run supervisorctl restart NAME for the listener; its drains go on afterwards",
+    "a [memkill...] section changed after the listener read it",
+    "the listener uses the former values",
+    "run supervisorctl restart NAME for the listener; its drains continue afterwards",
 )
 OTHER_VERSION = Fault(
     "listener-of-another-version",
     Severity.WARNING,
-    "the listener that runs is of another version than this command",
+    "the listener has another version than this command",
     "what this command shows may differ from what the listener does",
     "run supervisorctl restart NAME for the listener",
 )
@@ -115,21 +115,21 @@ OUTAGE = Fault(
     Severity.ERROR,
     "the listener does not reach supervisord, its journal or its Redis",
     "no drain begins",
-    "what the error names",
+    "correct what the error names",
 )
 HELD = Fault(
     "worker-held",
     Severity.WARNING,
     "a worker waits for its drain, and the cause does not end without a person",
-    "its memory goes on growing",
-    "what the cause names",
+    "its memory continues to grow",
+    "correct what the cause names",
 )
 DRY_RUN = Fault(
     "listener-in-dry-run",
     Severity.NOTE,
     "the listener runs with --dry-run or dry_run = yes",
     "it logs what it would do, and drains nothing",
-    "nothing, if that is meant; otherwise remove it, then restart the listener",
+    "nothing, if the dry run is intended; otherwise remove the setting, then restart the listener",
 )
 HIDDEN = Fault(
     "listener-hidden",
@@ -142,7 +142,7 @@ OTHER_USER = Fault(
     "asked-as-another-user",
     Severity.NOTE,
     "this command runs as another user than the listener",
-    "what one of them can read of a worker, the other perhaps cannot",
+    "this command may not be able to read what the listener can read, and the other way round",
     "run this command as the user of the listener, to see what the listener sees",
 )
 FAULTS = (

@@ -24,23 +24,23 @@ SETTING = "the setting, in supervisord's section of the program; then: superviso
 UNMATCHED = Fault(
     "pool-matches-nothing",
     Severity.WARNING,
-    "programs of a pool matches no worker of this supervisord",
+    "no worker of this supervisord matches a pool's programs",
     "the pool does nothing on this host",
-    "programs = in the pool's section: names of groups, or group:name",
+    "correct programs in the pool's section: names of groups, or group:name",
 )
 OVERLAP = Fault(
     "worker-matched-twice",
     Severity.WARNING,
     "two pools match the same worker equally well",
-    "the pool whose section comes first has it, and the limit of the other does not count for it",
-    "programs = in one of the two sections",
+    "the worker belongs to the pool whose section comes first; the other pool's limit does not count for it",
+    "correct programs in one of the two sections",
 )
 UNRECOGNISED = Fault(
     "pool-unrecognised",
     Severity.ERROR,
     "no worker of a pool is recognised by its kind",
     "none of them is ever drained",
-    "worker, redis, key_namespace or programs in the pool's section; see the page of its framework",
+    "correct worker, redis, key_namespace or programs in the pool's section; see the framework's page",
 )
 BOOTING = Fault(
     "pool-booting",
@@ -52,16 +52,16 @@ BOOTING = Fault(
 WORKER_UNRECOGNISED = Fault(
     "worker-unrecognised",
     Severity.WARNING,
-    "a worker is not recognised by its kind, and others of its pool are",
+    "a worker is not recognised by its kind, and other workers of its pool are recognised",
     "this worker is never drained",
-    "what the finding names; or programs in the pool's section, if it is no such worker",
+    "correct what the finding names; or programs in the pool's section, if it is another kind of worker",
 )
 READINGS_AWAY = Fault(
     "readings-away",
     Severity.ERROR,
     "the source of a pool's readings, such as its Redis or broker, does not answer",
     "no worker of the pool is drained",
-    "redis or broker in the pool's section, or its busy_command; or start what does not answer",
+    "correct redis, broker or busy_command in the pool's section; or start what does not answer",
 )
 FAILED = Fault(
     "pool-check-failed",
@@ -73,7 +73,7 @@ FAILED = Fault(
 QUIET = Fault(
     "worker-quiet",
     Severity.WARNING,
-    "a worker is quiet, and no drain of ours is under way",
+    "a worker is quiet, and no drain by supervisor-memkill is under way",
     "it takes no new job until it is restarted, and does not count as in service",
     "run supervisorctl restart NAME for it",
 )
@@ -81,7 +81,7 @@ DOWN = Fault(
     "worker-down",
     Severity.WARNING,
     "a worker of a pool is FATAL or in BACKOFF",
-    "it does not count as in service; a worker that its drain left so stops the pool's next drain",
+    "it does not count as in service; if a drain ended this way, the pool begins no other drain",
     "correct what the worker's own log names",
 )
 STUCK = Fault(
@@ -89,28 +89,28 @@ STUCK = Fault(
     Severity.WARNING,
     "a drained worker does not come back into service",
     "its pool drains no other worker",
-    "correct what the worker's own log names; the listener goes on trying",
+    "correct what the worker's own log names; the listener tries again",
 )
 PAUSED = Fault(
     "pool-paused",
     Severity.NOTE,
     "a person paused a pool",
     "no drain begins in it",
-    "run supervisor-memkill unpause POOL, if the pause is no longer meant",
+    "run supervisor-memkill unpause POOL, if the pause is no longer needed",
 )
 BASELINE = Fault(
     "limit-below-baseline",
     Severity.WARNING,
     "new processes of a pool use about as much as max_rss",
     "a drain gives no memory back, and each worker is drained again and again, with growing delays",
-    "a larger max_rss in the pool's section",
+    "set a larger max_rss in the pool's section",
 )
 NEVER = Fault(
     "pool-never-drains",
     Severity.WARNING,
     "a pool has too few workers for its min_available",
     "none of them is ever drained",
-    "min_available = 0 in the pool's section, or another worker",
+    "set min_available = 0 in the pool's section, or run another worker",
 )
 LOSES = Fault(
     "settings-lose-jobs",
@@ -123,13 +123,13 @@ CUTS = Fault(
     "settings-cut-jobs",
     Severity.WARNING,
     "a setting of supervisord would lose the jobs that run at a stop",
-    "at drain_timeout, on_timeout = stop waits on; a stop by hand, or above hard_max_rss, loses jobs",
+    "at drain_timeout, on_timeout = stop continues to wait; a stop by hand or above hard_max_rss loses jobs",
     SETTING,
 )
 HINT = Fault(
     "settings-hint",
     Severity.WARNING,
-    "a setting or the command of a program does harm in some cases",
+    "a setting or the command of a program can do harm",
     "in some cases jobs are cut, or processes stay behind",
     SETTING,
 )
@@ -138,27 +138,27 @@ OWN_LIMIT = Fault(
     Severity.WARNING,
     "the framework's own memory limit is not above max_rss",
     "the framework ends its workers by itself, whether or not others are in service",
-    "the framework's limit in the command of the program; then: supervisorctl update",
+    "correct the framework's limit in the command of the program; then: supervisorctl update",
 )
 OWN_NOTE = Fault(
     "own-limit-of-children",
     Severity.NOTE,
     "the framework replaces its own child processes below max_rss, such as Celery's --max-memory-per-child",
-    "no job is lost by that; the pool's limit is reached seldom",
-    "nothing, if that is meant",
+    "no job is lost; the pool's limit is rarely reached",
+    "nothing, if this is intended",
 )
 REMARK = Fault(
     "worker-remark",
     Severity.WARNING,
-    "a worker can be drained, and something about it should be changed, such as a wrapper without exec",
-    "its drains take longer, or wait for what the finding names",
-    "the command of the program, or what the finding names",
+    "a worker can be drained, and has a problem, such as a wrapper without exec",
+    "its drains take longer, or wait because of what the finding names",
+    "correct the command of the program, or what the finding names",
 )
 UNMEASURED = Fault(
     "memory-unknown",
     Severity.WARNING,
     "the memory of a worker cannot be read, such as that of a worker in another container",
-    "it is never over its limit, and so never drained for it",
+    "it never counts as over its limit, and is never drained because of it",
     "run supervisord and supervisor-memkill where the worker runs, as its user or as root",
 )
 MEASURE = Fault(
@@ -171,8 +171,8 @@ MEASURE = Fault(
 LEFT_BEHIND = Fault(
     "worker-left-behind",
     Severity.WARNING,
-    "a process of the pool's framework runs that nobody supervises",
-    "it goes on taking jobs, and its memory is not watched",
+    "a process of the pool's framework runs, and nobody supervises it",
+    "it continues to take jobs, and its memory is not watched",
     LEFT_BEHIND_HINT,
 )
 FAULTS = (

@@ -14,56 +14,56 @@ AWAY = Fault(
     Severity.ERROR,
     "the Redis through which listeners coordinate does not answer",
     "no drain begins",
-    "redis or redis_file in [memkill], or start that Redis; for one host alone remove the line",
+    "correct redis or redis_file in [memkill], or start this Redis; with one host alone, remove the line",
 )
 OLD = Fault(
     "redis-old",
     Severity.ERROR,
     "Redis is older than 5.0",
     "it lacks commands that coordination needs, and no drain begins",
-    "Redis 5 or later, or Valkey",
+    "install Redis 5 or later, or Valkey",
 )
 CLUSTER = Fault(
     "redis-cluster-by-plain-url",
     Severity.ERROR,
     "this Redis is a node of a cluster, and the URL names one server",
     "it refuses the keys that other nodes hold, and no drain begins in those pools",
-    "redis+cluster://HOST:PORT in place of redis://, or rediss+cluster:// with TLS",
+    "write redis+cluster://HOST:PORT in place of redis://, or rediss+cluster:// with TLS",
 )
 REPLICA = Fault(
     "redis-replica",
     Severity.ERROR,
     "this Redis is a replica",
     "it refuses every write, and no drain begins",
-    "the URL of the master, or redis+sentinel://HOST:PORT/MASTER/DB",
+    "write the URL of the master, or redis+sentinel://HOST:PORT/MASTER/DB",
 )
 FORBIDDEN = Fault(
     "redis-forbidden",
     Severity.ERROR,
     "the user of Redis lacks permissions",
     "coordination fails, and no drain begins",
-    "ACL SETUSER with the permissions that docs/fleet.rst names",
+    "give this user the permissions that docs/fleet.rst names (ACL SETUSER)",
 )
 FULL = Fault(
     "redis-full",
     Severity.ERROR,
     "Redis is above its maxmemory, and refuses to write",
     "no drain begins; frameworks cannot take or add jobs either",
-    "a larger maxmemory, or less data",
+    "set a larger maxmemory, or remove data",
 )
 EVICTS = Fault(
     "redis-evicts",
     Severity.WARNING,
     "Redis evicts any key when it is full (allkeys-*)",
-    "it may evict the data of a pool, after which no drain begins for slot_ttl; or jobs of a framework",
-    "maxmemory-policy noeviction, or volatile-lru",
+    "it may evict jobs of a framework; or the data of a pool: then no drain begins for slot_ttl",
+    "set maxmemory-policy noeviction or volatile-lru",
 )
 CLOCK = Fault(
     "redis-clock",
     Severity.NOTE,
     "the clocks of Redis and of this machine differ",
-    "the times in a pool's stream differ from those in the log; slots go by the clock of Redis alone",
-    "a time service, such as chrony, on both machines",
+    "the times in a pool's stream differ from those in the log; slots use the clock of Redis alone",
+    "run a time service, such as chrony, on both machines",
 )
 FAULTS = (AWAY, OLD, CLUSTER, REPLICA, FORBIDDEN, FULL, EVICTS, CLOCK)
 

@@ -21,7 +21,7 @@ REFUSES = Fault(
     Severity.ERROR,
     "supervisord refuses the calls: a wrong password, another user's socket, no [rpcinterface:supervisor]",
     "no worker can be seen, stopped or started",
-    "what the finding names, in supervisord's configuration",
+    "correct what the finding names, in supervisord's configuration",
 )
 OLD = Fault(
     "supervisord-old",
@@ -40,21 +40,21 @@ NO_SERVER = Fault(
 OPEN = Fault(
     "server-open-to-network",
     Severity.WARNING,
-    "the [inet_http_server] section listens beyond this machine, and has no password",
-    "whoever reaches the port can start, stop and signal every process",
+    "the [inet_http_server] section listens on an address of the network, and has no password",
+    "everybody who reaches the port can start, stop and signal every process",
     "write port = 127.0.0.1:PORT, or set username and password",
 )
 CLOSED_SOCKET = Fault(
     "socket-closed-to-listener",
     Severity.ERROR,
-    "supervisord's socket is closed to the user of the listener",
+    "the user of the listener may not open supervisord's socket",
     "the listener does not start: it cannot ask supervisord",
-    "chown = USER:GROUP and chmod = 0770 in [unix_http_server], or no user = in the listener's section",
+    "set chown and chmod = 0770 in [unix_http_server], or remove user from the listener's section",
 )
 NO_PASSWORD = Fault(
     "password-missing-for-listener",
     Severity.ERROR,
-    "supervisord's server wants a password, and the listener has none",
+    "supervisord's server demands a password, and the listener has none",
     "the listener does not start: supervisord does not pass its password on",
     'environment = SUPERVISOR_USERNAME="...",SUPERVISOR_PASSWORD="..." in the listener\'s section',
 )
@@ -62,8 +62,8 @@ UNREPORTED = Fault(
     "settings-not-reported",
     Severity.WARNING,
     "supervisord cannot report the settings of its programs; the files count instead",
-    "what only supervisord knows, such as a setting that is not in force yet, is not seen",
-    "the setting that the finding names",
+    "settings that only supervisord knows are not seen, such as one that is on disk and not in force",
+    "correct the setting that the finding names",
 )
 FAULTS = (UNREACHABLE, REFUSES, OLD, NO_SERVER, OPEN, CLOSED_SOCKET, NO_PASSWORD, UNREPORTED)
 

@@ -15,7 +15,7 @@ MEMORY_RIVAL = Fault(
     "rival-by-memory",
     Severity.WARNING,
     "another listener, such as memmon, restarts workers by their memory, too",
-    "it stops a worker in the middle of its jobs, and whether or not others are in service",
+    "it stops a worker while jobs are running, and does not check that others are in service",
     "remove its [eventlistener:...] section, or give it other programs",
 )
 SECOND = Fault(
@@ -29,22 +29,22 @@ HEALTH_RIVAL = Fault(
     "rival-by-health",
     Severity.WARNING,
     "another listener, such as httpok, may restart a worker of a pool",
-    "it may stop a worker in the middle of its jobs, such as one that is quiet and answers late",
+    "it may stop a worker while jobs are running, such as a quiet worker that answers late",
     "give it programs that belong to no pool (-p in its command)",
 )
 LIMIT_ABOVE = Fault(
     "limit-above-memory",
     Severity.WARNING,
     "max_rss of a pool is not below the memory of the machine",
-    "the kernel kills a process before a worker gets to its limit",
-    "a smaller max_rss, or a share of the memory such as max_rss = 40%",
+    "the kernel kills a process before a worker reaches its limit",
+    "set a smaller max_rss, or a share of the memory such as max_rss = 40%",
 )
 SUM_ABOVE = Fault(
     "limits-above-memory",
     Severity.NOTE,
     "the limits of all workers together are above the memory of the machine",
     "if all of them grow at once, the kernel kills a process before the workers are drained",
-    "smaller limits, fewer workers, max_total_rss, or min_free",
+    "set smaller limits, max_total_rss or min_free, or run fewer workers",
 )
 FAULTS = (MEMORY_RIVAL, SECOND, HEALTH_RIVAL, LIMIT_ABOVE, SUM_ABOVE)
 

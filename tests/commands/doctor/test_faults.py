@@ -111,7 +111,7 @@ def test_section_of_a_finding_is_named_with_its_file_and_line() -> None:
 
 def test_place_of_a_problem_is_where_it_stands() -> None:
     (finding,) = examine(planted.configuration(problems=("/etc/a.conf:7: [memkill:a] x: bad",)))
-    assert finding.at == finding.change == "/etc/a.conf:7"
+    assert (finding.at, finding.change) == ("/etc/a.conf:7", "correct /etc/a.conf:7")
     assert finding.what == "[memkill:a] x: bad"
 
 

@@ -39,9 +39,9 @@ def test_finding_says_what_is_so_what_would_happen_and_what_to_change() -> None:
     assert shown(planted.redis(policy="allkeys-lru"), columns=80) == (
         "warning redis-evicts  redis://localhost:6379/0\n"
         "  maxmemory-policy is allkeys-lru, maxmemory: none is set yet\n"
-        "  then:   it may evict the data of a pool, after which no drain begins for\n"
-        "          slot_ttl; or jobs of a framework\n"
-        "  change: maxmemory-policy noeviction, or volatile-lru\n"
+        "  then:   it may evict jobs of a framework; or the data of a pool: then no drain\n"
+        "          begins for slot_ttl\n"
+        "  change: set maxmemory-policy noeviction or volatile-lru\n"
         "\n"
         "1 warning\n"
     )
@@ -49,7 +49,7 @@ def test_finding_says_what_is_so_what_would_happen_and_what_to_change() -> None:
 
 def test_section_stands_below_the_change() -> None:
     facts = dataclasses.replace(looked_at(min_available=3), places={"[memkill:jobs]": "/etc/a.conf:9"})
-    assert "  change: min_available = 0 " in shown(facts)
+    assert "  change: set min_available = 0 " in shown(facts)
     assert shown(facts).splitlines()[-3] == "  in:     /etc/a.conf:9"
 
 
