@@ -1,0 +1,108 @@
+"""When the machine is short of memory, when there is no time left, and what its drains do then."""
+
+from __future__ import annotations
+
+import pytest
+
+from supervisor_memkill.rules.causes import Reason, StepCause
+from supervisor_memkill.rules.decision import OnTimeout
+from supervisor_memkill.rules.drain import Drain, State
+from supervisor_memkill.rules.shortage import asks_for_machine, is_relief_under_way, judge
+from tests.builders import answer, drain, plan, reading
+from tests.rules.steps import S, seen, step
+
+MIN_FREE = 1000
+
+
+@pytest.mark.parametrize(
+    ("free", "used_per_second", "stalled", "urgent"),
+    [
+        (1000, 0.0, 0.0, None),
+        (999, 0.0, 0.0, False),
+        (500, 0.0, 0.0, False),
+        (499, 0.0, 0.0, True),
+        (900, 90.0, 0.0, False),
+        (900, 90.1, 0.0, True),
+        (900, 0.0, 9.9, False),
+        (900, 0.0, 10.0, True),
+    ],
+)
+def test_what_is_short_and_what_leaves_no_time(
+    free: int, used_per_second: float, stalled: float, urgent: bool | None
+) -> None:
+    shortage = judge(free, MIN_FREE, used_per_second, stalled)
+    assert (shortage.is_urgent if shortage is not None else None) is urgent
+
+
+def test_words_say_when_no_time_is_left() -> None:
+    calm, urgent = judge(900, MIN_FREE, 0.0, 0.0), judge(400, MIN_FREE, 0.0, 0.0)
+    assert calm is not None and urgent is not None
+    assert (calm.reason, urgent.reason) == (Reason.MIN_FREE, Reason.MIN_FREE_NOW)
+    assert calm.words == "900B left, below min_free (1000B)"
+    assert urgent.words == "400B left, below min_free (1000B), and no time for running jobs"
+
+
+def for_machine(state: State, reason: Reason = Reason.MIN_FREE) -> Drain:
+    return drain(state, reason=reason)
+
+
+@pytest.mark.parametrize(
+    ("record", "is_relief"),
+    [
+        (for_machine(S.ASKING), False),
+        (for_machine(S.DRAINING), True),
+        (for_machine(S.SETTLING), True),
+        (for_machine(S.ASKING, Reason.MAX_RSS), False),
+        (for_machine(S.DRAINING, Reason.MAX_RSS), False),
+        (for_machine(S.STOPPING, Reason.MAX_RSS), True),
+        (for_machine(S.STARTING, Reason.MAX_RSS), True),
+        (for_machine(S.SETTLING, Reason.MAX_RSS), False),
+    ],
+)
+def test_memory_that_comes_back_soon_is_waited_for(record: Drain, is_relief: bool) -> None:
+    assert is_relief_under_way([for_machine(S.ASKING, Reason.MAX_AGE), record]) is is_relief
+
+
+def test_only_a_drain_for_the_machine_that_waits_for_its_slot_asks_for_it() -> None:
+    assert (
+        asks_for_machine({"a": for_machine(S.ASKING, Reason.MAX_RSS), "b": for_machine(S.DRAINING)}) is None
+    )
+    waiting = for_machine(S.ASKING, Reason.MIN_FREE_NOW)
+    assert asks_for_machine({waiting.worker: waiting}) == waiting.worker
+
+
+GRANTED = seen(asked=True, answer=answer(), reading=reading(busy=1))
+
+
+@pytest.mark.parametrize(
+    ("reason", "cause"),
+    [
+        (Reason.MIN_FREE_NOW, StepCause.MACHINE_RECOVERED),
+        (Reason.HARD_MAX_RSS, StepCause.NOT_OVER_HARD_LIMIT),
+    ],
+)
+def test_drain_that_took_its_slot_without_waiting_ends_when_its_cause_is_over(
+    reason: Reason, cause: StepCause
+) -> None:
+    taken = step(for_machine(S.ASKING, reason), GRANTED, hard_limit_bytes=1000)
+    assert (taken.drain.state, taken.cause) == (S.LET_GO, cause)
+
+
+def test_drain_for_the_machine_stops_at_once_while_no_time_is_left() -> None:
+    taken = step(for_machine(S.ASKING, Reason.MIN_FREE_NOW), GRANTED, is_machine_short=True)
+    assert (taken.drain.state, taken.cause) == (S.STOPPING, StepCause.MACHINE_IS_SHORT)
+
+
+@pytest.mark.parametrize(
+    ("on_timeout", "losses", "holds"),
+    [
+        (OnTimeout.STOP, (), False),
+        (OnTimeout.STOP, ("stopwaitsecs is too short",), True),
+        (OnTimeout.WAIT, ("stopwaitsecs is too short",), False),
+        (OnTimeout.WAIT, (), False),
+    ],
+)
+def test_stop_is_held_only_by_settings_that_would_lose_jobs(
+    on_timeout: OnTimeout, losses: tuple[str, ...], holds: bool
+) -> None:
+    assert plan(on_timeout=on_timeout, losses=losses).holds_stop is holds
