@@ -137,7 +137,7 @@ def _asking(drain: Drain, seen: Seen, plan: Plan, now: float) -> Step:
     drain = _with_full_timeout(drain, now)  # The wait for the slot may have been long.
     if drain.is_quiet:
         return Step(move(drain, State.DRAINING, now), cause=StepCause.ALREADY_QUIET)
-    if seen.reading is None or seen.reading.recognised is not True or seen.reading.hold:
+    if not _is_drainable(seen.reading):
         return _end(drain, now, StepCause.NOT_DRAINABLE_NOW)
     if not seen.answer.peers_suffice:
         return _end(drain, now, StepCause.TOO_FEW_PEERS)
@@ -153,6 +153,11 @@ def _asking(drain: Drain, seen: Seen, plan: Plan, now: float) -> Step:
     if hard or not plan.traits.quiets:
         return _stop(drain, seen, now, hard or StepCause.DRAINS_BY_STOPPING)
     return _quiet(drain, now)
+
+
+def _is_drainable(reading: Reading | None) -> bool:
+    """Nothing that the kind knows of the worker speaks against its quiet or its stop at this moment."""
+    return reading is not None and reading.recognised is True and not reading.hold
 
 
 def _quieting(drain: Drain, seen: Seen, plan: Plan, now: float) -> Step:
@@ -426,9 +431,17 @@ def _stop_again(drain: Drain, seen: Seen, plan: Plan, now: float) -> Step:
             return Step(drain, wants_answer=True)
         if seen.answer is None:
             return Step(drain)
-        if not seen.answer.allows:
-            untouched = drain.quiet_attempts == 0
-            return _end(drain, now, StepCause.STOP_REFUSED) if untouched else Step(drain)
+        is_protected_now = not _why_hard(drain, seen, plan) and is_protected(seen.reading, plan.protect_jobs)
+        if drain.quiet_attempts == 0:
+            # Nothing was done to the worker: it is stopped only if its drain could begin now.
+            if not seen.answer.allows:
+                return _end(drain, now, StepCause.STOP_REFUSED)
+            if not _is_drainable(seen.reading):
+                return _end(drain, now, StepCause.NOT_DRAINABLE_NOW)
+            if is_protected_now:
+                return _end(drain, now, StepCause.PROTECTED_JOB)
+        if not seen.answer.allows or is_protected_now:
+            return Step(drain)
     drain = change_stop(
         drain,
         attempts=drain.stop.attempts + 1,

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from supervisor_memkill.notices.drain_events import DrainDone, DrainTakenUp
 from supervisor_memkill.notices.event import Event
 from supervisor_memkill.rules.drain import State
+from supervisor_memkill.workers.contract import Reading, Target
 from supervisor_memkill.world.supervisord import NoAnswer
 from tests.listener.situations import (
+    only_one_is_bloated,
     run_until_replaced,
 )
 from tests.listener_world import (
@@ -19,6 +24,7 @@ from tests.listener_world import (
     QuietKind,
     StopKind,
     World,
+    pool_config,
 )
 from tests.places import PLACES
 
@@ -131,6 +137,34 @@ def test_history_has_each_event_once_if_supervisord_is_away_at_first(world: Worl
     world.away = None
     life.run(60, until=lambda: bool(life.stream.having("drain.done")))
     assert [type(event) for event in history.of(DrainTakenUp, DrainDone)] == [DrainTakenUp, DrainDone]
+
+
+@pytest.mark.parametrize(
+    ("found", "cause"),
+    [
+        ({"recognised": False, "why": "it is already stopping"}, "not_drainable_now"),
+        ({"recognised": None, "jobs": None}, "not_drainable_now"),
+        ({"hold": "its scheduler ends too slowly"}, "not_drainable_now"),
+        ({"jobs": ("Import",)}, "protected_job"),
+        ({"jobs": None}, "protected_job"),
+    ],
+)
+def test_stop_that_was_not_sent_is_sent_only_if_the_drain_could_begin_now(
+    world: World, path: Path, found: Mapping[str, Any], cause: str
+) -> None:
+    """The listener died before the stop, and the worker went on: a stop would cost its job."""
+    only_one_is_bloated(world)
+    config = pool_config(protect_jobs=("Imp*",))
+    Life(world, path, kind=StopKind, config=config, die_at="stopping.saved").run_to_death()
+
+    class Changed(StopKind):
+        def _read(self, target: Target) -> Reading:
+            return dataclasses.replace(super()._read(target), **found)
+
+    life = Life(world, path, kind=Changed, config=config)
+    life.run(60)
+    assert world.happened == [] and not life.drains()
+    assert f"cause={cause}" in life.stream.having("drain.let_go")[0]
 
 
 class History:

@@ -86,10 +86,21 @@ def test_stop_of_a_worker_in_service_is_repeated_only_while_peers_suffice() -> N
     assert outcome(step(record, alone)) == (S.LET_GO, None)
     slot_lost = seen(P.RUNNING, asked=True, answer=answer(Cause.SLOTS_TAKEN))
     assert outcome(step(record, slot_lost)) == (S.LET_GO, None)
-    together = seen(P.RUNNING, asked=True, answer=answer())
+    together = seen(P.RUNNING, reading=reading(), asked=True, answer=answer())
     assert outcome(step(record, together)) == (S.STOPPING, A.STOP)
     told = stopping(is_quiet=False, quiet_attempts=1)
     assert outcome(step(told, alone)) == (S.STOPPING, None), "it may be quiet, so the drain stays"
+
+
+def test_lost_stop_of_a_worker_that_may_be_quiet_waits_for_a_protected_job() -> None:
+    record, protects = stopping(is_quiet=False, quiet_attempts=1), ("Imp*",)
+    given: dict[str, Any] = {"asked": True, "answer": answer()}
+    busy = seen(reading=reading(quiet=None, jobs=("Import",)), **given)
+    assert outcome(step(record, busy, protect_jobs=protects)) == (S.STOPPING, None)
+    hard = seen(reading=reading(quiet=None, jobs=("Import",)), memory_bytes=500, **given)
+    assert outcome(step(record, hard, protect_jobs=protects, hard_limit_bytes=400)) == (S.STOPPING, A.STOP)
+    free = seen(reading=reading(quiet=None, jobs=("Mail",)), **given)
+    assert outcome(step(record, free, protect_jobs=protects)) == (S.STOPPING, A.STOP)
 
 
 @pytest.mark.parametrize(
