@@ -6,7 +6,7 @@ import pytest
 
 from supervisor_memkill.rules.causes import Reason, StepCause
 from supervisor_memkill.rules.decision import OnTimeout
-from supervisor_memkill.rules.drain import Drain, State
+from supervisor_memkill.rules.drain import COMES_BACK_SECONDS, Drain, State
 from supervisor_memkill.rules.shortage import asks_for_machine, is_relief_under_way, judge
 from tests.builders import answer, drain, plan, reading
 from tests.rules.steps import S, seen, step
@@ -60,7 +60,15 @@ def for_machine(state: State, reason: Reason = Reason.MIN_FREE) -> Drain:
     ],
 )
 def test_memory_that_comes_back_soon_is_waited_for(record: Drain, is_relief: bool) -> None:
-    assert is_relief_under_way([for_machine(S.ASKING, Reason.MAX_AGE), record]) is is_relief
+    drains = [for_machine(S.ASKING, Reason.MAX_AGE), record]
+    assert is_relief_under_way(drains, {record.pool: 10.0}, record.since) is is_relief
+
+
+def test_worker_that_does_not_come_back_gives_no_more_memory() -> None:
+    record = for_machine(S.STARTING)
+    late = record.since + COMES_BACK_SECONDS + 1
+    assert is_relief_under_way([record], {}, late - 1)
+    assert not is_relief_under_way([record], {}, late)
 
 
 def test_only_a_drain_for_the_machine_that_waits_for_its_slot_asks_for_it() -> None:
