@@ -26,6 +26,11 @@ def show(text: str) -> None:
         raise MemkillError(f"cannot write the output: {error.strerror or error}") from error
 
 
+def warn(text: str) -> None:
+    """Write one line to standard error: something is wrong, and the command goes on."""
+    print(f"supervisor-memkill: {text}", file=sys.stderr, flush=True)  # noqa: T201 - as `main` prints an error
+
+
 def columns() -> int | None:
     """The width of the terminal in characters; None: the output goes elsewhere, or the width is unknown."""
     if not sys.stdout.isatty():

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from supervisor_memkill.commands import output
 from supervisor_memkill.commands.command import CONFIG, SERVER_OPTIONS, SUCCESS, Command
-from supervisor_memkill.errors import MemkillError, UsageError, one_line
+from supervisor_memkill.errors import ConfigError, MemkillError, UsageError, one_line
 
 if TYPE_CHECKING:
     from supervisor_memkill.commands.web.server import PageServer
@@ -55,6 +55,7 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     address = _address(arguments.listen)
     password = _password(arguments, environ)
     _demand_password(address, password, arguments.listen)
+    _check_url(arguments)
     arguments = argparse.Namespace(**{**vars(arguments), "names": []})
     server = _server(address, password, arguments, environ)
     from supervisor_memkill.demo.interruption import Interruption
@@ -62,11 +63,34 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     with server, Interruption() as interruption:
         host = f"[{address[0]}]" if ":" in address[0] else address[0]
         output.show(f"the page is at http://{host}:{server.server_port}/ (Ctrl-C ends this)\n")
+        _warn_of_problems(arguments, environ)
         server.timeout = POLL_SECONDS
         while not interruption.number:
             server.handle_request()
             server.service_actions()
     return SUCCESS
+
+
+def _check_url(arguments: argparse.Namespace) -> None:
+    """Raises UsageError for an address of supervisord that cannot become right while this runs."""
+    from supervisor_memkill.world.supervisord import Supervisord
+
+    if arguments.serverurl:
+        Supervisord(arguments.serverurl, arguments.username, arguments.password)
+
+
+def _warn_of_problems(arguments: argparse.Namespace, environ: Mapping[str, str]) -> None:
+    """A wrong configuration may be corrected while this runs, so that it ends nothing."""
+    from supervisor_memkill.commands.by_hand import examine_by_hand
+
+    try:
+        problems = examine_by_hand(arguments, environ).problems
+    except ConfigError as error:
+        problems = error.problems
+    except MemkillError as error:
+        problems = (str(error),)
+    for problem in problems:
+        output.warn(f"{problem} (the page shows this until it is corrected)")
 
 
 def _address(text: str) -> tuple[str, int]:

@@ -1,17 +1,21 @@
-"""``serve`` from the command line: what it refuses to start with, in one line."""
+"""``serve`` from the command line: what it refuses to start with, and what it warns of, in one line."""
 
 from __future__ import annotations
 
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from supervisor_memkill.commands import serve
-from tests.command_line import assert_one_line, run
-from tests.harness import free_port
+from tests.command_line import assert_one_line, environment, run
+from tests.harness import PATIENCE_SECONDS, free_port, wait_for
 
 LONG = "a long password"
+NOBODY = "http://127.0.0.1:9"
+"""No supervisord listens there."""
 
 
 @pytest.mark.parametrize("listen", ["0.0.0.0:9111", "[::]:9111", "192.0.2.1:9111"])
@@ -71,3 +75,30 @@ def test_short_password_of_the_environment(tmp_path: Path) -> None:
 def test_allowed_host_that_no_browser_would_send(tmp_path: Path, name: str) -> None:
     done = run(tmp_path, "serve", "--allow-host", name)
     assert_one_line(done, 2, f"--allow-host {name!r}: must be a host name such as")
+
+
+def test_address_of_supervisord_that_is_none(tmp_path: Path) -> None:
+    done = run(tmp_path, "serve", "--serverurl", "foo")
+    assert_one_line(done, 2, "not an address of supervisord: 'foo'")
+
+
+def test_wrong_configuration_is_a_warning_because_it_may_be_corrected(tmp_path: Path) -> None:
+    missing, errors = tmp_path / "none.conf", tmp_path / "errors"
+    words = ("serve", "--listen", str(free_port()), "--config", str(missing), "--serverurl", NOBODY)
+    with errors.open("wb") as stderr:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "supervisor_memkill", *words],
+            stdout=subprocess.DEVNULL,
+            stderr=stderr,
+            env=environment({}),
+        )
+    try:
+        wait_for(lambda: "\n" in errors.read_text(), message="no warning came")
+        process.terminate()
+        assert process.wait(PATIENCE_SECONDS) == 0
+    finally:
+        process.kill()
+        process.wait()
+    (warning,) = errors.read_text().splitlines()
+    assert warning.startswith(f"supervisor-memkill: {missing}: cannot be read: ")
+    assert warning.endswith(" (the page shows this until it is corrected)")
