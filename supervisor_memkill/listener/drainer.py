@@ -78,7 +78,7 @@ _CAUSES_OF_THE_END = {Action.QUIET: StepCause.QUIET_NOT_SENT, Action.RESUME: Ste
 """The actions whose outcome can end a drain (drain.acknowledge)."""
 
 
-_HOLDS_OF_A_PERSON = (Hold.DRAIN_HOURS, Hold.PAUSED)
+_LATE_HOLDS = (Hold.DRAIN_HOURS, Hold.PAUSED, Hold.UNSAFE_SETTINGS)
 """They hold a drain that has not begun, even if they came after it asked for its slot."""
 
 
@@ -392,7 +392,7 @@ def _still_asks(drain: Drain, finding: Finding) -> bool:
     verdict = finding.verdict
     if drain.reason is Reason.ADOPTED:
         return finding.seen.pause is None  # Without its restart it would stay quiet until drain_hours open.
-    return verdict.asks or (drain.reason.is_own_limit and verdict.hold not in _HOLDS_OF_A_PERSON)
+    return verdict.asks or (drain.reason.is_own_limit and verdict.hold not in _LATE_HOLDS)
 
 
 def _with_note(drain: Drain, seen: Seen) -> Drain:

@@ -12,6 +12,8 @@ import pytest
 
 from supervisor_memkill.coordination.contract import PoolView
 from supervisor_memkill.listener.journal_format import Contents
+from supervisor_memkill.rules.drain import State
+from supervisor_memkill.workers.contract import Advice
 from tests.listener.situations import (
     Meanwhile,
     only_one_is_bloated,
@@ -142,6 +144,36 @@ def test_change_during_the_request_for_a_slot_is_seen_before_the_quiet(
     life = Life(world, path, coordinate=lambda contents: coordinator)
     life.tick()
     assert coordinator.granted == [True]
+    assert world.happened == [] and not life.drains()
+
+
+def settings_become_unknown(world: World) -> None:
+    world.tells_programs = False
+
+
+def settings_turn_out_to_lose_jobs(world: World) -> None:
+    world.advice = (Advice("stopsignal=TERM must be INT", refuses=True),)
+
+
+@pytest.mark.parametrize("happens", [settings_become_unknown, settings_turn_out_to_lose_jobs])
+@pytest.mark.parametrize("kind", [QuietKind, StopKind])
+def test_drain_that_waits_for_its_slot_does_not_begin_with_settings_that_may_lose_jobs(
+    world: World, path: Path, kind: type[QuietKind], happens: Callable[[World], None]
+) -> None:
+    only_one_is_bloated(world)
+    redis = SharedCoordinator(world)
+    life = Life(world, path, kind=kind, coordinate=partial(_given, redis))
+
+    def lose_redis(place: str) -> None:
+        redis.is_away = redis.is_away or place == "asking.saved"
+
+    life.at = lose_redis
+    life.run(10)
+    assert life.only_drain() == ("jobs:one", State.ASKING)
+    happens(world)
+    world.operator_restarts("jobs:two")  # The listener asks for the settings again.
+    life.at, redis.is_away = (lambda place: None), False
+    life.run(60)
     assert world.happened == [] and not life.drains()
 
 
