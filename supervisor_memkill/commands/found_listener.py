@@ -95,6 +95,7 @@ def find_listener(configuration: Configuration, context: Context) -> FoundListen
     """The listener of the supervisord that is asked. Raises SupervisordError."""
     supervisord, groups = context.supervisord, configuration.eventlistener_groups
     if configuration.supervisord_pid is None and not is_of_this_machine(supervisord.url):
+        supervisord.pid()  # A misspelt host name is a clearer cause than another machine.
         problem = ELSEWHERE.format(url=supervisord.url)
         return FoundListener(context.journal.path, problem=problem, is_hidden=True)
     listeners = which.listeners(supervisord.all_processes(), groups)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from supervisor_memkill.listener.journal_format import Contents
 from supervisor_memkill.listener.state_values import ListenerState, Origin, process_began
 from supervisor_memkill.processes import ProcessInfo, ProcessState
 from supervisor_memkill.rules.drain import State
+from supervisor_memkill.world.supervisord import SupervisordError
 from tests import builders
 from tests.commands.test_dry_run import report_on, row
 from tests.listener_world import World
@@ -158,6 +160,18 @@ def test_supervisord_on_another_machine_shows_no_state_of_this_one(by_hand: ByHa
     context.supervisord.url = "http://192.0.2.1:9001"
     found = find_listener(dataclasses.replace(configuration, supervisord_pid=None), context)
     assert found.is_hidden and not found.is_dead and "http://192.0.2.1:9001 is on another" in found.problem
+
+
+def test_another_machine_that_does_not_answer_is_away(tmp_path: Path) -> None:
+    """A misspelt host name is not taken for a machine whose listener cannot be seen from here."""
+    by_hand = ByHand(tmp_path, "http://127.0.0.1:9")
+    given = {"config": by_hand.config, "serverurl": by_hand.url, "dry_run": False}
+    arguments = argparse.Namespace(**given, username=None, password=None)
+    configuration = find_configuration(arguments, {})
+    context = build(configuration, configuration.supervisord(arguments, {}), {}, own_group="")
+    context.supervisord.url = "http://web-l:9001"
+    with pytest.raises(SupervisordError, match=re.escape("cannot be reached at http://web-l:9001")):
+        find_listener(configuration, context)
 
 
 # --- what the dry run says --------------------------------------------------------------------------
