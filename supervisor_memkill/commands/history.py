@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"how far back: {SINCE_ALLOWED} (default: {DEFAULT_SINCE})",
     )
     parser.add_argument(
-        "--reason", action="append", default=[], metavar="REASON", help="show only drains for this reason"
+        "--reason", action="append", default=[], metavar="REASON", help="show only drains with this reason"
     )
     parser.add_argument(
         "--outcome",
@@ -190,7 +190,7 @@ def read_fleet(configuration: Configuration, since: float = 0.0) -> tuple[list[R
 
 COMMAND = Command(
     "history",
-    "show past drains: when, why, memory before and after, how long, jobs cut",
+    "show past drains: time, reason, memory before and after, duration, jobs cut",
     run,
     (CONFIG, JSON, *SERVER_OPTIONS),
     add_arguments,

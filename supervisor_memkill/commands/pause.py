@@ -22,9 +22,7 @@ def _add_pools(parser: argparse.ArgumentParser) -> None:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_pools(parser)
     parser.add_argument("--for", dest="lasts", metavar="TIME", help="how long (default: until unpause)")
-    parser.add_argument(
-        "--except-hard", action="store_true", help="a worker over hard_max_rss is drained all the same"
-    )
+    parser.add_argument("--except-hard", action="store_true", help="still drain a worker over hard_max_rss")
     parser.add_argument("--wait", action="store_true", help="wait until no drain is under way any more")
     parser.add_argument("--timeout", metavar="TIME", help="with --wait: end with status 1 after this time")
 
@@ -46,7 +44,7 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
         Act.PAUSE, arguments.names, lasts_seconds=lasts_seconds, except_hard=arguments.except_hard
     )
     _check_pools(arguments, taken.pools, made.pools)
-    output.show(f"paused {how_long}: {', '.join(taken.pools)}; drains under way go on\n")
+    output.show(f"paused {how_long}: {', '.join(taken.pools)}; drains under way continue\n")
     if not arguments.wait:
         return SUCCESS
 
@@ -75,7 +73,9 @@ def _pause_fleet(
     )
     silent = silent_hosts(sent, made.wait_for_answers(sent))
     pools = ", ".join(one.pool for one in sent)
-    output.show(f"paused on all hosts {how_long}: {pools}; drains under way go on{when_they_come(silent)}\n")
+    output.show(
+        f"paused on all hosts {how_long}: {pools}; drains under way continue{when_they_come(silent)}\n"
+    )
     if not arguments.wait:
         return SUCCESS
     left: list[str] = []
@@ -117,7 +117,7 @@ def _check_pools(arguments: argparse.Namespace, found: tuple[str, ...], known: t
 
 PAUSE = Command(
     "pause",
-    "begin no drain in a pool; drains under way go on",
+    "begin no drain in a pool; drains under way continue",
     run,
     (CONFIG, *SERVER_OPTIONS),
     add_arguments,

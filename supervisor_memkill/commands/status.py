@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="show only this pool, worker (group:name) or group; *, ? and [...] match",
     )
     parser.add_argument("--fleet", action="store_true", help="show the pools in Redis, with all hosts")
-    parser.add_argument("--watch", action="store_true", help="show it again every 2 s, until Ctrl-C")
+    parser.add_argument("--watch", action="store_true", help="repeat every 2 s, until Ctrl-C")
 
 
 def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
@@ -127,7 +127,7 @@ def frame(lines: Sequence[str], height: int | None) -> str:
 
 COMMAND = Command(
     "status",
-    "show what the listener sees and does: pools, workers, drains, requests, pauses",
+    "show the state of the listener: pools, workers, drains, requests, pauses",
     run,
     (CONFIG, JSON, *SERVER_OPTIONS),
     add_arguments,

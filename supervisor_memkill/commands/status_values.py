@@ -135,7 +135,7 @@ class PauseLine:
     left_seconds: float | None
     """How long it lasts yet; null: until somebody ends it."""
     except_hard: bool
-    """A worker over its hard limit is drained all the same."""
+    """A worker over its hard limit is still drained."""
 
 
 @dataclass(frozen=True)
