@@ -266,7 +266,7 @@ class Surveyor:
         if memory.fault is not None:
             raise memory.fault
         if counts:
-            self._strikes.count(process, memory.size_bytes, self._bytes(pool.config.max_rss))
+            self._strikes.count(process, memory.size_bytes, self._limit_bytes(pool.config))
         drain = contents.drains.get(process.worker)
         program = self.program(process.worker)
         advice = pool.advice(process, program, table)
@@ -291,7 +291,7 @@ class Surveyor:
 
     def terms(self, config: PoolConfig) -> Terms:
         """The pool's settings, with sizes in bytes and with the hours as they are at this moment."""
-        limit_bytes, warn, hours = self._bytes(config.max_rss), config.warn_rss, config.drain_hours
+        limit_bytes, warn, hours = self._limit_bytes(config), config.warn_rss, config.drain_hours
         return Terms(
             limit_bytes=limit_bytes,
             hard_limit_bytes=self._bytes(config.hard_max_rss),
@@ -304,6 +304,11 @@ class Surveyor:
             max_age_seconds=config.max_age_seconds,
             closed=hours.closed_words(self._local_time()) if hours is not None else "",
         )
+
+    def _limit_bytes(self, config: PoolConfig) -> int | None:
+        """`max_rss`, or `hard_max_rss` where a share of a small machine makes that the smaller one."""
+        limits = (self._bytes(config.max_rss), self._bytes(config.hard_max_rss))
+        return min((limit for limit in limits if limit is not None), default=None)
 
     def _bytes(self, size: Size | None) -> int | None:
         if size is None or size.percent is None:

@@ -34,6 +34,18 @@ def test_worker_over_its_hard_limit_is_stopped_before_its_jobs_end(world: World,
     run_until_replaced(life, world)
 
 
+def test_hard_limit_counts_where_it_is_below_max_rss_on_this_machine(world: World, path: Path) -> None:
+    """A size and a share of the machine's memory can be compared only there: 10 % are LIMIT here."""
+    only_one_is_bloated(world)
+    config = pool_config(max_rss=Size(exact_bytes=2 * BLOATED), hard_max_rss=Size(percent=10))
+    life = Life(world, path, config=config)
+    life.run(5)
+    assert world.happened[0] == "stop jobs:one"
+    world.finish_jobs()
+    life.run(60)
+    assert len(world.happened) == 2 and not life.drains()
+
+
 def test_jobs_are_not_cut_for_memory_that_may_be_counted_twice(world: World, path: Path) -> None:
     """Without SYS_PTRACE: the RSS is over both limits, and the half of it is sure."""
     world.measure_lost = "pss needs the capability SYS_PTRACE"
