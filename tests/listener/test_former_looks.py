@@ -9,10 +9,23 @@ from typing import Any
 
 import pytest
 
-from supervisor_memkill.listener.former_looks import EXAMINE_SECONDS
+from supervisor_memkill.listener.findings import Finding
+from supervisor_memkill.listener.former_looks import (
+    EXAMINE_SECONDS,
+    YOUNG_SECONDS,
+    FormerLook,
+    FormerLooks,
+    Surroundings,
+)
+from supervisor_memkill.listener.journal_format import Contents
+from supervisor_memkill.processes import ProcessInfo, ProcessState
+from supervisor_memkill.rules.drain import State
+from supervisor_memkill.rules.policy import BackOff, BackOffCause, Sighting, Terms, judge
+from supervisor_memkill.rules.requests import Act, OperatorRequest, Pause, RunningProcess, TakenRequest
 from supervisor_memkill.units import Size
 from supervisor_memkill.workers.contract import Reading, Target
 from supervisor_memkill.world.memory import ProcessTable
+from tests.builders import EPOCH, PID, START, drain, info, reading
 from tests.listener_world import FRESH, LIMIT, Life, QuietKind, World, pool_config
 
 
@@ -146,3 +159,131 @@ def test_every_worker_is_examined_anew_after_some_minutes(world: World, path: Pa
         world.advance(60)
         life.listener.turn(ticked=True)
     assert sorted(set(examined)) == ["jobs:one", "jobs:three", "jobs:two"]
+
+
+TERMS = Terms(limit_bytes=200, hard_limit_bytes=None, strikes=1, min_uptime_seconds=60.0, settle_seconds=10.0)
+
+
+def sighting(**values: Any) -> Sighting:
+    calm = {"process": info(), "memory_bytes": 100, "memory_least_bytes": 100, "reading": reading()}
+    return Sighting(**{**calm, **values})
+
+
+def keeps(seen: Sighting, terms: Terms = TERMS) -> bool:
+    looks = FormerLooks()
+    finding = Finding(seen, judge(seen, terms, 0.0))
+    looks.keep("jobs", terms, [FormerLook(finding, counts_children=False, examined_at=0.0)])
+    return finding.worker in looks.of("jobs", terms)
+
+
+def test_calm_worker_is_taken_over() -> None:
+    assert keeps(sighting())
+    assert keeps(sighting(process=info(start=EPOCH - int(YOUNG_SECONDS))))
+    assert keeps(sighting(), dataclasses.replace(TERMS, settle_seconds=600.0))
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"process": info(ProcessState.STARTING)},
+        {"draining": State.DRAINING},
+        {"memory_bytes": 300, "memory_least_bytes": 300},
+        {"restart_requested": True},
+        {"pause": Pause(0.0, None)},
+        {"memory_bytes": None, "memory_least_bytes": None},
+        {"memory_bytes": 100, "memory_least_bytes": 90},
+        {"memory_lost": "another user's process"},
+        {"refusals": ("stopwaitsecs is too short",)},
+        {"strikes": 1},
+        {"process": info(start=EPOCH - int(YOUNG_SECONDS) + 1)},
+    ],
+)
+def test_worker_that_is_not_calm_is_looked_at_again(values: dict[str, Any]) -> None:
+    assert not keeps(sighting(**values))
+
+
+def test_worker_that_settles_is_looked_at_again() -> None:
+    assert not keeps(sighting(), dataclasses.replace(TERMS, settle_seconds=601.0))
+
+
+def test_whole_pool_is_taken_over_while_nothing_around_it_changes() -> None:
+    terms, process, programs = TERMS, info(), object()
+    nameless = reading(jobs=None)
+    finding = Finding(sighting(process=process, reading=nameless), judge(sighting(), terms, 0.0))
+    around = Surroundings(terms, [process], {"jobs:one": nameless}, programs, {})
+    looks = FormerLooks()
+    looks.keep("jobs", terms, [FormerLook(finding, counts_children=False, examined_at=0.0)])
+    assert looks.whole("jobs", around) is None
+    looks.keep_whole("jobs", around, (finding,))
+    assert looks.whole("jobs", around) == (finding,)
+    changes: list[dict[str, Any]] = [
+        {"terms": dataclasses.replace(terms, strikes=2)},
+        {"processes": [info(pid=7)]},
+        {"processes": []},
+        {"readings": {}},
+        {"programs": object()},
+        {"back_offs": {"jobs:one": BackOff(9.0, 9.0, BackOffCause.NOT_BEGUN)}},
+    ]
+    for change in changes:
+        assert looks.whole("jobs", dataclasses.replace(around, **change)) is None, change
+    assert looks.whole("other", around) is None
+
+
+def test_pool_with_one_worker_that_is_not_calm_is_not_taken_over_whole() -> None:
+    calm, process = sighting(reading=reading(jobs=None)), info(name="two")
+    unsure = dataclasses.replace(calm, process=process, memory_least_bytes=1)
+    findings = tuple(Finding(seen, judge(seen, TERMS, 0.0)) for seen in (calm, unsure))
+    around = Surroundings(TERMS, [calm.process, process], {}, object(), {})
+    looks = FormerLooks()
+    looks.keep("jobs", TERMS, [FormerLook(one, counts_children=False, examined_at=0.0) for one in findings])
+    looks.keep_whole("jobs", around, findings)
+    assert looks.whole("jobs", around) is None
+
+
+def test_pool_whose_jobs_are_named_is_not_taken_over_whole() -> None:
+    named = sighting(reading=reading(jobs=("Report",)))
+    finding = Finding(named, judge(named, TERMS, 0.0))
+    around = Surroundings(TERMS, [named.process], {}, object(), {})
+    looks = FormerLooks()
+    looks.keep("jobs", TERMS, [FormerLook(finding, counts_children=False, examined_at=0.0)])
+    looks.keep_whole("jobs", around, (finding,))
+    assert looks.whole("jobs", around) is None
+
+
+PROGRAM: Any = object()
+"""Settings: the same ones, or others."""
+
+
+def holds(process: ProcessInfo | None = None, **changes: Any) -> bool:
+    """Whether a look holds with these differences; `contents` is the journal's."""
+    seen, program = sighting(process=info()), PROGRAM
+    former = FormerLook(Finding(seen, judge(seen, TERMS, 0.0), (), program), False, 0.0)
+    now: dict[str, Any] = {"reading": reading(), "program": program, "contents": Contents(), **changes}
+    return former.holds(process or info(), now["reading"], now["program"], now["contents"])
+
+
+REQUESTED = TakenRequest(
+    OperatorRequest("ab" * 8, Act.RESTART, ("jobs",), 60.0),
+    0.0,
+    None,
+    {"jobs:one": RunningProcess(PID, START)},
+)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"process": info(pid=PID + 1)},
+        {"process": info(start=START + 1)},
+        {"process": info(ProcessState.STOPPING)},
+        {"reading": reading(busy=2)},
+        {"reading": None},
+        {"program": None},
+        {"contents": Contents(back_offs={"jobs:one": BackOff(9.0, 9.0, BackOffCause.NOT_BEGUN)})},
+        {"contents": Contents(drains={"jobs:one": drain(State.ASKING)})},
+        {"contents": Contents(requests={"a": REQUESTED})},
+    ],
+)
+def test_look_holds_only_while_all_but_the_memory_is_the_same(changes: dict[str, Any]) -> None:
+    assert holds()
+    assert not holds(**changes)
