@@ -18,7 +18,7 @@ from supervisor_memkill.listener.former_looks import (
     Surroundings,
 )
 from supervisor_memkill.listener.journal_format import Contents
-from supervisor_memkill.processes import ProcessInfo, ProcessState
+from supervisor_memkill.processes import MemorySize, ProcessInfo, ProcessState
 from supervisor_memkill.rules.drain import State
 from supervisor_memkill.rules.policy import BackOff, BackOffCause, Sighting, Terms, judge
 from supervisor_memkill.rules.requests import Act, OperatorRequest, Pause, RunningProcess, TakenRequest
@@ -248,6 +248,51 @@ def test_pool_whose_jobs_are_named_is_not_taken_over_whole() -> None:
     looks.keep("jobs", TERMS, [FormerLook(finding, counts_children=False, examined_at=0.0)])
     looks.keep_whole("jobs", around, (finding,))
     assert looks.whole("jobs", around) is None
+
+
+def calm_look(terms: Terms = TERMS) -> FormerLook:
+    seen = sighting(reading=reading(jobs=None))
+    return FormerLook(Finding(seen, judge(seen, terms, 0.0)), counts_children=False, examined_at=0.0)
+
+
+def test_other_settings_of_the_pool_let_nothing_be_taken_over() -> None:
+    looks, aged = FormerLooks(), dataclasses.replace(TERMS, max_age_seconds=9.0)
+    looks.keep("jobs", TERMS, [calm_look()])
+    assert looks.of("jobs", TERMS)
+    assert not looks.of("jobs", dataclasses.replace(TERMS, strikes=2))
+    looks.keep("jobs", aged, [calm_look(aged)])
+    assert not looks.of("jobs", aged)
+    assert not looks.of("jobs", TERMS), "the look before the last one is too old"
+
+
+def test_pool_that_was_calm_once_is_looked_at_when_it_is_not_calm_any_more() -> None:
+    looks, look = FormerLooks(), calm_look()
+    around = Surroundings(TERMS, [look.finding.seen.process], {}, object(), {})
+    looks.keep("jobs", TERMS, [look])
+    looks.keep_whole("jobs", around, (look.finding,))
+    looks.keep("jobs", TERMS, [])
+    looks.keep_whole("jobs", around, (look.finding,))
+    assert looks.whole("jobs", around) is None
+
+
+@pytest.mark.parametrize(
+    ("size", "fits"),
+    [
+        (MemorySize(200, 200), True),
+        (MemorySize(201, 201), False),
+        (MemorySize(100, 90), False),
+        (MemorySize(100, 100, lost="another user's process"), False),
+    ],
+)
+def test_memory_fits_that_is_exact_and_gives_no_reason(size: MemorySize, fits: bool) -> None:
+    assert calm_look().fits(size, TERMS) is fits
+    assert calm_look().fits(size, dataclasses.replace(TERMS, hard_limit_bytes=300)) is fits
+
+
+def test_memory_above_the_hard_limit_alone_fits_not() -> None:
+    terms = dataclasses.replace(TERMS, limit_bytes=None, hard_limit_bytes=300)
+    assert calm_look().fits(MemorySize(300, 300), terms)
+    assert not calm_look().fits(MemorySize(301, 301), terms)
 
 
 PROGRAM: Any = object()
