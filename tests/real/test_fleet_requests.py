@@ -84,12 +84,13 @@ def test_each_worker_of_all_hosts_is_replaced_once_and_one_at_a_time(redis_serve
         assert re.search(r"\n[ab]/supervisor/\w+:\w+: draining \(", done.stdout)
         assert_each_replaced_once(fleet, before)
         fleet.assert_each_job_once()
+        second = fleet.pids("a")["a_1:a_1"]
         again = run(fleet["b"], "restart", "a_1:*")
         assert (again.returncode, again.stdout.splitlines()[-1]) == (
             0,
             "1 to be replaced, one after another",
         )
-        fleet.wait_until_replaced({"a_1:a_1": fleet.pids("a")["a_1:a_1"]})
+        fleet.wait_until_replaced({"a_1:a_1": second})
         assert spawns(fleet) == 2 * len(before) + 1
 
 
@@ -133,7 +134,7 @@ def test_host_that_was_off_takes_the_request_when_it_comes(redis_server: RealRed
         fleet.wait_for_heartbeats("b", 1)
         fleet["b"].stop_listener()
         with begin(fleet["a"], "restart", "job", "--wait", "--timeout", "100s") as watching:
-            fleet.wait_until_replaced(fleet.pids("a"))
+            fleet.wait_until_replaced({worker: before[worker] for worker in fleet["a"].workers})
             assert watching.poll() is None
             fleet["b"].start_listener()
             fleet.start("c")
