@@ -113,4 +113,7 @@ EXPLAINED: dict[str, str] = {
     ),
     "rules/drain.py, acknowledge: action is Action.EVIDENCE and outcome is not Outcome.DONE -> "
     "(outcome is not Outcome.DONE)": "no other action that comes so far changes the evidence",
+    "coordination/rules.py, others: own is not None and own >= queues -> (own is not None)": (
+        "a worker's request and its report come from one look, with the same queues"
+    ),
 }
