@@ -79,7 +79,8 @@ class Ears:
     def judge_end(self) -> None:
         """The listener ended because it heard nothing. Raises BrokenPromise if that is not so."""
         promises, machine = self._machine.world.promises, self._machine
-        if not self.is_deaf and not machine.events.stalled_seconds:  # TICKs that are so late count as none.
+        # TICKs that are so late count as none, even if the next one would come at this moment.
+        if not self.is_deaf and not machine.events.stalled_within(machine.shape.tick):
             promises.broken(
                 "deaf", machine, "the listener ends because it hears nothing, and it is sent events"
             )

@@ -85,6 +85,10 @@ class ProcessEvents:
         """For so long no later event, such as a TICK, can come: an earlier one is still on its way."""
         return max(0.0, self._stalled_until - self.engine.now)
 
+    def stalled_within(self, seconds: float) -> bool:
+        """Events were held back until less than so long ago."""
+        return self.engine.now - self._stalled_until < seconds
+
     def arrived(self, number: int) -> None:
         """An event with this number arrived: what is missing before it shows."""
         self._lost = {lost: at for lost, at in self._lost.items() if lost > number}
