@@ -212,7 +212,7 @@ class Requests:
             left = _still_wanted(taken, members)
             if identity in over and left:
                 self._notifier.report(RequestExpired(identity, tuple(left)))
-            elif taken.workers and not left and identity not in self._served:
+            elif taken.workers and not left and not self._drains(taken) and identity not in self._served:
                 self._served.add(identity)
                 self._notifier.report(RequestServed(identity, len(taken.workers), now - taken.taken_at))
         if over or ended:
@@ -224,6 +224,10 @@ class Requests:
         for pool, pause in self._ledger.contents.pauses.items():
             left_seconds = None if pause.until is None else pause.until - now
             self._notifier.report(PoolPaused(pool, left_seconds, int((now - pause.since) // DAY_SECONDS)))
+
+    def _drains(self, taken: TakenRequest) -> bool:
+        """A worker that it names is not back in service yet."""
+        return any(worker in self._ledger.drains for worker in taken.workers)
 
     def _report_unpaused(self, pools: Iterable[str]) -> None:
         for pool in pools:

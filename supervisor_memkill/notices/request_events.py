@@ -26,7 +26,7 @@ class RequestTaken(Event):
 
 @dataclass(frozen=True)
 class RequestServed(Event):
-    """Every worker of a requested restart has another process now."""
+    """Every worker of a requested restart has another process now, and its drain is over."""
 
     name = "request.served"
     request: str

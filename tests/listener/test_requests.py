@@ -42,6 +42,8 @@ def test_each_worker_is_replaced_once_and_the_end_is_reported(
     assert calm.broken_promises == []
     assert all("reason=restart" in line for line in life.stream.having("drain.done"))
     assert len(life.stream.having("request.served")) == 1
+    ends = [line for line in life.stream.lines if "drain.done" in line or "request.served" in line]
+    assert "request.served" in ends[-1], "the last worker is back in service before"
 
 
 def test_request_that_comes_again_changes_nothing(calm: World, path: Path) -> None:
