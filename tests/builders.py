@@ -8,8 +8,8 @@ from supervisor_memkill.coordination.contract import Answer, Cause, Report
 from supervisor_memkill.listener.journal_format import STOP_READERS
 from supervisor_memkill.processes import ProcessInfo, ProcessState
 from supervisor_memkill.rules.causes import Reason
-from supervisor_memkill.rules.decision import OnTimeout, Plan
 from supervisor_memkill.rules.drain import Drain, State, Stop
+from supervisor_memkill.rules.step import OnTimeout, Plan
 from supervisor_memkill.workers.contract import Reading, Traits
 
 PID, START, EPOCH = 100, 1_000_000, 1_000_600

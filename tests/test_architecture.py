@@ -14,7 +14,15 @@ import pytest
 import supervisor_memkill
 from supervisor_memkill.processes import ProcessState
 
-CORE = ("rules.drain", "rules.decision", "rules.policy", "coordination.rules", "coordination.in_process")
+CORE = (
+    "rules.drain",
+    "rules.step",
+    "rules.decision",
+    "rules.from_the_stop",
+    "rules.policy",
+    "coordination.rules",
+    "coordination.in_process",
+)
 
 
 PACKAGE = Path(supervisor_memkill.__file__).parent

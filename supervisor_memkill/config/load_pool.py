@@ -21,7 +21,7 @@ from supervisor_memkill.config.options import GLOBAL_KEYS, POOL_KEYS, REDIS_VARI
 from supervisor_memkill.config.sections import SECTION
 from supervisor_memkill.config.values import PoolConfig
 from supervisor_memkill.errors import MemkillError
-from supervisor_memkill.rules.decision import OnTimeout
+from supervisor_memkill.rules.step import OnTimeout
 from supervisor_memkill.units import Size
 
 if TYPE_CHECKING:

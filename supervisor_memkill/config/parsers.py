@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from supervisor_memkill.processes import MEASURES, Measure
-from supervisor_memkill.rules.decision import OnTimeout
 from supervisor_memkill.rules.shortage import Yields
+from supervisor_memkill.rules.step import OnTimeout
 from supervisor_memkill.units import parse_choice, parse_yes_no
 from supervisor_memkill.workers.templates import PLACEHOLDERS, parse_command
 from supervisor_memkill.world import redis_client

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from supervisor_memkill.processes import Measure
-from supervisor_memkill.rules.decision import OnTimeout
 from supervisor_memkill.rules.hours import DrainHours
 from supervisor_memkill.rules.shortage import Yields
+from supervisor_memkill.rules.step import OnTimeout
 from supervisor_memkill.units import Size
 
 DEFAULT_DRAIN_TIMEOUT_SECONDS = 3600.0

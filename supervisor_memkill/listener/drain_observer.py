@@ -14,8 +14,8 @@ from supervisor_memkill.listener.findings import Pool
 from supervisor_memkill.notices.drain_events import KindFailed
 from supervisor_memkill.notices.event import Notifier
 from supervisor_memkill.processes import ENDED_BY_SIGNAL, ProcessId, ProcessInfo, ProcessState
-from supervisor_memkill.rules.decision import Seen
 from supervisor_memkill.rules.drain import Drain, State
+from supervisor_memkill.rules.step import Seen
 from supervisor_memkill.rules.stop_end import is_kill_logged
 from supervisor_memkill.workers.contract import Reading, Target, unknown
 from supervisor_memkill.world.memory import ProcessTable

@@ -39,7 +39,7 @@ from supervisor_memkill.processes import (
     ProgramInfo,
 )
 from supervisor_memkill.rules.causes import Reason, StepCause
-from supervisor_memkill.rules.decision import OnTimeout, Plan, Seen, decide
+from supervisor_memkill.rules.decision import decide
 from supervisor_memkill.rules.drain import (
     NEEDS_JOURNAL,
     OVER,
@@ -60,6 +60,7 @@ from supervisor_memkill.rules.policy import (
     next_back_off,
 )
 from supervisor_memkill.rules.shortage import Shortage
+from supervisor_memkill.rules.step import OnTimeout, Plan, Seen
 from supervisor_memkill.workers.contract import Kind, Traits
 from supervisor_memkill.world.guarded_command import Begin, GuardedCommand
 from supervisor_memkill.world.memory import ProcessTable

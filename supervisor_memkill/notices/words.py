@@ -35,9 +35,9 @@ from supervisor_memkill.notices.drain_events import (
 from supervisor_memkill.notices.event import Event
 from supervisor_memkill.processes import Measure
 from supervisor_memkill.rules.causes import StepCause
-from supervisor_memkill.rules.decision import Plan, Seen, Step
 from supervisor_memkill.rules.drain import Action, Drain, State
 from supervisor_memkill.rules.evidence import EvidenceState
+from supervisor_memkill.rules.step import Plan, Seen, Step
 
 SLOW_SETTLING_SECONDS = 60.0
 """A new process that is not in service after this time gets a warning."""

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from supervisor_memkill.processes import ProcessInfo, ProcessState
 from supervisor_memkill.rules.causes import Reason
-from supervisor_memkill.rules.decision import is_protected
 from supervisor_memkill.rules.drain import State
 from supervisor_memkill.rules.requests import Pause
+from supervisor_memkill.rules.step import is_protected
 from supervisor_memkill.units import format_duration
 from supervisor_memkill.worded import Worded
 from supervisor_memkill.workers.contract import Reading

@@ -16,7 +16,7 @@ from supervisor_memkill.config.options import GLOBAL_KEYS, POOL_KEYS
 from supervisor_memkill.config.sections import ParsedFiles, read_file
 from supervisor_memkill.config.values import Config, PoolConfig
 from supervisor_memkill.errors import ConfigError
-from supervisor_memkill.rules.decision import OnTimeout
+from supervisor_memkill.rules.step import OnTimeout
 from supervisor_memkill.units import Size
 from supervisor_memkill.workers.contract import Option
 from supervisor_memkill.workers.registry import load_kind

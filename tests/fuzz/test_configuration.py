@@ -25,8 +25,8 @@ from supervisor_memkill.config.supervisord_sections import read_sections
 from supervisor_memkill.config.values import Config, PoolConfig
 from supervisor_memkill.coordination.redis import RedisCoordinator
 from supervisor_memkill.errors import ConfigError, MemkillError
-from supervisor_memkill.rules.decision import OnTimeout
 from supervisor_memkill.rules.policy import is_below_baseline
+from supervisor_memkill.rules.step import OnTimeout
 from supervisor_memkill.units import Size, format_duration
 from supervisor_memkill.workers.registry import load_kind
 from supervisor_memkill.world import redis_client, redis_url

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from supervisor_memkill.rules.decision import OnTimeout
 from supervisor_memkill.rules.drain import State
+from supervisor_memkill.rules.step import OnTimeout
 from supervisor_memkill.units import Size
 from supervisor_memkill.workers.contract import Reading, Target
 from tests.listener.situations import (

@@ -30,6 +30,8 @@ PYTHON = (
     "rules/standing.py",
     "rules/drain.py",
     "rules/decision.py",
+    "rules/from_the_stop.py",
+    "rules/step.py",
     "rules/evidence.py",
     "rules/shortage.py",
     "rules/stop_end.py",

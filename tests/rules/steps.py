@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from supervisor_memkill.processes import ProcessState
-from supervisor_memkill.rules.decision import Seen, Step, decide
+from supervisor_memkill.rules.decision import decide
 from supervisor_memkill.rules.drain import (
     Action,
     Drain,
@@ -13,6 +13,7 @@ from supervisor_memkill.rules.drain import (
     State,
     acknowledge,
 )
+from supervisor_memkill.rules.step import Seen, Step
 from tests.builders import (
     EPOCH,
     START,

@@ -9,12 +9,12 @@ import pytest
 from supervisor_memkill.coordination.contract import Cause
 from supervisor_memkill.processes import ProcessState
 from supervisor_memkill.rules.causes import Reason, StepCause
-from supervisor_memkill.rules.decision import Seen
 from supervisor_memkill.rules.drain import (
     OVER,
     Action,
     State,
 )
+from supervisor_memkill.rules.step import Seen
 from supervisor_memkill.workers.contract import Reading, Traits
 from tests.builders import (
     EPOCH,

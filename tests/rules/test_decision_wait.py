@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from supervisor_memkill.rules.causes import Reason, StepCause
-from supervisor_memkill.rules.decision import OnTimeout
 from supervisor_memkill.rules.drain import (
     Action,
     Outcome,
     State,
 )
+from supervisor_memkill.rules.step import OnTimeout
 from tests.builders import (
     CUSTOM_LIKE,
     PLAIN_LIKE,

@@ -9,9 +9,9 @@ import pytest
 
 from supervisor_memkill.processes import ProcessState
 from supervisor_memkill.rules.causes import Reason, StepCause
-from supervisor_memkill.rules.decision import OnTimeout, Seen, Step
 from supervisor_memkill.rules.drain import NEEDS_JOURNAL, Action, Drain, Outcome, State
 from supervisor_memkill.rules.evidence import END_SECONDS, Evidence, EvidenceSeen, EvidenceState
+from supervisor_memkill.rules.step import OnTimeout, Seen, Step
 from supervisor_memkill.workers.contract import Reading
 from tests.builders import CUSTOM_LIKE, PLAIN_LIKE, answer, reading
 from tests.rules.steps import NOW, acknowledged, draining, outcome, quieting, seen, step

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from supervisor_memkill.rules.causes import Reason, StepCause
-from supervisor_memkill.rules.decision import OnTimeout
 from supervisor_memkill.rules.drain import COMES_BACK_SECONDS, Drain, State
 from supervisor_memkill.rules.shortage import asks_for_machine, is_relief_under_way, judge
+from supervisor_memkill.rules.step import OnTimeout
 from tests.builders import answer, drain, plan, reading
 from tests.rules.steps import S, seen, step
 

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from supervisor_memkill.processes import STOPPED_STATES
-from supervisor_memkill.rules.decision import OnTimeout
 from supervisor_memkill.rules.drain import Drain, State
 from supervisor_memkill.rules.evidence import END_SECONDS
 from supervisor_memkill.rules.requests import Act, OperatorRequest, RunningProcess, encode
+from supervisor_memkill.rules.step import OnTimeout
 from tests.simulation.machine import Machine
 from tests.simulation.promises import BrokenPromise, backs_off
 from tests.simulation.shape import LIMIT, LONGEST_CLOSED_MINUTES, PoolShape

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from supervisor_memkill.config.values import PoolConfig
 from supervisor_memkill.listener.journal_format import Contents
 from supervisor_memkill.rules.causes import Reason, StepCause
-from supervisor_memkill.rules.decision import OnTimeout
 from supervisor_memkill.rules.drain import FAILED_STARTS, Drain, State, StopAnswer
 from supervisor_memkill.rules.policy import AGE_SPREAD, BackOff, BackOffCause
 from supervisor_memkill.rules.requests import RunningProcess
 from supervisor_memkill.rules.shortage import Yields
+from supervisor_memkill.rules.step import OnTimeout
 from tests.simulation.leases import Grant, local_name
 from tests.simulation.process import RECORD_LIVES_SECONDS, Process
 from tests.simulation.shape import HARD_LIMIT, LIMIT

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from supervisor_memkill.config.values import PoolConfig
-from supervisor_memkill.rules.decision import OnTimeout
 from supervisor_memkill.rules.hours import DrainHours
 from supervisor_memkill.rules.shortage import Yields
+from supervisor_memkill.rules.step import OnTimeout
 from supervisor_memkill.units import Size
 from tests.simulation.process import Habits
 

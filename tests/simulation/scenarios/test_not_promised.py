@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from supervisor_memkill.processes import ProcessState
-from supervisor_memkill.rules.decision import OnTimeout
 from supervisor_memkill.rules.drain import State
+from supervisor_memkill.rules.step import OnTimeout
 from tests.simulation.scenarios.scene import CUSTOM, SIDEKIQ, TTL, scene
 
 

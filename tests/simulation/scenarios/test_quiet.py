@@ -6,8 +6,8 @@ import dataclasses
 
 import pytest
 
-from supervisor_memkill.rules.decision import OnTimeout
 from supervisor_memkill.rules.drain import State
+from supervisor_memkill.rules.step import OnTimeout
 from tests.simulation.scenarios.scene import CELERY, SIDEKIQ, scene
 
 

@@ -1,0 +1,236 @@
+"""A drain from its stop on: the stop, the start, and the new process until it is in service.
+
+Pure, as decision.py.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from supervisor_memkill.processes import ProcessInfo, ProcessState
+from supervisor_memkill.rules.causes import StepCause
+from supervisor_memkill.rules.drain import Action, Drain, State, StopAnswer, change_stop, move
+from supervisor_memkill.rules.step import (
+    Plan,
+    Seen,
+    Step,
+    end,
+    is_drainable,
+    is_over_hard_limit,
+    is_protected,
+    may_be_quiet_by_us,
+    process_of,
+    takes_jobs,
+    why_hard,
+    with_full_timeout,
+)
+from supervisor_memkill.rules.stop_end import was_kill, with_running_jobs
+
+START_DELAY_SECONDS, MAX_START_DELAY_SECONDS = 1.0, 60.0
+"""A failed start is tried again after this delay, which doubles each time up to the maximum."""
+
+
+def stop(drain: Drain, seen: Seen, now: float, cause: StepCause) -> Step:
+    """Send the stop. The record keeps when and why, so that a later look knows it as the listener's own."""
+    process = process_of(seen)
+    quiet_seconds = now - drain.quiet_sent_at if drain.quiet_sent_at is not None else None
+    asked = dataclasses.replace(
+        drain.stop,
+        attempts=1,
+        asked_epoch=process.now,
+        last_asked_epoch=process.now,
+        sent_at=now,
+        cause=cause,
+    )
+    drain = move(
+        drain,
+        State.STOPPING,
+        now,
+        stop=with_running_jobs(asked, seen.reading),
+        quiet_seconds=quiet_seconds,
+    )
+    return Step(drain, Action.STOP, cause)
+
+
+def stopping(drain: Drain, seen: Seen, plan: Plan, now: float) -> Step:
+    """The stop was sent, or was about to be sent: wait until the old processes are gone."""
+    process = process_of(seen)
+    if process.state is ProcessState.STOPPED:
+        return _stopped(drain, seen, process, now)
+    if process.state in (ProcessState.EXITED, ProcessState.FATAL):
+        is_before_our_stop = drain.stop.answer is StopAnswer.REFUSED or not drain.stop.attempts
+        if is_before_our_stop and not may_be_quiet_by_us(drain):
+            return end(drain, now, StepCause.ENDED_BEFORE_STOP)
+        return _start_when_gone(drain, seen, process, now, StepCause.ENDED_BY_ITSELF)
+    if process.pid and not drain.is_process(process):
+        if seen.is_kill_logged:  # Nobody saw it stopped; only the log knows how it ended.
+            drain = change_stop(drain, was_kill=True)
+        return settle(drain, process, now, StepCause.RESTARTED_BY_OTHERS)
+    if process.state is ProcessState.RUNNING and drain.stop.answer is not StopAnswer.ACCEPTED:
+        return _stop_again(drain, seen, plan, now)
+    return Step(drain)
+
+
+def _stop_again(drain: Drain, seen: Seen, plan: Plan, now: float) -> Step:
+    """The process is RUNNING, so that no stop has reached it: after the first one it would be STOPPING."""
+    process = process_of(seen)
+    if drain.is_quiet and takes_jobs(seen, plan):
+        keeps_jobs = plan.losses or is_protected(seen.reading, plan.protect_jobs)
+        if drain.quiet_attempts == 0 or (keeps_jobs and not is_over_hard_limit(seen, plan)):
+            return end(drain, now, StepCause.BACK_AT_WORK)
+        drain = dataclasses.replace(drain, is_quiet=False)
+    if not drain.is_quiet:
+        if not seen.asked:
+            return Step(drain, wants_answer=True)
+        if seen.answer is None:
+            return Step(drain)
+        is_protected_now = not why_hard(drain, seen, plan) and is_protected(seen.reading, plan.protect_jobs)
+        if drain.quiet_attempts == 0:
+            # Nothing was done to the worker: it is stopped only if its drain could begin now.
+            if not seen.answer.allows:
+                return end(drain, now, StepCause.STOP_REFUSED)
+            if not is_drainable(seen.reading):
+                return end(drain, now, StepCause.NOT_DRAINABLE_NOW)
+            if is_protected_now:
+                return end(drain, now, StepCause.PROTECTED_JOB)
+        if not seen.answer.allows or is_protected_now:
+            return Step(drain)
+    drain = change_stop(
+        drain,
+        attempts=drain.stop.attempts + 1,
+        answer=StopAnswer.NONE,
+        asked_epoch=drain.stop.asked_epoch if drain.stop.attempts else process.now,
+        last_asked_epoch=process.now,
+    )
+    drain = dataclasses.replace(drain, stop=with_running_jobs(drain.stop, seen.reading))
+    return Step(drain, Action.STOP)
+
+
+def _stopped(drain: Drain, seen: Seen, process: ProcessInfo, now: float) -> Step:
+    if not _is_stopped_by_us(drain, process):
+        return end(drain, now, StepCause.STOPPED_BY_OTHERS)
+    if drain.stopped_seen_at is None:
+        killed = was_kill(drain.stop, process, seen.survivors, now, is_logged=seen.is_kill_logged)
+        drain = change_stop(drain, was_kill=killed)
+    cause = StepCause.KILLED if drain.stop.was_kill else None
+    return _start_when_gone(drain, seen, process, now, cause)
+
+
+def _is_stopped_by_us(drain: Drain, process: ProcessInfo) -> bool:
+    if process.start != drain.start:
+        return False  # Somebody started the worker and stopped it again.
+    if drain.stop.answer is not StopAnswer.NONE:
+        return drain.stop.answer is StopAnswer.ACCEPTED
+    if drain.stop.attempts < 1:
+        return False
+    earliest = drain.stop.asked_epoch - drain.stop.margin_seconds
+    last = max(drain.stop.asked_epoch, drain.stop.last_asked_epoch)
+    latest = last + drain.stop.wait_seconds + drain.stop.margin_seconds
+    return earliest <= process.stop <= latest
+
+
+def _start_when_gone(
+    drain: Drain, seen: Seen, process: ProcessInfo, now: float, cause: StepCause | None
+) -> Step:
+    """Start when the old processes are gone, or when stopwaitsecs is over."""
+    seen_at = now if drain.stopped_seen_at is None else drain.stopped_seen_at
+    drain = dataclasses.replace(drain, stopped_seen_at=seen_at)
+    if seen.survivors and now - seen_at < drain.stop.wait_seconds:
+        return Step(drain)
+    if seen.survivors:
+        cause = StepCause.SURVIVORS
+    return start(drain, process, now, cause)
+
+
+def start(drain: Drain, process: ProcessInfo, now: float, cause: StepCause | None) -> Step:
+    """Start the worker, which is stopped because of this drain."""
+    seen_at = now if drain.stopped_seen_at is None else drain.stopped_seen_at
+    drain = move(drain, State.STARTING, now, stopped_start=process.start, stopped_seen_at=seen_at)
+    return Step(_count_start(drain, now), Action.START, cause)
+
+
+def _count_start(drain: Drain, now: float) -> Drain:
+    delay = min(START_DELAY_SECONDS * 2.0**drain.start_attempts, MAX_START_DELAY_SECONDS)
+    return dataclasses.replace(drain, start_attempts=drain.start_attempts + 1, next_start_at=now + delay)
+
+
+def starting(drain: Drain, seen: Seen, plan: Plan, now: float) -> Step:
+    """The start was sent, or was about to be sent: a failed one is tried again."""
+    process = process_of(seen)
+    if process.state is ProcessState.STOPPED and process.start != drain.stopped_start:
+        return end(drain, now, StepCause.STARTED_AND_STOPPED_BY_OTHERS)
+    if process.state in (ProcessState.STOPPED, ProcessState.EXITED, ProcessState.FATAL):
+        if now < drain.next_start_at:
+            return Step(drain)
+        return Step(_count_start(dataclasses.replace(drain, stopped_start=process.start), now), Action.START)
+    if process.state in (ProcessState.STARTING, ProcessState.RUNNING):
+        return settle(drain, process, now, None)
+    return Step(drain)
+
+
+def settle(drain: Drain, process: ProcessInfo, now: float, cause: StepCause | None) -> Step:
+    """Watch this new process until it is in service."""
+    stopped_at = drain.stop.sent_at if drain.stop.sent_at is not None else drain.stopped_seen_at
+    drain = move(
+        drain,
+        State.SETTLING,
+        now,
+        pid=process.pid,
+        start=process.start,
+        stopped_seconds=now - stopped_at if stopped_at is not None else None,
+        running_since=now if process.state is ProcessState.RUNNING else None,
+        memory_after_bytes=None,
+    )
+    return Step(drain, cause=cause)
+
+
+def settling(drain: Drain, seen: Seen, plan: Plan, now: float) -> Step:
+    """A new process runs: the drain is done when its kind sees it in service."""
+    process = process_of(seen)
+    if process.state is ProcessState.STOPPED:
+        return end(drain, now, StepCause.STOPPED_BY_OTHERS)
+    if process.state in (ProcessState.EXITED, ProcessState.FATAL):
+        return _start_after_delay(drain, process, now)
+    if process.pid and not drain.is_process(process):
+        drain = dataclasses.replace(
+            drain, pid=process.pid, start=process.start, running_since=None, memory_after_bytes=None
+        )
+    if process.state is not ProcessState.RUNNING:
+        return Step(dataclasses.replace(drain, running_since=None))
+    reading = seen.reading
+    if reading is not None and reading.frozen and drain.quiet_attempts:
+        return Step(drain, Action.THAW)
+    if reading is not None and reading.quiet is True and drain.quiet_attempts:
+        return _drain_again(drain, plan, now)
+    if drain.running_since is None:
+        return Step(dataclasses.replace(drain, running_since=now))
+    if now - drain.running_since < plan.settle_seconds:
+        return Step(drain)
+    if drain.memory_after_bytes is None:
+        drain = dataclasses.replace(drain, memory_after_bytes=seen.memory_bytes)
+    if reading is None or reading.in_service is not True:
+        return Step(drain)
+    if seen.survivors:
+        return Step(drain)  # The memory of the old processes is not free yet.
+    return Step(move(drain, State.DONE, now))
+
+
+def _start_after_delay(drain: Drain, process: ProcessInfo, now: float) -> Step:
+    """The new process ended by itself: the start failed, and is tried again after the delay."""
+    drain = move(drain, State.STARTING, now, stopped_start=process.start, running_since=None)
+    return Step(drain, cause=StepCause.NEW_PROCESS_ENDED)
+
+
+def _drain_again(drain: Drain, plan: Plan, now: float) -> Step:
+    """The new process is quiet because of this drain: only another restart puts it back in service."""
+    drain = move(
+        with_full_timeout(drain, now),
+        State.DRAINING,
+        now,
+        is_quiet=True,
+        stop=dataclasses.replace(drain.stop, attempts=0, answer=StopAnswer.NONE),
+        stopped_seen_at=None,
+        start_attempts=0,
+        running_since=None,
+    )
+    return Step(drain, cause=StepCause.NEW_PROCESS_IS_QUIET)
