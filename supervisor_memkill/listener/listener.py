@@ -32,12 +32,11 @@ from supervisor_memkill.listener.reports import Reports
 from supervisor_memkill.listener.requests import Requests
 from supervisor_memkill.listener.schedule import Schedule, tick_delay_seconds
 from supervisor_memkill.listener.shortage import Machine, ShortageWatch
-from supervisor_memkill.listener.slots import Slots
 from supervisor_memkill.listener.sources import Sources
 from supervisor_memkill.listener.state import StateKeeper
 from supervisor_memkill.listener.survey import Surveyor
-from supervisor_memkill.listener.take_over import note_name, take_over
-from supervisor_memkill.notices.drain_events import DrainLeft, DryRunDrainLeft
+from supervisor_memkill.listener.take_over import TakeOver, unfinished
+from supervisor_memkill.notices.drain_events import DrainLeft
 from supervisor_memkill.notices.event import Notifier, Sink
 from supervisor_memkill.notices.events import (
     CoordinationAway,
@@ -53,10 +52,9 @@ from supervisor_memkill.notices.events import (
     UnexpectedEvent,
 )
 from supervisor_memkill.notices.pool_events import MeasureUnreadable
-from supervisor_memkill.notices.stream import StreamSink
 from supervisor_memkill.processes import ProcessInfo
 from supervisor_memkill.rules.causes import Reason
-from supervisor_memkill.rules.drain import Drain, State
+from supervisor_memkill.rules.drain import State
 from supervisor_memkill.rules.policy import Hold
 from supervisor_memkill.world.event_protocol import Event
 from supervisor_memkill.world.guarded_command import Begin, GuardedCommand
@@ -96,15 +94,11 @@ class Listener:
         """
         self._config = config
         self._pools = {pool.name: pool for pool in pools}
-        self._supervisord = supervisord
         self._surveyor = surveyor
-        self._journal = journal
-        self._coordinate = coordinate
         self._notifier = notifier
         self._clock = clock
         self._process_table = process_table
         self._siblings = siblings
-        self._begin_command = begin_command
         self._stands_by = False
         self._away = {
             "supervisord": Outage(SupervisordAway, SupervisordBack, notifier, clock),
@@ -121,8 +115,24 @@ class Listener:
         machine = machine if machine is not None else MachineMemory()
         self._growth = GrowthWatch(machine.available_bytes, process_table, clock)
         self._shortage = ShortageWatch(config.min_free, machine, notifier, clock)
+        self._taking_over = TakeOver(
+            config,
+            self._pools,
+            supervisord,
+            surveyor,
+            journal,
+            coordinate,
+            self._ledger,
+            self._fleet,
+            self._away,
+            notifier,
+            clock,
+            process_table=process_table,
+            shortage=lambda: self._shortage.present,
+            begin_command=begin_command,
+            history=history,
+        )
         self._reports = Reports(notifier)
-        self._history = history
         self._held = HeldWorkers(
             notifier, Holds(notifier, clock), self._fleet, state, is_dry_run=config.dry_run
         )
@@ -250,47 +260,8 @@ class Listener:
         return True
 
     def _take_over(self) -> Drainer:
-        """Lock the journal and take up the drains of the last listener. Raises JournalError."""
-        drains_left: Sequence[Drain] = ()
-        if self._config.dry_run:
-            for drain in _unfinished(self._journal.peek().drains.values()):
-                self._notifier.report(DryRunDrainLeft(drain.worker, drain.pid, drain.state))
-        else:
-            drains_left = take_over(
-                self._journal, self._ledger, self._away["journal"], self._notifier, self._pools
-            )
-        self._coordinator = self._coordinate(self._ledger.contents)
-        if not self._config.dry_run:
-            note_name(self._ledger, self._coordinator.name, self._clock)
-        slots = Slots(
-            self._config,
-            self._coordinator,
-            self._ledger,
-            self._fleet,
-            self._away["coordination"],
-            self._notifier,
-            self._clock,
-        )
-        drainer = Drainer(
-            self._config,
-            self._pools,
-            self._supervisord,
-            self._surveyor,
-            slots,
-            self._ledger,
-            self._notifier,
-            self._clock,
-            process_table=self._process_table,
-            shortage=lambda: self._shortage.present,
-            begin_command=self._begin_command,
-        )
-        # Before anything that must not come twice: supervisord may not answer, and the next turn begins anew.
-        owners = {one.worker: self._surveyor.pool_of(one.worker) for one in _unfinished(drains_left)}
-        self._notifier.attach(StreamSink(slots.record))
-        if self._history is not None and not self._config.dry_run:
-            self._notifier.attach(self._history)
-        for drain in drains_left:
-            drainer.take_up(drain, owners.get(drain.worker))
+        """Take charge. Raises JournalError."""
+        self._coordinator, drainer = self._taking_over.take_charge()
         has_hard_limit = any(pool.config.hard_max_rss is not None for pool in self._pools.values())
         if self._coordinator.is_shared or self._ledger.contents.requests or has_hard_limit:
             # Slots must be renewed before they expire, people wait, and memory may grow fast.
@@ -409,14 +380,9 @@ class Listener:
 
     def report_left(self) -> None:
         """Report each unfinished drain, when this listener ends."""
-        for drain in _unfinished(self._ledger.drains.values()):
+        for drain in unfinished(self._ledger.drains.values()):
             self._notifier.report(DrainLeft(drain.worker, drain.pid, drain.state))
 
     def report_unexpected(self, event: str) -> None:
         """Report an event that is no TICK: perhaps no TICK is sent at all."""
         self._notifier.report(UnexpectedEvent(event))
-
-
-def _unfinished(drains: Iterable[Drain]) -> Iterator[Drain]:
-    """The drains that may have done something to their workers."""
-    return (drain for drain in drains if drain.state is not State.ASKING)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import enum
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
 from supervisor_memkill.clock import Clock
@@ -14,11 +12,11 @@ from supervisor_memkill.config import program_files
 from supervisor_memkill.config.program_files import ProgramFiles
 from supervisor_memkill.config.supervisord_sections import StopAsGroup, unknown_stop_as_group
 from supervisor_memkill.config.values import PoolConfig
-from supervisor_memkill.errors import Unknown
 from supervisor_memkill.listener import former_looks, observer
 from supervisor_memkill.listener.doubts import can_be_doubtful, doubt
-from supervisor_memkill.listener.findings import Finding, Pool, PoolSurvey, Survey
-from supervisor_memkill.listener.former_looks import FormerLook, FormerLooks, Surroundings
+from supervisor_memkill.listener.drafts import Depth, Draft, draft_again, judged
+from supervisor_memkill.listener.findings import Pool, PoolSurvey, Survey
+from supervisor_memkill.listener.former_looks import FormerLooks, Surroundings
 from supervisor_memkill.listener.journal_format import Contents
 from supervisor_memkill.listener.known_processes import KnownProcesses
 from supervisor_memkill.listener.largest import with_largest
@@ -27,24 +25,13 @@ from supervisor_memkill.listener.recognition import Recognition
 from supervisor_memkill.listener.rivals import Rival, rivals
 from supervisor_memkill.processes import ProcessInfo, ProcessState, ProgramInfo
 from supervisor_memkill.rules.drain import Drain, State
-from supervisor_memkill.rules.policy import Sighting, Strikes, Terms, Verdict, judge, judge_all
+from supervisor_memkill.rules.policy import Sighting, Strikes, Terms
 from supervisor_memkill.rules.pools import Assignments, notes
 from supervisor_memkill.rules.shortage import Shortage, asks_for_machine
 from supervisor_memkill.units import Size
-from supervisor_memkill.workers.contract import Advice, Note, Reading, Target
+from supervisor_memkill.workers.contract import Note, Reading, Target
 from supervisor_memkill.world.memory import ProcessTable
 from supervisor_memkill.world.supervisord import Supervisord
-
-
-class _Depth(enum.Enum):
-    """How much of a worker without any reason for a drain is taken over from the last look."""
-
-    KNOWN = enum.auto()
-    """Its memory, too. Between two checks nothing waits for it: GrowthWatch watches the hard limits."""
-    MEASURED = enum.auto()
-    """All but its memory, and what is examined every few minutes."""
-    AFRESH = enum.auto()
-    """Nothing: a worker may be chosen now."""
 
 
 class Surveyor:
@@ -102,7 +89,7 @@ class Surveyor:
 
     def check(self, contents: Contents, shortage: Shortage | None = None) -> Survey:
         """Look at all pools, and count strikes. Raises SupervisordError."""
-        depth = _Depth.MEASURED if shortage is None else _Depth.AFRESH
+        depth = Depth.MEASURED if shortage is None else Depth.AFRESH
         return self._look(self._pools, contents, shortage, depth, counts=True)
 
     def look(
@@ -122,9 +109,7 @@ class Surveyor:
         if anew:
             self.known.doubt()
         pools = self._pools if only is None else (only,)
-        depth = (
-            _Depth.AFRESH if anew or shortage is not None else _Depth.MEASURED if measures else _Depth.KNOWN
-        )
+        depth = Depth.AFRESH if anew or shortage is not None else Depth.MEASURED if measures else Depth.KNOWN
         return self._look(pools, contents, shortage, depth)
 
     def _look(
@@ -132,13 +117,13 @@ class Surveyor:
         pools: Sequence[Pool],
         contents: Contents,
         shortage: Shortage | None,
-        depth: _Depth,
+        depth: Depth,
         *,
         counts: bool = False,
     ) -> Survey:
         table = self._process_table()
         # A look between two checks needs no exact times: only settled workers are taken over.
-        processes = self.known.all(table, may_lag=depth is _Depth.KNOWN)
+        processes = self.known.all(table, may_lag=depth is Depth.KNOWN)
         if self._programs.are_of_other(processes) or (counts and self._has_refused):
             # `supervisorctl update` ran, or an operator must run it to change a refused setting.
             self._programs.learn(processes)
@@ -197,7 +182,7 @@ class Surveyor:
         processes: Sequence[ProcessInfo],
         contents: Contents,
         table: ProcessTable,
-        depth: _Depth,
+        depth: Depth,
         *,
         counts: bool,
     ) -> PoolSurvey:
@@ -212,7 +197,7 @@ class Surveyor:
         processes: Sequence[ProcessInfo],
         contents: Contents,
         table: ProcessTable,
-        depth: _Depth,
+        depth: Depth,
         *,
         counts: bool,
     ) -> PoolSurvey:
@@ -226,12 +211,12 @@ class Surveyor:
         if readings.fault is not None:
             raise readings.fault
         unrecognised = self._recognition.judge(pool, targets, readings.by_worker, table) if counts else None
-        may_take_over = depth is not _Depth.AFRESH and pool.name not in contents.pauses
+        may_take_over = depth is not Depth.AFRESH and pool.name not in contents.pauses
         surroundings = Surroundings(
             terms, processes, readings.by_worker, self._programs.by_worker, contents.back_offs
         )
         is_calm = not contents.drains and not contents.requests
-        if may_take_over and depth is _Depth.KNOWN and is_calm:
+        if may_take_over and depth is Depth.KNOWN and is_calm:
             whole = self._former_looks.whole(pool.name, surroundings)
             if whole is not None and not can_be_doubtful(pool):
                 return PoolSurvey(pool, terms, whole)
@@ -243,9 +228,9 @@ class Surveyor:
                 reading = doubt(reading, process, contents)
             before, draft = former.get(process.worker), None
             if before is not None and before.holds(process, reading, self.program(process.worker), contents):
-                draft = _draft_again(before, pool, process, terms, table, now, depth)
+                draft = draft_again(before, pool, process, terms, table, now, depth)
             drafts.append(draft or self._draft(pool, process, reading, contents, table, counts=counts))
-        findings = _judged(drafts, terms, now)
+        findings = judged(drafts, terms, now)
         looks = [draft.look(finding, now) for draft, finding in zip(drafts, findings, strict=True)]
         self._former_looks.keep(pool.name, terms, looks)
         self._former_looks.keep_whole(pool.name, surroundings, findings)
@@ -260,7 +245,7 @@ class Surveyor:
         table: ProcessTable,
         *,
         counts: bool,
-    ) -> _Draft:
+    ) -> Draft:
         """Examine one worker. Raises the error of its kind."""
         memory = observer.measure(pool, process, table)
         if memory.fault is not None:
@@ -287,7 +272,7 @@ class Surveyor:
             restart_requested=contents.wants_restart(process),
             age_seconds=observer.age_seconds(process, table),
         )
-        return _Draft(seen, advice, program, memory.counts_children)
+        return Draft(seen, advice, program, memory.counts_children)
 
     def terms(self, config: PoolConfig) -> Terms:
         """The pool's settings, with sizes in bytes and with the hours as they are at this moment."""
@@ -314,78 +299,6 @@ class Surveyor:
         if size is None or size.percent is None:
             return size.exact_bytes if size else None
         return size.resolve(self._machine_bytes())
-
-
-@dataclass(frozen=True)
-class _Draft:
-    """What a look found about one worker, before the verdict."""
-
-    seen: Sighting
-    advice: tuple[Advice, ...]
-    program: ProgramInfo | None
-    counts_children: bool
-    former: FormerLook | None = None
-    """The last look, if only the memory may have changed since."""
-
-    def finding(self, verdict: Verdict) -> Finding:
-        """That of the last look itself, if nothing changed."""
-        if self.former is not None:
-            former = self.former.finding
-            if former.seen is self.seen and former.verdict == verdict:
-                return former
-        return Finding(self.seen, verdict, self.advice, self.program)
-
-    def look(self, finding: Finding, now: float) -> FormerLook:
-        if self.former is None:
-            return FormerLook(finding, self.counts_children, now)
-        if self.former.finding is finding:
-            return self.former
-        return FormerLook(finding, self.counts_children, self.former.examined_at)
-
-
-def _draft_again(
-    before: FormerLook,
-    pool: Pool,
-    process: ProcessInfo,
-    terms: Terms,
-    table: ProcessTable,
-    now: float,
-    depth: _Depth,
-) -> _Draft | None:
-    """What holds of the last look; None: the worker must be examined anew."""
-    finding = before.finding
-    seen = finding.seen
-    if depth is _Depth.MEASURED or before.names_jobs:
-        if before.must_be_examined(now):
-            return None
-        try:
-            size = table.measured(process.pid, pool.measure, before.counts_children)
-        except Unknown:
-            return None
-        if not before.fits(size, terms):
-            return None
-        if size.most_bytes != seen.memory_bytes or before.names_jobs:
-            seen = dataclasses.replace(
-                seen,
-                process=process,
-                memory_bytes=size.most_bytes,
-                memory_least_bytes=size.least_bytes,
-                age_seconds=observer.age_seconds(process, table),
-            )
-    return _Draft(seen, finding.advice, finding.program, before.counts_children, before)
-
-
-def _judged(drafts: Sequence[_Draft], terms: Terms, now: float) -> tuple[Finding, ...]:
-    if terms.max_total_bytes is not None:
-        verdicts = judge_all([draft.seen for draft in drafts], terms, now)
-    else:
-        verdicts = [
-            draft.former.finding.verdict
-            if draft.former is not None and draft.former.finding.seen is draft.seen
-            else judge(draft.seen, terms, now)
-            for draft in drafts
-        ]
-    return tuple(draft.finding(verdict) for draft, verdict in zip(drafts, verdicts, strict=True))
 
 
 def _with_left_behind(survey: PoolSurvey, supervised: Collection[int], table: ProcessTable) -> PoolSurvey:

@@ -41,6 +41,7 @@ PYTHON = (
     "listener/actions.py",
     "listener/adoption.py",
     "listener/doubts.py",
+    "listener/drafts.py",
     "listener/drain_observer.py",
     "listener/drainer.py",
     "listener/evidence.py",
