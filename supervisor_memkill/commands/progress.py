@@ -71,12 +71,13 @@ def _present(worker: WorkerState) -> Present:
     drain = worker.drain
     if drain is None:
         return Present(worker.pid, worker.start, worker.busy, worker.verdict)
+    state = drain.state if drain.evidence_since is None else f"{drain.state} (before_stop runs)"
     return Present(
         worker.pid,
         worker.start,
         worker.busy,
         worker.verdict,
-        drain.state,
+        state,
         drain.since,
         drain.not_back,
     )

@@ -235,4 +235,5 @@ def _drain(drain: DrainState, now: float) -> DrainLine:
         for_seconds=_ago(now, drain.since) or 0.0,
         in_all_seconds=_ago(now, drain.began_at) or 0.0,
         not_back=drain.not_back,
+        before_stop_for_seconds=_ago(now, drain.evidence_since),
     )

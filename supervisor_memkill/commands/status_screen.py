@@ -171,6 +171,8 @@ def _drain(worker: WorkerLine) -> str:
         text += f" ({duration(drain.in_all_seconds)} in all)"
     if worker.busy is not None:
         text += f", {worker.busy} running {'job' if worker.busy == 1 else 'jobs'}"
+    if drain.before_stop_for_seconds is not None:
+        text += f"; before_stop has run for {duration(drain.before_stop_for_seconds)}"
     return f"{text}; reason {drain.reason}{f'; {drain.not_back}' if drain.not_back else ''}"
 
 
@@ -206,9 +208,12 @@ def _choices(workers: Sequence[WorkerLine], terminal: Terminal) -> list[list[Col
 def standing(worker: WorkerLine) -> Cell:
     """What the worker does, in a word."""
     if worker.drain is not None:
-        words = "not back" if worker.drain.not_back else worker.drain.state
-        style = Style.BAD if worker.drain.not_back else Style.CARE
-        return Cell(clean(f"{words} {duration(worker.drain.for_seconds)}"), style)
+        drain = worker.drain
+        if drain.not_back:
+            return Cell(f"not back {duration(drain.for_seconds)}", Style.BAD)
+        if drain.before_stop_for_seconds is not None:
+            return Cell(f"before_stop {duration(drain.before_stop_for_seconds)}", Style.CARE)
+        return Cell(clean(f"{drain.state} {duration(drain.for_seconds)}"), Style.CARE)
     if worker.waits:
         return Cell("waits", Style.CARE)
     if worker.in_service:

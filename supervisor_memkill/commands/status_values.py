@@ -85,6 +85,8 @@ class DrainLine:
     """How long ago it began."""
     not_back: str
     """Why the worker does not come back; empty: it may come back yet."""
+    before_stop_for_seconds: float | None
+    """How long the command ``before_stop`` has been running; null: it does not run."""
 
 
 @dataclass(frozen=True)

@@ -263,4 +263,5 @@ class StateKeeper:
             since=drain.since,
             began_at=drain.began_at,
             not_back=drain.why_not_back(settle_seconds, self._clock()),
+            evidence_since=drain.evidence.began_at if drain.evidence and drain.evidence.runs else None,
         )

@@ -110,6 +110,7 @@ DRAIN_READERS: Mapping[str, Reader] = {
     "since": seconds,
     "began_at": seconds,
     "not_back": text,
+    "evidence_since": or_none(seconds),
 }
 WORKER_READERS: Mapping[str, Reader] = {
     "worker": text,

@@ -36,6 +36,8 @@ class DrainState:
     began_at: float
     not_back: str = ""
     """Why the worker does not come back; empty: it may come back yet."""
+    evidence_since: float | None = None
+    """Since when the command `before_stop` runs; None: it does not run."""
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,10 @@ DRAINED = worker(
     samples=rise(0.9, 2.4),
     drain=DrainState("max_rss", "draining", NOW - 312, NOW - 314),
 )
+EVIDENCE = dataclasses.replace(
+    DRAINED, busy=0, drain=DrainState("max_rss", "draining", NOW - 312, NOW - 314, evidence_since=NOW - 12)
+)
+"""The same worker, while its pool's `before_stop` runs."""
 WAITING = worker(
     "sidekiq:sidekiq_1",
     2.1,

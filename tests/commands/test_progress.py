@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -60,6 +61,11 @@ def drain(name: str = "draining", not_back: str = "") -> DrainState:
             worker("one", 1, drain(), busy=1),
             Standing.DRAINING,
             "jobs:one: draining (draining, 1 running job)",
+        ),
+        (
+            worker("one", 1, dataclasses.replace(drain(), evidence_since=NOW - 5), busy=0),
+            Standing.DRAINING,
+            "jobs:one: draining (draining (before_stop runs), 0 running jobs)",
         ),
         (worker("one", 5, drain("settling")), Standing.DRAINING, "jobs:one: draining (settling)"),
         (worker("one", 5), Standing.REPLACED, "jobs:one: replaced (runs as process 5)"),

@@ -17,6 +17,7 @@ from supervisor_memkill.commands.terminal import ASCII, BLOCKS, Terminal, width
 from supervisor_memkill.listener.state_values import DrainState
 from tests.commands.status_values import (
     DRAINED,
+    EVIDENCE,
     NOW,
     OUTAGE,
     PAUSE,
@@ -51,6 +52,16 @@ def test_what_goes_on_stands_above_the_rows() -> None:
         "  drains: sidekiq:sidekiq_0: draining for 5m12s (5m14s in all), 3 running jobs; reason max_rss",
         "  waits: sidekiq:sidekiq_1: over its limit, but max_draining is reached (sidekiq:sidekiq_0)",
     ]
+
+
+def test_command_before_the_stop_is_named_while_it_runs() -> None:
+    """An idle worker that is not stopped would puzzle whoever does not know of the command."""
+    (line,) = [one for one in lines(found(listener(pool(EVIDENCE))), columns=None) if "drains:" in one]
+    assert line == (
+        "  drains: sidekiq:sidekiq_0: draining for 5m12s (5m14s in all), 0 running jobs; before_stop has run"
+        " for 12s; reason max_rss"
+    )
+    assert not any("before_stop" in one for one in lines())
 
 
 def test_problems_and_notes_stand_at_the_top() -> None:
@@ -106,6 +117,7 @@ def test_columns_give_way_in_their_order(columns: int | None, headings: list[str
     [
         (DRAINED, "draining 5m12s"),
         (dataclasses.replace(DRAINED, drain=DrainState("x", "starting", NOW - 9, 0, "why")), "not back 9s"),
+        (EVIDENCE, "before_stop 12s"),
         (WAITING, "waits"),
         (USUAL, "in service"),
         (STARTING, "STARTING"),

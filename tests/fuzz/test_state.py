@@ -17,12 +17,14 @@ from supervisor_memkill.commands.terminal import Terminal, width
 from supervisor_memkill.listener import state_file
 from supervisor_memkill.listener.state_file import StateError
 from supervisor_memkill.listener.state_format import to_json
-from tests.commands.status_values import NOW, OUTAGE, PAUSE, REQUEST, found, listener
+from tests.commands.status_values import EVIDENCE, NOW, OUTAGE, PAUSE, REQUEST, WAITING, found, listener, pool
 from tests.fuzz.effort import tries
 from tests.fuzz.values import DEEP, JSON, LONE_HALVES, assert_one_line, near, near_json
 from tests.harness import short_directory
 
-WHOLE = to_json(listener(requests=(REQUEST,), pauses=(PAUSE,), away={"journal": OUTAGE}))
+WHOLE = to_json(
+    listener(pool(EVIDENCE, WAITING), requests=(REQUEST,), pauses=(PAUSE,), away={"journal": OUTAGE})
+)
 COLUMNS = 80
 
 

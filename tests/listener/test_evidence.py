@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from supervisor_memkill.listener import state_file
 from supervisor_memkill.notices.history import HistorySink
 from supervisor_memkill.notices.records import DrainRecord, Record
 from supervisor_memkill.rules.drain import State
@@ -67,9 +68,11 @@ def commands() -> Commands:
 
 
 def life_of(world: World, path: Path, commands: Commands, *, die_at: str = "", **settings: Any) -> Life:
-    kind = settings.pop("kind", QuietKind)
+    kind, has_state = settings.pop("kind", QuietKind), settings.pop("has_state", False)
     config = pool_config(before_stop=WORDS, before_stop_timeout_seconds=LIMIT_SECONDS, **settings)
-    return Life(world, path, die_at=die_at, kind=kind, config=config, begin_command=commands)
+    return Life(
+        world, path, die_at=die_at, kind=kind, config=config, begin_command=commands, has_state=has_state
+    )
 
 
 def run_to_command(life: Life, world: World, commands: Commands) -> str:
@@ -98,6 +101,28 @@ def test_command_runs_for_the_idle_worker_with_its_names_filled_in(
     assert command.words == ["/bin/echo", str(pid), f"{name} at here", "jobs"]
     assert command.limit_seconds == LIMIT_SECONDS
     assert life.stream.having("drain.evidence_begins") == [f"drain.evidence_begins worker={name} pid={pid}"]
+
+
+def test_state_says_since_when_it_runs_and_then_no_more(world: World, path: Path, commands: Commands) -> None:
+    life = life_of(world, path, commands, has_state=True)
+
+    def since(name: str) -> float | None:
+        worker = state_file.read(state_file.path_beside(life.journal.path)).worker(name)
+        assert worker is not None and worker.drain is not None and worker.drain.state == "draining"
+        return worker.drain.evidence_since
+
+    name = life.run_to(State.DRAINING)
+    life.run(2)
+    assert since(name) is None
+    world.finish_jobs()
+    life.run(30, until=lambda: bool(commands.begun))
+    began_at = world.clock()
+    life.run(10)
+    assert since(name) == pytest.approx(began_at, abs=2.0)
+    world.workers[name].jobs = 1  # The drain goes on when the command is over.
+    commands.begun[0].came = CommandEnd(1.0)
+    life.run(5)
+    assert since(name) is None
 
 
 def test_no_turn_waits_for_it_and_the_stop_does(world: World, path: Path, commands: Commands) -> None:

@@ -7,21 +7,29 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
 from supervisor_memkill.rules.drain import State
-from tests.harness import wait_for
+from tests.harness import PATIENCE_SECONDS, wait_for
 from tests.real.conftest import StartPool
 from tests.real.pool import GATE, LeakyPool
 from tests.real.test_deliveries import executable
+from tests.real.test_requests import run
 
 pytestmark = pytest.mark.real
 
 
 def is_running(pid: int) -> bool:
     return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+
+
+def drains(pool: LeakyPool) -> list[Any]:
+    """The drains under way, as ``status --json`` shows them."""
+    (shown,) = json.loads(run(pool, "status", "--json").stdout)["pools"]
+    return [one["drain"] for one in shown["workers"] if one["drain"] is not None]
 
 
 def order_of(pool: LeakyPool, *names: str) -> list[str]:
@@ -80,12 +88,16 @@ def test_job_that_comes_while_the_command_runs_is_waited_for(start_pool: StartPo
     pool.wait_for_drain(State.DRAINING)
     pool.gate(0)
     wait_for(begun.exists, message="the command")
+    (drain,) = drains(pool)
+    assert 0 <= drain["before_stop_for_seconds"] < PATIENCE_SECONDS
+    assert "before_stop has run for" in run(pool, "status").stdout
     pool.gate(1)
     may_end.touch()
     pool.wait_for_event("drain.evidence")
     polls = len(pool.events("drain.busy"))
     pool.wait_for(lambda: "busy=1" in pool.events("drain.busy")[-1])
     assert polls
+    pool.wait_for(lambda: [one["before_stop_for_seconds"] for one in drains(pool)] == [None])
     assert not pool.events("drain.stopping")
     pool.gate(0)
     pool.wait_for_event("drain.done", text="evidence=taken")

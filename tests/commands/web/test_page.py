@@ -26,6 +26,7 @@ from supervisor_memkill.units import format_size
 from tests.commands.observed import Made
 from tests.commands.status_values import (
     DRAINED,
+    EVIDENCE,
     NOW,
     OUTAGE,
     STARTING,
@@ -80,6 +81,13 @@ def test_page_shows_what_goes_on_in_a_pool() -> None:
         "sidekiq:sidekiq_3 ▲ STARTING - unknown -",
     ):
         assert words in text
+
+
+def test_page_shows_the_command_before_the_stop_while_it_runs() -> None:
+    status = status_of(found(listener(pool(EVIDENCE))), NOW)
+    text = document(seen(status=status)).text
+    assert "0 running jobs; before_stop has run for 12s; reason max_rss" in text
+    assert "sidekiq:sidekiq_0 ▲ before_stop 12s 0 2.4GB of 2GB 119%" in text
 
 
 def test_history_has_the_sums_of_the_command_and_a_row_for_each_record() -> None:
