@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from collections.abc import Mapping
 from datetime import datetime
@@ -58,6 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """Show the history. Raises MemkillError."""
     from supervisor_memkill.commands.configuration import find_configuration
+    from supervisor_memkill.commands.history_screen import screen
     from supervisor_memkill.commands.history_values import as_json, shown
 
     wanted = _wanted(arguments)
@@ -68,14 +68,7 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
         records, notes = _of_this_supervisord(arguments, environ, configuration)
     _check_names(wanted, records, configuration)
     made = shown(records, wanted, notes=notes, is_fleet=arguments.fleet)
-    if arguments.json:
-        output.show(as_json(made))
-    else:
-        from supervisor_memkill.commands.history_screen import screen
-        from supervisor_memkill.commands.terminal import Terminal
-
-        terminal = Terminal.of(output.columns(), None, sys.stdout.encoding, environ)
-        output.show("\n".join(screen(made, terminal)) + "\n")
+    output.show_made(made, environ, as_json=as_json if arguments.json else None, screen=screen)
     return SUCCESS
 
 

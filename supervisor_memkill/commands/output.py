@@ -5,9 +5,15 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, TypeVar
 
 from supervisor_memkill.errors import MemkillError
+
+if TYPE_CHECKING:
+    from supervisor_memkill.commands.terminal import Terminal
+
+Made = TypeVar("Made")
 
 
 def show(text: str) -> None:
@@ -26,6 +32,21 @@ def show(text: str) -> None:
         raise MemkillError(f"cannot write the output: {error.strerror or error}") from error
 
 
+def show_made(
+    made: Made,
+    environ: Mapping[str, str],
+    *,
+    as_json: Callable[[Made], str] | None,
+    screen: Callable[[Made, Terminal], Sequence[str]],
+) -> None:
+    """Write the values as JSON, or as lines for the terminal if `as_json` is None. Raises as `show` does."""
+    show(as_json(made) if as_json is not None else text_of(screen(made, terminal(environ))))
+
+
+def text_of(lines: Sequence[str]) -> str:
+    return "\n".join(lines) + "\n"
+
+
 def warn(text: str) -> None:
     """Write one line to standard error: something is wrong, and the command goes on."""
     print(f"supervisor-memkill: {text}", file=sys.stderr, flush=True)  # noqa: T201 - as `main` prints an error
@@ -36,6 +57,14 @@ def columns() -> int | None:
     if not sys.stdout.isatty():
         return None
     return shutil.get_terminal_size((0, 0)).columns or None
+
+
+def terminal(environ: Mapping[str, str]) -> Terminal:
+    """Where standard output goes."""
+    from supervisor_memkill.commands.terminal import Terminal
+
+    lines = shutil.get_terminal_size((0, 0)).lines or None
+    return Terminal.of(columns(), lines, sys.stdout.encoding, environ)
 
 
 def give_up() -> None:

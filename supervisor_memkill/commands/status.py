@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import shutil
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -42,7 +41,7 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     if arguments.watch:
         return _watch(arguments, environ)
     status = _status(arguments, environ)
-    output.show(_text(arguments, status, _terminal(environ)))
+    output.show(_text(arguments, status, output.terminal(environ)))
     return FAILURE if status.problems else SUCCESS
 
 
@@ -57,20 +56,13 @@ def _status(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Status
     return status
 
 
-def _terminal(environ: Mapping[str, str]) -> Terminal:
-    from supervisor_memkill.commands.terminal import Terminal
-
-    lines = shutil.get_terminal_size((0, 0)).lines or None
-    return Terminal.of(output.columns(), lines, sys.stdout.encoding, environ)
-
-
 def _text(arguments: argparse.Namespace, status: Status, terminal: Terminal) -> str:
     from supervisor_memkill.commands.status_screen import screen
     from supervisor_memkill.commands.status_values import as_json
 
     if arguments.json:
         return as_json(status, in_one_line=arguments.watch)
-    return "\n".join(screen(status, terminal, with_workers=bool(arguments.names))) + "\n"
+    return output.text_of(screen(status, terminal, with_workers=bool(arguments.names)))
 
 
 # --- again and again ------------------------------------------------------------------------------------
@@ -101,11 +93,11 @@ def _watch(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
 
 
 def _show_again(arguments: argparse.Namespace, environ: Mapping[str, str], *, draws: bool) -> int:
-    terminal = _terminal(environ)
+    terminal = output.terminal(environ)
     try:
         shown = _status(arguments, environ)
     except MemkillError as error:  # It may pass, as a restart of supervisord does.
-        text, status = "\n".join(terminal.wrap(f"supervisor-memkill: {error}")) + "\n", FAILURE
+        text, status = output.text_of(terminal.wrap(f"supervisor-memkill: {error}")), FAILURE
     else:
         text, status = _text(arguments, shown, terminal), FAILURE if shown.problems else SUCCESS
     if draws:

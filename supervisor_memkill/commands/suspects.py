@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,18 +24,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """Show the suspects. Raises MemkillError."""
     from supervisor_memkill.commands.configuration import find_configuration
+    from supervisor_memkill.commands.suspects_screen import screen
     from supervisor_memkill.commands.suspects_values import as_json
 
     configuration = find_configuration(arguments, environ)
     made = read(arguments, environ, configuration)
-    if arguments.json:
-        output.show(as_json(made))
-    else:
-        from supervisor_memkill.commands.suspects_screen import screen
-        from supervisor_memkill.commands.terminal import Terminal
-
-        terminal = Terminal.of(output.columns(), None, sys.stdout.encoding, environ)
-        output.show("\n".join(screen(made, terminal)) + "\n")
+    output.show_made(made, environ, as_json=as_json if arguments.json else None, screen=screen)
     return SUCCESS
 
 
