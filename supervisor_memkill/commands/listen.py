@@ -71,7 +71,7 @@ def listen(arguments: argparse.Namespace, environ: Mapping[str, str], sinks: Seq
     above = which.starter()
     configuration = find_configuration(arguments, environ, above)
     if not configuration.config.pools:
-        where = arguments.config or "the configuration of supervisord"
+        where = arguments.config or f"{configuration.supervisords_path} and the files that it includes"
         unread = "; ".join(["", *configuration.reading.unread])
         raise UsageError(f"no [memkill:NAME] section in {where}{unread}")
     notifier = Notifier([LogSink(sys.stderr, configuration.config.log_level), *sinks])

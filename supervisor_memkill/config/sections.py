@@ -75,7 +75,8 @@ def assemble(files: Iterable[File]) -> ParsedFiles:
         others.extend(file.others)
         for section in file.sections:
             if section.name == "supervisorctl":
-                supervisorctl = supervisorctl or section
+                if supervisorctl is None or supervisorctl.place.path == file.path:
+                    supervisorctl = _added_to(supervisorctl, section)
             elif is_ours(section.name):
                 if section.name in sections:
                     first = sections[section.name].place
@@ -86,6 +87,12 @@ def assemble(files: Iterable[File]) -> ParsedFiles:
                 problems.extend(repeated)
                 problems.extend(_not_utf8(single))
     return ParsedFiles(tuple(sections.values()), tuple(others), supervisorctl, tuple(problems), main)
+
+
+def _added_to(earlier: Section | None, section: Section) -> Section:
+    """One section of two with this name; of a repeated key the last value counts, as in supervisorctl."""
+    entries = (*(earlier.entries if earlier else ()), *section.entries)
+    return Section(section.name, section.place, tuple({entry.key: entry for entry in entries}.values()))
 
 
 def _not_utf8(section: Section) -> list[str]:

@@ -104,12 +104,17 @@ def _resolved(path: Path) -> Path:
         return ini.absolute(path)
 
 
+def _names_files(section: Section) -> bool:
+    return section.name == "include" and section.get("files") is not None
+
+
 def _included(main: File, environ: Mapping[str, str], node_name: str) -> Iterator[Path]:
     """The files that ``[include]`` names; a glob at a time, sorted within each."""
-    include = next((section for section in main.sections if section.name == "include"), None)
-    files = next((entry for entry in include.entries if entry.key == "files"), None) if include else None
-    if include is None or files is None:
+    # Of several [include] sections, the last one with the key counts, as in supervisord.
+    include = next((one for one in reversed(main.sections) if _names_files(one)), None)
+    if include is None:
         return
+    files = [entry for entry in include.entries if entry.key == "files"][-1]
     names = {"host_node_name": node_name, **ini.environment_names(environ)}
     for pattern in ini.expand(include, files, names).split():
         # Path.glob takes no absolute pattern and, unlike supervisord, finds hidden files

@@ -99,6 +99,26 @@ def test_a_name_in_files_that_is_not_known_is_told(tmp_path: Path, files: str, t
     assert told in str(refused.value)
 
 
+def test_of_several_include_sections_the_last_one_with_files_counts(tmp_path: Path) -> None:
+    """As in supervisord, whose parser merges sections of one name."""
+    for name in ("a", "b", "c"):
+        _write(tmp_path / f"{name}.conf", f"[memkill:{name}]\n")
+    text = "[include]\nfiles = a.conf\n[include]\nfiles = c.conf\nfiles = b.conf\n[include]\n"
+    path = _write(tmp_path / "supervisord.conf", text)
+    assert list(_values(read_supervisord(path, {}, "node"))) == ["memkill:b"]
+
+
+def test_sections_of_supervisorctl_in_one_file_are_merged_and_those_of_other_files_are_ignored(
+    tmp_path: Path,
+) -> None:
+    _write(tmp_path / "a.conf", "[supervisorctl]\nserverurl = http://localhost:3\n")
+    first = "[supervisorctl]\nserverurl = http://localhost:1\nusername = me\n[include]\nfiles = a.conf\n"
+    text = f"{first}[supervisorctl]\nserverurl = http://localhost:2\n"
+    path = _write(tmp_path / "supervisord.conf", text)
+    address = server_address(read_supervisord(path, {}, "node").supervisorctl, {})
+    assert (address.serverurl, address.username) == ("http://localhost:2", "me")
+
+
 def test_an_included_file_includes_none(tmp_path: Path) -> None:
     _write(tmp_path / "a.conf", "[include]\nfiles = b.ini\n")
     _write(tmp_path / "b.ini", "[memkill]\n")
