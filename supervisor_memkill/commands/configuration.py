@@ -11,7 +11,7 @@ from pathlib import Path
 
 from supervisor_memkill.commands import which
 from supervisor_memkill.commands.which import Asked
-from supervisor_memkill.config import supervisord_files
+from supervisor_memkill.config import listener_environment, supervisord_files
 from supervisor_memkill.config.ini import Section
 from supervisor_memkill.config.load import examine
 from supervisor_memkill.config.sections import ParsedFiles, read_file
@@ -115,6 +115,9 @@ def examine_configuration(
         )
     else:
         reading, supervisords = ParsedFiles(()), None
+    if above is None:
+        sections = supervisord_files.sections_of(path or arguments.config, asked.environ)
+        environ = listener_environment.by_hand(sections, asked.environ, environ)
     examined = examine(reading, environ, node, load_kind)
     config = examined.config
     if arguments.dry_run:

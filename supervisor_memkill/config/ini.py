@@ -217,7 +217,7 @@ def _unknown_name(text: str, name: str | None, names: Mapping[str, str]) -> str:
     if name is None or not name.startswith("ENV_"):
         hint = f", {meant}" if meant else ""
         return f"only %(here)s, %(host_node_name)s and %(ENV_NAME)s are filled in, not {text}{hint}"
-    hint = meant or "by hand it must be set as well as for the listener"
+    hint = meant or "by hand it must be set as well, if supervisord's files do not have it"
     return f"{text}: the environment has no variable {name.removeprefix('ENV_')}; {hint}"
 
 

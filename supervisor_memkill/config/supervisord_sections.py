@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from supervisor_memkill.config import ini
@@ -34,13 +34,17 @@ class SupervisordSections:
 
     values: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """By section and key."""
-    names: Mapping[str, str] = field(default_factory=dict)
+    names: Mapping[str, object] = field(default_factory=dict)
     """The names that supervisord fills in, such as ``here`` and ``ENV_HOME``."""
 
     def value(self, section: str, key: str) -> str | None:
         """The value with its names filled in; None: not set, or a name is not known here."""
         text = self.values.get(section, {}).get(key)
         return None if text is None else _filled_in(text, self.names)
+
+    def with_names(self, names: Mapping[str, object]) -> SupervisordSections:
+        """The same sections with other names to fill in."""
+        return replace(self, names=names)
 
     def is_listener_group(self, group: str) -> bool | None:
         """Whether the processes of the group are event listeners; None: the files do not have the group."""
