@@ -19,7 +19,7 @@ from supervisor_memkill.config.supervisord_sections import SupervisordSections
 from supervisor_memkill.config.values import Config
 from supervisor_memkill.errors import ConfigError, MemkillError
 from supervisor_memkill.workers.registry import load_kind
-from supervisor_memkill.world.started_by import Starter
+from supervisor_memkill.world.starter import Starter
 from supervisor_memkill.world.supervisord import Supervisord
 
 

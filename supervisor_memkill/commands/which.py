@@ -24,7 +24,7 @@ from supervisor_memkill.listener.state_file import path_beside
 from supervisor_memkill.processes import ProcessInfo
 from supervisor_memkill.world import started_by
 from supervisor_memkill.world.addresses import is_of_this_machine, same_form
-from supervisor_memkill.world.started_by import Starter
+from supervisor_memkill.world.starter import Starter
 from supervisor_memkill.world.supervisord import Supervisord
 
 LOCK = ".lock"

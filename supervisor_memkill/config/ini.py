@@ -7,7 +7,6 @@ continuation lines. Sections that are not asked for are skipped unread, whatever
 from __future__ import annotations
 
 import configparser
-import difflib
 import io
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -212,6 +211,8 @@ def fill(value: str, names: Mapping[str, str], *, keeps_other_names: bool = Fals
 
 
 def _unknown_name(text: str, name: str | None, names: Mapping[str, str]) -> str:
+    import difflib
+
     near = difflib.get_close_matches(name.upper(), names, n=1, cutoff=0.8) if name else []
     meant = f"did you mean %({near[0]})s?" if near else ""
     if name is None or not name.startswith("ENV_"):

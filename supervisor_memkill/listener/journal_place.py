@@ -11,7 +11,6 @@ import contextlib
 import hashlib
 import os
 import re
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,5 +93,7 @@ def _former_directories(environ: Mapping[str, str], uid: int) -> Iterator[Path]:
     if environ.get("XDG_RUNTIME_DIR", "").startswith("/"):
         yield Path(environ["XDG_RUNTIME_DIR"]) / PROGRAM
     yield Path(f"/run/user/{uid}") / PROGRAM
+    import tempfile  # Used once, and it would load more than the rest of this module.
+
     with contextlib.suppress(OSError):  # No directory for temporary files can be written: none was used.
         yield Path(tempfile.gettempdir()) / f"{PROGRAM}-{uid}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import enum
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -158,6 +157,8 @@ def near_names(pool: NamedPool, processes: Iterable[ProcessInfo]) -> tuple[str, 
         # A process name without its group is a common mistake: it matches nothing, the full name does.
         shown.update({process.name: process.worker, process.worker: process.worker})
     shown.update({process.group: process.group for process in processes})
+    import difflib
+
     near = [name for pattern in pool.programs for name in difflib.get_close_matches(pattern, shown, n=3)]
     return tuple(dict.fromkeys(shown[name] for name in near))[:3]
 

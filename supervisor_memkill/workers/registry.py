@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 from typing import TYPE_CHECKING, cast
 
@@ -74,6 +73,8 @@ def _entry_point(name: str) -> EntryPoint:
 
 def _describe_unknown(name: str) -> str:
     known = kinds()
+    import difflib
+
     near = difflib.get_close_matches(name.lower(), known, n=1)
     hint = f", did you mean {near[0]}?" if near else ""
     return f"unknown kind{hint} (known: {', '.join(known)})"

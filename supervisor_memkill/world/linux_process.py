@@ -24,6 +24,9 @@ _SMAPS_FIELDS: Mapping[Measure, tuple[str, ...]] = {
     "uss": ("Private_Clean", "Private_Dirty", "Private_Hugetlb"),
     "pss+swap": ("Pss", "SwapPss"),
 }
+RUNNING, STOPPED, ZOMBIE, DEAD = "running", "stopped", "zombie", "dead"
+_STATUSES = {b"T": STOPPED, b"Z": ZOMBIE, b"X": DEAD, b"x": DEAD}
+"""By the letter in ``stat`` (proc(5)), with psutil's names. Every other one is that of a living process."""
 _OPTIONAL = frozenset({"Private_Hugetlb"})
 _TICKS_A_SECOND, _PAGE_BYTES = os.sysconf("SC_CLK_TCK"), os.sysconf("SC_PAGE_SIZE")
 _READ_BYTES = 65536
@@ -58,6 +61,22 @@ def started(pid: int, proc: Path = PROC) -> float:
     fields = _stat(pid, proc)
     try:
         return int(fields[22 - 3]) / _TICKS_A_SECOND
+    except (LookupError, ValueError) as error:
+        raise Unknown(f"process {pid} cannot be read: {error}") from error
+
+
+def status(pid: int, proc: Path = PROC) -> str:
+    """STOPPED, ZOMBIE or DEAD; RUNNING for all others. Raises Gone, Unknown."""
+    fields = _stat(pid, proc)
+    if not fields:
+        raise Unknown(f"process {pid} cannot be read: it has an empty stat")
+    return _STATUSES.get(fields[0], RUNNING)
+
+
+def parent(pid: int, proc: Path = PROC) -> int:
+    """The pid of its parent. Raises Gone, Unknown."""
+    try:
+        return int(_stat(pid, proc)[4 - 3])
     except (LookupError, ValueError) as error:
         raise Unknown(f"process {pid} cannot be read: {error}") from error
 

@@ -7,11 +7,24 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-import psutil
+_MEMINFO = Path("/proc/meminfo")
 
 
 def _installed_bytes() -> int:
-    return int(psutil.virtual_memory().total)
+    return _meminfo("MemTotal") or _by_psutil("total")
+
+
+def _meminfo(name: str, file: Path = _MEMINFO) -> int:
+    """Bytes; 0: the system has no such file, or no such line in it."""
+    found = re.search(rf"^{name}:\s+([0-9]{{1,15}}) kB$", _text(file), re.MULTILINE)
+    return int(found[1]) * 1024 if found else 0
+
+
+def _by_psutil(name: str) -> int:
+    """For a system without these lines: an old kernel, or no Linux."""
+    import psutil
+
+    return int(getattr(psutil.virtual_memory(), name))
 
 
 def memory_limit_bytes(root: Path = Path("/"), total: Callable[[], int] = _installed_bytes) -> int:
@@ -41,7 +54,7 @@ def memory_limit(root: Path = Path("/"), total: Callable[[], int] = _installed_b
 
 def _available_bytes() -> int:
     """What the machine can still hand out without swapping: MemAvailable of /proc/meminfo (proc(5))."""
-    return int(psutil.virtual_memory().available)
+    return _meminfo("MemAvailable") or _by_psutil("available")
 
 
 class MachineMemory:

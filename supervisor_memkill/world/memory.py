@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
 import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import cached_property
-from pathlib import Path
-from typing import Protocol, TypeVar
-
-import psutil
 
 from supervisor_memkill.clock import boot_clock
 from supervisor_memkill.errors import Unknown
 from supervisor_memkill.processes import Measure, MemorySize, ProcessId
 from supervisor_memkill.world import linux_process
+from supervisor_memkill.world.backend import LINUX, Backend, PsutilBackend, can_measure
 from supervisor_memkill.world.bounds import bounds_of_one, bounds_of_tree
-from supervisor_memkill.world.linux_process import Gone, Resident, Unmeasurable, absent
+from supervisor_memkill.world.linux_process import Gone, Resident, Unmeasurable
 
 __all__ = ["Backend", "Gone", "ProcessTable", "PsutilBackend", "Resident", "Unmeasurable", "can_measure"]
 
@@ -29,145 +25,8 @@ SAME_START_SECONDS = 0.02
 CLOCK_TICK_SECONDS = 1.0
 """A process may seem to begin a little later than it did."""
 
-ENDED = frozenset({psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD})
-
-T = TypeVar("T")
-
-
-class Backend(Protocol):
-    """The source of the readings. Each method raises Gone or Unknown."""
-
-    def parents(self) -> Mapping[int, int]:
-        """The parent's pid of every process."""
-        ...
-
-    def created(self, pid: int) -> float: ...
-
-    def generations(self) -> Mapping[int, int]:
-        """As of the last `parents`: a number of each process that no later one with its pid has.
-
-        Without the processes of which the system shows none.
-        """
-        ...
-
-    def memory_bytes(self, pid: int, measure: Measure) -> int:
-        """Above 0: a process that has no memory left is Gone. Raises Unmeasurable as well."""
-        ...
-
-    def resident(self, pid: int) -> Resident:
-        """The sizes that can be read where `memory_bytes` is Unmeasurable."""
-        ...
-
-    def status(self, pid: int) -> str:
-        """One of psutil's STATUS_ constants."""
-        ...
-
-    def command_line(self, pid: int) -> Sequence[str]: ...
-
-    def caught_signals(self, pid: int) -> int:
-        """The signals that the process handles itself, as a mask: bit 0 is signal 1."""
-        ...
-
-    def group(self, pid: int) -> int:
-        """The pid of the leader of its process group; 0 if that is in another pid namespace."""
-        ...
-
-    def control_group(self, pid: int) -> str:
-        """Its control groups, in any form that can be compared; empty where the system has none."""
-        ...
-
-    def directory(self, pid: int) -> str:
-        """Its working directory."""
-        ...
-
-    def environment(self, pid: int) -> Mapping[str, str]:
-        """Its environment variables when it was started."""
-        ...
-
-
-def can_measure(measure: Measure) -> bool:
-    """Whether this system supports the measure: Linux by /proc, others by psutil's memory_full_info."""
-    return measure == "rss" or psutil.LINUX or (measure == "uss" and psutil.MACOS)
-
-
-class PsutilBackend:
-    """The processes of this machine, by psutil."""
-
-    def __init__(self) -> None:
-        self._known_parents = linux_process.Parents()
-
-    def parents(self) -> Mapping[int, int]:
-        if psutil.LINUX:
-            return self._known_parents.now()
-        found = {}
-        # Not process_iter: its cache leaves out a process that has the pid of an earlier one.
-        for pid in psutil.pids():
-            with contextlib.suppress(psutil.Error):
-                found[pid] = psutil.Process(pid).ppid()
-        return found
-
-    def created(self, pid: int) -> float:
-        if psutil.LINUX:
-            return linux_process.started(pid)
-        return _read(pid, lambda process: process.create_time())
-
-    def generations(self) -> Mapping[int, int]:
-        return self._known_parents.folders()
-
-    def memory_bytes(self, pid: int, measure: Measure) -> int:
-        if measure == "rss" and psutil.LINUX:
-            size = linux_process.rss(pid)
-        elif measure == "rss":
-            size = _read(pid, lambda process: process.memory_info().rss)
-        elif psutil.LINUX:
-            size = linux_process.measured(pid, measure)
-        else:
-            info = _read(pid, lambda process: process.memory_full_info())
-            if not hasattr(info, measure):
-                raise Unmeasurable(f"{measure} is not measured on this system")
-            size = int(getattr(info, measure))
-        if size == 0:
-            raise Gone(f"process {pid} is ending")
-        return size
-
-    def resident(self, pid: int) -> Resident:
-        if psutil.LINUX:
-            return linux_process.resident(pid)
-        return Resident(self.memory_bytes(pid, "rss"))
-
-    def status(self, pid: int) -> str:
-        return str(_read(pid, lambda process: process.status()))
-
-    def command_line(self, pid: int) -> Sequence[str]:
-        if psutil.LINUX:
-            return linux_process.command_line(pid)
-        return _read(pid, lambda process: process.cmdline())
-
-    def caught_signals(self, pid: int) -> int:
-        """Only Linux shows them: SigCgt of /proc/PID/status (proc(5))."""
-        try:
-            lines = Path(f"/proc/{pid}/status").read_text(errors="replace").splitlines()
-            return next(int(line.split()[1], 16) for line in lines if line.startswith("SigCgt:"))
-        except (OSError, StopIteration, LookupError, ValueError) as error:
-            raise Unknown(f"the signals that process {pid} handles cannot be read: {error}") from error
-
-    def group(self, pid: int) -> int:
-        try:
-            return os.getpgid(pid)
-        except (OSError, OverflowError):
-            raise absent(pid) from None
-
-    def control_group(self, pid: int) -> str:
-        try:
-            return Path(f"/proc/{pid}/cgroup").read_text()
-        except (OSError, ValueError):
-            return ""
-
-    def directory(self, pid: int) -> str:
-        return _read(pid, lambda process: process.cwd())
-
-    def environment(self, pid: int) -> Mapping[str, str]:
-        return _read(pid, lambda process: process.environ())
+STOPPED = linux_process.STOPPED
+ENDED = frozenset({linux_process.ZOMBIE, linux_process.DEAD})
 
 
 class ProcessTable:
@@ -176,7 +35,7 @@ class ProcessTable:
     def __init__(self, backend: Backend | None = None, clock: Callable[[], float] | None = None) -> None:
         """`clock` is the one of `Backend.created`."""
         self._backend = backend or PsutilBackend()
-        self._clock = clock or (boot_clock if psutil.LINUX else time.time)
+        self._clock = clock or (boot_clock if LINUX else time.time)
         self._titles: dict[int, str] = {}
         self._identified: dict[int, ProcessId] = {}
 
@@ -340,7 +199,7 @@ class ProcessTable:
 
     def is_suspended(self, pid: int) -> bool:
         """A stop signal suspended it (state T). Raises Unknown."""
-        return self._backend.status(pid) == psutil.STATUS_STOPPED
+        return self._backend.status(pid) == STOPPED
 
     def handles(self, pid: int, signal_name: str) -> bool | None:
         """Whether the process has a handler of its own for this signal (without SIG); None if unknown."""
@@ -377,16 +236,4 @@ def began_epoch(process: ProcessId, wall: float, since_boot: float) -> float:
 
     `wall` (epoch seconds) and `since_boot` (seconds) are the present time by the two clocks.
     """
-    return wall - (since_boot - process.created) if psutil.LINUX else process.created
-
-
-def _read(pid: int, question: Callable[[psutil.Process], T]) -> T:
-    """The answer to one question about a process; errors of psutil become Unknown or Gone."""
-    try:
-        return question(psutil.Process(pid))
-    except psutil.NoSuchProcess:
-        raise absent(pid) from None
-    except psutil.AccessDenied:
-        raise Unmeasurable(f"access to process {pid}, which belongs to another user, is denied") from None
-    except (psutil.Error, OSError, ValueError, OverflowError) as error:
-        raise Unknown(f"process {pid} cannot be read: {error}") from error
+    return wall - (since_boot - process.created) if LINUX else process.created

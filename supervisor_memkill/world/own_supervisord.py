@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from supervisor_memkill.world.started_by import Starter
+from supervisor_memkill.world.starter import Starter
 from supervisor_memkill.world.supervisord import Refused, Supervisord
 
 

@@ -6,13 +6,10 @@ import contextlib
 import os
 import selectors
 import shlex
-import shutil
 import signal
 import subprocess
 import time
 from collections.abc import Callable, Sequence
-
-import psutil
 
 from supervisor_memkill.errors import MemkillError, NotSent
 
@@ -25,6 +22,8 @@ _CHUNK_BYTES = 16 * 1024
 
 def is_missing(command: str) -> bool:
     """The command, a path or a name in PATH without placeholders, cannot be executed."""
+    import shutil
+
     return bool(command) and "%(" not in command and shutil.which(command) is None
 
 
@@ -103,6 +102,8 @@ def _check_status(name: str, status: int, complaints: bytes) -> None:
 
 def _end_tree(process: subprocess.Popen[bytes]) -> None:
     """Kill it with its process group, and with those of its descendants that left the group."""
+    import psutil
+
     descendants: list[psutil.Process] = []
     with contextlib.suppress(psutil.Error):
         descendants = psutil.Process(process.pid).children(recursive=True)

@@ -10,30 +10,10 @@ from pathlib import Path
 
 import psutil
 
+from supervisor_memkill.world.starter import Starter
+
 _STREAMS = (0, 1)
 """The protocol's descriptors."""
-
-
-@dataclass(frozen=True)
-class Starter:
-    """The supervisord that started this process."""
-
-    pid: int
-    child: int
-    """The process that supervisord itself started: this one, or an ancestor such as a shell."""
-
-    @property
-    def is_direct(self) -> bool:
-        return self.child == os.getpid()
-
-    def lives(self) -> bool:
-        """Whether this supervisord lives. A process whose parent died has another parent."""
-        if self.is_direct:
-            return os.getppid() == self.pid
-        try:
-            return psutil.Process(self.child).ppid() == self.pid
-        except psutil.Error:
-            return False
 
 
 def find_starter(is_supervisord: Callable[[Sequence[str]], bool]) -> Starter | None:

@@ -33,7 +33,7 @@ NOT_NEEDED = {
         "sqlite3",
         "pkg_resources",
     ),
-    *("setuptools", "pytest", "yaml", "requests"),
+    *("setuptools", "pytest", "yaml", "requests", "tempfile"),
 }
 DEMO = "supervisor_memkill.demo."
 

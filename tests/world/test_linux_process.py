@@ -6,6 +6,7 @@ import os
 import subprocess
 from pathlib import Path
 
+import psutil
 import pytest
 
 from supervisor_memkill.errors import Unknown
@@ -16,8 +17,10 @@ from supervisor_memkill.world.linux_process import (
     Resident,
     Unmeasurable,
     measured,
+    parent,
     resident,
     started,
+    status,
 )
 
 KB = 1024
@@ -113,8 +116,8 @@ def test_parents_are_read_again_where_they_may_have_changed(tmp_path: Path) -> N
     def ends(pid: int) -> None:
         (tmp_path / str(pid)).rename(tmp_path / f"ended {pid}")  # Its number is not given to another folder.
 
-    for pid, parent in ((1, 0), (10, 1), (11, 10), (12, 10)):
-        lives(pid, parent)
+    for pid, above in ((1, 0), (10, 1), (11, 10), (12, 10)):
+        lives(pid, above)
     parents = Parents(tmp_path)
     assert parents.now() == {1: 0, 10: 1, 11: 10, 12: 10}
     (tmp_path / "12" / "stat").write_text("not read again")
@@ -146,3 +149,23 @@ def test_process_of_this_machine_keeps_its_number_and_no_other_has_it() -> None:
         child.kill()
         child.wait()
     assert child.pid not in parents.now()
+
+
+@pytest.mark.parametrize(
+    ("letter", "theirs"),
+    [("T", psutil.STATUS_STOPPED), ("Z", psutil.STATUS_ZOMBIE), ("X", psutil.STATUS_DEAD), ("S", "running")],
+)
+def test_status_has_the_names_of_psutil_where_it_matters(tmp_path: Path, letter: str, theirs: str) -> None:
+    proc = process(tmp_path, stat=STAT.replace(" S ", f" {letter} "))
+    assert status(PID, proc) == theirs
+
+
+def test_parent_is_the_fourth_field(tmp_path: Path) -> None:
+    assert parent(PID, process(tmp_path, stat=STAT.replace(" S 1 ", " S 77 "))) == 77
+
+
+def test_status_and_parent_of_an_unreadable_process_are_unknown(tmp_path: Path) -> None:
+    proc = process(tmp_path, stat="")
+    for question in (status, parent):
+        with pytest.raises(Unknown, match="process 1 cannot be read"):
+            question(PID, proc)

@@ -196,6 +196,10 @@ def test_this_machine_has_a_limit() -> None:
     assert 0 < memory_limit_bytes() <= psutil.virtual_memory().total
 
 
+def test_available_memory_is_a_part_of_the_installed_memory() -> None:
+    assert 0 < MachineMemory().available_bytes() < psutil.virtual_memory().total
+
+
 FREE_CASES: dict[str, tuple[str, dict[str, str], int]] = {
     "no control groups at all": ("", {}, 5000),
     "v2: files that the group keeps can be given back": (

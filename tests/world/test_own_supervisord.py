@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from supervisor_memkill.world.own_supervisord import OtherSupervisord, OwnSupervisord
-from supervisor_memkill.world.started_by import Starter, parent
+from supervisor_memkill.world.started_by import parent
+from supervisor_memkill.world.starter import Starter
 from supervisor_memkill.world.supervisord import NoAnswer
 from tests.world.test_supervisord import FakeServer, http_answer
 

@@ -7,7 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from supervisor_memkill.world.started_by import Seen, Starter, find_starter, open_files, parent, see
+from supervisor_memkill.world.started_by import Seen, find_starter, open_files, parent, see
+from supervisor_memkill.world.starter import Starter
 
 SHOW = (
     "import sys; from supervisor_memkill.world.started_by import *;"
