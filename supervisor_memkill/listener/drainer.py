@@ -175,7 +175,7 @@ class Drainer:
         drain = _with_note(self._with_late_answer(drain, seen), seen)
         step = decide(drain, seen, plan, self._clock())
         if step.wants_answer:
-            answer = self._ask(drain)
+            answer = self._ask(step.drain)
             if answer is not None:
                 seen = self._observer.observe(drain)  # The answer may have taken long; decide by the present.
                 drain = with_present_start(_with_note(drain, seen), seen.process, self._process_table())
@@ -217,6 +217,7 @@ class Drainer:
             hard_limit_bytes=terms.hard_limit_bytes,
             on_timeout=pool.config.on_timeout,
             settle_seconds=terms.settle_seconds,
+            min_uptime_seconds=terms.min_uptime_seconds,
             protect_jobs=terms.protect_jobs,
             losses=self._losses(drain, pool, program, seen.process),
             is_machine_short=self._is_machine_short,

@@ -64,6 +64,10 @@ class StepCause(Worded):
     SURVIVORS = "survivors", "old processes are still alive"
     RESTARTED_BY_OTHERS = "restarted_by_others", "somebody else restarted the worker"
     NEW_PROCESS_ENDED = "new_process_ended", "the new process ended by itself"
+    STOP_NOT_NEEDED = (
+        "stop_not_needed",
+        "the new process still runs, and it is within hard_max_rss, or too few other workers are in service",
+    )
     NEW_PROCESS_IS_QUIET = "new_process_is_quiet", "the new process is quiet: it must be restarted, too"
     # The drain did not begin.
     REFUSED = "refused", "the worker got no slot"

@@ -47,7 +47,7 @@ TRANSITIONS: Mapping[State, frozenset[State]] = {
     S.RESUMING: frozenset({S.STOPPING, S.STARTING, S.SETTLING, S.LET_GO}),
     S.STOPPING: frozenset({S.STARTING, S.SETTLING, S.LET_GO}),
     S.STARTING: frozenset({S.SETTLING, S.LET_GO}),
-    S.SETTLING: frozenset({S.DRAINING, S.STARTING, S.DONE, S.LET_GO}),
+    S.SETTLING: frozenset({S.DRAINING, S.STOPPING, S.STARTING, S.DONE, S.LET_GO}),
     S.DONE: frozenset(),
     S.LET_GO: frozenset(),
 }
@@ -181,7 +181,7 @@ class Drain:
     stopped_seconds: float | None = None
     """How long no process ran; None before the new process runs."""
     running_since: float | None = None
-    """Since when the new process has been RUNNING."""
+    """Since when the new process has been RUNNING; in STOPPING, it is this process that is stopped."""
     memory_after_bytes: int | None = None
     """Memory of the new process after `settle`, even if its kind did not see it in service yet."""
 
@@ -201,7 +201,7 @@ class Drain:
 
     def why_not_back(self, settle_seconds: float, now: float) -> str:
         """Why the worker does not come back into service, for an operator; empty: it may come back yet."""
-        if self.state not in (State.STARTING, State.SETTLING):
+        if self.state not in (State.STARTING, State.SETTLING) and not self.stops_new_process:
             return ""
         if self.start_attempts > FAILED_STARTS:
             return "its start failed, or its new process ended by itself"
@@ -209,6 +209,11 @@ class Drain:
         if now - self.since <= allowed:
             return ""
         return "it does not start" if self.state is State.STARTING else "its new process is not in service"
+
+    @property
+    def stops_new_process(self) -> bool:
+        """The process that is stopped is one that this drain itself started."""
+        return self.state is State.STOPPING and self.running_since is not None
 
     @property
     def touched(self) -> bool:
@@ -266,8 +271,14 @@ def _acknowledge_stop(drain: Drain, outcome: Outcome, before: Drain) -> Drain:
 
 def _without_attempt(drain: Drain, before: Drain, margin_seconds: float) -> Drain:
     """The record without the last attempt, which was certainly not sent."""
-    stop = dataclasses.replace(before.stop, margin_seconds=margin_seconds, sent_at=drain.stop.sent_at)
+    earlier = before.stop if before.state is State.STOPPING else without_stop(before).stop
+    stop = dataclasses.replace(earlier, margin_seconds=margin_seconds, sent_at=drain.stop.sent_at)
     return dataclasses.replace(drain, stop=stop)
+
+
+def without_stop(drain: Drain) -> Drain:
+    """The record in which no stop was sent to its present process."""
+    return change_stop(drain, attempts=0, answer=StopAnswer.NONE)
 
 
 def change_stop(drain: Drain, **changes: Any) -> Drain:

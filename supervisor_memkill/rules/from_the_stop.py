@@ -9,7 +9,8 @@ import dataclasses
 
 from supervisor_memkill.processes import ProcessInfo, ProcessState
 from supervisor_memkill.rules.causes import StepCause
-from supervisor_memkill.rules.drain import Action, Drain, State, StopAnswer, change_stop, move
+from supervisor_memkill.rules.drain import Action, Drain, State, StopAnswer, change_stop, move, without_stop
+from supervisor_memkill.rules.policy import BACK_OFF_SECONDS, is_below_baseline
 from supervisor_memkill.rules.step import (
     Plan,
     Seen,
@@ -33,7 +34,9 @@ START_DELAY_SECONDS, MAX_START_DELAY_SECONDS = 1.0, 60.0
 def stop(drain: Drain, seen: Seen, now: float, cause: StepCause) -> Step:
     """Send the stop. The record keeps when and why, so that a later look knows it as the listener's own."""
     process = process_of(seen)
-    quiet_seconds = now - drain.quiet_sent_at if drain.quiet_sent_at is not None else None
+    quiet_seconds = drain.quiet_seconds
+    if drain.quiet_sent_at is not None and drain.state is not State.SETTLING:
+        quiet_seconds = now - drain.quiet_sent_at
     asked = dataclasses.replace(
         drain.stop,
         attempts=1,
@@ -59,7 +62,8 @@ def stopping(drain: Drain, seen: Seen, plan: Plan, now: float) -> Step:
         return _stopped(drain, seen, process, now)
     if process.state in (ProcessState.EXITED, ProcessState.FATAL):
         is_before_our_stop = drain.stop.answer is StopAnswer.REFUSED or not drain.stop.attempts
-        if is_before_our_stop and not may_be_quiet_by_us(drain):
+        is_untouched = not may_be_quiet_by_us(drain) and not drain.stops_new_process
+        if is_before_our_stop and is_untouched:
             return end(drain, now, StepCause.ENDED_BEFORE_STOP)
         return _start_when_gone(drain, seen, process, now, StepCause.ENDED_BY_ITSELF)
     if process.pid and not drain.is_process(process):
@@ -85,7 +89,10 @@ def _stop_again(drain: Drain, seen: Seen, plan: Plan, now: float) -> Step:
         if seen.answer is None:
             return Step(drain)
         is_protected_now = not why_hard(drain, seen, plan) and is_protected(seen.reading, plan.protect_jobs)
-        if drain.quiet_attempts == 0:
+        if drain.stops_new_process:
+            if not (seen.answer.allows and is_over_hard_limit(seen, plan)):
+                return settle(drain, process, now, StepCause.STOP_NOT_NEEDED)
+        elif drain.quiet_attempts == 0:
             # Nothing was done to the worker: it is stopped only if its drain could begin now.
             if not seen.answer.allows:
                 return end(drain, now, StepCause.STOP_REFUSED)
@@ -111,7 +118,7 @@ def _stopped(drain: Drain, seen: Seen, process: ProcessInfo, now: float) -> Step
         return end(drain, now, StepCause.STOPPED_BY_OTHERS)
     if drain.stopped_seen_at is None:
         killed = was_kill(drain.stop, process, seen.survivors, now, is_logged=seen.is_kill_logged)
-        drain = change_stop(drain, was_kill=killed)
+        drain = change_stop(drain, was_kill=killed or drain.stop.was_kill)  # of an earlier process
     cause = StepCause.KILLED if drain.stop.was_kill else None
     return _start_when_gone(drain, seen, process, now, cause)
 
@@ -145,7 +152,8 @@ def _start_when_gone(
 def start(drain: Drain, process: ProcessInfo, now: float, cause: StepCause | None) -> Step:
     """Start the worker, which is stopped because of this drain."""
     seen_at = now if drain.stopped_seen_at is None else drain.stopped_seen_at
-    drain = move(drain, State.STARTING, now, stopped_start=process.start, stopped_seen_at=seen_at)
+    changes = {"stopped_start": process.start, "stopped_seen_at": seen_at, "running_since": None}
+    drain = move(drain, State.STARTING, now, **changes)
     return Step(_count_start(drain, now), Action.START, cause)
 
 
@@ -204,6 +212,9 @@ def settling(drain: Drain, seen: Seen, plan: Plan, now: float) -> Step:
         return _drain_again(drain, plan, now)
     if drain.running_since is None:
         return Step(dataclasses.replace(drain, running_since=now))
+    step = _stop_new_process(drain, seen, plan, now - drain.running_since, now)
+    if step is not None:
+        return step
     if now - drain.running_since < plan.settle_seconds:
         return Step(drain)
     if drain.memory_after_bytes is None:
@@ -215,6 +226,26 @@ def settling(drain: Drain, seen: Seen, plan: Plan, now: float) -> Step:
     return Step(move(drain, State.DONE, now))
 
 
+def _stop_new_process(
+    drain: Drain, seen: Seen, plan: Plan, running_seconds: float, now: float
+) -> Step | None:
+    """Above `hard_max_rss` it is stopped like any other process; None: it is not, or it must wait."""
+    if not is_over_hard_limit(seen, plan) or (seen.reading is not None and seen.reading.hold):
+        return None
+    after, hard = drain.memory_after_bytes, plan.hard_limit_bytes or 0
+    # Where it needed as much at once, the next process does, too: no restart loop.
+    makes_a_loop = after is not None and is_below_baseline(after, hard)
+    if running_seconds < max(plan.min_uptime_seconds, BACK_OFF_SECONDS if makes_a_loop else 0.0):
+        return None
+    drain = dataclasses.replace(drain, is_quiet=False)
+    if not seen.asked:
+        return Step(drain, wants_answer=True)
+    if seen.answer is None or not seen.answer.allows:
+        return None
+    drain = dataclasses.replace(without_stop(drain), stopped_seen_at=None)
+    return stop(drain, seen, now, StepCause.OVER_HARD_LIMIT)
+
+
 def _start_after_delay(drain: Drain, process: ProcessInfo, now: float) -> Step:
     """The new process ended by itself: the start failed, and is tried again after the delay."""
     drain = move(drain, State.STARTING, now, stopped_start=process.start, running_since=None)
@@ -224,11 +255,10 @@ def _start_after_delay(drain: Drain, process: ProcessInfo, now: float) -> Step:
 def _drain_again(drain: Drain, plan: Plan, now: float) -> Step:
     """The new process is quiet because of this drain: only another restart puts it back in service."""
     drain = move(
-        with_full_timeout(drain, now),
+        with_full_timeout(without_stop(drain), now),
         State.DRAINING,
         now,
         is_quiet=True,
-        stop=dataclasses.replace(drain.stop, attempts=0, answer=StopAnswer.NONE),
         stopped_seen_at=None,
         start_attempts=0,
         running_since=None,

@@ -36,6 +36,7 @@ class Plan:
     hard_limit_bytes: int | None
     on_timeout: OnTimeout
     settle_seconds: float
+    min_uptime_seconds: float = 0.0
     protect_jobs: tuple[str, ...] = ()
     losses: tuple[str, ...] = ()
     """The settings by which a stop with running jobs would lose these jobs, one sentence each."""

@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from supervisor_memkill.processes import ProcessState
+from supervisor_memkill.rules.causes import StepCause
 from supervisor_memkill.rules.drain import (
+    Outcome,
     State,
     StopAnswer,
 )
@@ -15,6 +17,7 @@ from tests.builders import (
     EPOCH,
     PID,
     START,
+    answer,
     reading,
 )
 from tests.rules.steps import (
@@ -22,6 +25,7 @@ from tests.rules.steps import (
     A,
     P,
     S,
+    acknowledged,
     draining,
     outcome,
     seen,
@@ -156,3 +160,97 @@ def test_supervisord_repeats_a_start_in_backoff_while_settling() -> None:
     taken = step(settling(), seen(P.BACKOFF, start=EPOCH))
     assert outcome(taken) == (S.SETTLING, None)
     assert (taken.drain.pid, taken.drain.start) == (PID, START)
+
+
+# --- a new process above the hard limit ------------------------------------------------------------
+
+HUGE_AND_NOT_IN_SERVICE = {"memory_bytes": 900, "reading": reading(in_service=None)}
+
+
+def hard(record: Any, *, now: float = NOW, allowed: bool | None = True, **observed: Any) -> Any:
+    """The step by a hard limit of 500, after the answer; `allowed` None: there is no answer."""
+    there = answer(others=1 if allowed else 0) if allowed is not None else None
+    values = {**HUGE_AND_NOT_IN_SERVICE, "answer": there, "asked": True, **observed}
+    return step(record, seen(**values), now=now, hard_limit_bytes=500, min_uptime_seconds=5.0)
+
+
+def test_new_process_above_the_hard_limit_is_stopped_although_it_is_not_in_service_yet() -> None:
+    """Its slot is kept, so that a release that leaks at once costs the pool one worker."""
+    record = settling(stop_answer=StopAnswer.ACCEPTED, is_quiet=True, memory_after_bytes=100)
+    asks = hard(record, asked=False)
+    assert asks.wants_answer and not asks.drain.is_quiet, "the process is not the one that was quieted"
+    taken = hard(record)
+    assert (outcome(taken), taken.cause) == ((S.STOPPING, A.STOP), StepCause.OVER_HARD_LIMIT)
+    assert (taken.drain.stop.attempts, taken.drain.stop.answer) == (1, StopAnswer.NONE)
+    assert taken.drain.token == record.token and taken.drain.stops_new_process
+
+
+@pytest.mark.parametrize(
+    ("what", "running_since", "observed"),
+    [
+        ("min_uptime is not over", 95.1, {}),
+        ("within the limit", 90.0, {"memory_bytes": 500}),
+        ("perhaps within the limit", 90.0, {"memory_least_bytes": 500}),
+        ("memory unknown", 90.0, {"memory_bytes": None}),
+        ("too few others in service", 90.0, {"allowed": False}),
+        ("no answer", 90.0, {"allowed": None}),
+        ("a stop would lose a job now", 90.0, {"reading": reading(in_service=None, hold="a job begins")}),
+    ],
+)
+def test_new_process_is_not_stopped_for_the_hard_limit(
+    what: str, running_since: float, observed: dict[str, Any]
+) -> None:
+    record = settling(running_since=running_since, memory_after_bytes=100)
+    assert outcome(hard(record, **observed)) == (S.SETTLING, None), what
+
+
+def test_new_process_that_needs_as_much_at_once_is_not_restarted_in_a_loop() -> None:
+    record = settling(running_since=NOW - 20, memory_after_bytes=450)
+    assert outcome(hard(record)) == (S.SETTLING, None)
+    assert outcome(hard(record, now=NOW - 20 + 600)) == (S.STOPPING, A.STOP)
+    less = settling(running_since=NOW - 20, memory_after_bytes=449)
+    assert outcome(hard(less)) == (S.STOPPING, A.STOP)
+
+
+def test_stop_of_a_new_process_that_was_certainly_not_sent_leaves_no_trace_of_the_former_stop() -> None:
+    """The first process was stopped, and supervisord confirmed it; that says nothing about this one."""
+    record = settling(stop_answer=StopAnswer.ACCEPTED, memory_after_bytes=100)
+    taken = hard(record)
+    unsent = acknowledged(taken.drain, A.STOP, Outcome.NOT_SENT, before=record)
+    assert (unsent.stop.attempts, unsent.stop.answer) == (0, StopAnswer.NONE)
+    again = hard(unsent)
+    assert (outcome(again), again.drain.stop.attempts) == ((S.STOPPING, A.STOP), 1)
+
+
+@pytest.mark.parametrize("observed", [{"memory_bytes": 100}, {"allowed": False}])
+def test_new_process_whose_stop_was_lost_and_is_not_needed_any_more_settles_on(
+    observed: dict[str, Any],
+) -> None:
+    stopped = hard(settling(memory_after_bytes=100)).drain
+    taken = hard(stopped, **observed)
+    assert (outcome(taken), taken.cause) == ((S.SETTLING, None), StepCause.STOP_NOT_NEEDED)
+
+
+def test_lost_stop_of_a_new_process_that_is_not_recognised_yet_is_sent_again() -> None:
+    stopped = hard(settling(quiet_attempts=0, memory_after_bytes=100)).drain
+    taken = hard(stopped, reading=reading(recognised=False, in_service=None))
+    assert (outcome(taken), taken.drain.stop.attempts) == ((S.STOPPING, A.STOP), 2)
+
+
+def test_new_process_that_ended_before_its_stop_is_started() -> None:
+    """It runs because of this drain: without a new start, the worker would stay stopped."""
+    stopped = hard(settling(quiet_attempts=0, memory_after_bytes=100)).drain
+    refused = acknowledged(stopped, A.STOP, Outcome.REFUSED)
+    assert outcome(step(refused, seen(P.EXITED, stop=EPOCH))) == (S.STARTING, A.START)
+
+
+def test_pool_waits_for_a_worker_whose_new_process_is_being_stopped() -> None:
+    stopped = hard(settling(memory_after_bytes=100, start_attempts=3)).drain
+    assert stopped.why_not_back(10.0, NOW)
+    assert not stopping(start_attempts=3).why_not_back(10.0, NOW)
+
+
+def test_kill_of_the_first_process_is_reported_though_the_second_one_ended_by_itself() -> None:
+    record = stopping(stop_answer=StopAnswer.ACCEPTED, stop_was_kill=True)
+    ended = step(record, seen(P.STOPPED, stop=EPOCH))
+    assert ended.drain.stop.was_kill

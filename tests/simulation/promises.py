@@ -382,7 +382,11 @@ class Promises:
 
     def s6_reason(self, act: Act) -> None:
         """What the drain states as its reason is true."""
-        if act.drain.reason.is_own_limit:
+        if act.drain.stops_new_process:
+            measured = act.machine.measured.get(act.process.pid, (-1e9, 0))[1]
+            if act.config.hard_max_rss is None or (act.drain.stop.attempts == 1 and measured <= HARD_LIMIT):
+                self.broken("S6", act.machine, f"{act.worker.name} is new, and within its hard limit")
+        elif act.drain.reason.is_own_limit:
             self.s6_memory(act)
         elif act.drain.reason.is_for_machine:
             self._shortage(act)

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from supervisor_memkill.processes import ProcessState
+from supervisor_memkill.rules.drain import State
 from supervisor_memkill.rules.requests import Act, OperatorRequest, encode
 from tests.simulation.process import Process
 from tests.simulation.shape import BLOATED, HUGE
@@ -82,6 +83,13 @@ class Weather:
         self._sudden[REQUESTS_OF_ALL] = self._operator_requests_of_all
         if not calm and also is not None and also.random() < SHARE:
             met.add(REQUESTS_OF_ALL)
+        later: dict[str, Callable[[Machine], None]] = {
+            "new process grows": self._new_process_grows,
+        }
+        self._sudden |= later
+        for name in later if not calm else ():
+            if random.Random(f"{world.seed} {name}").random() < SHARE:
+                met.add(name)
         self.sorts = sorted(met)
         self._loss = rng.choice((0.005, 0.02, 0.1)) if "losses" in met else 0.0
         self._slow = rng.choice((0.01, 0.1)) if "slowness" in met else 0.0
@@ -376,6 +384,20 @@ class Weather:
         process = self._any_worker(machine).process
         if process is not None:
             process.memory = self._rng.choice((BLOATED, HUGE))
+
+    def _new_process_grows(self, machine: Machine) -> None:
+        """The next process that a drain starts is soon above its hard limit."""
+
+        def grow() -> None:
+            for drain in machine.disk.drains.values() if not self.is_clear else ():
+                process = machine.supervisord.workers[drain.worker].process
+                if drain.state is State.SETTLING and process is not None:
+                    process.memory = HUGE
+
+        def begin() -> None:
+            self._world.engine.after(1.0, grow)
+
+        self.when_at(machine, "settling.saved", begin)
 
     def _burst(self, machine: Machine) -> None:
         """All machines at once."""
