@@ -53,6 +53,7 @@ class Chromium:
         self._buffer = b""
         self._number = 0
         self._session: str | None = None
+        self.trusts_any_certificate = False
         self.asked = list[str]()
         """The addresses that the page asked for, in their order; never those of the browser itself."""
         self.complaints = list[str]()
@@ -118,6 +119,7 @@ class Chromium:
         )
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", features=[scheme])
+        self.call("Security.setIgnoreCertificateErrors", ignore=self.trusts_any_certificate)
         self.call("Page.navigate", url=url)
         self.wait_for_event("Page.loadEventFired")
 

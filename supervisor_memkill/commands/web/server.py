@@ -40,7 +40,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.server.site.answer(
                 self.command,
                 self.path,
-                {name: self.headers.get(name) for name in ("Host", "Authorization")},
+                {name: self.headers.get(name) for name in ("Host", "Authorization", "Cookie")},
                 str(self.client_address[0]),
             )
         )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gzip
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -10,6 +12,7 @@ from http import HTTPStatus
 from supervisor_memkill.commands.web.access import Access
 from supervisor_memkill.commands.web.once import MadeOnce
 from supervisor_memkill.commands.web.page import message
+from supervisor_memkill.commands.web.tries import Tries
 
 METHODS = ("GET", "HEAD")
 ALLOW = ", ".join(METHODS)
@@ -41,21 +44,40 @@ class Answer:
 class Site:
     """Answers requests. It does not know how they arrive."""
 
-    def __init__(self, pages: MadeOnce[Made], access: Access, log: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        pages: MadeOnce[Made],
+        access: Access,
+        log: Callable[[str], None],
+        tries: Tries | None = None,
+    ) -> None:
         self._pages = pages
         self._access = access
         self._log = log
+        self._tries = tries or Tries()
 
     def answer(self, method: str, path: str, headers: Mapping[str, str | None], client: str) -> Answer:
-        """`headers`: Host and Authorization. Raises nothing."""
+        """`headers`: Host, Authorization and Cookie. Raises nothing."""
         if not self._access.knows_host(headers.get("Host")):
             return refusal(
                 HTTPStatus.FORBIDDEN,
                 "this name is not known here",
                 "Use the address that supervisor-memkill serve printed, or start it with --allow-host NAME.",
             )
-        if not self._access.allows(headers.get("Authorization")):
-            if headers.get("Authorization"):
+        if self._access.password is None:
+            return self._answer_whom_it_knows(method, path)
+        authorization, is_known = headers.get("Authorization"), self._tries.knows(headers.get("Cookie"))
+        wait_seconds = self._tries.begin(client) if authorization and not is_known else 0.0
+        if wait_seconds > 0:
+            self._log(f"too many wrong passwords from {client}: its tries are refused for a while")
+            return refusal(
+                HTTPStatus.TOO_MANY_REQUESTS,
+                "too many wrong passwords",
+                "They came from this address. Wait a minute, then reload the page with the right one.",
+                {"Retry-After": str(math.ceil(wait_seconds))},
+            )
+        if not self._access.allows(authorization):
+            if authorization:
                 self._log(f"wrong password from {client}")
             return refusal(
                 HTTPStatus.UNAUTHORIZED,
@@ -64,6 +86,13 @@ class Site:
                 " started with.",
                 {"WWW-Authenticate": 'Basic realm="supervisor-memkill", charset="UTF-8"'},
             )
+        answer = self._answer_whom_it_knows(method, path)
+        if is_known:
+            return answer
+        self._tries.was_right(client)
+        return dataclasses.replace(answer, headers={**answer.headers, "Set-Cookie": self._tries.cookie})
+
+    def _answer_whom_it_knows(self, method: str, path: str) -> Answer:
         if method not in METHODS:
             words = "This server only shows a page: it answers GET and HEAD."
             return refusal(

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import concurrent.futures
 import contextlib
 import gzip
 import http.client
+import re
 import socket
 import threading
 import time
@@ -20,6 +22,7 @@ from supervisor_memkill.commands.web.once import WAIT_SECONDS, MadeOnce
 from supervisor_memkill.commands.web.page import page, policy
 from supervisor_memkill.commands.web.server import YOUNG_SECONDS, Connections, Log, PageServer
 from supervisor_memkill.commands.web.site import Made, Site
+from supervisor_memkill.commands.web.tries import AT_ONCE, SECONDS_EACH
 from tests.commands.web.document import Document
 from tests.commands.web.seen_values import seen
 from tests.harness import PATIENCE_SECONDS, free_port, wait_for
@@ -178,7 +181,25 @@ def test_password_is_demanded_for_everything(start: Start) -> None:
     assert server.ask(Authorization=WRONG)[0].status == 401
     assert server.log == ["wrong password from 127.0.0.1"]
     assert server.made == 0
-    assert server.ask(Authorization=RIGHT)[0].status == 200
+    answer = server.ask(Authorization=RIGHT)[0]
+    assert (answer.status, server.made) == (200, 1)
+    assert re.fullmatch(
+        r"memkill-known=[\w-]{20,}; HttpOnly; SameSite=Strict", answer.getheader("Set-Cookie", "")
+    )
+
+
+def test_many_guesses_at_once_are_no_more_than_one_after_another(start: Start) -> None:
+    """No thread waits for them, and whoever showed the page before is answered at once."""
+    server = start(access=Access(PASSWORD))
+    cookie = server.ask(Authorization=RIGHT)[0].getheader("Set-Cookie", "").partition(";")[0]
+    with concurrent.futures.ThreadPoolExecutor(8) as many:
+        statuses = [one.status for one, _ in many.map(lambda _: server.ask(Authorization=WRONG), range(60))]
+    assert sorted(set(statuses)) == [401, 429]
+    assert statuses.count(401) <= AT_ONCE + PATIENCE_SECONDS / SECONDS_EACH
+    answer, body = server.ask(Authorization=WRONG)
+    assert answer.status == 429 and int(answer.getheader("Retry-After", "")) >= 1
+    assert "too many wrong passwords" in Document(body.decode()).text
+    assert server.ask(Authorization=RIGHT, Cookie=cookie)[0].status == 200
 
 
 def test_strange_name_gets_no_page(start: Start) -> None:
