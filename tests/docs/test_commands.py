@@ -33,7 +33,7 @@ INSTALLING = (
 )
 """tests/test_packaging.py installs the package; these are its words for a system's own directories."""
 OTHER_BLOCKS = re.compile(
-    r"\[|WHEN |eval |\{|#!|scrape_configs:|location |FROM |environment = |POOL |WORKER |listener alive "
+    r"\[|WHEN |eval |\{|#!|scrape_configs:|server \{|FROM |environment = |POOL |WORKER |listener alive "
     r"|\w+ on all hosts: |asking -->|sidekiq: these job classes "
     r"|[\d:, -]+ (INFO )?drain\."
     r"|import collections|trap\(|memray |ruby -rjson"
