@@ -48,13 +48,15 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     if not arguments.wait:
         return SUCCESS
 
+    left: list[str] = []
     for state in made.states(timeout_seconds):
         paused = [pool for pool in state.pools if pool.name in taken.pools]
+        left = [worker.worker for pool in paused for worker in pool.workers if worker.drain]
         # A new listener that has not looked at its workers yet cannot show their drains.
-        if paused and not any(worker.drain for pool in paused for worker in pool.workers):
+        if paused and not left:
             output.show(NO_DRAIN)
             return SUCCESS
-    raise MemkillError("a drain is still under way: see the listener's log")
+    raise MemkillError(f"a drain is still under way{': ' if left else ''}{', '.join(left)}")
 
 
 def _pause_fleet(

@@ -12,6 +12,8 @@ from supervisor_memkill.rules.requests import RunningProcess
 from supervisor_memkill.rules.standing import Line, Present, Standing, line_of
 from supervisor_memkill.units import format_duration
 
+NAMED = 5
+"""So many workers are named in an error."""
 DEFAULT_IDENTIFIER = "supervisor"
 """supervisord's `identifier` if its configuration sets none."""
 
@@ -85,30 +87,48 @@ def _present(worker: WorkerState) -> Present:
 
 def as_bar(made: Progress, now: float, columns: int) -> str:
     """One line for a terminal of this width; `now` is on the boot clock."""
-    done, total = made.replaced, made.workers
-    width = min(20, max(4, columns // 8))
-    filled = round(width * done / total) if total else width
-    text = f"[{'#' * filled}{'.' * (width - filled)}] {done} of {total} replaced"
-    for line in made.lines:
-        if line.standing is Standing.DRAINING and line.since is not None:
-            seconds = round(max(0.0, now - line.since))
-            text += f"; {_short_name(line.worker)}: {line.words} for {format_duration(seconds)}"
+    for text in _bars(made, now, columns):
+        if len(text) <= columns:
+            return text
+    return f"{text[: max(0, columns - 3)]}..."
+
+
+def _bars(made: Progress, now: float, columns: int) -> Iterator[str]:
+    """The line with all that is known, then with less and less: what drains is the last to give way."""
+    drains = "".join(f"; {_draining(line, now)}" for line in made.having(Standing.DRAINING))
     # Listeners that have not answered come first: nothing is known of their workers.
     waiting = sorted(made.having(Standing.WAITING), key=lambda line: ":" in line.worker)
-    if waiting:
-        text += f"; {_short_name(waiting[0].worker)}: {_short_words(waiting[0].words)}"
-        more = len(waiting) - 1 + made.waiting_besides
-        text += f" (and {more} more wait)" if more else ""
-    text = one_line(text)  # Names of jobs come from Redis: nothing of them may steer the terminal.
-    return text if len(text) <= columns else f"{text[: max(0, columns - 3)]}..."
+    count = len(waiting) + made.waiting_besides
+    first = f"; {_short_name(waiting[0].worker)}: {_short_words(waiting[0].words)}" if waiting else ""
+    more = f" (and {count - 1} more wait)" if count > 1 else ""
+    wide, narrow = (_head(made, width) for width in (min(20, max(4, columns // 8)), 4))
+    # Names of jobs come from Redis: nothing of them may steer the terminal.
+    for text in (f"{wide}{drains}{first}{more}", f"{narrow}{drains}{first}{more}"):
+        yield one_line(text)
+    if drains and count:
+        yield one_line(f"{wide}{drains}; {count} wait")
+        yield one_line(f"{narrow}{drains}; {count} wait")
+    yield one_line(f"{narrow}{drains or first}")
+
+
+def _head(made: Progress, width: int) -> str:
+    done, total = made.replaced, made.workers
+    filled = round(width * done / total) if total else width
+    return f"[{'#' * filled}{'.' * (width - filled)}] {done} of {total} replaced"
+
+
+def _draining(line: Line, now: float) -> str:
+    state, comma, jobs = line.words.partition(", ")
+    seconds = "" if line.since is None else f" for {format_duration(round(max(0.0, now - line.since)))}"
+    return f"{_short_name(line.worker)}: {state}{seconds}{comma}{jobs}"
 
 
 def _short_name(worker: str) -> str:
-    """Without supervisord's default identifier, and without a group of one program: 80 columns are few."""
+    """80 columns are few: without supervisord's default identifier, and without a group that the name has."""
     listener, _, name = worker.rpartition("/") if ":" in worker else (worker, "", "")
     host = listener.removesuffix(f"/{DEFAULT_IDENTIFIER}")
     group, _, program = name.partition(":")
-    return "/".join(filter(None, (host, program if group == program else name)))
+    return "/".join(filter(None, (host, program if program.startswith(group) else name)))
 
 
 def _short_words(words: str) -> str:
@@ -119,3 +139,12 @@ def _short_words(words: str) -> str:
 def as_words(line: Line) -> str:
     """One line of a log: only the words change it, not the time."""
     return one_line(f"{line.worker}: {line.standing.value}{f' ({line.words})' if line.words else ''}")
+
+
+def left(made: Progress | None) -> str:
+    """The workers that are not replaced, for an error of one line: those that fail come first."""
+    order = list(Standing)
+    lines = sorted(made.lines if made is not None else (), key=lambda line: order.index(line.standing))
+    lines = [line for line in lines if line.standing is not Standing.REPLACED]
+    more = len(lines[NAMED:]) + (made.waiting_besides if made is not None else 0)
+    return "; ".join([*map(as_words, lines[:NAMED]), *([f"and {more} more"] if more else [])])

@@ -19,10 +19,12 @@ from supervisor_memkill.world.event_protocol import SUBSCRIPTION
 if TYPE_CHECKING:
     from supervisor_memkill.commands.context import Context
     from supervisor_memkill.listener.state_values import ListenerState
-    from supervisor_memkill.rules.requests import Act, TakenRequest
+    from supervisor_memkill.rules.requests import Act, OperatorRequest, TakenRequest
 
 TAKEN_WITHIN_SECONDS = 15.0
 """A listener takes a request within a turn; supervisord may need seconds to answer it."""
+STARTS_WITHIN_SECONDS = 10.0
+"""A listener that ended is started again by supervisord within this time, or not at all."""
 LISTENER_AWAY_SECONDS = 60.0
 """How long --wait waits for a listener that ended: supervisord starts it again."""
 LOOK_SECONDS = 0.2
@@ -32,6 +34,7 @@ SUBSCRIBE = (
     " runs"
 )
 NO_LISTENER = "the listener does not run (its last process was pid {pid}): start it with supervisorctl"
+TAKES_IT_LATER = "; it then takes this request"
 
 
 class Requester:
@@ -47,6 +50,19 @@ class Requester:
         from supervisor_memkill.listener import state_file
 
         return state_file.read(self._path)
+
+    def withdrawn(self) -> set[tuple[str, str]]:
+        """The restarts that were withdrawn: the request's id and the worker. Raises StateError."""
+        return {(one.request.id, worker) for one in self.state().requests for worker in one.withdrawn}
+
+    def has_worker(self, request: OperatorRequest) -> bool:
+        """The request names a worker; true before the listener has looked. Raises StateError."""
+        pools = self.state().pools
+        return not pools or any(
+            request.names_one(pool.name, one.worker, one.worker.partition(":")[0])
+            for pool in pools
+            for one in pool.workers
+        )
 
     def states(self, timeout_seconds: float | None) -> Iterator[ListenerState]:
         """The listener's state again and again, until the time is over.
@@ -80,7 +96,11 @@ class Requester:
     def send(
         self, act: Act, names: Sequence[str], *, lasts_seconds: float | None, except_hard: bool = False
     ) -> TakenRequest:
-        """Send a request, and wait until the listener has taken it. Raises MemkillError."""
+        """Send a request, and wait until the listener has taken it. Raises MemkillError.
+
+        supervisord keeps a request for a listener that does not run, and delivers it when that listener
+        starts, maybe days later: so nothing is sent then.
+        """
         from supervisor_memkill.rules.requests import OperatorRequest, encode
         from supervisor_memkill.world.event_protocol import REQUEST_TYPE
 
@@ -89,6 +109,7 @@ class Requester:
             payload = encode(request)
         except ValueError as error:
             raise UsageError(f"the request cannot be sent: {error}") from None
+        self._wait_for_listener()
         self._supervisord.send_event(REQUEST_TYPE, payload)
         until = time.monotonic() + TAKEN_WITHIN_SECONDS
         while (taken := self._taken(request.id)) is None:
@@ -98,6 +119,22 @@ class Requester:
                 raise MemkillError(self._why_not_taken())
             time.sleep(LOOK_SECONDS)
         return taken
+
+    def _wait_for_listener(self) -> None:
+        """Raises MemkillError if the listener does not run. A state that cannot be read tells nothing."""
+        from supervisor_memkill.listener.state_file import StateError
+
+        until = time.monotonic() + STARTS_WITHIN_SECONDS
+        while True:
+            try:
+                state = self.state()
+            except StateError:
+                return
+            if state.is_alive:
+                return
+            if time.monotonic() > until:
+                raise MemkillError(NO_LISTENER.format(pid=state.pid))
+            time.sleep(LOOK_SECONDS)
 
     def _taken(self, identity: str) -> TakenRequest | None:
         from supervisor_memkill.listener.state_file import StateError
@@ -123,7 +160,7 @@ class Requester:
         except StateError as error:
             return f"{SUBSCRIBE} ({error})"
         if not state.is_alive:
-            return NO_LISTENER.format(pid=state.pid)
+            return f"{NO_LISTENER.format(pid=state.pid)}{TAKES_IT_LATER}"
         if "journal" in state.away:
             why = state.away["journal"].error
             return f"the listener cannot write its journal, and takes no request: {why}"

@@ -25,7 +25,10 @@ if TYPE_CHECKING:
     from supervisor_memkill.commands.request import Requester
 
 EXPIRES_SECONDS = 86400.0
-WITHDRAWN = "withdrawn: restarts that have not begun; a drain under way is finished"
+WITHDRAWN = "withdrawn: {what}; a drain under way is finished"
+NOT_BEGUN = "restarts that have not begun"
+NOTHING_WITHDRAWN = "nothing is withdrawn: no restart of {names} waits; a drain under way is finished"
+NOBODY = "no worker that runs has the name {names}; the pools are {pools}"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -53,7 +56,6 @@ def add_fleet(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """Request the restart; with --wait show its progress. Raises MemkillError."""
     from supervisor_memkill.commands.request import requester
-    from supervisor_memkill.rules.requests import Act
 
     expires_seconds = duration("--expires", arguments.expires)
     timeout_seconds = None if arguments.timeout is None else duration("--timeout", arguments.timeout)
@@ -70,9 +72,7 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     else:
         made = requester(arguments, environ)
         if arguments.cancel:
-            made.send(Act.CANCEL, arguments.names, lasts_seconds=expires_seconds)
-            output.show(f"{WITHDRAWN}\n")
-            return SUCCESS
+            return _cancel(made, arguments.names, expires_seconds)
     try:
         if arguments.fleet:
             return _restart_fleet(
@@ -101,8 +101,7 @@ def _restart(
 
     taken = made.send(Act.RESTART, names, lasts_seconds=expires_seconds)
     if not taken.workers:
-        pools = ", ".join(made.pools)
-        raise MemkillError(f"no worker that runs has the name {' '.join(names)}; the pools are {pools}")
+        raise MemkillError(NOBODY.format(names=" ".join(names), pools=", ".join(made.pools)))
     workers = ", ".join(taken.workers)
     output.show(f"requested: {len(taken.workers)} to be replaced, one after another: {workers}\n")
     if not waits:
@@ -134,8 +133,21 @@ def _restart_fleet(
     follower.progress(views)
     workers, silent = follower.workers, silent_hosts(sent, views)
     if not workers and not silent:
-        raise MemkillError(f"no worker that runs has the name {' '.join(names)}; the pools are {pools}")
+        raise MemkillError(NOBODY.format(names=" ".join(names), pools=pools))
     output.show(f"{workers} to be replaced, one after another{when_they_come(silent)}\n")
+    return SUCCESS
+
+
+def _cancel(made: Requester, names: Sequence[str], expires_seconds: float) -> int:
+    from supervisor_memkill.rules.requests import Act
+
+    before = made.withdrawn()
+    taken = made.send(Act.CANCEL, names, lasts_seconds=expires_seconds)
+    if not made.has_worker(taken.request):
+        raise MemkillError(NOBODY.format(names=" ".join(names), pools=", ".join(made.pools)))
+    workers = sorted({worker for _, worker in made.withdrawn() - before})
+    words = WITHDRAWN.format(what=", ".join(workers)) if workers else NOTHING_WITHDRAWN
+    output.show(f"{words.format(names=' '.join(names))}\n")
     return SUCCESS
 
 
@@ -145,7 +157,7 @@ def _cancel_fleet(made: FleetRequester, names: Sequence[str], expires_seconds: f
 
     sent = made.send(Act.CANCEL, names, lasts_seconds=expires_seconds)
     silent = silent_hosts(sent, made.wait_for_answers(sent))
-    output.show(f"{WITHDRAWN}{when_they_come(silent)}\n")
+    output.show(f"{WITHDRAWN.format(what=NOT_BEGUN)}{when_they_come(silent)}\n")
     return SUCCESS
 
 
@@ -163,25 +175,19 @@ def duration(option: str, value: str) -> float:
 
 def _watch(looks: Iterator[Progress]) -> int:
     """Show the progress until its end. Raises MemkillError if not all are replaced."""
+    from supervisor_memkill.commands.progress import left
+
     watcher = _Watcher()
     try:
         ended = watcher.watch(looks)
     finally:
         watcher.close()
     if ended is None:
-        raise MemkillError(f"not all were replaced in time: {_left(watcher.last)}")
+        raise MemkillError(f"not all were replaced in time: {left(watcher.last)}")
     if not ended.is_served:
-        raise MemkillError(f"not replaced: {_left(ended)}")
+        raise MemkillError(f"not replaced: {left(ended)}")
     output.show(f"replaced: all {ended.workers}\n")
     return SUCCESS
-
-
-def _left(made: Progress | None) -> str:
-    from supervisor_memkill.commands.progress import as_words
-    from supervisor_memkill.rules.standing import Standing
-
-    lines = made.lines if made is not None else ()
-    return "; ".join(as_words(line) for line in lines if line.standing is not Standing.REPLACED)
 
 
 class _Watcher:

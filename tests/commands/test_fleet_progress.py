@@ -64,7 +64,7 @@ def test_it_is_served_when_every_host_has_answered_so() -> None:
     assert (made.replaced, made.workers, made.is_over) == (2, 3, False)
     (line,) = made.lines
     assert (line.worker, line.standing, line.since) == ("b/s/jobs:x", Standing.DRAINING, NOW - 12.0)
-    assert "2 of 3 replaced; b/s/jobs:x: draining, 2 running jobs for 12s" in as_bar(made, NOW, 200)
+    assert "2 of 3 replaced; b/s/jobs:x: draining for 12s, 2 running jobs" in as_bar(made, NOW, 200)
     made = follower.look(view(host("a", SERVED), host("b", SERVED)))
     assert made.is_over and made.is_served
 
@@ -187,7 +187,30 @@ def test_bar_fits_80_columns_by_short_names_and_shows_who_has_not_answered() -> 
     )
     two = ListenerView("web2/supervisor", True, 90.0, {})
     bar = as_bar(Follower().look(view(one, two)), NOW, 79)
-    assert bar == "[.........] 0 of 3 replaced; web1/jobs_1: draining, 1 running job for 10s; w..."
-    assert "10s; web2: its listener is silent" in as_bar(Follower().look(view(one, two)), NOW, 200)
+    assert bar == "[....] 0 of 3 replaced; web1/jobs_1: draining for 10s, 1 running job; 2 wait"
+    assert "job; web2: its listener is silent" in as_bar(Follower().look(view(one, two)), NOW, 200)
     found = as_bar(Follower().look(view(one)), NOW, 200)
     assert found.endswith("; web1/jobs:2: max_draining is reached")
+
+
+@pytest.mark.parametrize(
+    ("columns", "bar"),
+    [
+        (
+            200,
+            "[....................] 0 of 3 replaced; host-a/sidekiq_0: draining for 12s, 0 running jobs;"
+            " host-a/sidekiq_1: max_draining is reached (and 1 more wait)",
+        ),
+        (95, "[...........] 0 of 3 replaced; host-a/sidekiq_0: draining for 12s, 0 running jobs; 2 wait"),
+        (87, "[....] 0 of 3 replaced; host-a/sidekiq_0: draining for 12s, 0 running jobs; 2 wait"),
+        (79, "[....] 0 of 3 replaced; host-a/sidekiq_0: draining for 12s, 0 running jobs"),
+        (60, "[....] 0 of 3 replaced; host-a/sidekiq_0: draining for 12..."),
+    ],
+)
+def test_who_drains_since_when_and_its_jobs_are_the_last_to_give_way(columns: int, bar: str) -> None:
+    drains = AnswerLine("sidekiq:sidekiq_0", "draining", "draining, 0 running jobs", 12.0)
+    why = "a person requested a restart, but max_draining is reached"
+    waits = AnswerLine("sidekiq:sidekiq_1", "waiting", why)
+    answer = RequestAnswer(workers=3, lines=(drains, waits))
+    one = ListenerView("host-a/supervisor", False, 0.0, {MADE.id: answer})
+    assert as_bar(Follower().look(view(one)), NOW, columns) == bar

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from supervisor_memkill.commands.progress import as_bar, as_words, progress
+from supervisor_memkill.commands.progress import Progress, as_bar, as_words, left, progress
 from supervisor_memkill.listener.state_values import DrainState, ListenerState, PoolState, WorkerState
 from supervisor_memkill.rules.requests import Act, OperatorRequest, RunningProcess, TakenRequest
-from supervisor_memkill.rules.standing import Standing
+from supervisor_memkill.rules.standing import Line, Standing
 
 NOW = 1000.0
 IDENTITY = "ab" * 8
@@ -110,10 +110,28 @@ def test_bar_fits_the_terminal(columns: int) -> None:
     assert len(text) <= columns
     assert "0 of 2 replaced" in text
     if columns == 200:
-        assert "jobs:one: draining, 2 running jobs for 1m05s; jobs:two: its turn comes" in text
+        assert "jobs:one: draining for 1m05s, 2 running jobs; jobs:two: its turn comes" in text
 
 
 def test_nothing_from_outside_steers_the_terminal() -> None:
     made = progress(WANTED, IDENTITY, state(worker("one", 1, verdict="\x1b[2J\r\n")))
     assert as_bar(made, NOW, 200).isprintable()
     assert as_words(made.lines[0]).isprintable()
+
+
+def test_error_names_the_worker_that_fails_first_and_counts_the_others() -> None:
+    waiting = tuple(Line(f"jobs:{number}", Standing.WAITING, "its turn comes") for number in range(300))
+    failed = Line("jobs:broken", Standing.FAILED, "it does not start")
+    words = left(Progress((*waiting, failed), 7, 40))
+    assert words.startswith(
+        "jobs:broken: failed (it does not start); jobs:0: waiting (its turn comes); jobs:1"
+    )
+    assert words.endswith("jobs:3: waiting (its turn comes); and 336 more")
+
+
+def test_error_names_nobody_who_is_replaced() -> None:
+    done = Line("jobs:done", Standing.REPLACED, "runs as process 7")
+    assert (
+        left(Progress((done, Line("jobs:one", Standing.DRAINING, "quieting"))))
+        == "jobs:one: draining (quieting)"
+    )

@@ -133,7 +133,10 @@ def test_cancel_withdraws_what_has_not_begun_and_finishes_what_has(start_pool: S
     drained = pool.wait_for_drain(State.DRAINING)
     done = run(pool, "restart", "job", "--cancel")
     assert done.returncode == 0, done.stderr
-    assert "withdrawn" in done.stdout
+    waiting = next(worker for worker in before if worker != drained)
+    assert done.stdout == f"withdrawn: {waiting}; a drain under way is finished\n"
+    again = run(pool, "restart", "job", "--cancel")
+    assert again.stdout.startswith("nothing is withdrawn: no restart of job waits"), again.stderr
     pool.wait_for_event("request.taken", text="act=cancel")
     assert pool.drains()[drained].state is State.DRAINING
     pool.write_memkill("custom", {"max_rss": "4GB"}, {})  # the jobs make both workers heavy
@@ -158,6 +161,31 @@ def test_paused_pool_begins_nothing_until_the_pause_ends(start_pool: StartPool) 
     assert not pool.told()
     assert run(pool, "unpause", "job").returncode == 0
     pool.wait_until_whole()
+
+
+def test_pause_that_is_too_short_names_what_drains(start_pool: StartPool) -> None:
+    pool = start_pool("custom")
+    pool.hold()
+    pool.give("first")
+    pool.give("second")
+    run(pool, "restart", "job")
+    drained = pool.wait_for_drain(State.DRAINING)
+    done = run(pool, "pause", "job", "--wait", "--timeout", "1s")
+    assert done.returncode == 1
+    assert done.stderr == f"supervisor-memkill: a drain is still under way: {drained}\n"
+    pool.release()
+
+
+def test_request_to_a_listener_that_does_not_run_is_not_sent(idle_pool: LeakyPool) -> None:
+    """supervisord would keep it, and deliver it when somebody starts the listener days later."""
+    before = pids(idle_pool)
+    idle_pool.supervisord.ctl("stop", LISTENER, check=True)
+    done = run(idle_pool, "restart", "job")
+    assert done.returncode == 1
+    assert "the listener does not run" in done.stderr and "start it with supervisorctl" in done.stderr
+    idle_pool.supervisord.ctl("start", LISTENER, check=True)
+    assert run(idle_pool, "restart", idle_pool.workers[0], "--wait").returncode == 0, idle_pool.story()
+    assert [one for one, pid in pids(idle_pool).items() if pid != before[one]] == [idle_pool.workers[0]]
 
 
 def test_pause_during_a_drain_waits_for_its_end(start_pool: StartPool) -> None:
@@ -200,6 +228,7 @@ def test_listener_that_subscribes_to_ticks_alone_is_named_with_the_line_to_chang
     ("arguments", "status", "text"),
     [
         (["restart", "nobody"], 1, "no worker that runs has the name nobody; the pools are job"),
+        (["restart", "nobody", "--cancel"], 1, "no worker that runs has the name nobody; the pools are job"),
         (["pause", "nobody"], 1, "no pool has the name nobody; the pools are job"),
         (["restart", "job", "--timeout", "1s"], 2, "--timeout needs --wait"),
         (["restart", "job", "--expires", "never"], 2, "--expires: 'never' is not a duration"),
