@@ -326,13 +326,15 @@ class DrainOldProcessesLive(DrainEvent):
 
 @dataclass(frozen=True)
 class DrainNotInServiceYet(DrainEvent):
-    """The new process has been RUNNING for more than a minute, and the drain is still not done."""
+    """The worker does not come back: its start or its new process fails, or it is not in service for long."""
 
     name = "drain.not_in_service_yet"
     level = Level.WARNING
-    hint = "read the worker's own log; the drain keeps its slot until the worker is in service"
+    hint = "read the worker's own log; its pool drains no other worker until it is in service"
     once_per = ("worker",)
-    why: str | None
+    compared = ()
+    """supervisord may start a new process every second."""
+    why: str
 
 
 @dataclass(frozen=True)

@@ -39,9 +39,6 @@ from supervisor_memkill.rules.drain import Action, Drain, State
 from supervisor_memkill.rules.evidence import EvidenceState
 from supervisor_memkill.rules.step import Plan, Seen, Step
 
-SLOW_SETTLING_SECONDS = 60.0
-"""A new process that is not in service after this time gets a warning."""
-
 _ENTERED: dict[State, type[DrainState]] = {
     State.QUIETING: DrainQuieting,
     State.DRAINING: DrainDraining,
@@ -78,11 +75,12 @@ def of_step(
     waits = drain.state in (State.QUIETING, State.DRAINING)
     if waits and reading is not None and (reading.busy is not None or reading.why):
         yield DrainBusy(drain.worker, drain.pid, reading.busy, reading.why or None)
-    if drain.state is State.SETTLING:
-        if seen.survivors:
-            yield DrainOldProcessesLive(drain.worker, drain.pid, seen.survivors)
-        if drain.running_since is not None and now - drain.running_since > SLOW_SETTLING_SECONDS:
-            yield DrainNotInServiceYet(drain.worker, drain.pid, reading.why if reading else None)
+    if drain.state is State.SETTLING and seen.survivors:
+        yield DrainOldProcessesLive(drain.worker, drain.pid, seen.survivors)
+    not_back = drain.why_not_back(plan.settle_seconds, now)
+    if not_back:
+        why = reading.why if reading is not None else ""
+        yield DrainNotInServiceYet(drain.worker, drain.pid, f"{not_back}: {why}" if why else not_back)
 
 
 def _of_evidence(before: Drain, drain: Drain) -> Iterator[Event]:

@@ -58,6 +58,19 @@ def test_fresh_process_that_ends_repeatedly_is_logged(world: World, path: Path) 
     assert name in line and "ended by itself" in line
 
 
+def test_new_process_that_supervisord_starts_again_and_again_is_logged_once(world: World, path: Path) -> None:
+    """A broken release that runs for a second: supervisord never gives up, and never shows it EXITED."""
+    world.finish_jobs()
+    life = Life(world, path)
+    name = life.run_to(State.SETTLING)
+    for _ in range(70):
+        life.run(1)
+        world.operator_restarts(name)
+    (line,) = life.stream.having("drain.not_in_service_yet")
+    assert name in line and "its new process is not in service" in line
+    run_until_replaced(life, world)
+
+
 def test_limit_below_the_baseline_is_logged_once_and_pauses_the_worker(world: World, path: Path) -> None:
     world.finish_jobs()
     config = pool_config(max_rss=Size(exact_bytes=FRESH - 1))

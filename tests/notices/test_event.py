@@ -94,7 +94,7 @@ def test_event_that_compares_no_field_is_reported_once() -> None:
 def test_what_was_forgotten_is_reported_again() -> None:
     sink = Kept()
     notifier = Notifier([sink])
-    late, elsewhere = DrainNotInServiceYet("jobs:one", 7, None), busy(1, "jobs:two")
+    late, elsewhere = DrainNotInServiceYet("jobs:one", 7, ""), busy(1, "jobs:two")
     for _ in range(2):
         for event in (busy(1), late, elsewhere, held(Cause.COOLDOWN)):
             notifier.report(event)
