@@ -6,7 +6,9 @@ import argparse
 import re
 from collections.abc import Iterable, Iterator
 
-from supervisor_memkill import __version__, cli
+from supervisor_memkill import __version__
+from supervisor_memkill.commands import parsing
+from supervisor_memkill.commands.command import PROGRAM
 
 SECTION = "1"
 BRIEFLY = "replaces job workers that exceed their memory limit, without losing a job"
@@ -31,21 +33,21 @@ def man_page() -> str:
 
 
 def _lines() -> Iterator[str]:
-    parser = cli._parser()
+    parser = parsing.parser_of()
     yield '.\\" Made by scripts/build-docs.py from the parsers of the command line.'
     yield f'.TH SUPERVISOR-MEMKILL {SECTION} "" "supervisor-memkill {__version__}" "User Commands"'
     yield ".SH NAME"
-    yield f"{_plain(cli.PROGRAM)} \\- {BRIEFLY}"
+    yield f"{_plain(PROGRAM)} \\- {BRIEFLY}"
     yield ".SH SYNOPSIS"
-    yield from _synopsis(cli.PROGRAM, [*(_brief(one) for one in _options(parser)), "[COMMAND]"])
+    yield from _synopsis(PROGRAM, [*(_brief(one) for one in _options(parser)), "[COMMAND]"])
     yield ".SH DESCRIPTION"
     yield _plain(parser.description or "")
     yield ".SH OPTIONS"
     for action in _options(parser):
         yield from _entry(_name(action), action.help or "")
     yield ".SH COMMANDS"
-    for command in cli.COMMANDS:
-        yield from _command(f"{cli.PROGRAM} {command.name}", command.help, _of(parser, command.name))
+    for command in parsing.COMMANDS:
+        yield from _command(f"{PROGRAM} {command.name}", command.help, _of(parser, command.name))
     yield ".SH EXIT STATUS"
     yield _plain(re.sub("^Exit status: ", "", parser.epilog or ""))
     yield ".SH ENVIRONMENT"

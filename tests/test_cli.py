@@ -13,27 +13,26 @@ from pathlib import Path
 import pytest
 
 import supervisor_memkill
-from supervisor_memkill import cli
-from supervisor_memkill.commands import demo, notify, pause, restart
+from supervisor_memkill.commands import demo, notify, parsing, pause, restart
 from supervisor_memkill.commands.command import CONFIG, JSON, Command
 from supervisor_memkill.errors import UsageError
 from tests.command_line import CONFIG as CONFIG_TEXT
 from tests.command_line import UNDER_SUPERVISORD, assert_one_line, environment, run
 from tests.signals import none_ignored
 
-ALL = [one.name for one in cli.COMMANDS]
+ALL = [one.name for one in parsing.COMMANDS]
 
 
 def parsed(*words: str, environ: Mapping[str, str] | None = None) -> tuple[str, dict[str, object]]:
     """The name of the command, and the options that were given."""
-    command, arguments = cli.parse(words, environ or {})
+    command, arguments = parsing.parse(words, environ or {})
     given = {name: value for name, value in vars(arguments).items() if value not in (None, False)}
     return command.name, given
 
 
 def refusal(*words: str) -> str:
     with pytest.raises(UsageError) as error:
-        cli.parse(words, {})
+        parsing.parse(words, {})
     return str(error.value)
 
 
@@ -45,7 +44,10 @@ def test_version(tmp_path: Path) -> None:
 def test_help_names_every_command_and_option_and_fits_80_columns(tmp_path: Path) -> None:
     done = run(tmp_path, "--help", changes={"COLUMNS": "80"})
     assert done.returncode == 0
-    for name in [*(option.flag for option in cli.OPTIONS), *(command.name for command in cli.COMMANDS)]:
+    for name in [
+        *(option.flag for option in parsing.OPTIONS),
+        *(command.name for command in parsing.COMMANDS),
+    ]:
         assert f"  {name} " in done.stdout, name
     assert "0 success, 1 failure, 2 usage or configuration error" in done.stdout
     assert max(map(len, done.stdout.splitlines())) <= 80
@@ -80,7 +82,7 @@ def test_sample_and_demo_are_commands_wherever_they_are_typed() -> None:
 
 
 def test_every_command_says_in_the_help_what_it_does() -> None:
-    assert all(command.help for command in cli.COMMANDS)
+    assert all(command.help for command in parsing.COMMANDS)
 
 
 # --- arguments that are wrong -------------------------------------------------------------------
@@ -133,7 +135,7 @@ def test_demo_with_an_option_is_one_line(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("words", [["--json"], ["--json", "--config", "x"], ["--json", "--sample", "rq"]])
 def test_json_belongs_to_the_commands_that_have_it(words: list[str]) -> None:
-    *others, last = [one.name for one in (*cli.NAMELESS, *cli.COMMANDS) if JSON in one.options]
+    *others, last = [one.name for one in (*parsing.NAMELESS, *parsing.COMMANDS) if JSON in one.options]
     assert others
     assert refusal(*words).endswith(
         f"does not take --json: it is an option of {', '.join(others)} and {last}"
@@ -165,7 +167,7 @@ OTHERS = (restart.COMMAND, pause.PAUSE, pause.UNPAUSE, notify.COMMAND, demo.COMM
     ],
 )
 def test_shared_options_stand_before_or_behind_the_command(words: list[str]) -> None:
-    command, arguments = cli.parse(words, {}, (STATUS, *OTHERS))
+    command, arguments = parsing.parse(words, {}, None, (STATUS, *OTHERS))
     assert command is STATUS
     assert (arguments.config, arguments.json, arguments.fleet) == (Path("x"), True, True)
     assert arguments.pools == ["web"]
@@ -197,7 +199,7 @@ def test_shared_options_stand_before_or_behind_the_command(words: list[str]) -> 
 )
 def test_option_of_another_command_is_refused_with_its_owner(words: list[str], expected: str) -> None:
     with pytest.raises(UsageError) as error:
-        cli.parse(words, {}, (STATUS, *OTHERS))
+        parsing.parse(words, {}, None, (STATUS, *OTHERS))
     assert str(error.value) == expected
 
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # The listener imports this module, and needs no argparse.
+    import argparse
+
+    Run = Callable[[argparse.Namespace, Mapping[str, str]], int]
+    """Takes the arguments and the environment, returns the exit status. Raises MemkillError."""
+
+PROGRAM = "supervisor-memkill"
 
 SUCCESS, FAILURE, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
 """Exit statuses. WRONG_USE includes errors in the configuration."""
-
-Run = Callable[[argparse.Namespace, Mapping[str, str]], int]
-"""Takes the arguments and the environment, returns the exit status. Raises MemkillError."""
 
 
 @dataclass(frozen=True)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
+import os
+import pwd
 import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from supervisor_memkill.commands import which
+from supervisor_memkill.commands.prepared import Settled
 from supervisor_memkill.commands.which import Asked
 from supervisor_memkill.config import listener_environment, supervisord_files
 from supervisor_memkill.config.ini import Section
@@ -18,7 +22,10 @@ from supervisor_memkill.config.sections import ParsedFiles, read_file
 from supervisor_memkill.config.supervisord_sections import SupervisordSections
 from supervisor_memkill.config.values import Config
 from supervisor_memkill.errors import ConfigError, MemkillError
+from supervisor_memkill.listener import journal_place
+from supervisor_memkill.listener.journal_place import JournalPlace
 from supervisor_memkill.workers.registry import load_kind
+from supervisor_memkill.world import started_by
 from supervisor_memkill.world.starter import Starter
 from supervisor_memkill.world.supervisord import Supervisord
 
@@ -57,12 +64,44 @@ class Configuration:
         """supervisord's own sections, as its files have them now."""
         return supervisord_files.sections_of(self.supervisords_path, self.environ)
 
+    def settled(self, url: str, environ: Mapping[str, str], *, is_listener: bool) -> Settled:
+        """The part that a command is built from. `url`: supervisord's; `environ`: that of this process."""
+        return Settled(
+            self.config,
+            self.reading.paths,
+            self.supervisords_path,
+            self.eventlistener_groups,
+            _journal_places(self, url, environ, is_listener=is_listener),
+        )
+
     def supervisord(self, arguments: argparse.Namespace, environ: Mapping[str, str]) -> Supervisord:
         """Address and password from the arguments, else the environment, else the section [supervisorctl].
 
         Raises ConfigError and UsageError.
         """
         return _supervisord_by_hand(arguments, environ, self.supervisorctl, self.default_url)
+
+
+def _journal_places(
+    configuration: Configuration, url: str, environ: Mapping[str, str], *, is_listener: bool
+) -> tuple[JournalPlace, ...]:
+    if configuration.config.journal is not None:
+        return (JournalPlace(configuration.config.journal),)
+    addresses = [one for one in configuration.sections.addresses() if one is not None]
+    uids = [os.geteuid()] if is_listener else _uids_of_listener(configuration)
+    return tuple(journal_place.place(addresses, url, environ, uid) for uid in dict.fromkeys(uids))
+
+
+def _uids_of_listener(configuration: Configuration) -> list[int]:
+    """The users that the listener may have, the likeliest first; by hand another user may ask."""
+    uids = []
+    for user in configuration.sections.users_of_listeners():
+        with contextlib.suppress(KeyError, ValueError):
+            uids.append(int(user) if user.isdigit() else pwd.getpwnam(user).pw_uid)
+    if configuration.supervisord_pid is not None:
+        uid = started_by.see(configuration.supervisord_pid).uid
+        uids += [] if uid is None else [uid]
+    return [*uids, os.geteuid()]
 
 
 def _supervisord_by_hand(

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
-import os
-import pwd
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from supervisor_memkill.clock import boot_clock
-from supervisor_memkill.commands.configuration import Configuration
+from supervisor_memkill.commands.prepared import Settled
 from supervisor_memkill.config import program_files, supervisord_files
 from supervisor_memkill.config.program_files import ProgramFiles
 from supervisor_memkill.config.supervisord_sections import StopAsGroup
@@ -20,7 +18,6 @@ from supervisor_memkill.config.values import Config, PoolConfig
 from supervisor_memkill.coordination.contract import Coordinator
 from supervisor_memkill.coordination.in_process import InProcessCoordinator
 from supervisor_memkill.errors import MemkillError
-from supervisor_memkill.listener import journal_place
 from supervisor_memkill.listener.findings import Pool
 from supervisor_memkill.listener.journal_format import Contents
 from supervisor_memkill.listener.journal_place import JournalPlace
@@ -29,12 +26,13 @@ from supervisor_memkill.listener.recognition import Recognition
 from supervisor_memkill.listener.survey import Surveyor
 from supervisor_memkill.workers.contract import Tools
 from supervisor_memkill.workers.registry import load_kind
-from supervisor_memkill.world import started_by
 from supervisor_memkill.world.event_protocol import is_sent_changes
 from supervisor_memkill.world.machine import memory_limit_bytes
 from supervisor_memkill.world.memory import ProcessTable, PsutilBackend
-from supervisor_memkill.world.redis_client import connect
 from supervisor_memkill.world.supervisord import Supervisord
+
+if TYPE_CHECKING:
+    from supervisor_memkill.commands.configuration import Configuration
 
 CLIENT_NAME = "supervisor-memkill"
 
@@ -74,6 +72,7 @@ class Context:
         from supervisor_memkill.coordination.read_only import ReadOnlyCoordinator
         from supervisor_memkill.coordination.redis import RedisCoordinator
         from supervisor_memkill.world.former_process import MachineProcesses
+        from supervisor_memkill.world.redis_client import connect
 
         listener = f"{self.config.host}/{self.supervisord.identification()}"
         shared = RedisCoordinator(
@@ -104,17 +103,37 @@ def build(
 
     `recognition`: see Surveyor.
     """
-    config = configuration.config
-    pools = build_pools(config, supervisord)
-    in_files = supervisord_files.program_reader(configuration.supervisords_path, configuration.environ)
+    settled = configuration.settled(supervisord.url, environ, is_listener=bool(own_group))
+    return put_together(
+        settled,
+        supervisord,
+        configuration.environ,
+        own_group=own_group,
+        own_name=own_name,
+        recognition=recognition,
+    )
+
+
+def put_together(
+    settled: Settled,
+    supervisord: Supervisord,
+    environ: Mapping[str, str],
+    *,
+    own_group: str = "",
+    own_name: str = "",
+    recognition: Recognition | None = None,
+) -> Context:
+    """The same, from what is settled. `environ`: supervisord's."""
+    pools = build_pools(settled.config, supervisord)
+    in_files = supervisord_files.program_reader(settled.supervisords_path, environ)
     # One backend for all tables: it remembers the parents of the processes.
     process_table = functools.partial(ProcessTable, PsutilBackend())
     surveyor = build_surveyor(
         pools,
         supervisord,
         own_group=own_group,
-        eventlistener_groups=configuration.eventlistener_groups,
-        stop_as_group=supervisord_files.reader(configuration.supervisords_path, configuration.environ),
+        eventlistener_groups=settled.eventlistener_groups,
+        stop_as_group=supervisord_files.reader(settled.supervisords_path, environ),
         in_files=in_files,
         recognition=recognition,
         known=_known_processes(supervisord, in_files, process_table, own_group, own_name)
@@ -123,12 +142,12 @@ def build(
         process_table=process_table,
     )
     return Context(
-        config,
+        settled.config,
         supervisord,
         tuple(pools),
         surveyor,
-        _journal_places(configuration, supervisord, environ, own_group=own_group),
-        configuration.reading.paths,
+        settled.journals,
+        settled.files,
         in_files,
         process_table,
     )
@@ -149,28 +168,6 @@ def _known_processes(
         own_worker=f"{own_group}:{own_name}",
         is_subscribed=is_sent_changes(in_files().events.get(own_group, ())),
     )
-
-
-def _journal_places(
-    configuration: Configuration, supervisord: Supervisord, environ: Mapping[str, str], *, own_group: str
-) -> tuple[JournalPlace, ...]:
-    if configuration.config.journal is not None:
-        return (JournalPlace(configuration.config.journal),)
-    addresses = [one for one in configuration.sections.addresses() if one is not None]
-    uids = [os.geteuid()] if own_group else _uids_of_listener(configuration)
-    return tuple(journal_place.place(addresses, supervisord.url, environ, uid) for uid in dict.fromkeys(uids))
-
-
-def _uids_of_listener(configuration: Configuration) -> list[int]:
-    """The users that the listener may have, the likeliest first; by hand another user may ask."""
-    uids = []
-    for user in configuration.sections.users_of_listeners():
-        with contextlib.suppress(KeyError, ValueError):
-            uids.append(int(user) if user.isdigit() else pwd.getpwnam(user).pw_uid)
-    if configuration.supervisord_pid is not None:
-        uid = started_by.see(configuration.supervisord_pid).uid
-        uids += [] if uid is None else [uid]
-    return [*uids, os.geteuid()]
 
 
 def build_pools(config: Config, supervisord: Supervisord) -> list[Pool]:
@@ -194,6 +191,8 @@ def _tools(config: Config, pool: PoolConfig, supervisord: Supervisord) -> Tools:
     def redis() -> object:
         if pool.redis is None:
             raise MemkillError(f"[memkill:{pool.name}] has no redis")
+        from supervisor_memkill.world.redis_client import connect
+
         return connect(pool.redis, CLIENT_NAME)
 
     return Tools(

@@ -46,23 +46,24 @@ class Asked:
     """The process that it started, whose directory may be its own; None: by hand."""
 
 
-def starter() -> Starter:
+def starter(process: int) -> Starter:
     """The supervisord that started this listener; what answers at its address must have the same pid."""
-    return started_by.find_starter(is_supervisord) or started_by.parent()
+    return started_by.find_starter(is_supervisord, process) or started_by.parent(process)
 
 
-def is_listener(environ: Mapping[str, str], config: Path | None) -> bool:
-    """Whether this process is the one of an event listener's group of a supervisord that started it.
+def is_listener(environ: Mapping[str, str], config: Path | None, process: int) -> bool:
+    """Whether the process is the one of an event listener's group of a supervisord that started it.
 
+    `process`: the pid of this process, or of its parent.
     A program that supervisord runs, such as cron, passes supervisord's environment on to its own children.
     `config`: the file that --config names.
     """
     group = environ.get("SUPERVISOR_GROUP_NAME")
     if "SUPERVISOR_ENABLED" not in environ or not group or not started_by.has_pipes():
         return False
-    above = starter()
+    above = starter(process)
     kind = _is_listener_group(above, environ, group, config)
-    if kind is False or above.is_direct:
+    if kind is False or above.child == process:
         return kind is not False
     has_its_streams = started_by.has_streams_of(above.child)
     return kind is True if has_its_streams is None else has_its_streams

@@ -14,7 +14,6 @@ from supervisor_memkill.config import ini, program_files
 from supervisor_memkill.config.ini import File, Section
 from supervisor_memkill.config.program_files import ProgramFiles
 from supervisor_memkill.config.sections import ParsedFiles, assemble, parse
-from supervisor_memkill.config.supervisord_command import search_places
 from supervisor_memkill.config.supervisord_sections import StopAsGroup, SupervisordSections, read_sections
 from supervisor_memkill.errors import ConfigError
 
@@ -56,6 +55,8 @@ def find_supervisord_config(program_path: Path, cwd: Path, exists: Callable[[Pat
 
     `program_path` is the path of the running program: supervisorctl is installed in the same directory.
     """
+    from supervisor_memkill.config.supervisord_command import search_places
+
     return next((place for place in search_places(program_path, cwd) if exists(place)), None)
 
 

@@ -6,10 +6,12 @@ events for a busy listener, and sends a rejected event again and again.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import stat
-from collections.abc import Callable, Collection, Mapping
+import sys
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from supervisor_memkill.errors import UsageError
@@ -154,6 +156,19 @@ def private_stdout() -> int:
     private = os.dup(1)  # not inherited by children (PEP 446)
     os.dup2(2, 1)
     return private
+
+
+@contextlib.contextmanager
+def stdout_as_stderr() -> Iterator[None]:
+    """The same for as long as the context lasts. Raises UsageError as `private_stdout` does."""
+    private = private_stdout()
+    try:
+        yield
+    finally:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+        os.dup2(private, 1)
+        os.close(private)
 
 
 def _fields(text: str) -> Mapping[str, str]:

@@ -22,9 +22,11 @@ _CHUNK_BYTES = 16 * 1024
 
 def is_missing(command: str) -> bool:
     """The command, a path or a name in PATH without placeholders, cannot be executed."""
+    if not command or "%(" in command:
+        return False
     import shutil
 
-    return bool(command) and "%(" not in command and shutil.which(command) is None
+    return shutil.which(command) is None
 
 
 def run_command(words: Sequence[str], limit_seconds: float) -> str:

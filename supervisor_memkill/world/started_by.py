@@ -16,11 +16,14 @@ _STREAMS = (0, 1)
 """The protocol's descriptors."""
 
 
-def find_starter(is_supervisord: Callable[[Sequence[str]], bool]) -> Starter | None:
-    """The nearest ancestor whose command line is a supervisord's; None: there is none, or it is hidden."""
-    child = os.getpid()
+def find_starter(is_supervisord: Callable[[Sequence[str]], bool], process: int) -> Starter | None:
+    """The nearest ancestor of the process whose command line is a supervisord's.
+
+    None: there is none, or it is hidden.
+    """
+    child = process
     try:
-        for ancestor in psutil.Process().parents():
+        for ancestor in psutil.Process(process).parents():
             if is_supervisord(_words(ancestor)):
                 return Starter(ancestor.pid, child)
             child = ancestor.pid
@@ -29,9 +32,14 @@ def find_starter(is_supervisord: Callable[[Sequence[str]], bool]) -> Starter | N
     return None
 
 
-def parent() -> Starter:
-    """The parent of this process, as the supervisord that started it."""
-    return Starter(os.getppid(), os.getpid())
+def parent(process: int) -> Starter:
+    """The parent of the process, as the supervisord that started it; 0: it has ended."""
+    if process == os.getpid():
+        return Starter(os.getppid(), process)
+    try:
+        return Starter(psutil.Process(process).ppid(), process)
+    except psutil.Error:
+        return Starter(0, process)
 
 
 def _words(process: psutil.Process) -> Sequence[str]:

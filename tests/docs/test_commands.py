@@ -13,8 +13,7 @@ from pathlib import Path
 import pytest
 from supervisor.supervisorctl import DefaultControllerPlugin
 
-from supervisor_memkill import cli
-from supervisor_memkill.commands import dry_run_report, proposals, sample
+from supervisor_memkill.commands import dry_run_report, parsing, proposals, sample
 from supervisor_memkill.processes import ProcessInfo, ProcessState
 from supervisor_memkill.testing.fakes import STARTED, FakeProcesses
 from supervisor_memkill.workers.recognise import known_kinds
@@ -78,7 +77,7 @@ def test_make_knows_what_a_page_for_programmers_names(name: str) -> None:
 def check(command: str) -> None:
     program, *arguments = shlex.split(command)
     if program == "supervisor-memkill":
-        chosen, parsed = cli.parse(arguments, {})
+        chosen, parsed = parsing.parse(arguments, {})
         if chosen is sample.COMMAND and parsed.sample:
             assert parsed.sample in sample.read_samples()
     elif program == "supervisorctl":
@@ -176,4 +175,4 @@ def test_exit_statuses_are_those_of_the_help() -> None:
     text = " ".join((DOCS / "getting-started.rst").read_text().split())
     assert "0 for success, 1 for failure" in text
     assert "2 for a usage or configuration error" in text
-    assert "0 success, 1 failure, 2 usage or configuration error" in cli._parser().format_help()
+    assert "0 success, 1 failure, 2 usage or configuration error" in parsing.parser_of().format_help()

@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from supervisor_memkill import cli
+from supervisor_memkill.commands import parsing
 from tests.docs.pages import DOCS, script
 
 PAGE = DOCS / "supervisor-memkill.1"
@@ -26,15 +26,15 @@ def test_man_page_is_the_one_that_the_parsers_make() -> None:
 
 def test_man_page_has_every_command_and_option() -> None:
     text = plain(PAGE.read_text())
-    parser = cli._parser()
-    for command in cli.COMMANDS:
+    parser = parsing.parser_of()
+    for command in parsing.COMMANDS:
         (section,) = re.findall(
             rf"^\.SS supervisor-memkill {command.name}\n(.*?)(?=^\.S)", text, re.MULTILINE | re.DOTALL
         )
         taken = {flag for flag, names in parser.takers.items() if command.name in names}
         taken |= {option.flag for option in command.options}
         assert {flag for flag in taken if f"\n{flag}" not in section} == set(), command.name
-    for option in cli.OPTIONS:
+    for option in parsing.OPTIONS:
         assert f"\n{option.flag}" in text
 
 

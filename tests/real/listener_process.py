@@ -39,7 +39,7 @@ class AnsweringSupervisord:
         self.gate = threading.Event()
         self.gate.set()
         self._server = _Server(("127.0.0.1", 0), SimpleXMLRPCRequestHandler, logRequests=False)
-        calls: list[Callable[..., Any]] = [self.getPID, self.getProcessInfo]
+        calls: list[Callable[..., Any]] = [self.getPID, self.getIdentification, self.getProcessInfo]
         for call in (*calls, self.getAllProcessInfo, self.getAllConfigInfo):
             self._server.register_function(call, f"supervisor.{call.__name__}")
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
@@ -57,6 +57,9 @@ class AnsweringSupervisord:
 
     def getPID(self) -> int:  # noqa: N802 - the names are supervisord's
         return os.getpid()
+
+    def getIdentification(self) -> str:  # noqa: N802
+        return "supervisor"
 
     def getAllProcessInfo(self) -> list[dict[str, Any]]:  # noqa: N802
         self.checks += 1

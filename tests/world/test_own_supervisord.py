@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import socket
 import subprocess
@@ -36,9 +37,13 @@ class Answering(FakeServer):
         ]
 
 
+def own_parent() -> Starter:
+    return parent(os.getpid())
+
+
 @pytest.fixture
 def server() -> Iterator[Answering]:
-    answering = Answering(parent().pid)
+    answering = Answering(own_parent().pid)
     yield answering
     answering.close()
 
@@ -52,8 +57,8 @@ ACTS: list[Callable[[OwnSupervisord], object]] = [
 
 
 def test_own_supervisord_is_asked_and_told(server: Answering) -> None:
-    own = OwnSupervisord(server.url, starter=parent())
-    assert own.pid() == parent().pid
+    own = OwnSupervisord(server.url, starter=own_parent())
+    assert own.pid() == own_parent().pid
     own.stop("a:b")
     assert server.calls() == ["getPID", "getPID", "stopProcess"]
 
@@ -63,11 +68,11 @@ def test_another_supervisord_gets_no_call_but_the_question_who_it_is(
     server: Answering, act: Callable[[OwnSupervisord], object]
 ) -> None:
     """Also when it took the address between two calls."""
-    own = OwnSupervisord(server.url, starter=parent())
+    own = OwnSupervisord(server.url, starter=own_parent())
     own.stop("a:b")
     server.requests.clear()
-    server.pid = parent().pid + 1
-    with pytest.raises(OtherSupervisord, match=rf"pid {server.pid}\) answers .* \(pid {parent().pid}\)"):
+    server.pid = own_parent().pid + 1
+    with pytest.raises(OtherSupervisord, match=rf"pid {server.pid}\) answers .* \(pid {own_parent().pid}\)"):
         act(own)
     assert server.calls() == ["getPID"]
 
@@ -76,8 +81,8 @@ def test_supervisord_that_ended_is_not_taken_for_one_with_the_same_pid(server: A
     """Its pid came round, or another one above it answers and became the parent."""
     with subprocess.Popen([sys.executable, "-c", ""]) as gone:
         gone.wait()
-    server.pid = parent().pid
-    own = OwnSupervisord(server.url, starter=Starter(parent().pid, gone.pid))
+    server.pid = own_parent().pid
+    own = OwnSupervisord(server.url, starter=Starter(own_parent().pid, gone.pid))
     with pytest.raises(OtherSupervisord, match="has ended"):
         own.stop("a:b")
     assert server.calls() == ["getPID"]
@@ -86,5 +91,5 @@ def test_supervisord_that_ended_is_not_taken_for_one_with_the_same_pid(server: A
 def test_answer_that_is_no_pid_is_no_answer(server: Answering) -> None:
     server.pid = "none"
     with pytest.raises((NoAnswer, OtherSupervisord)):
-        OwnSupervisord(server.url, starter=parent()).stop("a:b")
+        OwnSupervisord(server.url, starter=own_parent()).stop("a:b")
     assert server.calls() == ["getPID"]

@@ -11,8 +11,8 @@ from supervisor_memkill.world.started_by import Seen, find_starter, open_files, 
 from supervisor_memkill.world.starter import Starter
 
 SHOW = (
-    "import sys; from supervisor_memkill.world.started_by import *;"
-    "starter = find_starter(lambda words: 'first' in words);"
+    "import os, sys; from supervisor_memkill.world.started_by import *;"
+    "starter = find_starter(lambda words: 'first' in words, os.getpid());"
     "print(starter.pid, starter.is_direct, starter.lives(), has_pipes(), has_streams_of(starter.child))"
 )
 START = "import subprocess, sys; {}subprocess.run([sys.executable, '-c', {!r}{}]{})"
@@ -46,12 +46,12 @@ def test_grandchild_that_has_other_pipes() -> None:
 
 
 def test_nobody_is_found_among_strangers() -> None:
-    assert find_starter(lambda words: False) is None
+    assert find_starter(lambda words: False, os.getpid()) is None
 
 
 def test_parent_that_is_another_one_does_not_live() -> None:
-    assert parent().lives()
-    assert not Starter(parent().pid + 1, os.getpid()).lives()
+    assert parent(os.getpid()).lives()
+    assert not Starter(parent(os.getpid()).pid + 1, os.getpid()).lives()
     assert not Starter(os.getpid(), 2**22 + 1).lives()
 
 

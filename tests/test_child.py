@@ -1,0 +1,83 @@
+"""A function that a child process calls, so that what it imports is not in this one."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+
+import pytest
+
+from supervisor_memkill.child import in_child
+from supervisor_memkill.errors import ConfigError, MemkillError, UsageError
+
+# pytest-xdist has threads; the listener has none when it makes its child.
+pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+
+
+def test_result_comes_from_another_process() -> None:
+    assert in_child(os.getpid) != os.getpid()
+    assert in_child(os.getppid) == os.getpid()
+
+
+def test_what_the_function_imports_stays_in_the_child() -> None:
+    def work() -> bool:
+        import this  # noqa: F401
+
+        return "this" in sys.modules
+
+    assert in_child(work)
+    assert "this" not in sys.modules
+
+
+@pytest.mark.parametrize("error", [UsageError("one word is wrong"), MemkillError("it failed")])
+def test_error_of_the_child_is_raised_here(error: MemkillError) -> None:
+    def work() -> None:
+        raise error
+
+    with pytest.raises(type(error), match=str(error)):
+        in_child(work)
+
+
+def test_each_problem_of_the_configuration_is_raised_here() -> None:
+    def work() -> None:
+        raise ConfigError(["one", "two"])
+
+    with pytest.raises(ConfigError) as raised:
+        in_child(work)
+    assert raised.value.problems == ("one", "two")
+
+
+def test_exit_of_the_child_is_the_exit_of_this_process(capfd: pytest.CaptureFixture[str]) -> None:
+    """--help prints its text and ends the process. The text is printed once."""
+
+    def work() -> None:
+        print("the help")
+        sys.exit(3)
+
+    with pytest.raises(SystemExit) as raised:
+        in_child(work)
+    assert raised.value.code == 3
+    assert capfd.readouterr().out == "the help\n"
+
+
+@pytest.mark.parametrize("ends", ["killed", "fails", "cannot be sent"])
+def test_this_process_does_the_work_where_the_child_gives_no_answer(ends: str) -> None:
+    here = os.getpid()
+
+    def work() -> object:
+        if os.getpid() == here:
+            return "done here"
+        if ends == "killed":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if ends == "fails":
+            raise RuntimeError("in the child")
+        return lambda: "a function cannot be pickled"
+
+    assert in_child(work) == "done here"
+
+
+def test_no_child_is_left() -> None:
+    in_child(int)
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)
