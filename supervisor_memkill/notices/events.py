@@ -159,7 +159,7 @@ class SupervisordAway(Away):
     """supervisord does not answer. All drains wait, and no drain begins."""
 
     name = "supervisord.away"
-    hint = "check that supervisord runs, and check the server section of its configuration"
+    hint = "do what the error says; if it says nothing, check that supervisord runs, and its server section"
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,11 @@ supervisord above it, and after an outage another supervisord may have taken the
 
 from __future__ import annotations
 
+import http.client
 from typing import Any
 
 from supervisor_memkill.world.starter import Starter
-from supervisor_memkill.world.supervisord import Refused, Supervisord
+from supervisor_memkill.world.supervisord import NoSocket, Refused, Supervisord
 
 
 class OtherSupervisord(Refused):
@@ -35,6 +36,19 @@ class OwnSupervisord(Supervisord):
         if method == "getPID":
             self._check(answer)
         return answer
+
+    def _connect(self, connection: http.client.HTTPConnection) -> None:
+        try:
+            super()._connect(connection)
+        except NoSocket as error:
+            if not self._starter.lives():
+                raise
+            raise NoSocket(
+                f"the socket at {self.url} was removed, although its supervisord runs (pid"
+                f" {self._starter.pid}): nobody can reach this supervisord; kill -HUP of this pid makes a new"
+                " socket, and restarts all of its programs; if the socket is in /tmp, name another place in"
+                " [unix_http_server]"
+            ) from error
 
     def _check(self, pid: object) -> None:
         own = self._starter.pid

@@ -63,6 +63,10 @@ class Unreachable(SupervisordError):
     """No connection was made: the request was certainly not sent."""
 
 
+class NoSocket(Unreachable):
+    """There is no file with the name of the socket."""
+
+
 class NoAnswer(SupervisordError):
     """The request was sent, but no valid answer came: it may have had its effect."""
 
@@ -228,6 +232,12 @@ class Supervisord:
                 f"permission denied on {self.url}: run this as the user the socket belongs to,"
                 " or change chown= and chmod= in supervisord's [unix_http_server] section"
             ) from None
+        except FileNotFoundError as error:
+            raise NoSocket(
+                f"supervisord cannot be reached at {self.url}: there is no such file (does it run, is this"
+                " its address? by hand, --serverurl names another one; if it runs, its socket was removed:"
+                " kill -HUP PID makes a new one, and restarts all programs of this supervisord)"
+            ) from error
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
             raise Unreachable(

@@ -9,13 +9,14 @@ import subprocess
 import sys
 import xmlrpc.client
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from supervisor_memkill.world.own_supervisord import OtherSupervisord, OwnSupervisord
 from supervisor_memkill.world.started_by import parent
 from supervisor_memkill.world.starter import Starter
-from supervisor_memkill.world.supervisord import NoAnswer
+from supervisor_memkill.world.supervisord import NoAnswer, NoSocket
 from tests.world.test_supervisord import FakeServer, http_answer
 
 
@@ -93,3 +94,16 @@ def test_answer_that_is_no_pid_is_no_answer(server: Answering) -> None:
     with pytest.raises((NoAnswer, OtherSupervisord)):
         OwnSupervisord(server.url, starter=own_parent()).stop("a:b")
     assert server.calls() == ["getPID"]
+
+
+def test_a_socket_that_was_removed_is_named_with_the_supervisord_that_runs_without_it(tmp_path: Path) -> None:
+    """As after a sweep of /tmp (Supervisor/supervisor#480 and #1105): the advice is not to start it."""
+    with pytest.raises(NoSocket, match=rf"was removed, although .* \(pid {parent().pid}\): .* kill -HUP"):
+        OwnSupervisord(f"unix://{tmp_path}/s.sock", starter=parent()).stop("a:b")
+
+
+def test_a_socket_of_a_supervisord_that_has_ended_is_not_called_removed(tmp_path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as gone:
+        gone.wait()
+    with pytest.raises(NoSocket, match=r"cannot be reached .*\(does it run"):
+        OwnSupervisord(f"unix://{tmp_path}/s.sock", starter=Starter(gone.pid, gone.pid)).pid()
