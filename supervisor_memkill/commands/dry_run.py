@@ -39,7 +39,7 @@ OPTION = Option(
 
 
 def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
-    """Check once and show the report; FAILURE when something could not be asked. Raises MemkillError."""
+    """Check once and show the report; FAILURE when something does not answer. Raises MemkillError."""
     import dataclasses
 
     from supervisor_memkill.clock import boot_clock
@@ -68,6 +68,8 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     notes = list(report.notes)
     if owner is None:  # Else a note below names the owner.
         notes += dry_run_notes.of_listener(listener, contents, boot_clock())
+    outages = list(dry_run_notes.of_outages(listener, notes, boot_clock()))
+    notes += outages
     if not configuration.is_found:
         notes.insert(0, NO_CONFIGURATION)
     notes += [f"{one}: its sections are not known" for one in configuration.reading.unread]
@@ -79,7 +81,8 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     if problem := journal.peek_problem(journal_path):
         notes.append(f"no worker is drained until this is solved: journal {problem}")
     files = tuple(map(str, context.files))
-    report = dataclasses.replace(report, notes=tuple(notes), files=files)
+    is_whole = report.is_whole and not outages
+    report = dataclasses.replace(report, notes=tuple(notes), files=files, is_whole=is_whole)
     if not context.config.pools:
         report = _with_proposals(report, context, configuration.eventlistener_groups)
     columns = output.columns()

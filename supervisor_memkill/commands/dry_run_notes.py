@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from supervisor_memkill.commands.found_listener import FoundListener
@@ -81,6 +81,18 @@ def of_listener(listener: FoundListener, contents: Contents, now: float) -> Iter
     elif listener.is_dead and (drains or listener.process is not None or listener.state is not None):
         left = f", and nobody drives the drain of {begun}" if drains else ""
         yield f"no listener works ({listener.why_dead}){left}; {listener.start_words}"
+
+
+def of_outages(listener: FoundListener, others: Sequence[str], now: float) -> Iterator[str]:
+    """What the running listener does not reach; `others`: the notes that are there, which may have it."""
+    if listener.state is None or not listener.is_alive:
+        return
+    for what, outage in listener.state.away.items():
+        if not any(outage.error in note for note in others):
+            yield (
+                f"{what} has not answered the running listener {_for(now - outage.since)}, and no drain"
+                f" begins: {outage.error}"
+            )
 
 
 def _for(seconds: float) -> str:

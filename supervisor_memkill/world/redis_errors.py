@@ -14,6 +14,11 @@ _NO_SENTINEL = (
     " (sentinels with a password need ?sentinel_password=..., sentinels with TLS rediss+sentinel://)"
 )
 _MOVED = "this Redis is a node of a cluster (MOVED): write redis+cluster:// in place of redis://"
+_SCRIPT = re.compile(
+    r"(ERR )?Error running script \(call to f_[0-9a-f]+\): (@user_script:\s*\d+: )*-?"
+    r"|\.? script: [0-9a-f]+, on @user_script:\d+\.?$"
+)
+"""Where in a script the error came up: before Redis 7 and from Redis 7 on."""
 _ARGUMENTS = re.compile(r",? with args beginning with.*", re.DOTALL)
 
 _USER = "if this Redis has a password but no users, leave out the user name: redis://:PASSWORD@HOST"
@@ -34,6 +39,21 @@ _HINTS = (
     ),
     (r"WRONG_VERSION_NUMBER|wrong version number|record layer failure", _PLAIN),
     (
+        r"against a read only (replica|slave)",
+        "this Redis is a replica, as after a failover: name its master, or the sentinels that know it"
+        " (redis+sentinel://HOST:PORT/MASTER/DB)",
+    ),
+    (r"used memory > .maxmemory", "this Redis is full: raise its maxmemory, or remove data"),
+    (
+        r"MISCONF",
+        "this Redis cannot write its data to the disk, and takes no data before it can: see its log",
+    ),
+    (r"number of clients reached", "raise maxclients of this Redis, or end clients that need no connection"),
+    (
+        r"no permissions to (run|access)|has no permissions",
+        "fleet.rst of the documentation has the permissions that this user needs",
+    ),
+    (
         r"unix.*Permission denied|Error 13 .*Permission denied",
         "this user may not use the socket",
     ),
@@ -45,9 +65,11 @@ def words(error: Exception, client: Any) -> str:
     """The error for an operator; `client` is the one that raised it, None if there is none."""
     from redis.sentinel import MasterNotFoundError
 
-    text = _ARGUMENTS.sub("", str(error)) or type(error).__name__
+    text = _SCRIPT.sub("", _ARGUMENTS.sub("", str(error))) or type(error).__name__
     if isinstance(error, MasterNotFoundError):
         return _NO_SENTINEL
+    if text.startswith("MISCONF"):
+        text = "MISCONF"  # The rest is three sentences for programmers.
     if type(error).__name__ in ("MovedError", "AskError") or text.startswith(("MOVED ", "ASK ")):
         return _MOVED
     hint = _hint(text, client)

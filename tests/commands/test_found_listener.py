@@ -14,7 +14,7 @@ import pytest
 from supervisor_memkill.clock import boot_clock
 from supervisor_memkill.commands.configuration import find_configuration
 from supervisor_memkill.commands.context import build
-from supervisor_memkill.commands.dry_run_notes import of_listener
+from supervisor_memkill.commands.dry_run_notes import of_listener, of_outages
 from supervisor_memkill.commands.dry_run_report import NOT_DRIVEN
 from supervisor_memkill.commands.found_listener import FoundListener, find_listener
 from supervisor_memkill.config.loaded import Loaded, loaded
@@ -22,7 +22,7 @@ from supervisor_memkill.config.sections import read_file
 from supervisor_memkill.listener import state_file
 from supervisor_memkill.listener.journal import read_boot_id
 from supervisor_memkill.listener.journal_format import Contents
-from supervisor_memkill.listener.state_values import ListenerState, Origin, process_began
+from supervisor_memkill.listener.state_values import ListenerState, Origin, OutageState, process_began
 from supervisor_memkill.processes import ProcessInfo, ProcessState
 from supervisor_memkill.rules.drain import State
 from supervisor_memkill.world.supervisord import SupervisordError
@@ -224,6 +224,17 @@ def test_older_configuration_in_force_is_named_with_what_to_do() -> None:
 def test_dry_run_listener_is_named_as_such() -> None:
     (note,) = notes(FoundListener(PATH, state(dry_run=True), changes=()), World())
     assert note.endswith("is a dry run: it drains nothing")
+
+
+def test_outage_of_the_running_listener_is_named_unless_another_note_has_it() -> None:
+    """A Redis without memory answers a dry run, which only reads, and refuses the listener."""
+    away = {"coordination": OutageState("Redis: full", 1.0)}
+    found = FoundListener(PATH, state(away=away), changes=())
+    assert list(of_outages(found, [], 66.0)) == [
+        "coordination has not answered the running listener for 1m05s, and no drain begins: Redis: full"
+    ]
+    assert not list(of_outages(found, ["no worker is drained until this is solved: Redis: full"], 66.0))
+    assert not list(of_outages(FoundListener(PATH, state(away=away, **DEAD)), [], 66.0))
 
 
 def test_state_of_another_user_is_named_as_the_cause_of_ignorance() -> None:

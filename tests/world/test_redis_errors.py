@@ -42,3 +42,33 @@ def test_the_name_of_a_sentinels_master_is_no_host() -> None:
         client = connect(f"redis://{host}", "test")
         told = redis_errors.words(RedisConnectionError(text.format(host)), client)
         assert ("write redis+sentinel://HOST:PORT/MASTER/DB" in told) is has_advice
+
+
+SHA = "705348670ba501be54811fe3c969d530386238a1"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("You can't write against a read only replica.", "name its master, or the sentinels"),
+        ("command not allowed when used memory > 'maxmemory'.", "raise its maxmemory"),
+        ("this user has no permissions to run the 'evalsha' command", "fleet.rst"),
+    ],
+)
+def test_an_error_of_a_script_is_shown_without_the_place_in_the_script_and_with_advice(
+    text: str, shown: str
+) -> None:
+    of_seven = ResponseError(f"{text} script: {SHA}, on @user_script:342.")
+    of_six = ResponseError(
+        f"Error running script (call to f_{SHA}): @user_script:3: @user_script: 3: -{text}"
+    )
+    for error in (of_seven, of_six, ResponseError(text)):
+        words = redis_errors.words(error, None)
+        assert words.startswith(f"{text.rstrip('.')}; ")
+        assert shown in words and SHA not in words and "user_script" not in words
+
+
+def test_a_redis_that_cannot_save_is_one_short_sentence() -> None:
+    error = ResponseError("MISCONF Redis is configured to save RDB snapshots, but it's currently unable to")
+    words = redis_errors.words(error, None)
+    assert words.startswith("MISCONF; this Redis cannot write its data to the disk") and len(words) < 120
