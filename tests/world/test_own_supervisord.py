@@ -98,8 +98,8 @@ def test_answer_that_is_no_pid_is_no_answer(server: Answering) -> None:
 
 def test_a_socket_that_was_removed_is_named_with_the_supervisord_that_runs_without_it(tmp_path: Path) -> None:
     """As after a sweep of /tmp (Supervisor/supervisor#480 and #1105): the advice is not to start it."""
-    with pytest.raises(NoSocket, match=rf"was removed, although .* \(pid {parent().pid}\): .* kill -HUP"):
-        OwnSupervisord(f"unix://{tmp_path}/s.sock", starter=parent()).stop("a:b")
+    with pytest.raises(NoSocket, match=rf"was removed, although .* \(pid {own_parent().pid}\): .* kill -HUP"):
+        OwnSupervisord(f"unix://{tmp_path}/s.sock", starter=own_parent()).stop("a:b")
 
 
 def test_a_socket_of_a_supervisord_that_has_ended_is_not_called_removed(tmp_path: Path) -> None:
