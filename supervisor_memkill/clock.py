@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import datetime
 from typing import Protocol
 
 
@@ -20,3 +21,12 @@ def boot_clock() -> float:
     if hasattr(time, "CLOCK_BOOTTIME"):
         return time.clock_gettime(time.CLOCK_BOOTTIME)
     return time.monotonic()
+
+
+def local_time() -> datetime:
+    """The machine's local time, without a time zone; also after the time zone of the machine was changed.
+
+    The C library reads /etc/localtime once per process, and again only after tzset.
+    """
+    time.tzset()
+    return datetime.now()  # noqa: DTZ005 - local time is asked for

@@ -333,6 +333,7 @@ TAKEN_READERS: Mapping[str, Reader] = {
     "pools": lambda value: tuple(map(text, items(value))),
     "withdrawn": _processes,
     "fleet_pool": text,
+    "was_served": flag,
 }
 PAUSE_READERS: Mapping[str, Reader] = {
     "since": seconds,

@@ -72,8 +72,6 @@ class Requests:
         self._notifier = notifier
         self._clock = clock
         self._waiting: deque[Arrival] = deque()
-        self._served: set[str] = set()
-        """The ids of requests whose end was reported."""
         self.refusals: dict[str, Refusal] = {}
         """The last refused requests, by id. In memory only: the next listener may understand more."""
 
@@ -208,18 +206,22 @@ class Requests:
         ended = [
             pool for pool, pause in contents.pauses.items() if pause.until is not None and now >= pause.until
         ]
+        served = []
         for identity, taken in contents.requests.items():
             left = _still_wanted(taken, members)
             if identity in over and left:
                 self._notifier.report(RequestExpired(identity, tuple(left)))
-            elif taken.workers and not left and not self._drains(taken) and identity not in self._served:
-                self._served.add(identity)
+            elif taken.workers and not left and not self._drains(taken) and not taken.was_served:
+                served.append(identity)
                 self._notifier.report(RequestServed(identity, len(taken.workers), now - taken.taken_at))
-        if over or ended:
-            kept = {identity: one for identity, one in contents.requests.items() if identity not in over}
+        if over or ended or served:
+            kept = {
+                identity: dataclasses.replace(one, was_served=one.was_served or identity in served)
+                for identity, one in contents.requests.items()
+                if identity not in over
+            }
             pauses = {pool: pause for pool, pause in contents.pauses.items() if pool not in ended}
             self._ledger.save(dataclasses.replace(_with_requests(contents, kept), pauses=pauses), must=False)
-        self._served &= set(self._ledger.contents.requests)
         self._report_unpaused(ended)
         for pool, pause in self._ledger.contents.pauses.items():
             left_seconds = None if pause.until is None else pause.until - now

@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 
 from supervisor_memkill.clock import Clock
+from supervisor_memkill.clock import local_time as machine_local_time
 from supervisor_memkill.config import program_files
 from supervisor_memkill.config.program_files import ProgramFiles
 from supervisor_memkill.config.supervisord_sections import StopAsGroup, unknown_stop_as_group
@@ -49,7 +50,7 @@ class Surveyor:
         eventlistener_groups: Collection[str] = (),
         stop_as_group: Callable[[], StopAsGroup] = lambda: unknown_stop_as_group,
         in_files: Callable[[], ProgramFiles] = lambda: program_files.NOTHING,
-        local_time: Callable[[], datetime] = datetime.now,
+        local_time: Callable[[], datetime] = machine_local_time,
         recognition: Recognition | None = None,
         known: KnownProcesses | None = None,
     ) -> None:

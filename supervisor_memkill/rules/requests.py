@@ -68,11 +68,15 @@ class OperatorRequest:
 
     def names_one(self, pool: str, worker: str, group: str) -> bool:
         """It names the worker, its group or its pool."""
-        named = (pool, worker, group)
-        return any(fnmatchcase(one, pattern) for one in named for pattern in self.names)
+        return any(_matches(one, pattern) for one in (pool, worker, group) for pattern in self.names)
 
     def names_pool(self, pool: str) -> bool:
-        return any(fnmatchcase(pool, pattern) for pattern in self.names)
+        return any(_matches(pool, pattern) for pattern in self.names)
+
+
+def _matches(name: str, pattern: str) -> bool:
+    """A name that contains ``*``, ``?`` or ``[`` is found by itself, too."""
+    return name == pattern or fnmatchcase(name, pattern)
 
 
 def encode(request: OperatorRequest) -> str:
@@ -191,6 +195,8 @@ class TakenRequest:
     """The processes that were to go, until another request withdrew that."""
     fleet_pool: str = ""
     """As in `Arrival`."""
+    was_served: bool = False
+    """Its end was reported: the next listener does not report it again."""
 
     def is_over(self, now: float) -> bool:
         return self.ends_at is not None and now >= self.ends_at

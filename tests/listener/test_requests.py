@@ -46,6 +46,16 @@ def test_each_worker_is_replaced_once_and_the_end_is_reported(
     assert "request.served" in ends[-1], "the last worker is back in service before"
 
 
+def test_next_listener_does_not_report_the_end_again(calm: World, path: Path) -> None:
+    life = Life(calm, path)
+    life.listener.request(request(Act.RESTART))
+    life.run(120)
+    assert len(life.stream.having("request.served")) == 1
+    life = Life(calm, path)
+    life.run(120)
+    assert not life.stream.having("request.served")
+
+
 def test_request_that_comes_again_changes_nothing(calm: World, path: Path) -> None:
     life = Life(calm, path)
     for _ in range(3):

@@ -134,3 +134,10 @@ def test_pause_holds_the_hard_limit_unless_it_says_otherwise() -> None:
     assert Pause(0.0, None).holds(hard=True)
     assert not Pause(0.0, None, except_hard=True).holds(hard=True)
     assert Pause(0.0, None, except_hard=True).holds(hard=False)
+
+
+@pytest.mark.parametrize("name", ["web[1]", "web?", "w*b"])
+def test_name_with_the_characters_of_a_pattern_is_found_by_itself(name: str) -> None:
+    request = OperatorRequest("ab" * 8, Act.PAUSE, (name,), 60.0)
+    assert request.names_pool(name) and request.names_one("pool", f"{name}:0", name)
+    assert not request.names_pool("other")
