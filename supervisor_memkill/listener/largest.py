@@ -22,7 +22,7 @@ def with_largest(
     A worker whose drain for this reason waits for its slot goes on asking, whatever the others need by now.
     """
     settle_seconds = {survey.pool.name: survey.terms.settle_seconds for survey in surveys}
-    if is_relief_under_way(drains.values(), settle_seconds, now):
+    if is_relief_under_way(drains.values(), settle_seconds, shortage, now):
         return list(surveys)
     waiting = asks_for_machine(drains)
     able = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from typing import Protocol
 
@@ -64,9 +65,15 @@ class ShortageWatch:
             # Nothing is taken because of a reading that failed, and it shows no recovery.
             self._last, self._used_per_second, self.present = None, 0.0, None
             return False
-        self.present = self._judge(free_bytes, self._min_free)
+        self.present = self._with_urgent_since(self._judge(free_bytes, self._min_free))
         self._report()
         return self.present is not None
+
+    def _with_urgent_since(self, found: Shortage | None) -> Shortage | None:
+        if found is None or not found.is_urgent:
+            return found
+        before = self.present.urgent_since if self.present is not None else None
+        return dataclasses.replace(found, urgent_since=self._clock() if before is None else before)
 
     def _report(self) -> None:
         if self.present is not None:

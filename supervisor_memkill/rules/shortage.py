@@ -14,6 +14,8 @@ URGENT_SHARE = 0.5
 """Below this share of min_free there is no time for running jobs."""
 URGENT_SECONDS = 10.0
 """Nor if what is left will be used up in this time, as fast as memory is used now."""
+RELIEF_SECONDS = 30.0
+"""A stop that takes longer gives no memory back in time, whatever stopwaitsecs is."""
 URGENT_STALL_PERCENT = 10.0
 """Nor if all processes waited for memory for this share of the last 10 s (PSI, "full avg10")."""
 
@@ -35,6 +37,8 @@ class Shortage:
     min_free_bytes: int
     is_urgent: bool
     """There is no time for running jobs."""
+    urgent_since: float | None = None
+    """Since when, on the boot clock; None: there is time, or that is unknown."""
 
     @property
     def reason(self) -> Reason:
@@ -64,17 +68,35 @@ def judge(
     return Shortage(free_bytes, min_free_bytes, is_urgent)
 
 
-def is_relief_under_way(drains: Collection[Drain], settle_seconds: Mapping[str, float], now: float) -> bool:
+def is_relief_under_way(
+    drains: Collection[Drain], settle_seconds: Mapping[str, float], shortage: Shortage, now: float
+) -> bool:
     """A worker is being replaced for the machine, or stops already: its memory comes back first.
 
-    One that does not come back into service has no memory left to give. `settle_seconds`: `settle` by pool.
+    Each way to relief has a limit in time: meanwhile no other worker is taken. `settle_seconds`: `settle` by
+    pool.
     """
     return any(
-        (drain.reason.is_for_machine and drain.state is not State.ASKING)
-        or drain.state in (State.STOPPING, State.STARTING)
+        _gives_relief(drain, shortage, now)
         for drain in drains
         if not drain.why_not_back(settle_seconds.get(drain.pool, 0.0), now)
     )
+
+
+def _gives_relief(drain: Drain, shortage: Shortage, now: float) -> bool:
+    """Soon. A worker that does not come back into service, which was ruled out, has no memory to give."""
+    if drain.state is State.STOPPING:
+        return now - drain.since < RELIEF_SECONDS
+    if drain.state is State.STARTING:
+        return True
+    if not drain.reason.is_for_machine or drain.state is State.ASKING:
+        return False
+    if drain.state is State.SETTLING:
+        return True
+    if shortage.urgent_since is not None:
+        # Its next step is its stop, if it can be stopped.
+        return now - shortage.urgent_since < URGENT_SECONDS
+    return now < drain.deadline
 
 
 def asks_for_machine(drains: Mapping[str, Drain]) -> str | None:

@@ -247,3 +247,19 @@ def test_slot_that_comes_after_the_shortage_is_not_used(
     turns(world, life, 1)
     turns(world, life, 10)
     assert "stop jobs:three" not in world.happened
+
+
+def test_stop_that_takes_an_hour_keeps_no_other_worker_from_the_relief(path: Path) -> None:
+    """Until it ends, or supervisord kills it after stopwaitsecs, it gives no memory back."""
+    world = World(["one", "two", "three", "four"])
+    for number, worker in enumerate(world.workers.values()):
+        worker.memory = FRESH + number
+    world.stopwaitsecs = 3600
+    world.workers["jobs:four"].stop_seconds = 3599
+    machine = FakeMachine(world)
+    life = life_of(world, path, machine)
+    leave(machine, MIN_FREE // 4)
+    turns(world, life, 20)
+    assert [one for one in world.happened if one.startswith("stop")] == ["stop jobs:four"], "one at a time"
+    turns(world, life, 20)
+    assert "stop jobs:three" in world.happened

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from supervisor_memkill.rules.causes import Reason, StepCause
 from supervisor_memkill.rules.drain import COMES_BACK_SECONDS, Drain, State
-from supervisor_memkill.rules.shortage import asks_for_machine, is_relief_under_way, judge
+from supervisor_memkill.rules.shortage import (
+    RELIEF_SECONDS,
+    URGENT_SECONDS,
+    Shortage,
+    asks_for_machine,
+    is_relief_under_way,
+    judge,
+)
 from supervisor_memkill.rules.step import OnTimeout
 from tests.builders import answer, drain, plan, reading
 from tests.rules.steps import S, seen, step
 
 MIN_FREE = 1000
+CALM = Shortage(900, MIN_FREE, is_urgent=False)
 
 
 @pytest.mark.parametrize(
@@ -61,14 +71,37 @@ def for_machine(state: State, reason: Reason = Reason.MIN_FREE) -> Drain:
 )
 def test_memory_that_comes_back_soon_is_waited_for(record: Drain, is_relief: bool) -> None:
     drains = [for_machine(S.ASKING, Reason.MAX_AGE), record]
-    assert is_relief_under_way(drains, {record.pool: 10.0}, record.since) is is_relief
+    assert is_relief_under_way(drains, {record.pool: 10.0}, CALM, record.since) is is_relief
 
 
 def test_worker_that_does_not_come_back_gives_no_more_memory() -> None:
     record = for_machine(S.STARTING)
     late = record.since + COMES_BACK_SECONDS + 1
-    assert is_relief_under_way([record], {}, late - 1)
-    assert not is_relief_under_way([record], {}, late)
+    assert is_relief_under_way([record], {}, CALM, late - 1)
+    assert not is_relief_under_way([record], {}, CALM, late)
+
+
+@pytest.mark.parametrize("reason", [Reason.MIN_FREE_NOW, Reason.MAX_RSS])
+def test_stop_that_takes_long_is_no_relief_any_more(reason: Reason) -> None:
+    """stopwaitsecs may be an hour; the kernel does not wait for it."""
+    record = drain(S.STOPPING, reason=reason, since=100.0, stop_wait_seconds=3600.0)
+    assert is_relief_under_way([record], {}, CALM, 100.0 + RELIEF_SECONDS - 1)
+    assert not is_relief_under_way([record], {}, CALM, 100.0 + RELIEF_SECONDS)
+
+
+@pytest.mark.parametrize("state", [S.QUIETING, S.DRAINING, S.RESUMING])
+def test_drain_for_the_machine_that_is_not_over_at_its_deadline_is_no_relief_any_more(state: State) -> None:
+    """Its job may never end (on_timeout = wait, protect_jobs)."""
+    record = drain(state, reason=Reason.MIN_FREE, deadline=3600.0)
+    assert is_relief_under_way([record], {}, CALM, 3599.0)
+    assert not is_relief_under_way([record], {}, CALM, 3600.0)
+
+
+def test_drain_for_the_machine_that_cannot_be_stopped_when_no_time_is_left_is_no_relief() -> None:
+    """Too few others of its pool are in service; another pool may have a worker to give."""
+    record, urgent = for_machine(S.QUIETING), dataclasses.replace(CALM, is_urgent=True, urgent_since=50.0)
+    assert is_relief_under_way([record], {}, urgent, 50.0 + URGENT_SECONDS - 1)
+    assert not is_relief_under_way([record], {}, urgent, 50.0 + URGENT_SECONDS)
 
 
 def test_only_a_drain_for_the_machine_that_waits_for_its_slot_asks_for_it() -> None:
