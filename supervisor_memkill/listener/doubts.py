@@ -33,7 +33,7 @@ def doubt(reading: Reading, process: ProcessInfo, contents: Contents) -> Reading
 def with_doubts(contents: Contents, survey: Survey) -> Contents:
     """The contents with the present process of each such worker, unless an earlier one is known."""
     found = {
-        finding.worker: _life(finding.seen.process)
+        finding.worker: life_of(finding.seen.process)
         for pool in survey.pools
         if can_be_doubtful(pool.pool)
         for finding in pool.findings
@@ -41,5 +41,6 @@ def with_doubts(contents: Contents, survey: Survey) -> Contents:
     return dataclasses.replace(contents, doubtful={**found, **contents.doubtful})
 
 
-def _life(process: ProcessInfo) -> tuple[int, int]:
+def life_of(process: ProcessInfo) -> tuple[int, int]:
+    """Pid and start of a running process, by which another process of the worker is told apart."""
     return (process.pid, process.start) if process.state is ProcessState.RUNNING else NO_PROCESS

@@ -38,6 +38,7 @@ from supervisor_memkill.processes import (
     ProcessState,
     ProgramInfo,
 )
+from supervisor_memkill.rules.after_drain import back_offs_after, late_quiets_after
 from supervisor_memkill.rules.causes import Reason, StepCause
 from supervisor_memkill.rules.decision import decide
 from supervisor_memkill.rules.drain import (
@@ -56,8 +57,6 @@ from supervisor_memkill.rules.policy import (
     BackOff,
     BackOffCause,
     Hold,
-    is_below_baseline,
-    next_back_off,
 )
 from supervisor_memkill.rules.shortage import Shortage
 from supervisor_memkill.rules.step import OnTimeout, Plan, Seen
@@ -124,6 +123,7 @@ class Drainer:
         if drain.state is State.ASKING:
             # Nothing was done to the worker. The next check decides whether it still asks.
             self._forget(drain, drained=False)
+            self._ledger.remove(drain.worker, ended_at=self.slots.drain_ended_at())
             return
         self._notifier.report(DrainTakenUp(drain.worker, drain.pid, drain.state))
         if owner != drain.pool:
@@ -340,49 +340,31 @@ class Drainer:
     # --- end ------------------------------------------------------------------------------------
 
     def _finish(self, before: Drain, drain: Drain, cause: StepCause | None) -> None:
-        for event in words.of_end(before, drain, cause, self._clock(), self._kind_name(drain)):
+        contents, now = self._ledger.contents, self._clock()
+        for event in words.of_end(before, drain, cause, now, self._kind_name(drain)):
             self._notifier.report(event)
-        back_offs = dict(self._ledger.contents.back_offs)
+        back_offs = back_offs_after(before, drain, contents.back_offs, now)
         if drain.state is State.DONE:
-            back_offs = self._done(drain, back_offs)
-        elif drain.touched and before.state is State.RESUMING:
-            # It still has the same jobs: a drain at once would end by resume again.
-            back_offs[drain.worker] = self._next_back_off(drain, BackOffCause.AFTER_RESUME)
-        elif not drain.touched and before.state is State.QUIETING:
-            back_offs[drain.worker] = self._next_back_off(drain, BackOffCause.NOT_BEGUN)
-        self._forget(drain, drained=drain.touched, back_offs=back_offs)
+            self._report_baseline(drain, back_offs.get(drain.worker))
+        self._forget(drain, drained=drain.touched)
+        late_quiets = late_quiets_after(before, drain, cause, contents.late_quiets)
+        self._ledger.remove(
+            drain.worker, ended_at=self.slots.drain_ended_at(), back_offs=back_offs, late_quiets=late_quiets
+        )
 
-    def _forget(self, drain: Drain, *, drained: bool, back_offs: Mapping[str, BackOff] | None = None) -> None:
-        """Give the slot back, then forget the drain; in reverse a crash could leave the slot taken."""
+    def _report_baseline(self, drain: Drain, back_off: BackOff | None) -> None:
+        if back_off is not None and back_off.cause is BackOffCause.BELOW_BASELINE:
+            after, limit, measure = back_off.memory_bytes or 0, back_off.limit_bytes, self._measure(drain)
+            below = LimitBelowBaseline(drain.worker, drain.pid, after, limit, back_off.seconds, measure)
+            self._notifier.report(below)
+
+    def _forget(self, drain: Drain, *, drained: bool) -> None:
+        """Give the slot back. The journal forgets the drain after that: a crash must leave no slot taken."""
         self.slots.release(drain, drained=drained)
         self._asked_at.pop(drain.worker, None)
         self._unanswered.discard(drain.worker)
         self._evidence.forget(drain.worker)
         self._notifier.forget(DrainEvent, drain.worker)
-        self._ledger.remove(drain.worker, ended_at=self.slots.drain_ended_at(), back_offs=back_offs)
-
-    # --- the result of a drain -------------------------------------------------------------------
-
-    def _done(self, drain: Drain, back_offs: dict[str, BackOff]) -> dict[str, BackOff]:
-        """The back-offs after a drain that is done."""
-        after, limit = drain.memory_after_bytes, drain.limit_bytes
-        back_offs.pop(drain.worker, None)
-        before = drain.memory_before_bytes
-        if drain.reason is Reason.MAX_TOTAL_RSS:
-            if after is not None and before is not None and is_below_baseline(after, before):
-                back_offs[drain.worker] = self._next_back_off(drain, BackOffCause.NOTHING_GAINED)
-        elif drain.reason.is_own_limit and after is not None and limit and is_below_baseline(after, limit):
-            back_off = self._next_back_off(drain, BackOffCause.BELOW_BASELINE, limit, after)
-            back_offs[drain.worker] = back_off
-            below = LimitBelowBaseline(
-                drain.worker, drain.pid, after, limit, back_off.seconds, self._measure(drain)
-            )
-            self._notifier.report(below)
-        return back_offs
-
-    def _next_back_off(self, drain: Drain, cause: BackOffCause, *sizes: int) -> BackOff:
-        former = self._ledger.contents.back_offs.get(drain.worker)
-        return next_back_off(former, self._clock(), cause, *sizes)
 
 
 def _refusal(cause: Cause, detail: str = "") -> Answer:

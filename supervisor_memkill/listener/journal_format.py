@@ -55,6 +55,8 @@ class Contents:
     """By pool."""
     doubtful: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     """By worker, the pid and start of a process that may be quiet since the journal was damaged."""
+    late_quiets: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    """By worker, the pid and start of a process that may turn quiet yet, although its drain has ended."""
     adopts: bool = False
     """The journal was damaged: quiet workers may be quiet because of a drain, and some are not examined."""
     epochs: Mapping[str, str] | None = field(default_factory=dict)
@@ -88,6 +90,7 @@ def encode(contents: Contents, boot_id: str, now: float) -> str:
         "ended_requests": list(contents.ended_requests),
         "pauses": {pool: dataclasses.asdict(pause) for pool, pause in contents.pauses.items()},
         "doubtful": {worker: list(life) for worker, life in contents.doubtful.items()},
+        "late_quiets": {worker: list(life) for worker, life in contents.late_quiets.items()},
         "adopts": contents.adopts,
         "epochs": None if contents.epochs is None else dict(contents.epochs),
     }
@@ -139,13 +142,15 @@ def _contents(body: Mapping[str, Any]) -> Contents:
             pool: read_fields(Pause, PAUSE_READERS, one)
             for pool, one in mapping(body.get("pauses", {})).items()
         },
-        doubtful={
-            worker: (count(pid), count(start))
-            for worker, (pid, start) in mapping(body.get("doubtful", {})).items()
-        },
+        doubtful=_lives(body.get("doubtful", {})),
+        late_quiets=_lives(body.get("late_quiets", {})),
         adopts=flag(body.get("adopts", False)),
         epochs=_or_none(_epochs)(body.get("epochs")),
     )
+
+
+def _lives(value: Any) -> Mapping[str, tuple[int, int]]:
+    return {worker: (count(pid), count(start)) for worker, (pid, start) in mapping(value).items()}
 
 
 def _epochs(value: Any) -> Mapping[str, str]:

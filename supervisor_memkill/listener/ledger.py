@@ -75,12 +75,23 @@ class Ledger:
         return self.save(dataclasses.replace(self.contents, drains=drains), must=must)
 
     def remove(
-        self, worker: str, *, ended_at: Mapping[str, float], back_offs: Mapping[str, BackOff] | None = None
+        self,
+        worker: str,
+        *,
+        ended_at: Mapping[str, float],
+        back_offs: Mapping[str, BackOff] | None = None,
+        late_quiets: Mapping[str, tuple[int, int]] | None = None,
     ) -> None:
-        """Remove a drain that is over. `ended_at`: when each pool's last drain ended, on the boot clock."""
-        drains = {name: drain for name, drain in self.drains.items() if name != worker}
-        kept = self.contents.back_offs if back_offs is None else dict(back_offs)
+        """Remove a drain that is over. `ended_at`: when each pool's last drain ended, on the boot clock.
+
+        `back_offs` and `late_quiets` None: they stay as they are.
+        """
+        contents = self.contents
         changed = dataclasses.replace(
-            self.contents, drains=drains, drain_ended_at=dict(ended_at), back_offs=kept
+            contents,
+            drains={name: drain for name, drain in self.drains.items() if name != worker},
+            drain_ended_at=dict(ended_at),
+            back_offs=contents.back_offs if back_offs is None else dict(back_offs),
+            late_quiets=contents.late_quiets if late_quiets is None else dict(late_quiets),
         )
         self.save(changed, must=False)

@@ -339,9 +339,8 @@ class Listener:
             self._begin_drains(drainer, survey, counts=counts)
 
     def _begin_drains(self, drainer: Drainer, survey: PoolSurvey, *, counts: bool) -> None:
-        adopts = self._adoption.goes_on and not self._config.dry_run
         for finding in survey.findings:
-            if adopts and self._adoption.wants(survey.pool, finding) and not self.ended:
+            if not self.ended and not self._config.dry_run and self._adoption.wants(survey.pool, finding):
                 self._begin(drainer, survey, finding, Reason.ADOPTED)
             elif finding.verdict.hold is Hold.STRIKES and not counts:
                 continue  # Only the next TICK counts strikes.

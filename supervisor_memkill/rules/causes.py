@@ -17,7 +17,7 @@ class Reason(Worded):
     """Such a drain waits neither for a slot nor for running jobs."""
     RESTART = "restart", "a person requested a restart"
     MAX_AGE = "max_age", "up for longer than max_age"
-    ADOPTED = "adopted", "the worker is quiet, and the journal that may explain it was damaged"
+    ADOPTED = "adopted", "the worker is quiet because of a drain that ended, or that a damaged journal lost"
 
     @property
     def is_own_limit(self) -> bool:

@@ -1,7 +1,8 @@
-"""After a damaged journal: which quiet workers are restarted, and when every worker is known."""
+"""Which quiet workers are restarted: after a damaged journal, and after a quiet that came late."""
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any, cast
 
 import pytest
@@ -15,7 +16,7 @@ from supervisor_memkill.rules.drain import State
 from supervisor_memkill.rules.policy import Hold, Sighting, Terms, Verdict
 from supervisor_memkill.rules.requests import Pause
 from supervisor_memkill.workers.contract import Kind, Traits
-from tests.builders import CUSTOM_LIKE, PLAIN_LIKE, SIDEKIQ_LIKE, drain, info, reading
+from tests.builders import CUSTOM_LIKE, PID, PLAIN_LIKE, SIDEKIQ_LIKE, START, drain, info, reading
 from tests.listener_world import pool_config
 
 TERMS = Terms(limit_bytes=200, hard_limit_bytes=None, strikes=1, min_uptime_seconds=60.0, settle_seconds=10.0)
@@ -128,3 +129,54 @@ def test_processes_that_may_be_quiet_are_written_down_where_no_reading_shows_it(
     stopped = finding(None, state=ProcessState.STOPPED, name="two")
     adopts.checked(survey(finding(UNKNOWN), stopped, traits=traits))
     assert ledger.contents.doubtful == doubtful
+
+
+# --- a quiet that took effect after its drain had ended ---------------------------------------------
+
+
+def late(one: Finding, **contents: Any) -> bool:
+    """Whether this worker is wanted, if the quiet of its recorded process may take effect late."""
+    adopts, ledger = adoption(**contents)
+    ledger.contents = dataclasses.replace(
+        ledger.contents, adopts=False, late_quiets={"jobs:one": (PID, START)}
+    )
+    return adopts.wants(pool(), one)
+
+
+def test_worker_that_turns_quiet_after_its_drain_ended_is_wanted() -> None:
+    assert late(finding())
+
+
+@pytest.mark.parametrize(
+    ("one", "contents"),
+    [
+        (finding(AT_WORK), {}),
+        (finding(UNKNOWN), {}),
+        (finding(None), {}),
+        (finding(pid=PID + 1), {}),
+        (finding(start=START + 1), {}),
+        (finding(state=ProcessState.STOPPING), {}),
+        (finding(), {"drains": {"jobs:one": drain(State.DRAINING)}}),
+        (finding(), {"pauses": {"jobs": Pause(0.0, None)}}),
+    ],
+)
+def test_late_quiet_is_no_reason_for_another_worker(one: Finding, contents: dict[str, Any]) -> None:
+    assert not late(one, **contents)
+
+
+@pytest.mark.parametrize(
+    ("found", "is_kept"),
+    [
+        (survey(finding(AT_WORK)), True),
+        (survey(finding(pid=PID + 1)), False),
+        (survey(finding(state=ProcessState.STOPPED)), False),
+        (survey(), False),
+        (survey(failure=ValueError()), True),
+    ],
+)
+def test_late_quiet_is_expected_until_its_process_has_ended(found: Survey, is_kept: bool) -> None:
+    adopts, ledger = adoption()
+    ledger.contents = Contents(late_quiets={"jobs:one": (PID, START)})
+    adopts.checked(found)
+    assert ledger.contents.late_quiets == ({"jobs:one": (PID, START)} if is_kept else {})
+    assert not ledger.contents.adopts

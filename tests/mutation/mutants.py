@@ -32,6 +32,7 @@ PYTHON = (
     "rules/decision.py",
     "rules/from_the_stop.py",
     "rules/step.py",
+    "rules/after_drain.py",
     "rules/evidence.py",
     "rules/shortage.py",
     "rules/stop_end.py",

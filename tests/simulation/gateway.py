@@ -74,7 +74,28 @@ class Gateway:
 
     def signal(self, name: str, signal: str) -> None:
         act = {"CONT": "thaw", "USR2": "resume"}.get(signal, "quiet")
-        self._act(act, name, lambda: self._calls.signal(name, signal))
+        self._act(act, name, lambda: self._deliver(act, name, signal))
+
+    def _deliver(self, act: str, name: str, signal: str) -> None:
+        """A worker may handle a quiet only some time later."""
+        machine, now = self._machine, self._machine.engine.now
+        worker = self._calls.workers.get(name)
+        process = worker.process if worker is not None else None
+        is_late = act == "quiet" and process is not None and now < process.hears_from
+        if worker is None or process is None or not is_late or worker.state is not ProcessState.RUNNING:
+            self._calls.signal(name, signal)
+            return
+        self._calls.get(name)
+
+        def handle() -> None:
+            is_open = worker.process is process and process.stop_at is None and process.resumed_at < now
+            if is_open and process.quiet_at is None and worker.state is ProcessState.RUNNING:
+                machine.world.trace.count("late quiet")
+                machine.world.trace.say(machine.name, f"{name} turns quiet late")
+                machine.world.standings.turns_quiet(worker)
+                self._calls.signal(name, signal)
+
+        machine.engine.after(process.hears_from - now, handle)
 
     def _act(self, act: str, name: str, effect: Callable[[], None]) -> None:
         machine = self._machine

@@ -57,6 +57,8 @@ class Process:
     held_at: float | None = None
     """A command has paused or suspended it."""
     hung_at: float | None = None
+    hears_from: float = 0.0
+    """A quiet of the listener takes effect then, if it comes earlier."""
     stop_at: float | None = None
     ended_at: float | None = None
     was_killed: bool = False

@@ -110,6 +110,12 @@ class Standings:
             standing.told = worker.process
             standing.owed = not self._is_another_by_the_clock(worker)
 
+    def turns_quiet(self, worker: Worker) -> None:
+        """A quiet of a listener takes effect late: only its own records show it, and we must put it back."""
+        self.hides(worker)
+        standing = self.of(worker)
+        standing.told, standing.owed = worker.process, True
+
     def _is_another_by_the_clock(self, worker: Worker) -> bool:
         """The clock was set between the last look and the action, so supervisord reports another start."""
         machine = self.world.machine(worker.host)

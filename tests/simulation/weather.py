@@ -85,6 +85,7 @@ class Weather:
             met.add(REQUESTS_OF_ALL)
         later: dict[str, Callable[[Machine], None]] = {
             "new process grows": self._new_process_grows,
+            "worker hears late": self._worker_hears_late,
         }
         self._sudden |= later
         for name in later if not calm else ():
@@ -398,6 +399,12 @@ class Weather:
             self._world.engine.after(1.0, grow)
 
         self.when_at(machine, "settling.saved", begin)
+
+    def _worker_hears_late(self, machine: Machine) -> None:
+        """Its next quiet takes effect long after it was sent; its peers may be gone meanwhile."""
+        for process in machine.living():
+            if process.habits.kind in ("sidekiq", "celery"):
+                process.hears_from = self._world.engine.now + self._rng.choice((10.0, 40.0, 90.0))
 
     def _burst(self, machine: Machine) -> None:
         """All machines at once."""

@@ -8,7 +8,9 @@ import pytest
 
 from supervisor_memkill.rules.drain import State
 from supervisor_memkill.rules.step import OnTimeout
+from tests.simulation.process import Habits
 from tests.simulation.scenarios.scene import CELERY, SIDEKIQ, scene
+from tests.simulation.shape import FRESH
 
 
 def test_lost_quiet_is_sent_again_even_after_the_deadline() -> None:
@@ -60,3 +62,20 @@ def test_first_record_written_in_parts_is_not_trusted() -> None:
         s.settles()
         s.bloat(s.east)
         s.until(lambda: s.is_back(s.east))
+
+
+@pytest.mark.parametrize("habits", [SIDEKIQ, CELERY], ids=lambda habits: habits.kind)
+def test_worker_that_turns_quiet_after_its_drain_was_given_up_comes_back(habits: Habits) -> None:
+    """Its quiet was taken for lost, and no other worker was in service any more; then its memory fell."""
+    with scene(habits, machines=1, restarts="false") as s:
+        s.settles()
+        worker, peer, process = s.worker(s.east), s.worker(s.east, 1), s.process(s.east)
+        process.hears_from = s.world.engine.now + 60.0
+        s.bloat(s.east)
+        s.until(lambda: s.state(s.east) is State.QUIETING)
+        s.world.operator(s.east, peer, "stop")
+        s.until(lambda: s.state(s.east) is None)
+        process.memory = FRESH
+        s.world.weather.kill(s.east)  # The journal knows of it.
+        s.until(lambda: s.times("turns quiet late"))
+        s.until(lambda: worker.process is not process and s.is_back(s.east), within=240)

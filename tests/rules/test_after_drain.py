@@ -1,0 +1,113 @@
+"""What a drain that is over leaves behind."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from supervisor_memkill.rules.after_drain import back_offs_after, late_quiets_after
+from supervisor_memkill.rules.causes import Reason, StepCause
+from supervisor_memkill.rules.drain import Drain
+from supervisor_memkill.rules.policy import BACK_OFF_SECONDS, BackOff, BackOffCause, next_back_off
+from tests.builders import PID, START, drain
+from tests.rules.steps import NOW, S, quieting, settling
+
+OTHER = next_back_off(None, 5.0, BackOffCause.AFTER_RESUME)
+
+
+def back_off(before: Drain, *, is_done: bool, former: BackOff | None = None) -> BackOff | None:
+    """The worker's own; that of another worker stays."""
+    over = dataclasses.replace(before, state=S.DONE if is_done else S.LET_GO)
+    there = {"jobs:two": OTHER} if former is None else {"jobs:two": OTHER, "jobs:one": former}
+    found = dict(back_offs_after(before, over, there, NOW))
+    assert found.pop("jobs:two") is OTHER
+    return found.pop("jobs:one", None)
+
+
+TOTAL = Reason.MAX_TOTAL_RSS
+
+
+@pytest.mark.parametrize(
+    ("what", "before", "cause"),
+    [
+        ("well within its limit", settling(memory_after_bytes=179), None),
+        ("at once near its limit", settling(memory_after_bytes=180), BackOffCause.BELOW_BASELINE),
+        ("memory unknown", settling(), None),
+        ("restarted for its age", settling(memory_after_bytes=180, reason=Reason.MAX_AGE), None),
+        ("without a limit", settling(memory_after_bytes=180, limit_bytes=0), None),
+        ("no gain", settling(memory_after_bytes=270, reason=TOTAL), BackOffCause.NOTHING_GAINED),
+        ("gain", settling(memory_after_bytes=269, reason=TOTAL), None),
+        (
+            "memory before unknown",
+            settling(memory_after_bytes=270, memory_before_bytes=None, reason=TOTAL),
+            None,
+        ),
+    ],
+)
+def test_worker_whose_new_process_frees_nothing_is_not_drained_at_once(
+    what: str, before: Drain, cause: BackOffCause | None
+) -> None:
+    found = back_off(before, is_done=True)
+    assert (found.cause if found else None) is cause, what
+
+
+def test_back_off_names_the_limit_that_it_applies_to() -> None:
+    found = back_off(settling(memory_after_bytes=190), is_done=True)
+    assert found is not None
+    assert (found.limit_bytes, found.memory_bytes, found.until) == (200, 190, NOW + BACK_OFF_SECONDS)
+    again = back_off(settling(memory_after_bytes=190), is_done=True, former=found)
+    assert again is not None and again.seconds == 2 * found.seconds
+    assert back_off(settling(memory_after_bytes=100), is_done=True, former=found) is None
+
+
+@pytest.mark.parametrize(
+    ("what", "before", "cause"),
+    [
+        ("resumed", drain(S.RESUMING, quiet_attempts=1), BackOffCause.AFTER_RESUME),
+        ("resumed and never touched", drain(S.RESUMING), None),
+        ("its quiet could not be sent", quieting(quiet_attempts=0), BackOffCause.NOT_BEGUN),
+        ("its quiet was lost", quieting(), None),
+        ("not begun at all", drain(S.ASKING), None),
+        ("stopped by somebody else", settling(), None),
+    ],
+)
+def test_worker_that_was_let_go_is_not_drained_at_once_if_it_would_end_likewise(
+    what: str, before: Drain, cause: BackOffCause | None
+) -> None:
+    found = back_off(before, is_done=False)
+    assert (found.cause if found else None) is cause, what
+
+
+def test_drain_that_is_let_go_ends_no_back_off() -> None:
+    assert back_off(settling(), is_done=False, former=OTHER) is OTHER
+
+
+ANOTHER = {"jobs:two": (8, 9)}
+
+
+def late(before: Drain, cause: StepCause | None) -> object:
+    """Of a worker whose quiet was noted before."""
+    over = dataclasses.replace(before, state=S.LET_GO)
+    found = dict(late_quiets_after(before, over, cause, {**ANOTHER, "jobs:one": (1, 2)}))
+    assert found.pop("jobs:two") == (8, 9)
+    return found.pop("jobs:one", None)
+
+
+def test_quiet_that_was_given_up_as_lost_may_take_effect_yet() -> None:
+    assert late(quieting(), StepCause.QUIET_LOST) == (PID, START)
+
+
+@pytest.mark.parametrize(
+    "cause", [StepCause.RESUMED, StepCause.BACK_AT_WORK, StepCause.STOPPED_BY_OTHERS, None]
+)
+def test_quiet_that_took_effect_is_expected_no_more(cause: StepCause | None) -> None:
+    assert late(quieting(), cause) is None
+
+
+def test_quiet_that_certainly_was_not_sent_is_not_expected() -> None:
+    assert late(quieting(quiet_attempts=0), StepCause.QUIET_LOST) is None
+
+
+def test_drain_that_got_no_slot_changes_nothing_about_an_earlier_quiet() -> None:
+    assert late(drain(S.ASKING), StepCause.REFUSED) == (1, 2)
