@@ -7,19 +7,16 @@ a second stop would be answered NOT_RUNNING, as if somebody else had stopped the
 from __future__ import annotations
 
 import base64
-import http.client
+import re
 import socket
-import time
-import xmlrpc.client
 from collections.abc import Callable, Mapping
-from http import HTTPStatus
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
-from xml.parsers.expat import ExpatError
 
 from supervisor_memkill import checked
 from supervisor_memkill.errors import MemkillError, UsageError
 from supervisor_memkill.processes import ProcessInfo, ProcessState, ProgramInfo
+from supervisor_memkill.world import http_post, xml_rpc
 
 ANSWER_LIMIT_BYTES = 64 * 1024 * 1024
 """Far above an answer about thousands of processes (about 1 KB each)."""
@@ -114,9 +111,9 @@ class Supervisord:
     ) -> None:
         """Raises UsageError for any other address. Nothing is sent yet."""
         self.url = url
-        self._connection = _connector(url, timeout_seconds)
+        host, self._open = _address(url, timeout_seconds)
         self._timeout_seconds = timeout_seconds
-        self._headers = {"Content-Type": "text/xml"}
+        self._headers = {"Host": host, "Content-Type": "text/xml"}
         if username or password:
             # bytes of the environment that are not UTF-8 are sent unchanged
             credentials = f"{username or ''}:{password or ''}".encode(errors="surrogateescape")
@@ -181,52 +178,38 @@ class Supervisord:
         self._call("sendRemoteCommEvent", kind, payload)
 
     def _call(self, method: str, *arguments: str | bool | int) -> Any:
-        body = xmlrpc.client.dumps(arguments, f"supervisor.{method}").encode()
-        status, answer = self._exchange(body)
-        if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+        status, answer = self._exchange(xml_rpc.call(f"supervisor.{method}", arguments))
+        if status in (http_post.UNAUTHORIZED, http_post.FORBIDDEN):
             raise Refused(_WRONG_PASSWORD)
-        if status == HTTPStatus.NOT_FOUND:
+        if status == http_post.NOT_FOUND:
             raise Refused(_NO_INTERFACE)
-        if status != HTTPStatus.OK:
+        if status != http_post.OK:
             raise CallFailed(f"{self.url} answered {method} with HTTP status {status}")
         try:
-            (value,), _ = xmlrpc.client.loads(answer)
-        except xmlrpc.client.Fault as fault:
+            return xml_rpc.value(answer)
+        except xml_rpc.Fault as fault:
             raise _error(method, arguments, fault) from None
-        except (
-            ExpatError,
-            xmlrpc.client.Error,
-            ValueError,
-            TypeError,
-            LookupError,
-            AttributeError,
-            ArithmeticError,
-        ) as error:
+        except (ValueError, TypeError, LookupError, ArithmeticError) as error:
             raise CallFailed(f"{self.url} answered {method} with something that is not XML-RPC") from error
-        return value
 
     def _exchange(self, body: bytes) -> tuple[int, bytes]:
         """Send one request; the HTTP status and the body of its answer."""
-        try:
-            connection = self._connection()
-        except http.client.InvalidURL as error:
-            raise Unreachable(f"supervisord cannot be reached at {self.url}: {error}") from error
-        try:
-            self._connect(connection)
-            connection.request("POST", "/RPC2", body, self._headers)
-            response = connection.getresponse()
-            return response.status, self._read(response)
-        except TimeoutError:
-            raise NoAnswer(f"{self.url} did not answer within {self._timeout_seconds:g} s") from None
-        except (OSError, http.client.HTTPException) as error:
-            reason = str(error) or type(error).__name__
-            raise NoAnswer(f"{self.url} broke off before it had answered: {reason}") from error
-        finally:
-            connection.close()
+        with self._connect() as connection:
+            try:
+                return http_post.post(
+                    connection, "/RPC2", self._headers, body, self._timeout_seconds, ANSWER_LIMIT_BYTES
+                )
+            except TimeoutError:
+                raise NoAnswer(f"{self.url} did not answer within {self._timeout_seconds:g} s") from None
+            except http_post.TooLong:
+                raise NoAnswer(f"{self.url} answered with more than {ANSWER_LIMIT_BYTES} bytes") from None
+            except (OSError, http_post.NoHttp) as error:
+                reason = str(error) or type(error).__name__
+                raise NoAnswer(f"{self.url} broke off before it had answered: {reason}") from error
 
-    def _connect(self, connection: http.client.HTTPConnection) -> None:
+    def _connect(self) -> socket.socket:
         try:
-            connection.connect()
+            return self._open()
         except PermissionError:
             raise Refused(
                 f"permission denied on {self.url}: run this as the user the socket belongs to,"
@@ -244,18 +227,6 @@ class Supervisord:
                 f"supervisord cannot be reached at {self.url}: {reason} (does it run, is this its address?"
                 " by hand, --serverurl names another one)"
             ) from error
-
-    def _read(self, response: http.client.HTTPResponse) -> bytes:
-        # The limit of the socket is for one read: a slow answer in many pieces would never exceed it.
-        deadline = time.monotonic() + self._timeout_seconds
-        answer = bytearray()
-        while chunk := response.read1(65536):
-            answer += chunk
-            if time.monotonic() > deadline:
-                raise TimeoutError
-            if len(answer) > ANSWER_LIMIT_BYTES:
-                raise NoAnswer(f"{self.url} answered with more than {ANSWER_LIMIT_BYTES} bytes")
-        return bytes(answer)
 
 
 def address_from_environment(env: Mapping[str, str]) -> tuple[str, str | None, str | None]:
@@ -278,39 +249,40 @@ def from_environment(env: Mapping[str, str]) -> Supervisord:
     return Supervisord(*address_from_environment(env))
 
 
-class _UnixConnection(http.client.HTTPConnection):
-    """HTTP over a unix socket."""
-
-    def __init__(self, path: str, timeout_seconds: float) -> None:
-        super().__init__("localhost", timeout=timeout_seconds)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self._path)
-
-
-def _connector(url: str, timeout_seconds: float) -> Callable[[], http.client.HTTPConnection]:
+def _address(url: str, timeout_seconds: float) -> tuple[str, Callable[[], socket.socket]]:
+    """The name of the host as HTTP has it, and a function that connects. Raises UsageError."""
     if url.startswith("unix://"):
         path = url.removeprefix("unix://")
-        return lambda: _UnixConnection(path, timeout_seconds)
+        return "localhost", lambda: _connect_unix(path, timeout_seconds)
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port or 80
+        name = (host or "").encode("ascii" if (host or "").isascii() else "idna")
     except ValueError:
         host = None
-    if host is None or parts.scheme != "http":
+    if host is None or parts.scheme != "http" or re.search(rb"[^!-~]", name):
         raise UsageError(f"not an address of supervisord: {url!r} (unix:///path or http://host:port)")
-    return lambda: http.client.HTTPConnection(host, port, timeout=timeout_seconds)
+    shown = f"[{name.decode()}]" if b":" in name else name.decode()
+    # A name as bytes is not encoded: the codec for that, and its tables, would stay in memory.
+    to: Any = (name, port)
+    return f"{shown}:{port}", lambda: socket.create_connection(to, timeout_seconds)
 
 
-def _error(
-    method: str, arguments: tuple[str | bool | int, ...], fault: xmlrpc.client.Fault
-) -> SupervisordError:
+def _connect_unix(path: str, timeout_seconds: float) -> socket.socket:
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        connection.settimeout(timeout_seconds)
+        connection.connect(path)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _error(method: str, arguments: tuple[xml_rpc.Argument, ...], fault: xml_rpc.Fault) -> SupervisordError:
     """The error for a fault, with the name of the worker in its text."""
-    code = fault.faultCode if isinstance(fault.faultCode, int) else 0
-    text = fault.faultString
+    code = fault.code if isinstance(fault.code, int) else 0
+    text = fault.text
     about = f"{arguments[0]}: " if arguments else ""
     if method == "startProcess" and code in _START_FAULTS:
         return CannotStart(f"{about}{_START_FAULTS[code]} ({text})")

@@ -1,0 +1,88 @@
+"""One POST over a connection that is there, by HTTP/1.0: the answer ends with its length or the connection.
+
+The standard library's http.client loads email and ssl; see xml_rpc.py. supervisord's server speaks no TLS.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+import time
+from collections.abc import Mapping
+
+OK, UNAUTHORIZED, FORBIDDEN, NOT_FOUND = 200, 401, 403, 404
+"""The statuses that supervisord's server answers with."""
+HEAD_LIMIT_BYTES = 64 * 1024
+_CHUNK_BYTES = 64 * 1024
+_STATUS = re.compile(rb"HTTP/1\.[01] ([0-9]{3})(?: .*)?")
+
+
+class NoHttp(Exception):
+    """What came is no answer, or not the whole of it."""
+
+
+class TooLong(NoHttp):
+    """The answer is longer than the limit."""
+
+
+def post(
+    connection: socket.socket,
+    path: str,
+    headers: Mapping[str, str],
+    body: bytes,
+    limit_seconds: float,
+    limit_bytes: int,
+) -> tuple[int, bytes]:
+    """Send the body once; the status and the body of the answer.
+
+    Raises NoHttp; TimeoutError if the whole answer is not there within the limit; OSError.
+    """
+    end = time.monotonic() + limit_seconds
+    connection.settimeout(limit_seconds)
+    fields = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    head = f"POST {path} HTTP/1.0\r\n{fields}Content-Length: {len(body)}\r\n\r\n"
+    connection.sendall(head.encode("latin-1") + body)
+    received = bytearray()
+    while (split := received.find(b"\r\n\r\n")) < 0:
+        if len(received) > HEAD_LIMIT_BYTES:
+            raise NoHttp("the head of its answer does not end")
+        received += _some(connection, end)
+    status, length = _read_head(bytes(received[:split]))
+    del received[: split + 4]
+    while length is None or len(received) < length:
+        chunk = _some(connection, end, may_end=length is None)
+        if not chunk:
+            break
+        received += chunk
+        if len(received) > limit_bytes:
+            raise TooLong
+    return status, bytes(received[:length])
+
+
+def _some(connection: socket.socket, end: float, *, may_end: bool = False) -> bytes:
+    """What comes next; empty: the server closed the connection, and `may_end`. Raises NoHttp."""
+    # The limit of the socket is for one read: a slow answer in many pieces would never exceed it.
+    if time.monotonic() > end:
+        raise TimeoutError
+    chunk = connection.recv(_CHUNK_BYTES)
+    if not chunk and not may_end:
+        raise NoHttp("it closed the connection")
+    return chunk
+
+
+def _read_head(head: bytes) -> tuple[int, int | None]:
+    """The status, and the length of the body; None: it ends with the connection. Raises NoHttp."""
+    first, *lines = head.split(b"\r\n")
+    status = _STATUS.fullmatch(first)
+    if status is None:
+        raise NoHttp("it does not speak HTTP")
+    length = None
+    for line in lines:
+        name, _, value = line.partition(b":")
+        if name.lower() == b"transfer-encoding":
+            raise NoHttp("its answer has a form that HTTP/1.0 does not know")
+        if name.lower() == b"content-length":
+            if not re.fullmatch(rb"[0-9]{1,15}", value.strip()):
+                raise NoHttp("the length of its answer is no number")
+            length = int(value)
+    return int(status[1]), length

@@ -1,0 +1,96 @@
+"""XML-RPC as the standard library has it: what one of the two writes, the other reads."""
+
+from __future__ import annotations
+
+import contextlib
+import xmlrpc.client
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from supervisor_memkill.world import xml_rpc
+from tests.fuzz.effort import tries
+
+TEXTS = st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cn"), include_characters="\n\t\r"))
+NUMBERS = st.integers(-(2**31), 2**31 - 1)
+VALUES = st.recursive(
+    TEXTS | NUMBERS | st.booleans() | st.none() | st.floats(allow_nan=False),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXTS, inner, max_size=4),
+    max_leaves=12,
+)
+
+
+def theirs(answer: bytes) -> Any:
+    (value,), _ = xmlrpc.client.loads(answer)
+    return value
+
+
+@tries(150)
+@given(VALUES)
+def test_answer_has_the_value_that_the_standard_library_reads(value: Any) -> None:
+    answer = xmlrpc.client.dumps((value,), methodresponse=True, allow_none=True).encode()
+    assert xml_rpc.value(answer) == theirs(answer)
+
+
+@tries(150)
+@given(st.lists(TEXTS | NUMBERS | st.booleans(), max_size=4))
+def test_standard_library_reads_each_call(arguments: list[str | int | bool]) -> None:
+    read, method = xmlrpc.client.loads(xml_rpc.call("supervisor.someMethod", arguments).decode())
+    written = xmlrpc.client.dumps(tuple(arguments), "supervisor.someMethod")
+    assert (read, method) == xmlrpc.client.loads(written)
+    assert list(map(type, read)) == list(map(type, arguments))
+
+
+@pytest.mark.parametrize(
+    "value", ["<value>bare</value>", "<value> </value>", "<value/>", "<value>&lt;</value>"]
+)
+def test_value_without_a_type_is_a_string(value: str) -> None:
+    answer = f"<methodResponse><params><param>{value}</param></params></methodResponse>".encode()
+    assert xml_rpc.value(answer) == theirs(answer)
+
+
+def test_fault_has_its_code_and_text() -> None:
+    with pytest.raises(xml_rpc.Fault) as raised:
+        xml_rpc.value(xmlrpc.client.dumps(xmlrpc.client.Fault(70, "NOT_RUNNING: a:b")).encode())
+    assert (raised.value.code, raised.value.text) == (70, "NOT_RUNNING: a:b")
+
+
+@pytest.mark.parametrize(
+    "inner",
+    [
+        "",
+        "<value><int>1</int></value><value><int>2</int></value>",
+        "<value><int></int></value>",
+        "<value><boolean>yes</boolean></value>",
+        "<value><base64>AAAA</base64></value>",
+        "<value><struct><member><name>a</name></member></struct></value>",
+        "<value><struct><member><value>1</value></member></struct></value>",
+        "<value><struct><member><array/><value>1</value></member></struct></value>",
+        "<fault><value><int>1</int></value></fault>",
+        "<fault><value><struct/></value></fault>",
+        "</value>",
+    ],
+)
+def test_what_is_not_understood_is_no_value(inner: str) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        xml_rpc.value(f"<methodResponse>{inner}</methodResponse>".encode())
+
+
+def test_depth_is_no_problem() -> None:
+    depth = 100_000
+    opening, closing = "<value><array><data>", "</data></array></value>"
+    found = xml_rpc.value(f"<methodResponse>{opening * depth}{closing * depth}</methodResponse>".encode())
+    levels = 0
+    while found:
+        (found,), levels = found, levels + 1
+    assert levels == depth - 1
+
+
+@tries(150)
+@example(b"<?xml version='1.0' encoding='none'?><a/>")
+@given(st.binary(max_size=80))
+def test_any_bytes_are_a_value_or_none(answer: bytes) -> None:
+    with contextlib.suppress(ValueError, xml_rpc.Fault):
+        xml_rpc.value(answer)
