@@ -6,7 +6,7 @@ supervisord above it, and after an outage another supervisord may have taken the
 
 from __future__ import annotations
 
-import http.client
+import socket
 from typing import Any
 
 from supervisor_memkill.world.starter import Starter
@@ -37,9 +37,9 @@ class OwnSupervisord(Supervisord):
             self._check(answer)
         return answer
 
-    def _connect(self, connection: http.client.HTTPConnection) -> None:
+    def _connect(self) -> socket.socket:
         try:
-            super()._connect(connection)
+            return super()._connect()
         except NoSocket as error:
             if not self._starter.lives():
                 raise
