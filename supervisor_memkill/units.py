@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from decimal import Decimal
 
 _NUMBER_AND_UNIT = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([a-z%]*)", re.IGNORECASE)
 _SIZE_UNITS = {"K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
@@ -50,6 +49,8 @@ class Size:
 
 def parse_size(text: str) -> Size:
     """A size as people write it; K, M, G and T are powers of 1024, as in supervisord."""
+    from decimal import Decimal  # The listener has its sizes from another process.
+
     matched = _NUMBER_AND_UNIT.fullmatch(text.strip())
     if matched is None:
         raise ValueError(_SIZE_ALLOWED)

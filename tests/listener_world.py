@@ -47,7 +47,7 @@ from supervisor_memkill.workers.contract import (
     Tools,
     Traits,
 )
-from supervisor_memkill.world.guarded_command import BackgroundCommand, Begin
+from supervisor_memkill.world.commands import BackgroundCommand, Begin
 from supervisor_memkill.world.memory import ProcessTable
 from tests.places import Places
 from tests.small_world import BLOATED, EPOCH, FRESH, LIMIT, World, WorldTable

@@ -64,7 +64,7 @@ def _hooks(config: Config, notifier: Notifier) -> DeliverySink:
     from supervisor_memkill.notices.delivery import DeliverySink, Outcomes
     from supervisor_memkill.notices.delivery_events import HookDropped, HookMissing
     from supervisor_memkill.notices.hooks import HookWorker
-    from supervisor_memkill.world.run_command import is_missing
+    from supervisor_memkill.world.commands import is_missing
 
     if is_missing(config.hook[0]):
         notifier.report(HookMissing(config.hook[0]))

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -32,6 +31,7 @@ from supervisor_memkill.coordination.contract import (
 )
 from supervisor_memkill.coordination.pool_data import answers_to_json, offers_of, view_of
 from supervisor_memkill.errors import MemkillError, one_line
+from supervisor_memkill.fresh import fresh_token
 from supervisor_memkill.world.redis_client import ask
 
 VERSION = 1
@@ -148,7 +148,7 @@ class RedisCoordinator:
         self, pool: str, reports: Sequence[Report], values: Mapping[str, Any]
     ) -> dict[str, Any]:
         """Send what changed since the last report, or all workers if that report is not in Redis any more."""
-        last, number = self._sent.pop(pool, None), secrets.token_hex(8)
+        last, number = self._sent.pop(pool, None), fresh_token(8)
         present = {report.worker: report for report in reports}
         found: dict[str, Any] = {"again": True}
         if last is not None:
@@ -262,7 +262,7 @@ class RedisCoordinator:
             "listener": self._listener,
             "instance": self._instance,
             "version": VERSION,
-            "fresh_epoch": secrets.token_hex(8),
+            "fresh_epoch": fresh_token(8),
             "settle": self._settle_ms,
             "fresh": self._fresh_ms,
             "ttl": self._ttl_ms,

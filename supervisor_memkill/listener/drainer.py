@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import math
-import secrets
 from collections.abc import Callable, Mapping
 
 from supervisor_memkill.clock import Clock
 from supervisor_memkill.config.values import Config
 from supervisor_memkill.coordination.contract import Answer, Cause
+from supervisor_memkill.fresh import fresh_token
 from supervisor_memkill.listener.actions import Actions
 from supervisor_memkill.listener.drain_observer import DrainObserver
 from supervisor_memkill.listener.evidence import EvidenceTaker
@@ -61,7 +61,7 @@ from supervisor_memkill.rules.policy import (
 from supervisor_memkill.rules.shortage import Shortage
 from supervisor_memkill.rules.step import OnTimeout, Plan, Seen
 from supervisor_memkill.workers.contract import Kind, Traits
-from supervisor_memkill.world.guarded_command import Begin, GuardedCommand
+from supervisor_memkill.world.commands import Begin, begin_guarded
 from supervisor_memkill.world.memory import ProcessTable
 from supervisor_memkill.world.supervisord import Supervisord, SupervisordError
 
@@ -98,7 +98,7 @@ class Drainer:
         *,
         process_table: Callable[[], ProcessTable] = ProcessTable,
         shortage: Callable[[], Shortage | None] = lambda: None,
-        begin_command: Begin = GuardedCommand,
+        begin_command: Begin = begin_guarded,
     ) -> None:
         """`shortage` gives the machine's present shortage of memory."""
         self._config = config
@@ -152,7 +152,7 @@ class Drainer:
         return Drain(
             worker=process.worker,
             pool=survey.pool.name,
-            token=secrets.token_hex(16),
+            token=fresh_token(16),
             reason=reason,
             pid=process.pid,
             start=process.start,

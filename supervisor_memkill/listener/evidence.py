@@ -9,7 +9,7 @@ from supervisor_memkill.processes import ProcessInfo
 from supervisor_memkill.rules.drain import Drain
 from supervisor_memkill.rules.evidence import EvidenceSeen
 from supervisor_memkill.workers.templates import fill
-from supervisor_memkill.world.guarded_command import BackgroundCommand, Begin
+from supervisor_memkill.world.commands import BackgroundCommand, Begin
 
 
 class EvidenceTaker:

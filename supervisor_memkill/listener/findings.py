@@ -15,8 +15,8 @@ from supervisor_memkill.rules.policy import Sighting, Terms, Verdict, is_in_serv
 from supervisor_memkill.rules.pools import Oddity
 from supervisor_memkill.workers.contract import Advice, Kind, LeftBehind
 from supervisor_memkill.workers.wrappers import worker_elsewhere
+from supervisor_memkill.world.commands import is_missing
 from supervisor_memkill.world.memory import ProcessTable, can_measure
-from supervisor_memkill.world.run_command import is_missing
 
 SETTINGS_UNKNOWN = Advice(
     "supervisord did not report the settings of this program, such as stopsignal", refuses=True

@@ -56,8 +56,8 @@ from supervisor_memkill.processes import ProcessInfo
 from supervisor_memkill.rules.causes import Reason
 from supervisor_memkill.rules.drain import State
 from supervisor_memkill.rules.policy import Hold
+from supervisor_memkill.world.commands import Begin, begin_guarded
 from supervisor_memkill.world.event_protocol import Event
-from supervisor_memkill.world.guarded_command import Begin, GuardedCommand
 from supervisor_memkill.world.machine import MachineMemory
 from supervisor_memkill.world.memory import ProcessTable
 from supervisor_memkill.world.supervisord import ShuttingDown, Supervisord, SupervisordError
@@ -84,7 +84,7 @@ class Listener:
         history: Sink | None = None,
         siblings: Callable[[], int] = lambda: 0,
         machine: Machine | None = None,
-        begin_command: Begin = GuardedCommand,
+        begin_command: Begin = begin_guarded,
     ) -> None:
         """`coordinate` makes the coordinator from the journal's contents; `state` None: no state file.
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from supervisor_memkill.clock import Clock
 from supervisor_memkill.config.values import Config
 from supervisor_memkill.coordination.contract import Coordinator
+from supervisor_memkill.fresh import fresh_token
 from supervisor_memkill.listener.drainer import Drainer
 from supervisor_memkill.listener.findings import Pool
 from supervisor_memkill.listener.fleet import Fleet
@@ -24,7 +24,7 @@ from supervisor_memkill.notices.events import JournalDamaged, JournalOfAnotherBo
 from supervisor_memkill.notices.stream import StreamSink
 from supervisor_memkill.rules.drain import Drain, State
 from supervisor_memkill.rules.shortage import Shortage
-from supervisor_memkill.world.guarded_command import Begin
+from supervisor_memkill.world.commands import Begin
 from supervisor_memkill.world.memory import ProcessTable
 from supervisor_memkill.world.supervisord import Supervisord
 
@@ -110,7 +110,7 @@ class TakeOver:
             ledger.contents = dataclasses.replace(loaded.contents, epochs=dict.fromkeys(self._pools, ""))
         if not loaded.contents.instance:
             identified = dataclasses.replace(
-                ledger.contents, instance=secrets.token_hex(8), adopts=bool(loaded.damaged)
+                ledger.contents, instance=fresh_token(8), adopts=bool(loaded.damaged)
             )
             ledger.save(identified, must=False)
         return tuple(loaded.contents.drains.values())

@@ -24,8 +24,9 @@ from supervisor_memkill.workers.contract import (
     unrecognised,
 )
 from supervisor_memkill.workers.templates import fill, parse_command, parse_template
+from supervisor_memkill.world.commands import is_missing
 from supervisor_memkill.world.redis_client import ask
-from supervisor_memkill.world.run_command import is_missing, run_command
+from supervisor_memkill.world.run_command import run_command
 
 if TYPE_CHECKING:
     from supervisor_memkill.processes import ProcessInfo, ProgramInfo

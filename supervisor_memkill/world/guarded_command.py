@@ -16,44 +16,15 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
 
 from supervisor_memkill.errors import MemkillError
+from supervisor_memkill.world.commands import CommandEnd
 from supervisor_memkill.world.run_command import feed_command
 
 MAX_ERROR = 300
 """The longest text of an error, in characters."""
 _GUARD = "import sys; sys.path[:] = {path!r}; from {module} import guard; guard()"
 """The guard finds its modules as this process did, whatever the environment says: the command gets that."""
-
-
-@dataclass(frozen=True)
-class CommandEnd:
-    """How a command ended."""
-
-    seconds: float
-    """How long it took."""
-    error: str = ""
-    """Why it failed; empty: it succeeded."""
-
-
-class BackgroundCommand(Protocol):
-    """A command that runs in the background. Its methods never wait for it."""
-
-    def end(self) -> CommandEnd | None:
-        """How it ended; None: it runs."""
-        ...
-
-    def give_up(self) -> None:
-        """End it with all processes that it started. Its end is not asked for any more."""
-        ...
-
-
-class Begin(Protocol):
-    """Begins a command. It raises no error: a command that cannot be run has ended."""
-
-    def __call__(self, words: Sequence[str], limit_seconds: float) -> BackgroundCommand: ...
 
 
 class GuardedCommand:

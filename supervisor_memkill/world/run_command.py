@@ -20,15 +20,6 @@ MAX_OUTPUT_BYTES = 64 * 1024
 _CHUNK_BYTES = 16 * 1024
 
 
-def is_missing(command: str) -> bool:
-    """The command, a path or a name in PATH without placeholders, cannot be executed."""
-    if not command or "%(" in command:
-        return False
-    import shutil
-
-    return shutil.which(command) is None
-
-
 def run_command(words: Sequence[str], limit_seconds: float) -> str:
     """Run the command and return its output.
 

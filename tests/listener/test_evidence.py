@@ -14,7 +14,7 @@ from supervisor_memkill.notices.records import DrainRecord, Record
 from supervisor_memkill.rules.drain import State
 from supervisor_memkill.rules.evidence import END_SECONDS, EvidenceState
 from supervisor_memkill.units import Size
-from supervisor_memkill.world.guarded_command import CommandEnd
+from supervisor_memkill.world.commands import CommandEnd
 from tests.listener.situations import run_until_replaced
 from tests.listener_world import LIMIT, Life, QuietKind, StopKind, World, pool_config
 

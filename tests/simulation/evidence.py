@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from supervisor_memkill.processes import ProcessState
-from supervisor_memkill.world.guarded_command import CommandEnd
+from supervisor_memkill.world.commands import CommandEnd
 from tests.simulation.shape import HUGE
 
 if TYPE_CHECKING:

@@ -12,7 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from supervisor_memkill.world.guarded_command import CommandEnd, GuardedCommand
+from supervisor_memkill.world.commands import CommandEnd
+from supervisor_memkill.world.guarded_command import GuardedCommand
 from tests.harness import wait_for
 
 LONG = 600.0

@@ -11,7 +11,8 @@ import psutil
 import pytest
 
 from supervisor_memkill.errors import MemkillError, NotSent
-from supervisor_memkill.world.run_command import MAX_OUTPUT_BYTES, feed_command, is_missing, run_command
+from supervisor_memkill.world.commands import is_missing
+from supervisor_memkill.world.run_command import MAX_OUTPUT_BYTES, feed_command, run_command
 from tests.harness import wait_for
 
 
