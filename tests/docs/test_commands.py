@@ -35,7 +35,7 @@ OTHER_BLOCKS = re.compile(
     r"\[|WHEN |eval |\{|#!|scrape_configs:|server \{|FROM |environment = |POOL |WORKER |listener alive "
     r"|\w+ on all hosts: |asking -->|sidekiq: these job classes "
     r"|[\d:, -]+ (INFO )?drain\."
-    r"|import collections|trap\(|memray |ruby -rjson"
+    r"|import collections|trap\(|memray |ruby -rjson|namespace :|- name: "
 )
 """Configuration, output, a diagram and lines of the log begin like this: other tests compare them."""
 FOR_PROGRAMMERS = ("writing-a-kind.rst", "CONTRIBUTING.rst")
