@@ -164,15 +164,23 @@ def resident(pid: int, proc: Path = PROC) -> Resident:
     return Resident(sizes["VmRSS"], sizes["RssAnon"], sizes["VmHWM"], sizes["VmSwap"])
 
 
-def absent(pid: int) -> Unknown:
-    """The error for a process that is not found: it is gone, or /proc hides it from this user (hidepid=2)."""
+def absent(pid: int, proc: Path = PROC) -> Unknown:
+    """The error for a process that /proc does not show: it is gone, or hidden from this user (hidepid=2).
+
+    A process of the same user is hidden, too, if it changed its user and runs the same program on.
+    """
     try:
         os.kill(pid, 0)
     except PermissionError:
-        return Unknown(f"process {pid} is hidden from this user")
-    except (OSError, OverflowError):
         pass
-    return Gone(f"there is no process {pid}")
+    except (OSError, OverflowError):
+        return Gone(f"there is no process {pid}")
+    if (proc / str(pid)).exists():
+        return Gone(f"process {pid} is ending")
+    return Unknown(
+        f"process {pid} is hidden from this user: /proc is mounted with hidepid; run the listener as root, or"
+        " with the group that gid= of this mount names"
+    )
 
 
 def _status(pid: int, proc: Path) -> Counter[str]:
@@ -227,7 +235,7 @@ def _content(pid: int, name: str, proc: Path) -> bytes:
         # Not by Path and open: a look reads such a file for each worker.
         return _read(f"{proc}/{pid}/{name}")
     except (FileNotFoundError, ProcessLookupError):
-        raise absent(pid) from None
+        raise absent(pid, proc) from None
     except PermissionError:
         raise _Denied(f"access to process {pid} is denied") from None
     except (OSError, ValueError) as error:

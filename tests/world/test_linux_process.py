@@ -92,6 +92,19 @@ def test_process_without_memory_is_ending(tmp_path: Path, files: dict[str, str])
         resident(PID, proc)
 
 
+def test_process_that_lives_and_is_not_shown_is_hidden_and_not_gone(tmp_path: Path) -> None:
+    """As with hidepid=2, also for a process of this user that changed its user."""
+    with pytest.raises(Unknown, match="hidden from this user: /proc is mounted with hidepid") as raised:
+        started(os.getpid(), tmp_path)
+    assert not isinstance(raised.value, Gone)
+
+
+def test_process_that_is_shown_without_its_files_is_ending(tmp_path: Path) -> None:
+    (tmp_path / str(os.getpid())).mkdir()
+    with pytest.raises(Gone, match="is ending"):
+        started(os.getpid(), tmp_path)
+
+
 def test_process_that_is_not_there_is_gone(tmp_path: Path) -> None:
     for question in (started, resident):
         with pytest.raises(Gone):
