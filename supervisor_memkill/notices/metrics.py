@@ -10,6 +10,7 @@ import prometheus_client
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from supervisor_memkill.coordination.contract import Cause
 from supervisor_memkill.notices.catalogue import CATALOGUE
 from supervisor_memkill.notices.drain_events import (
     DrainDone,
@@ -31,7 +32,11 @@ from supervisor_memkill.notices.gauges import Gauges
 from supervisor_memkill.notices.metric_table import METRICS, SECONDS_BUCKETS, Metric, Type
 from supervisor_memkill.notices.pool_events import PoolLooked, WorkerHeld, WorkerJobs, WorkerSeen
 from supervisor_memkill.notices.records import Outcome
+from supervisor_memkill.rules.causes import Reason
+from supervisor_memkill.rules.policy import Hold
 
+_NO_REFUSALS = frozenset({Hold.NO_LIMIT, Hold.UNDER_LIMIT, Cause.NO_REASON})
+"""With these causes there is nothing to refuse."""
 Result = DrainDone | DrainKilled | DrainLetGo
 _OUTCOMES: dict[type[Result], Outcome] = {
     DrainDone: Outcome.DONE,
@@ -63,6 +68,8 @@ class MetricsSink:
         }
         self._publish = publish
         self._wall = wall
+        self._pools: set[str] = set()
+        """Those whose counters have begun."""
         self._begun: set[str] = set()
         """Workers whose drain entered its first state."""
         self._killed: set[str] = set()
@@ -113,12 +120,27 @@ class MetricsSink:
 
     def _looked(self, event: PoolLooked) -> None:
         self._gauges.supervisord_up = True
-        self._count("jobs_cut_total", event.pool, by=0)
+        if event.pool not in self._pools:
+            self._pools.add(event.pool)
+            self._begin_at_zero(event.pool)
         if event.failure is None:
             self._gauges.looked(event.pool, self._wall(), readings_up=event.readings_up)
         else:
             self._gauges.lost(event.pool)
         self._publish()
+
+    def _begin_at_zero(self, pool: str) -> None:
+        """What appears with its first count would be no increase for Prometheus."""
+        self._count("jobs_cut_total", pool, by=0)
+        for reason in Reason:
+            for outcome in Outcome:
+                self._count("drains_total", pool, reason.value, outcome.value, by=0)
+        for cause in (*Hold, *Cause):
+            if cause not in _NO_REFUSALS:
+                self._count("refusals_total", pool, cause.value, by=0)
+        for metric in METRICS.values():
+            if metric.type is Type.HISTOGRAM:
+                self._made[metric.name].labels(pool)
 
     def _hold(self, event: WorkerHeld) -> None:
         pool = self._gauges.hold(event.worker, event.cause)

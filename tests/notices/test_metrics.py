@@ -74,6 +74,10 @@ class Shown:
                     found[tuple(sample.labels[label] for label in metric.labels)] = sample.value
         return found
 
+    def counted(self, name: str) -> dict[tuple[str, ...], float]:
+        """Without those at 0."""
+        return {labels: value for labels, value in self.values(name).items() if value}
+
 
 def test_metrics_that_are_shown_are_those_of_the_table() -> None:
     shown = Shown(SEEN, LOOKED, WorkerHeld("jobs:one", 7, 1, Hold.STRIKES, "why"))
@@ -117,7 +121,7 @@ def test_killed_drain_is_counted_once_with_the_jobs_that_it_cut() -> None:
     """Although a second event ends the same drain."""
     killed = DrainKilled(**STEP, busy=3)
     shown = Shown(LOOKED, killed, DrainLetGo(**STEP))
-    assert shown.values("drains_total") == {("jobs", "max_rss", "killed"): 1}
+    assert shown.counted("drains_total") == {("jobs", "max_rss", "killed"): 1}
     assert shown.values("jobs_cut_total") == {("jobs",): 3}
     shown.take(DrainQuieting(**STEP), DrainLetGo(**STEP))
     assert shown.values("drains_total")["jobs", "max_rss", "let_go"] == 1
@@ -143,7 +147,7 @@ def test_drain_that_did_not_begin_waits_again() -> None:
 def test_refusal_is_counted_by_cause() -> None:
     shown = Shown(SEEN, LOOKED, *[WorkerHeld("jobs:one", 7, 1, Hold.STRIKES, "why")] * 2)
     shown.take(WorkerHeld("jobs:one", 7, 1, Hold.PAUSED, "why"), WorkerHeld("jobs:one", 7, 1, None, "why"))
-    assert shown.values("refusals_total") == {("jobs", "strikes"): 2, ("jobs", "paused"): 1}
+    assert shown.counted("refusals_total") == {("jobs", "strikes"): 2, ("jobs", "paused"): 1}
     assert shown.values("worker_held") == {("jobs", "jobs:one", "paused"): 1}
 
 
@@ -154,6 +158,23 @@ def test_warnings_and_errors_are_counted_from_zero_on() -> None:
     assert counts["supervisord.away", "ERROR"] == 1
     assert counts["drain.killed", "ERROR"] == 0
     assert not [name for name, _ in counts if name in ("listener.ended", "worker.seen")]
+
+
+def test_drains_and_refusals_of_a_pool_are_counted_from_zero_on() -> None:
+    """Otherwise Prometheus would show no increase for the first drain after the start of the listener."""
+    shown = Shown(LOOKED)
+    assert set(shown.values("drains_total").values()) == {0}
+    assert set(shown.values("drains_total")) == {
+        ("jobs", reason.value, outcome) for reason in Reason for outcome in ("done", "killed", "let_go")
+    }
+    refusals = shown.values("refusals_total")
+    assert {refusals["jobs", one] for one in ("slots_taken", "too_few_in_service", "strikes")} == {0}
+    assert not {("jobs", "under_limit"), ("jobs", "no_limit"), ("jobs", "no_reason")} & set(refusals)
+    assert shown.values("jobs_cut_total") == {("jobs",): 0}
+    for name in ("drain_waiting", "drain_quiet", "drain_stopped", "drain"):
+        assert shown.values(f"{name}_seconds_count") == {("jobs",): 0}
+    shown.take(DONE, LOOKED)
+    assert shown.counted("drains_total") == {("jobs", "max_rss", "done"): 1}, "a further look resets nothing"
 
 
 def test_outage_of_supervisord_makes_its_workers_unknown() -> None:
