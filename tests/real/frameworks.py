@@ -74,11 +74,16 @@ class FrameworkFleet:
         environment: Mapping[str, str] | None = None,
         job_seconds: float = 0.5,
         feed_every_seconds: float = 0.15,
+        most_waiting: int = 16,
         bloat_seconds: float = 3.0,
         options: str = "",
         main: Settings | None = None,
     ) -> None:
         """`commands`: each program's by its name; `feed`: the command that calls `job_body.feed`.
+
+        `most_waiting`: the feed waits while so many jobs are not finished. More than the workers run at once,
+        so that each has a job; and few enough that the last ones are soon done when the feed ends.
+        0: it never waits.
 
         `worker`: supervisord's settings of each program; `options`: the listener's; `main`: of [memkill].
         """
@@ -95,6 +100,7 @@ class FrameworkFleet:
             "APP_REDIS_URL": redis_server.url,
             "APP_JOB_SECONDS": str(job_seconds),
             "APP_FEED_EVERY_SECONDS": str(feed_every_seconds),
+            "APP_MOST_WAITING": str(most_waiting),
             "APP_BLOAT_SECONDS": str(bloat_seconds),
             "APP_BLOAT_MEGABYTES": str(BLOAT_MEGABYTES),
             "PYTHONPATH": str(PROGRAMS),

@@ -26,9 +26,9 @@ BOTH = pytest.mark.parametrize("variable", [WORKERS_PYTHON, OLD_WORKERS_PYTHON],
 INTERMEDIATE = "rq:queue:default:intermediate"
 """Holds what a worker took off the queue and did not begin yet (rq/intermediate_queue.py)."""
 FAILED = "rq:failed:default"
-STEADY = {"job_seconds": 2.0, "feed_every_seconds": 1.0}
+STEADY = {"job_seconds": 2.0, "feed_every_seconds": 1.0, "most_waiting": 6}
 """As many jobs as two workers can do."""
-SATURATED = {"job_seconds": 2.0, "feed_every_seconds": 0.4}
+SATURATED = {"job_seconds": 2.0, "feed_every_seconds": 0.4, "most_waiting": 8}
 """More than four can: none is idle."""
 
 

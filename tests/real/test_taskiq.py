@@ -29,9 +29,12 @@ def wait_until_claimed(fleet: FrameworkFleet) -> None:
 def test_each_task_runs_once_while_workers_are_replaced(
     redis_server: RealRedis, processes: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """By RedisStreamBroker: a ListQueueBroker may lose a task at any stop."""
+    """By RedisStreamBroker: a ListQueueBroker may lose a task at any stop.
+
+    The feed never waits: unclaimed tasks are claimed only when another one comes.
+    """
     python = interpreter(WORKERS_PYTHON)
-    with taskiq_fleet(redis_server, python, f"-w {processes}") as fleet:
+    with taskiq_fleet(redis_server, python, f"-w {processes}", most_waiting=0) as fleet:
         with fleet.feeding():
             fleet.listen()
             fleet.wait_until_each_replaced(2)
