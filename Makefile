@@ -20,7 +20,7 @@ SUPERVISOR42 = .venv-supervisor42
 WORKERS = .venv-workers
 OLD_WORKERS = .venv-workers-old
 # The tests wait for real programs most of the time, so more of them than cores run side by side.
-TEST_JOBS = 6
+TEST_JOBS = 10
 CORES = $(shell getconf _NPROCESSORS_ONLN)
 PYTHONS = 3.10 3.11 3.12 3.13 3.14
 ROUNDS = 200
@@ -32,7 +32,7 @@ export MEMKILL_TEST_SUPERVISOR42_PYTHON = $(CURDIR)/$(SUPERVISOR42)/bin/python
 export MEMKILL_TEST_WORKERS_PYTHON = $(CURDIR)/$(WORKERS)/bin/python
 export MEMKILL_TEST_OLD_WORKERS_PYTHON = $(CURDIR)/$(OLD_WORKERS)/bin/python
 
-TEST = $(VENV)-test/bin/python -m pytest --dist worksteal
+TEST = $(VENV)-test/bin/python -m pytest
 
 .PHONY: demo test check coverage test-pythons simulate mutate chaos soak fuzz benchmark release venv test-venvs \
 	test-parts test-roots clean
@@ -41,7 +41,7 @@ demo: venv
 	@$(VENV)/bin/supervisor-memkill demo
 
 test: test-parts test-roots check coverage
-	$(TEST) -n $(TEST_JOBS) -m real
+	$(TEST) -n $(TEST_JOBS) --dist load --maxschedchunk 1 -m real
 
 check: test-venvs release
 	$(VENV)-test/bin/ruff check .
@@ -49,7 +49,7 @@ check: test-venvs release
 	$(VENV)-test/bin/mypy
 
 coverage: test-venvs
-	$(TEST) -n $(CORES) -m "not real" --cov --cov-report=term
+	$(TEST) -n $(CORES) --dist worksteal -m "not real" --cov --cov-report=term
 
 test-pythons:
 	@scripts/test-pythons $(CORES) $(PYTHONS)

@@ -12,11 +12,36 @@ import hypothesis
 import pytest
 
 from tests.harness import LeakyWorkers, RealRedis, RealSupervisord, short_directory, supervisor42_python
+from tests.order import place_of
 
 hypothesis.settings.register_profile("unhurried", deadline=None)  # machines are shared and noisy
 hypothesis.settings.load_profile("unhurried")
 
 StartSupervisord = Callable[..., RealSupervisord]
+
+
+REAL = "mark.real"
+"""Stands in each file that has a real test."""
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Where only real tests are wanted, a file without any is not imported, once by each process."""
+    is_without = collection_path.suffix == ".py" and REAL not in collection_path.read_text(encoding="utf-8")
+    return True if is_without and config.option.markexpr == "real" else None
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Where several processes share the tests, the long ones begin first."""
+    hidden = {
+        str(item.path)
+        for item in items
+        if item.get_closest_marker("real") and REAL not in item.path.read_text(encoding="utf-8")
+    }
+    if hidden:
+        raise pytest.UsageError(f"'pytest -m real' does not find these files: write {REAL} in {hidden}")
+    if hasattr(config, "workerinput"):  # one of pytest-xdist's
+        items.sort(key=lambda item: place_of(item.nodeid))
 
 
 @pytest.fixture

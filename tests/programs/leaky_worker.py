@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from types import FrameType
 
-POLL_SECONDS = 0.02
+POLL_SECONDS = 0.05
 
 
 class Worker:
