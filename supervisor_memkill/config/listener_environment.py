@@ -11,7 +11,7 @@ import shlex
 from collections.abc import Mapping
 
 from supervisor_memkill.config import ini
-from supervisor_memkill.config.supervisord_sections import SupervisordSections
+from supervisor_memkill.config.supervisord_sections import SupervisordSections, fill
 
 _SUPERVISORD, _LISTENER = "supervisord", "eventlistener:"
 _OURS = re.compile("supervisor[-_]memkill")
@@ -26,12 +26,14 @@ def by_hand(
 
     `supervisords`: the environment of supervisord itself, as far as it is known.
     """
-    known = {**supervisords, **pairs(sections.value(_SUPERVISORD, "environment"))}
+    own = sections.value(_SUPERVISORD, "environment")
+    # supervisord fills this value in twice (Supervisor/supervisor#1441).
+    known = {**supervisords, **pairs(None if own is None else fill(own, sections.names))}
     listener = _listener_section(sections)
     if listener is not None:
         name = listener.removeprefix(_LISTENER)
-        own = {"program_name": name, "group_name": name, "process_num": 0, "numprocs": 1}
-        names = {**sections.names, **ini.environment_names(known), **own}
+        process = {"program_name": name, "group_name": name, "process_num": 0, "numprocs": 1}
+        names = {**sections.names, **ini.environment_names(known), **process}
         known |= pairs(sections.with_names(names).value(listener, "environment"))
     return {**known, **shell}
 

@@ -40,7 +40,7 @@ class SupervisordSections:
     def value(self, section: str, key: str) -> str | None:
         """The value with its names filled in; None: not set, or a name is not known here."""
         text = self.values.get(section, {}).get(key)
-        return None if text is None else _filled_in(text, self.names)
+        return None if text is None else fill(text, self.names)
 
     def with_names(self, names: Mapping[str, object]) -> SupervisordSections:
         """The same sections with other names to fill in."""
@@ -166,7 +166,8 @@ def _name(section: str) -> str:
     return f"{sort}{colon}{name.strip()}"
 
 
-def _filled_in(text: str, names: Mapping[str, object]) -> str | None:
+def fill(text: str, names: Mapping[str, object]) -> str | None:
+    """The text with its names filled in, as supervisord does it; None: a name or the format is unknown."""
     try:
         return text % names
     except (KeyError, ValueError, TypeError, OverflowError):
@@ -177,7 +178,7 @@ def _pattern(template: str, known: Mapping[str, object]) -> re.Pattern[str]:
     """The texts that the template stands for."""
     parts, end = [], 0
     for hole in _HOLE.finditer(template):
-        filled = _filled_in(hole[0], known)
+        filled = fill(hole[0], known)
         parts += [re.escape(template[end : hole.start()]), ".*" if filled is None else re.escape(filled)]
         end = hole.end()
     return re.compile("".join([*parts, re.escape(template[end:])]), re.DOTALL)

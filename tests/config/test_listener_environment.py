@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from supervisor import datatypes
+from supervisor import datatypes, options
 
 from supervisor_memkill.config import ini
 from supervisor_memkill.config.listener_environment import by_hand, pairs
@@ -32,13 +33,32 @@ def test_the_listeners_environment_counts_for_more_than_supervisords_and_the_she
     assert found == {"A": "1", "B": "2", "C": "3", "D": "4"}
 
 
-def test_names_are_filled_in_as_supervisord_does(tmp_path: Path) -> None:
-    text = (
-        '[supervisord]\nenvironment = PW="%(ENV_A)s%%40"\n'
-        f'{LISTENER}environment = URL="redis://:%(ENV_PW)s@h/0",WHO="%(program_name)s_%(process_num)d"\n'
+@pytest.mark.parametrize(
+    ("supervisords", "listeners"),
+    [
+        ('A="1",B="%(ENV_HERE_I_AM)s"', 'C="%(ENV_B)s-%(program_name)s_%(process_num)d-%(here)s",D="p%%40s"'),
+        ('PW="p%%%%40s"', 'URL="redis://:%(ENV_PW)s@h/0"'),
+        ("A=1,\n  B=2", "A='3,4' , C=%(ENV_A)s"),
+        ('HOME="/x"', "WHERE=%(host_node_name)s"),
+        ("", "A=x"),
+        ("A=x", ""),
+    ],
+)
+def test_supervisord_itself_gives_its_listener_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, supervisords: str, listeners: str
+) -> None:
+    """Read by supervisord's own parser."""
+    monkeypatch.setenv("HERE_I_AM", "in the shell")
+    path = tmp_path / "supervisord.conf"
+    path.write_text(
+        f"[supervisord]\nenvironment = {supervisords}\n{LISTENER}events = TICK_60\nenvironment = {listeners}\n"
     )
-    found = _by_hand(tmp_path, text, {"A": "a"})
-    assert (found["PW"], found["URL"], found["WHO"]) == ("a%40", "redis://:a%40@h/0", "memkill_0")
+    supervisord = options.ServerOptions()
+    supervisord.realize(["-c", str(path), "-n"])
+    (group,) = supervisord.configroot.supervisord.process_group_configs
+    theirs = group.process_configs[0].environment
+    ours = by_hand(sections_of(path, dict(os.environ)), {}, {})
+    assert theirs == ours
 
 
 def test_what_supervisord_makes_of_a_single_percent_is_recognised_by_hand_as_well(tmp_path: Path) -> None:
