@@ -27,6 +27,9 @@ _SMAPS_FIELDS: Mapping[Measure, tuple[str, ...]] = {
 RUNNING, STOPPED, ZOMBIE, DEAD = "running", "stopped", "zombie", "dead"
 _STATUSES = {b"T": STOPPED, b"Z": ZOMBIE, b"X": DEAD, b"x": DEAD}
 """By the letter in ``stat`` (proc(5)), with psutil's names. Every other one is that of a living process."""
+_HIDEPID = (
+    "/proc is mounted with hidepid; run the listener as root, or with the group that gid= of this mount names"
+)
 _OPTIONAL = frozenset({"Private_Hugetlb"})
 _TICKS_A_SECOND, _PAGE_BYTES = os.sysconf("SC_CLK_TCK"), os.sysconf("SC_PAGE_SIZE")
 _READ_BYTES = 65536
@@ -177,10 +180,7 @@ def absent(pid: int, proc: Path = PROC) -> Unknown:
         return Gone(f"there is no process {pid}")
     if (proc / str(pid)).exists():
         return Gone(f"process {pid} is ending")
-    return Unknown(
-        f"process {pid} is hidden from this user: /proc is mounted with hidepid; run the listener as root, or"
-        " with the group that gid= of this mount names"
-    )
+    return Unknown(f"process {pid} is hidden from this user: {_HIDEPID}")
 
 
 def _status(pid: int, proc: Path) -> Counter[str]:
@@ -237,6 +237,6 @@ def _content(pid: int, name: str, proc: Path) -> bytes:
     except (FileNotFoundError, ProcessLookupError):
         raise absent(pid, proc) from None
     except PermissionError:
-        raise _Denied(f"access to process {pid} is denied") from None
+        raise _Denied(f"access to process {pid} is denied: {_HIDEPID}") from None
     except (OSError, ValueError) as error:
         raise Unknown(f"process {pid} cannot be read: {error}") from error

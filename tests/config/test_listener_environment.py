@@ -50,9 +50,8 @@ def test_supervisord_itself_gives_its_listener_the_same(
     """Read by supervisord's own parser."""
     monkeypatch.setenv("HERE_I_AM", "in the shell")
     path = tmp_path / "supervisord.conf"
-    path.write_text(
-        f"[supervisord]\nenvironment = {supervisords}\n{LISTENER}events = TICK_60\nenvironment = {listeners}\n"
-    )
+    listener = f"{LISTENER}events = TICK_60\nenvironment = {listeners}\n"
+    path.write_text(f"[supervisord]\nenvironment = {supervisords}\n{listener}")
     supervisord = options.ServerOptions()
     supervisord.realize(["-c", str(path), "-n"])
     (group,) = supervisord.configroot.supervisord.process_group_configs
