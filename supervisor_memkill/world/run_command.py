@@ -45,15 +45,17 @@ def feed_command(
     is_given_up: Callable[[], bool] = lambda: False,
     *,
     name: str = "",
+    began: Callable[[int], None] = lambda pid: None,
 ) -> str:
     """Run the command with this text on its standard input; the beginning of its output.
 
     Raises NotSent and MemkillError as `run_command` does. It is done when its first process has ended,
     whatever that left in the background. `is_given_up`, asked all the while, ends it before its limit.
-    `name` stands for the command in an error.
+    `name` stands for the command in an error. `began` gets the pid of its first process at once.
     """
     name = name or shlex.join(words)
     process = _start(name, words, subprocess.PIPE)
+    began(process.pid)
     with contextlib.ExitStack() as closing:
         for pipe in (process.stdin, process.stdout, process.stderr):
             assert pipe is not None
@@ -93,18 +95,25 @@ def _check_status(name: str, status: int, complaints: bytes) -> None:
         raise NotSent(f"{name}: status {status}{last_words and ': ' + last_words[:200]}")
 
 
-def _end_tree(process: subprocess.Popen[bytes]) -> None:
-    """Kill it with its process group, and with those of its descendants that left the group."""
+def kill_tree(pid: int) -> None:
+    """Kill a command with its process group, and with those of its descendants that left the group.
+
+    `pid`: its first process, which must be the leader of the group, and which no other process can be.
+    """
     import psutil
 
     descendants: list[psutil.Process] = []
     with contextlib.suppress(psutil.Error):
-        descendants = psutil.Process(process.pid).children(recursive=True)
+        descendants = psutil.Process(pid).children(recursive=True)
     with contextlib.suppress(OSError):  # It ended, or became another user's.
-        os.killpg(process.pid, signal.SIGKILL)
+        os.killpg(pid, signal.SIGKILL)
     for one in descendants:
         with contextlib.suppress(psutil.Error):
             one.kill()
+
+
+def _end_tree(process: subprocess.Popen[bytes]) -> None:
+    kill_tree(process.pid)
     with contextlib.suppress(subprocess.TimeoutExpired):  # It waits for a disk that does not answer.
         process.wait(KILLED_WITHIN_SECONDS)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -13,7 +14,7 @@ import psutil
 import pytest
 
 from supervisor_memkill.world.commands import CommandEnd
-from supervisor_memkill.world.guarded_command import GuardedCommand
+from supervisor_memkill.world.guarded_command import GuardedCommand, _kill_if_it_runs
 from tests.harness import wait_for
 
 LONG = 600.0
@@ -123,10 +124,33 @@ def test_command_ends_with_the_process_that_began_it_however_that_one_ends(tmp_p
 def test_guard_that_is_killed_is_an_error_of_the_command(tmp_path: Path) -> None:
     command = GuardedCommand(shell(f"echo $PPID >> {tmp_path}/pids; exec sleep 30"), LONG)
     (guard,) = pids_in(tmp_path / "pids", 1)
-    left = psutil.Process(guard).children()
     os.kill(guard, signal.SIGKILL)
+    assert end_of(command).error == "the process that ran it ended with status -9"
+
+
+@pytest.mark.parametrize("is_given_up", [False, True], ids=["asked for its end", "given up"])
+def test_command_whose_guard_was_killed_is_ended_with_its_whole_tree(
+    tmp_path: Path, is_given_up: bool
+) -> None:
+    command = GuardedCommand(tree(tmp_path / "pids"), LONG)
+    pids = pids_in(tmp_path / "pids", 2)
+    (guard,) = [one for one in psutil.Process().children() if str(tmp_path) in " ".join(one.cmdline())]
+    guard.kill()
+    if is_given_up:
+        command.give_up()
+    else:
+        end_of(command)
+    wait_for(lambda: not any(map(is_running, pids)), message="the end of the tree")
+
+
+@pytest.mark.parametrize("written", ["", "null", "[1]", "[{pid}, 1.0]"])
+def test_process_that_is_not_surely_the_command_is_not_ended(written: str) -> None:
+    """The guard was killed before it could report the command, or its pid belongs to another process."""
+    other = subprocess.Popen(["sleep", "30"])
     try:
-        assert end_of(command).error == "the process that ran it ended with status -9"
+        _kill_if_it_runs(written.format(pid=other.pid).encode())
+        with pytest.raises(subprocess.TimeoutExpired):
+            other.wait(0.2)
     finally:
-        for one in left:
-            one.kill()
+        other.kill()
+        other.wait()
