@@ -127,7 +127,19 @@ def _listener(context: Context, notifier: Notifier, own: OwnGroup, origin: Origi
         state=StateKeeper(context.journal.path, context.config, boot_clock, origin),
         history=_history(context, notifier),
         siblings=lambda: own.standing().siblings,
+        began_at=_began_at(context),
     )
+
+
+def _began_at(context: Context) -> float | None:
+    """When this process began, on the boot clock; None: unknown."""
+    from supervisor_memkill.clock import boot_clock
+    from supervisor_memkill.errors import Unknown
+
+    try:
+        return boot_clock() - context.process_table().age_seconds(os.getpid())
+    except Unknown:
+        return None
 
 
 def _history(context: Context, notifier: Notifier) -> Sink:

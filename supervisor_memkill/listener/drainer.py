@@ -99,8 +99,9 @@ class Drainer:
         process_table: Callable[[], ProcessTable] = ProcessTable,
         shortage: Callable[[], Shortage | None] = lambda: None,
         begin_command: Begin = begin_guarded,
+        began_at: float | None = None,
     ) -> None:
-        """`shortage` gives the machine's present shortage of memory."""
+        """`shortage` gives the machine's present shortage of memory. `began_at`: see Listener."""
         self._config = config
         self._pools = pools
         self._supervisord = supervisord
@@ -115,6 +116,9 @@ class Drainer:
         self._observer = DrainObserver(pools, supervisord, notifier, clock, process_table, self._evidence)
         self._actions = Actions(supervisord, notifier, self._evidence.begin, process_table)
         self._asked_at: dict[str, float] = {}
+        self._began_at = clock() if began_at is None else began_at
+        self._taken_up: set[str] = set()
+        """Workers whose stop a former listener sent without an answer, and that were not observed since."""
         self._unanswered: set[str] = set()
         """Workers whose stop supervisord did not answer, and that were not observed since."""
 
@@ -126,6 +130,8 @@ class Drainer:
             self._ledger.remove(drain.worker, ended_at=self.slots.drain_ended_at())
             return
         self._notifier.report(DrainTakenUp(drain.worker, drain.pid, drain.state))
+        if drain.state is State.STOPPING and drain.stop.answer is StopAnswer.NONE and drain.stop.attempts:
+            self._taken_up.add(drain.worker)
         if owner != drain.pool:
             self._notifier.report(DrainPoolChanged(drain.worker, drain.pid, drain.pool, owner))
             self.slots.release(drain, drained=False)
@@ -253,13 +259,23 @@ class Drainer:
         return tuple(one.text for one in advice if one.refuses or one.cuts_jobs)
 
     def _with_late_answer(self, drain: Drain, seen: Seen) -> Drain:
-        """After a hang supervisord handles requests in order: the stop that it shows is the listener's."""
-        if seen.process is None or drain.worker not in self._unanswered:
+        """After a hang supervisord handles requests in order: the stop that it shows is the listener's.
+
+        A stop that a former listener sent may be an operator's, too. It is the former listener's if it is of
+        the time at which supervisord started this listener.
+        """
+        process, worker = seen.process, drain.worker
+        if process is None or worker not in self._unanswered | self._taken_up:
             return drain
-        self._unanswered.discard(drain.worker)
-        if seen.process.state in (ProcessState.STOPPING, ProcessState.STOPPED):
+        is_own = worker in self._unanswered
+        self._unanswered.discard(worker)
+        self._taken_up.discard(worker)
+        if process.state not in (ProcessState.STOPPING, ProcessState.STOPPED):
+            return drain
+        if is_own:
             return change_stop(drain, answer=StopAnswer.ACCEPTED)
-        return drain
+        began_epoch = process.now - int(self._clock() - self._began_at)
+        return change_stop(drain, taken_up_epoch=drain.stop.taken_up_epoch or began_epoch)
 
     def _ask(self, drain: Drain) -> Answer | None:
         """The answer of coordination after a new look at the pool; None if it does not answer."""
@@ -311,10 +327,6 @@ class Drainer:
         pool = self._pools.get(drain.pool)
         return pool.kind if pool else None
 
-    def _kind_name(self, drain: Drain) -> str | None:
-        pool = self._pools.get(drain.pool)
-        return pool.config.worker if pool else None
-
     def _measure(self, drain: Drain) -> Measure:
         pool = self._pools.get(drain.pool)
         return pool.measure if pool else "rss"
@@ -341,7 +353,8 @@ class Drainer:
 
     def _finish(self, before: Drain, drain: Drain, cause: StepCause | None) -> None:
         contents, now = self._ledger.contents, self._clock()
-        for event in words.of_end(before, drain, cause, now, self._kind_name(drain)):
+        pool = self._pools.get(drain.pool)
+        for event in words.of_end(before, drain, cause, now, pool.config.worker if pool else None):
             self._notifier.report(event)
         back_offs = back_offs_after(before, drain, contents.back_offs, now)
         if drain.state is State.DONE:
@@ -363,6 +376,7 @@ class Drainer:
         self.slots.release(drain, drained=drained)
         self._asked_at.pop(drain.worker, None)
         self._unanswered.discard(drain.worker)
+        self._taken_up.discard(drain.worker)
         self._evidence.forget(drain.worker)
         self._notifier.forget(DrainEvent, drain.worker)
 

@@ -277,6 +277,7 @@ STOP_READERS: Mapping[str, Reader] = {
     "attempts": count,
     "asked_epoch": count,
     "last_asked_epoch": count,
+    "taken_up_epoch": count,
     "margin_seconds": seconds,
     "answer": _member(StopAnswer),
     "sent_at": _or_none(seconds),

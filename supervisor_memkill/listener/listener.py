@@ -85,12 +85,14 @@ class Listener:
         siblings: Callable[[], int] = lambda: 0,
         machine: Machine | None = None,
         begin_command: Begin = begin_guarded,
+        began_at: float | None = None,
     ) -> None:
         """`coordinate` makes the coordinator from the journal's contents; `state` None: no state file.
 
         `history` takes the events while this listener holds the journal; a dry run has none.
         `siblings` counts the other running processes of the same event listener. `machine` None: this
-        machine. `begin_command` begins the commands that drains run in the background.
+        machine. `begin_command` begins the commands that drains run in the background. `began_at`: when
+        supervisord started this process, on the boot clock; None: when it takes charge.
         """
         self._config = config
         self._pools = {pool.name: pool for pool in pools}
@@ -131,6 +133,7 @@ class Listener:
             shortage=lambda: self._shortage.present,
             begin_command=begin_command,
             history=history,
+            began_at=began_at,
         )
         self._reports = Reports(notifier)
         self._held = HeldWorkers(

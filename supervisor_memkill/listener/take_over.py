@@ -50,6 +50,7 @@ class TakeOver:
         shortage: Callable[[], Shortage | None],
         begin_command: Begin,
         history: Sink | None,
+        began_at: float | None,
     ) -> None:
         """`outages`: those of the journal and of coordination. The other arguments: see Listener."""
         self._config = config
@@ -67,6 +68,7 @@ class TakeOver:
         self._shortage = shortage
         self._begin_command = begin_command
         self._history = history
+        self._began_at = began_at
 
     def take_charge(self) -> tuple[Coordinator, Drainer]:
         """Lock the journal and take up the drains of the last listener.
@@ -145,6 +147,7 @@ class TakeOver:
             process_table=self._process_table,
             shortage=self._shortage,
             begin_command=self._begin_command,
+            began_at=self._began_at,
         )
 
 

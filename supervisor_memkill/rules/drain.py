@@ -133,6 +133,11 @@ class Stop:
     """It ended in SIGKILL, or by another signal while jobs were running: see stop_end.py."""
     cause: StepCause | None = None
     """Why the stop was sent; None: it was not sent, or an older version sent it."""
+    taken_up_epoch: int = 0
+    """supervisord's time when the listener began that took this stop up without an answer; 0: none did.
+
+    A supervisord that hung carries the stop out at the time at which it starts that listener.
+    """
 
 
 @dataclass(frozen=True)
@@ -278,7 +283,7 @@ def _without_attempt(drain: Drain, before: Drain, margin_seconds: float) -> Drai
 
 def without_stop(drain: Drain) -> Drain:
     """The record in which no stop was sent to its present process."""
-    return change_stop(drain, attempts=0, answer=StopAnswer.NONE)
+    return change_stop(drain, attempts=0, answer=StopAnswer.NONE, taken_up_epoch=0)
 
 
 def change_stop(drain: Drain, **changes: Any) -> Drain:

@@ -9,7 +9,16 @@ import dataclasses
 
 from supervisor_memkill.processes import ProcessInfo, ProcessState
 from supervisor_memkill.rules.causes import StepCause
-from supervisor_memkill.rules.drain import Action, Drain, State, StopAnswer, change_stop, move, without_stop
+from supervisor_memkill.rules.drain import (
+    Action,
+    Drain,
+    State,
+    Stop,
+    StopAnswer,
+    change_stop,
+    move,
+    without_stop,
+)
 from supervisor_memkill.rules.policy import BACK_OFF_SECONDS, is_below_baseline
 from supervisor_memkill.rules.step import (
     Plan,
@@ -130,10 +139,17 @@ def _is_stopped_by_us(drain: Drain, process: ProcessInfo) -> bool:
         return drain.stop.answer is StopAnswer.ACCEPTED
     if drain.stop.attempts < 1:
         return False
-    earliest = drain.stop.asked_epoch - drain.stop.margin_seconds
     last = max(drain.stop.asked_epoch, drain.stop.last_asked_epoch)
-    latest = last + drain.stop.wait_seconds + drain.stop.margin_seconds
-    return earliest <= process.stop <= latest
+    if _is_within(drain.stop, process, drain.stop.asked_epoch, last):
+        return True
+    taken_up = drain.stop.taken_up_epoch
+    return taken_up > 0 and _is_within(drain.stop, process, taken_up, taken_up)
+
+
+def _is_within(sent: Stop, process: ProcessInfo, earliest_epoch: int, latest_epoch: int) -> bool:
+    """The process ended by a stop that supervisord carried out between these times."""
+    earliest = earliest_epoch - sent.margin_seconds
+    return earliest <= process.stop <= latest_epoch + sent.wait_seconds + sent.margin_seconds
 
 
 def _start_when_gone(

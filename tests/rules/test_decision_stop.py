@@ -163,3 +163,24 @@ def test_worker_that_ended_is_started_only_if_an_action_of_ours_may_have_reached
 ) -> None:
     expected = (S.STARTING, A.START) if is_started else (S.LET_GO, None)
     assert outcome(step(stopping(**record), seen(P.EXITED, stop=EPOCH))) == expected
+
+
+@pytest.mark.parametrize(
+    ("stop", "is_ours"),
+    [(-6, False), (-5, True), (0, True), (14, True), (15, True), (16, False)],
+)
+def test_stop_of_the_time_at_which_a_new_listener_began_is_ours(stop: int, is_ours: bool) -> None:
+    """supervisord hung while the former listener died: it carries the stop out, and starts the next one."""
+    began = EPOCH + 300
+    record = stopping(stop_wait_seconds=10.0, stop_taken_up_epoch=began)
+    taken = step(record, seen(P.STOPPED, stop=began + stop))
+    assert taken.drain.state is (S.STARTING if is_ours else S.LET_GO)
+
+
+def test_stop_long_before_the_new_listener_began_is_not_ours() -> None:
+    """The operator stopped the worker while no listener ran."""
+    record = stopping(stop_wait_seconds=10.0, stop_taken_up_epoch=EPOCH + 300)
+    assert step(record, seen(P.STOPPED, stop=EPOCH + 100)).drain.state is S.LET_GO
+    assert step(record, seen(P.STOPPED, stop=EPOCH + 10)).drain.state is S.STARTING
+    refused = stopping(stop_answer=StopAnswer.REFUSED, stop_taken_up_epoch=EPOCH + 300)
+    assert step(refused, seen(P.STOPPED, stop=EPOCH + 300)).drain.state is S.LET_GO

@@ -392,12 +392,17 @@ class Machine:
         """Its supervisord starts the listener again whenever it ends."""
         while not self.is_gone:
             try:
-                self.breathe(self.world.weather.restart_seconds(self))
-                while self.supervisord.is_down or self.supervisord.is_shutting_down:
-                    self.breathe(0.5)
+                self._wait_for_its_start()
                 self._live_once()
             except Killed:
                 self.actor.doom = None
+
+    def _wait_for_its_start(self) -> None:
+        """A supervisord that hangs starts nothing; then it does so at once."""
+        seconds, has_hung = self.world.weather.restart_seconds(self), self.server.hangs()
+        self.breathe(0.0 if has_hung else seconds)
+        while self.supervisord.is_down or self.supervisord.is_shutting_down or self.server.hangs():
+            self.breathe(0.5)
 
     def _live_once(self) -> None:
         self.lives += 1

@@ -378,6 +378,9 @@ class Promises:
             latest = last + worker.stop_wait + STOP_MARGIN_SECONDS
             if earliest <= worker.stop <= latest:
                 return
+            taken_up = drain.stop.taken_up_epoch
+            if abs(worker.stop - taken_up) <= worker.stop_wait + STOP_MARGIN_SECONDS:
+                return  # It may be a stop of ours that a hanging supervisord carried out late.
         self.broken("S5", machine, f"start of {worker.name}, which the operator stopped")
 
     def s6_reason(self, act: Act) -> None:

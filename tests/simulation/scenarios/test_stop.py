@@ -198,3 +198,18 @@ def test_sigkill_is_known_through_a_death_of_the_listener_and_a_clock_that_was_s
             s.east.set_wall(-3600.0)  # There the clock is needed: the answer to the stop is lost.
         s.until(lambda: s.is_back(s.east), within=240)
         assert s.world.trace.counts["drain.killed"] == 1
+
+
+@pytest.mark.parametrize("hang", [6.0, 40.0, 300.0])
+def test_stop_that_waited_in_a_hanging_supervisord_while_the_listener_died_counts_as_ours(
+    hang: float,
+) -> None:
+    """It is carried out far outside the time that the journal recorded, and then the listener is started."""
+    with scene(SIDEKIQ, stop_wait=4) as s:
+        s.settles()
+        s.bloat(s.east)
+        s.world.weather.when_at(s.east, "stop before", lambda: s.east.server.hang(hang))
+        s.until(lambda: s.state(s.east) is State.STOPPING)
+        s.world.weather.dies_at(s.east, "stopping.acted", away=0.0)
+        s.until(lambda: s.is_back(s.east), within=600)
+        assert len(s.acts(s.east, "stop")) == 1
