@@ -38,6 +38,8 @@ from supervisor_memkill.rules.stop_end import was_kill, with_running_jobs
 
 START_DELAY_SECONDS, MAX_START_DELAY_SECONDS = 1.0, 60.0
 """A failed start is tried again after this delay, which doubles each time up to the maximum."""
+RESTARTED_WITHIN_SECONDS = 3
+"""How long after a hang supervisord starts a listener that died meanwhile: a turn of its loop, rounded."""
 
 
 def stop(drain: Drain, seen: Seen, now: float, cause: StepCause) -> Step:
@@ -139,17 +141,17 @@ def _is_stopped_by_us(drain: Drain, process: ProcessInfo) -> bool:
         return drain.stop.answer is StopAnswer.ACCEPTED
     if drain.stop.attempts < 1:
         return False
-    last = max(drain.stop.asked_epoch, drain.stop.last_asked_epoch)
-    if _is_within(drain.stop, process, drain.stop.asked_epoch, last):
+    sent = drain.stop
+    last = max(sent.asked_epoch, sent.last_asked_epoch)
+    if sent.asked_epoch - sent.margin_seconds <= process.stop <= _latest_end(sent, last):
         return True
-    taken_up = drain.stop.taken_up_epoch
-    return taken_up > 0 and _is_within(drain.stop, process, taken_up, taken_up)
+    taken_up = sent.taken_up_epoch
+    return taken_up > 0 and taken_up - RESTARTED_WITHIN_SECONDS <= process.stop <= _latest_end(sent, taken_up)
 
 
-def _is_within(sent: Stop, process: ProcessInfo, earliest_epoch: int, latest_epoch: int) -> bool:
-    """The process ended by a stop that supervisord carried out between these times."""
-    earliest = earliest_epoch - sent.margin_seconds
-    return earliest <= process.stop <= latest_epoch + sent.wait_seconds + sent.margin_seconds
+def _latest_end(sent: Stop, epoch: int) -> float:
+    """When a process has ended that supervisord stopped at this time."""
+    return epoch + sent.wait_seconds + sent.margin_seconds
 
 
 def _start_when_gone(

@@ -167,7 +167,7 @@ def test_worker_that_ended_is_started_only_if_an_action_of_ours_may_have_reached
 
 @pytest.mark.parametrize(
     ("stop", "is_ours"),
-    [(-6, False), (-5, True), (0, True), (14, True), (15, True), (16, False)],
+    [(-4, False), (-3, True), (0, True), (14, True), (15, True), (16, False)],
 )
 def test_stop_of_the_time_at_which_a_new_listener_began_is_ours(stop: int, is_ours: bool) -> None:
     """supervisord hung while the former listener died: it carries the stop out, and starts the next one."""

@@ -16,6 +16,7 @@ from supervisor_memkill.config.values import PoolConfig
 from supervisor_memkill.listener.journal_format import Contents
 from supervisor_memkill.rules.causes import Reason, StepCause
 from supervisor_memkill.rules.drain import FAILED_STARTS, Drain, State, StopAnswer
+from supervisor_memkill.rules.from_the_stop import RESTARTED_WITHIN_SECONDS
 from supervisor_memkill.rules.policy import AGE_SPREAD, BackOff, BackOffCause
 from supervisor_memkill.rules.requests import RunningProcess
 from supervisor_memkill.rules.shortage import Yields
@@ -379,7 +380,7 @@ class Promises:
             if earliest <= worker.stop <= latest:
                 return
             taken_up = drain.stop.taken_up_epoch
-            if abs(worker.stop - taken_up) <= worker.stop_wait + STOP_MARGIN_SECONDS:
+            if -RESTARTED_WITHIN_SECONDS <= worker.stop - taken_up <= worker.stop_wait + STOP_MARGIN_SECONDS:
                 return  # It may be a stop of ours that a hanging supervisord carried out late.
         self.broken("S5", machine, f"start of {worker.name}, which the operator stopped")
 
