@@ -1,13 +1,12 @@
 """Between two checks: which worker may have grown past its hard limit.
 
-One cheap reading per second tells how much memory the machine has left. A worker is read again only when so
-much memory was used since its last reading, or its own growth was so fast, that half of the way to its hard
-limit may be gone. A worker that seems to be past it makes a check due; only the check decides.
+One cheap reading per second (see probe.py) tells how much memory the machine has left. A worker is read again
+only when so much memory was used since its last reading, or its own growth was so fast, that half of the way
+to its hard limit may be gone. A worker that seems to be past it makes a check due; only the check decides.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -18,7 +17,6 @@ from supervisor_memkill.listener.findings import Finding, Pool, PoolSurvey
 from supervisor_memkill.processes import ProcessInfo, ProcessState
 from supervisor_memkill.world.memory import Gone, ProcessTable
 
-PROBE_SECONDS = 1.0
 WAY = 0.5
 """The share of the way to the hard limit after which a worker is read again."""
 
@@ -72,7 +70,6 @@ class GrowthWatch:
         self._pools: dict[str, dict[str, _Watched]] = {}
         self._starting: set[str] = set()
         """The pools of which a worker was STARTING at the last check."""
-        self._probe_at = -math.inf
 
     def looked(self, survey: PoolSurvey) -> None:
         """A check measured the workers of this pool."""
@@ -106,18 +103,15 @@ class GrowthWatch:
             yield _Watched(pool, finding, hard_bytes, rss - size, size, now, available, speed)
 
     @property
-    def wait_seconds(self) -> float | None:
-        """Seconds until the next probe; None: no worker is watched or awaited."""
-        if not any(self._pools.values()) and not self._starting:
-            return None
-        return max(0.0, self._probe_at - self._clock())
+    def is_watching(self) -> bool:
+        """A worker is watched or awaited."""
+        return any(self._pools.values()) or bool(self._starting)
 
     def wants_check(self) -> bool:
-        """Probe if it is time. True: a worker may be past its hard limit, has ended, or was STARTING."""
-        if self.wait_seconds != 0.0:
+        """Probe. True: a worker may be past its hard limit, has ended, or was STARTING."""
+        if not self.is_watching:
             return False
         now, available = self._clock(), self._available()
-        self._probe_at = now + PROBE_SECONDS
         table, wants = self._process_table(), bool(self._starting)
         for pool in self._pools.values():
             for worker, one in list(pool.items()):

@@ -28,6 +28,7 @@ from supervisor_memkill.listener.journal_format import Contents
 from supervisor_memkill.listener.largest import without_peers
 from supervisor_memkill.listener.ledger import Ledger
 from supervisor_memkill.listener.outage import Outage
+from supervisor_memkill.listener.probe import Probe
 from supervisor_memkill.listener.reports import Reports
 from supervisor_memkill.listener.requests import Requests
 from supervisor_memkill.listener.schedule import Schedule, tick_delay_seconds
@@ -117,6 +118,7 @@ class Listener:
         machine = machine if machine is not None else MachineMemory()
         self._growth = GrowthWatch(machine.available_bytes, process_table, clock)
         self._shortage = ShortageWatch(config.min_free, machine, notifier, clock)
+        self._probe = Probe(clock, self._growth, self._shortage)
         self._taking_over = TakeOver(
             config,
             self._pools,
@@ -161,8 +163,7 @@ class Listener:
         """Seconds until something is due without an event; None: nothing is due."""
         if self._drainer is None:
             return self._config.heartbeat_seconds
-        probes = (self._growth.wait_seconds, self._shortage.wait_seconds)
-        probe = min((wait for wait in probes if wait is not None), default=None)
+        probe = self._probe.wait_seconds
         if not self._ledger.drains or self._config.dry_run:
             return self._schedule.wait_seconds(probe)
         return self._schedule.wait_seconds(probe, self._config.poll_interval_seconds, self._ends_of_settle())
@@ -241,8 +242,10 @@ class Listener:
                 self._state.ticked()
             is_shared = self._coordinator is not None and self._coordinator.is_shared
             self._schedule.ticked(tick_delay_seconds(self._config) if is_shared else 0.0)
-        grows = self._growth.wants_check()
-        if grows or self._shortage.wants_check():
+        is_probe = self._probe.begins()
+        grows = is_probe and self._growth.wants_check()
+        is_short = is_probe and self._shortage.wants_check()
+        if grows or is_short:
             self._schedule.check_within(0.0)
         counts = self._schedule.is_tick_due
         if (counts or self._schedule.is_check_due) and not self.ended:

@@ -1,9 +1,8 @@
-"""Watches how much memory the machine has left, once per second, where `min_free` is set."""
+"""Watches how much memory the machine has left, once per second (see probe.py), where min_free is set."""
 
 from __future__ import annotations
 
 import dataclasses
-import math
 from typing import Protocol
 
 from supervisor_memkill.clock import Clock
@@ -11,8 +10,6 @@ from supervisor_memkill.notices.event import Notifier
 from supervisor_memkill.notices.pool_events import MachineRecovered, MachineShort
 from supervisor_memkill.rules.shortage import Shortage, judge
 from supervisor_memkill.units import Size
-
-PROBE_SECONDS = 1.0
 
 
 class Machine(Protocol):
@@ -40,7 +37,6 @@ class ShortageWatch:
         self._machine = machine
         self._notifier = notifier
         self._clock = clock
-        self._probe_at = -math.inf
         self._last: tuple[float, int] | None = None
         """When the free memory was read last, and its bytes."""
         self._used_per_second = 0.0
@@ -50,15 +46,13 @@ class ShortageWatch:
         self._is_reported = False
 
     @property
-    def wait_seconds(self) -> float | None:
-        """Seconds until the next probe; None: nothing is watched."""
-        return None if self._min_free is None else max(0.0, self._probe_at - self._clock())
+    def is_watching(self) -> bool:
+        return self._min_free is not None
 
     def wants_check(self) -> bool:
-        """Probe if it is time. True: a worker must be chosen now."""
-        if self._min_free is None or self._clock() < self._probe_at:
+        """Probe. True: a worker must be chosen now."""
+        if self._min_free is None:
             return False
-        self._probe_at = self._clock() + PROBE_SECONDS
         try:
             free_bytes = self._machine.free_bytes()
         except (OSError, ValueError):

@@ -67,6 +67,7 @@ PYTHON = (
     "listener/requests.py",
     "listener/same_process.py",
     "listener/schedule.py",
+    "listener/probe.py",
     "listener/shortage.py",
     "listener/slots.py",
     "listener/take_over.py",
