@@ -116,4 +116,7 @@ EXPLAINED: dict[str, str] = {
     "coordination/rules.py, others: own is not None and own >= queues -> (own is not None)": (
         "a worker's request and its report come from one look, with the same queues"
     ),
+    "listener/growth.py, _read: finding.seen.sure_bytes or 0 -> (finding.seen.sure_bytes)": (
+        "a worker whose memory is unknown is not watched"
+    ),
 }
