@@ -1,7 +1,7 @@
 """``worker = horizon``: Laravel Horizon, drained by stopping.
 
-Facts, tried with 5.29 on Laravel 10.48 (src/MasterSupervisor.php, ListensForSignals.php,
-Repositories/RedisMasterSupervisorRepository.php):
+Facts, tried with 5.21 on Laravel 8.83 and with 5.29 on Laravel 10.48 (src/MasterSupervisor.php,
+ListensForSignals.php, Repositories/RedisMasterSupervisorRepository.php):
 
 - The master, ``artisan horizon``, starts supervisors, which start the workers, all in one process group.
 - At TERM the master alone stops its supervisors, and they stop their workers. The running jobs are finished,

@@ -114,6 +114,7 @@ def test_the_queues_are_those_of_all_capsules_or_else_of_the_process_or_unknown(
     [
         ("sidekiq 8.1.7 app [0 of 5 busy]", "8.1.7"),
         ("sidekiq 7.1.6 queues:default,mailers [0 of 20 busy] stopping", "7.1.6"),
+        ("sidekiq 7.1.6 queues:default (2),mailers [0 of 20 busy]", "7.1.6"),
         ("sidekiq 5.1.2 app [0 of 25 busy] leader", "5.1.2"),
         ("sidekiqswarm, managing 4 processes", None),
         ("ruby bin/sidekiq-cluster *", None),
