@@ -59,8 +59,7 @@ class DrainObserver:
             looked_at=looked_at,
             is_kill_logged=self._is_kill_logged(drain, process),
             evidence=evidence,
-            # Only where the drain's own command may have done it.
-            is_suspended=drain.evidence is not None and process is not None and _is_suspended(process, table),
+            is_suspended=self._has_command(drain) and process is not None and _is_suspended(process, table),
         )
         if process is None or process.state is not ProcessState.RUNNING:
             return seen
@@ -81,6 +80,11 @@ class DrainObserver:
         return dataclasses.replace(
             seen, memory_bytes=memory.size_bytes, memory_least_bytes=memory.least_bytes, reading=reading
         )
+
+    def _has_command(self, drain: Drain) -> bool:
+        """The drain runs a command, which may suspend the worker, or it may have run one."""
+        pool = self._pools.get(drain.pool)
+        return drain.evidence is not None or (pool is not None and bool(pool.config.before_stop))
 
     def _is_kill_logged(self, drain: Drain, process: ProcessInfo | None) -> bool:
         """Whether supervisord's log says so; it is read when a signal may have ended the process."""

@@ -291,6 +291,7 @@ EVIDENCE_READERS: Mapping[str, Reader] = {
     "began_at": seconds,
     "seconds": _or_none(seconds),
     "error": text,
+    "was_suspended": flag,
 }
 DRAIN_READERS: Mapping[str, Reader] = {
     "worker": text,

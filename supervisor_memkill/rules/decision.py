@@ -124,7 +124,7 @@ def _draining(drain: Drain, seen: Seen, plan: Plan, now: float) -> Step:
         return Step(drain)  # The command may pause the process, so that no reading shows it idle.
     if reading is not None and reading.idle:
         if _wants_evidence(drain, plan):
-            began = Evidence(EvidenceState.RUNS, now)
+            began = Evidence(EvidenceState.RUNS, now, was_suspended=seen.is_suspended)
             return Step(dataclasses.replace(drain, evidence=began), Action.EVIDENCE)
         return _stop_idle(drain, seen, plan, now)
     if _is_timed_out(drain, reading, plan, now):
@@ -151,7 +151,10 @@ def _wants_evidence(drain: Drain, plan: Plan) -> bool:
 
 def _is_left_suspended(drain: Drain, seen: Seen) -> bool:
     """The drain's own command is over, and the process is suspended: it would never show that it is idle."""
-    return seen.is_suspended and drain.evidence is not None and not drain.evidence.runs
+    evidence = drain.evidence
+    if evidence is None or evidence.runs or evidence.was_suspended:
+        return False
+    return seen.is_suspended
 
 
 def _without_old_evidence(drain: Drain) -> Drain:

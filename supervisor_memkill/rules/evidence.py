@@ -36,6 +36,8 @@ class Evidence:
     """How long it took; None while it runs, and if nobody knows."""
     error: str = ""
     """Why it failed, for a person."""
+    was_suspended: bool = False
+    """The worker was suspended before the command, by its quiet: it stays so."""
 
     @property
     def runs(self) -> bool:

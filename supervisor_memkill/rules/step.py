@@ -83,7 +83,7 @@ class Seen:
     evidence: EvidenceSeen | None = None
     """The command `before_stop` of this drain, seen before `reading`; None: this listener does not run it."""
     is_suspended: bool = False
-    """A signal such as STOP suspended the process, and a command of this drain may have sent it."""
+    """A signal such as STOP suspended the process; False also if that is unknown or of no interest."""
 
 
 @dataclass(frozen=True)

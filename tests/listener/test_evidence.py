@@ -316,6 +316,26 @@ def test_worker_that_the_command_left_suspended_is_continued(
     assert world.happened.index(f"continue {name}") < world.happened.index(f"stop {name}")
 
 
+def test_worker_that_its_quiet_suspended_stays_suspended_until_its_stop(
+    world: World, path: Path, commands: Commands
+) -> None:
+    """As ``quiet_signal = STOP`` does: SIGCONT would let it take jobs before the stop."""
+
+    class Suspending(QuietKind):
+        def quiet(self, target: Any, table: Any) -> Any:
+            note = super().quiet(target, table)
+            world.workers[target.process.worker].suspended = True
+            return note
+
+    life = life_of(world, path, commands, kind=Suspending)
+    name = run_to_command(life, world, commands)
+    life.die()
+    life = life_of(world, path, commands, kind=Suspending)
+    life.run(10, until=lambda: bool(stops(world)))
+    assert stops(world) == [f"stop {name}"]
+    assert f"continue {name}" not in world.happened
+
+
 def test_process_of_which_it_is_unknown_whether_it_is_suspended_is_not_continued(
     world: World, path: Path, commands: Commands
 ) -> None:

@@ -94,7 +94,7 @@ EXPLAINED: dict[str, str] = {
     "listener/drainer.py, _forget: self._unanswered.discard(drain.worker) -> pass": (
         "the first look of the worker's next drain, at which it only asks, discards it too"
     ),
-    "listener/drain_observer.py, observe: drain.evidence is not None and process is not None "
+    "listener/drain_observer.py, observe: self._has_command(drain) and process is not None "
     "and _is_suspended(process, table) -> (process is not None and _is_suspended(process, table))": (
         "only spares a look: the rules go by the command of the drain, too"
     ),

@@ -224,6 +224,17 @@ def test_process_that_is_suspended_while_the_command_runs_is_left_alone() -> Non
     assert taken(draining(evidence=runs()), found).action is None
 
 
+@pytest.mark.parametrize(("is_suspended", "action"), [(True, A.STOP), (False, A.THAW)])
+def test_process_that_its_quiet_suspended_stays_suspended_after_the_command(
+    is_suspended: bool, action: Action
+) -> None:
+    """With ``quiet_signal = STOP``: SIGCONT would let it take jobs between the command and the stop."""
+    begun = taken(draining(), seen(reading=idle(), is_suspended=is_suspended))
+    assert begun.action is A.EVIDENCE
+    after = taken(begun.drain, seen(reading=idle(), is_suspended=True, evidence=SUCCEEDED))
+    assert after.action is action
+
+
 def test_process_of_a_drain_without_a_command_is_not_continued() -> None:
     """Somebody else suspended it."""
     assert taken(draining(), seen(reading=busy(), is_suspended=True)).action is None
