@@ -138,7 +138,8 @@ def _stop_idle(drain: Drain, seen: Seen, plan: Plan, now: float) -> Step:
         return _stop_if_peers_suffice(drain, seen, now, StepCause.IDLE)
     if plan.at_timeout is OnTimeout.RESUME:
         return _on_timeout(drain, seen, plan, now)
-    # Nothing will ever show whether the quiet arrived, and the wait for others might never end.
+    # Nothing will ever show whether the quiet arrived, and the wait for others might never end: a worker that
+    # stays quiet for good is worse than one that is away for its restart.
     return stop(dataclasses.replace(drain, is_quiet=True), seen, now, StepCause.IDLE)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from supervisor_memkill.processes import ProcessState
 from supervisor_memkill.rules.drain import State
 from supervisor_memkill.rules.step import OnTimeout
@@ -20,6 +22,21 @@ def test_lost_quiet_that_cannot_be_confirmed_is_waited_for_with_on_timeout_wait(
         s.world.operator(s.east, s.worker(s.east), "stop")
         s.until(lambda: not s.world.redis.slots())
         assert s.worker(s.east).state is ProcessState.STOPPED
+
+
+def test_worker_whose_quiet_nothing_confirms_counts_as_quiet_only_after_drain_timeout() -> None:
+    """It may be the last worker in service, and it must not stay quiet for good."""
+    habits = dataclasses.replace(CUSTOM, gap=(3.0, 5.0), lanes=1)
+    with scene(habits, machines=1, restarts="false", drain_timeout_seconds=40.0) as s:
+        s.settles()
+        s.world.weather.when_at(s.east, "quiet before", lambda: s.east.loses_next("lost"))
+        s.bloat(s.east)
+        s.until(lambda: s.state(s.east) is State.QUIETING)
+        s.world.operator(s.east, s.worker(s.east, 1), "stop")
+        begin = s.world.engine.now
+        s.until(lambda: s.is_back(s.east))
+        (stop,) = s.acts(s.east, "stop")
+        assert 38.0 < stop - begin < 60.0
 
 
 def test_fresh_worker_that_the_operator_quiets_keeps_its_slot_until_its_restart() -> None:
