@@ -41,7 +41,7 @@ def test_listener_behind_a_greeting_is_started_anew(start_pool: StartPool) -> No
     pool.bloat("first")
     pool.wait_until_whole()
     (deaf,) = pool.events("listener.deaf")
-    assert "silent=12" in deaf
+    assert re.search(r"silent=1[2-5]", deaf), "2.5 periods of a TICK, and as much as a busy machine adds"
     assert "has entered the UNKNOWN state" in pool.supervisord.log()
     assert "terminated by SIGTERM; not expected" in pool.supervisord.log()
 

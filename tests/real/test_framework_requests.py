@@ -46,6 +46,7 @@ def test_each_worker_is_replaced_once_under_a_steady_feed(
             )
         assert done.returncode == 0, done.stdout + done.stderr + fleet.story()
         assert done.stdout.endswith("replaced: all 2\n")
+        fleet.wait_until_each_replaced(1)
         assert fleet.replaced() == dict.fromkeys(fleet.names, 1)
         fleet.wait_until_all_finished()
         fleet.assert_each_job_once()

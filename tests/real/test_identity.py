@@ -17,7 +17,15 @@ import psutil
 import pytest
 import redis
 
-from tests.harness import RealRedis, RealSupervisord, free_port, program, short_directory, wait_for
+from tests.harness import (
+    PATIENCE_SECONDS,
+    RealRedis,
+    RealSupervisord,
+    free_port,
+    program,
+    short_directory,
+    wait_for,
+)
 from tests.real.sidekiq_fleet import Fleet, Sidekiq, bloated, running_fleet
 
 pytestmark = pytest.mark.real
@@ -113,7 +121,7 @@ def _dry_run(config: str, url: str) -> subprocess.CompletedProcess[str]:
         "--serverurl",
         url,
     ]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE_SECONDS)
 
 
 SOURCES: Mapping[str, Mapping[str, str]] = {
@@ -164,12 +172,14 @@ def test_a_source_of_readings_that_is_away_is_said_for_each_kind(redis_server: R
         redis_server.stop()
         try:
             supervisord.start()
-            wait_for(lambda: pools_in("readings.away") == set(SOURCES), 60, supervisord.output)
+            wait_for(lambda: pools_in("readings.away") == set(SOURCES), message=supervisord.output)
             report = _dry_run(str(config), supervisord.url)
             assert report.returncode == 1, report
             for pool in SOURCES:
                 assert f"note: [memkill:{pool}] no worker is drained until this is solved: " in report.stdout
             redis_server.start()
-            wait_for(lambda: pools_in("readings.back") == set(SOURCES) - {"rabbit"}, 60, supervisord.output)
+            wait_for(
+                lambda: pools_in("readings.back") == set(SOURCES) - {"rabbit"}, message=supervisord.output
+            )
         finally:
             supervisord.stop(seconds=5)

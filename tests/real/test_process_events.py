@@ -34,5 +34,6 @@ def test_drain_takes_each_step_when_its_worker_has_stopped_and_started(start_poo
     pool.wait_for_event("listener.started")
     done = run(pool, "restart", pool.workers[0], "--wait")
     assert done.returncode == 0, done.stderr
+    pool.wait_for_event("drain.done")
+    pool.wait_for(lambda: not pool.drains())
     assert len(pool.events("drain.done")) == 1
-    assert not pool.drains()

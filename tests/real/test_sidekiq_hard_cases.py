@@ -34,7 +34,7 @@ def test_behind_a_shell_without_exec_sidekiq_is_drained_and_leaves_no_orphan(red
         assert orphan not in fleet.supervisord.offspring()
         assert fleet.process("wrapped").pid not in (0, wrapper.pid)
         assert "wrapped:wrapped" in fleet.wait_for_event("worker.hint", "without exec")
-        assert fleet.drains() == {}
+        fleet.wait_for(lambda: fleet.drains() == {})
 
 
 def test_a_drain_is_held_while_redis_is_away(redis_server: RealRedis) -> None:
