@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import contextlib
 import json
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from supervisor_memkill.coordination.contract import Cause, CoordinationUnknown, Published, SlotClaim
+from supervisor_memkill.coordination.contract import Cause, CoordinationUnknown, SlotClaim
 from supervisor_memkill.coordination.redis import RedisCoordinator
-from supervisor_memkill.world.redis_client import TIMEOUT_SECONDS, connect
-from tests.builders import report
+from supervisor_memkill.world.redis_client import TIMEOUT_SECONDS
 from tests.coordination.lossy_proxy import Loses, LossyProxy
+from tests.coordination.refusals import (
+    CALLS,
+    NEEDED,
+    REPORTS,
+    SECRET,
+    WRITES,
+    publish,
+    refusal,
+)
 from tests.coordination.servers import (
     POOL,
     admin,
@@ -26,8 +32,6 @@ from tests.coordination.servers import (
     ask,
     at,
     key,
-    listening,
-    over,
     redis_server,
     rules,
     stored,
@@ -36,11 +40,6 @@ from tests.coordination.servers import (
 from tests.harness import RealRedis, wait_for
 
 pytestmark = pytest.mark.real
-
-SECRET = "s3cret-of-the-test"
-REPORTS = [over("a", 2.5), over("b"), report("c")]
-MARGIN_SECONDS = 4.0
-"""For a machine that is busy otherwise."""
 
 
 @pytest.fixture
@@ -54,34 +53,6 @@ def coordinator(server: RealRedis) -> Iterator[RedisCoordinator]:
     """As the listener makes it, by its URL; nothing settles."""
     with at(server.url) as made:
         yield made
-
-
-def publish(coordinator: RedisCoordinator, *slot_claims: SlotClaim) -> Published:
-    return coordinator.publish(POOL, rules(), REPORTS, list(slot_claims))
-
-
-CALLS: dict[str, Callable[[RedisCoordinator], Any]] = {
-    "publish": publish,
-    "consider": lambda coordinator: coordinator.consider(POOL, rules(), ask("a", 2.5)),
-    "acquire": lambda coordinator: coordinator.acquire(POOL, rules(), ask("a", 2.5)),
-    "release": lambda coordinator: coordinator.release(POOL, "a", "token-a", drained=True),
-    "view": lambda coordinator: coordinator.view(POOL),
-    "record": lambda coordinator: coordinator.record(POOL, "drain.done", {"worker": "a"}),
-}
-WRITES = ["publish", "acquire", "release", "record"]
-
-
-def refusal(coordinator: RedisCoordinator, call: str) -> str:
-    """The words of its error, which must come within the time limit."""
-    began = time.monotonic()
-    with pytest.raises(CoordinationUnknown) as refused:
-        CALLS[call](coordinator)
-    assert time.monotonic() - began < 2 * TIMEOUT_SECONDS + MARGIN_SECONDS
-    words = str(refused.value)
-    assert words.startswith("Redis: ")
-    assert len(words) > len("Redis: ")
-    assert SECRET not in words
-    return words
 
 
 # --- away, frozen, slow -------------------------------------------------------------------------
@@ -383,73 +354,3 @@ def test_restart_that_loses_nothing_changes_nothing(short_path: Path) -> None:
             assert refused.refused is Cause.SLOTS_TAKEN
     finally:
         server.stop()
-
-
-# --- permissions --------------------------------------------------------------------------------
-
-NEEDED = [
-    *("client|setname", "ping", "evalsha", "script|load", "time"),
-    *("hget", "hset", "hdel", "hgetall", "del"),
-    *("zadd", "zrem", "zcount", "zscore", "zrangebyscore", "zrevrangebyscore", "xadd"),
-]
-"""All that a user of Redis must be allowed, beside the keys PREFIX:*; with a database but 0 also select."""
-
-
-@contextlib.contextmanager
-def allowed(server: RealRedis, commands: Sequence[str], database: int = 0) -> Iterator[redis.Redis]:
-    """A client as the listener makes it, of a user who may run these commands alone."""
-    with admin(server) as other:
-        allow(other, "memkill", SECRET, commands)
-    url = f"redis://memkill:{SECRET}@127.0.0.1:{server.port}/{database}"
-    with contextlib.closing(connect(url, "memkill-test")) as client:
-        yield client
-
-
-@pytest.fixture(scope="module")
-def guarded() -> Iterator[RealRedis]:
-    with redis_server() as running:
-        yield running
-
-
-def use_all_of_it(client: redis.Redis) -> None:
-    coordinator = listening(client, settle_seconds=0)
-    assert works(coordinator)
-    coordinator.publish(POOL, rules(), [], [])
-    client.ping()  # as the client does by itself with a connection that was idle
-
-
-def test_user_with_these_permissions_alone_can_do_it_all(guarded: RealRedis) -> None:
-    with allowed(guarded, NEEDED) as client:
-        use_all_of_it(client)
-    with allowed(guarded, [*NEEDED, "select"], database=3) as client:
-        use_all_of_it(client)
-
-
-@pytest.mark.parametrize("missing", NEEDED)
-def test_each_of_the_permissions_is_needed(guarded: RealRedis, missing: str) -> None:
-    with admin(guarded) as other:
-        other.flushall()
-        other.script_flush()
-    rest = [command for command in NEEDED if command != missing]
-    with allowed(guarded, rest) as client, pytest.raises((CoordinationUnknown, redis.RedisError)) as refused:
-        use_all_of_it(client)
-    words = str(refused.value)
-    assert "permission" in words or "can't run this command" in words
-    assert SECRET not in words
-
-
-def test_permission_that_is_given_later_is_enough(guarded: RealRedis) -> None:
-    with allowed(guarded, ["ping", "client|setname"]) as client:
-        coordinator = listening(client, settle_seconds=0)
-        assert "permission" in refusal(coordinator, "publish")
-        with admin(guarded) as other:
-            allow(other, "memkill", SECRET, NEEDED)
-        assert works(coordinator)
-
-
-def test_keys_of_another_prefix_are_unknown(guarded: RealRedis) -> None:
-    with allowed(guarded, NEEDED) as client:
-        other = RedisCoordinator(
-            lambda: client, "one/s", "i", prefix="other", heartbeat_seconds=10, slot_ttl_seconds=60
-        )
-        assert "key" in refusal(other, "publish")

@@ -15,6 +15,7 @@ import redis
 from supervisor_memkill.coordination.contract import Cause, CoordinationUnknown, SlotClaim
 from supervisor_memkill.coordination.redis import RedisCoordinator
 from tests.builders import report
+from tests.coordination.refusals import NEEDED, SECRET
 from tests.coordination.servers import (
     POOL,
     PREFIX,
@@ -28,7 +29,6 @@ from tests.coordination.servers import (
     rules,
     works,
 )
-from tests.coordination.test_redis_failures import NEEDED, SECRET
 from tests.harness import RealRedis, free_port, require_program, short_directory, wait_for
 
 pytestmark = pytest.mark.real

@@ -22,7 +22,7 @@ from supervisor_memkill.processes import ProcessState
 from supervisor_memkill.world.redis_client import connect
 from tests import command_line
 from tests.conftest import StartSupervisord
-from tests.coordination.test_redis_failures import NEEDED
+from tests.coordination.refusals import NEEDED
 from tests.harness import RealRedis, RealSupervisord, program, wait_for
 from tests.redis_servers import cluster, make_certificates
 

@@ -16,7 +16,7 @@ from supervisor_memkill.workers.sidekiq.kind import Sidekiq
 from supervisor_memkill.world.memory import ProcessTable
 from supervisor_memkill.world.redis_client import connect
 from tests.harness import RealRedis
-from tests.workers.test_celery_kind import FakeControl, Node
+from tests.workers.celery_machine import FakeControl, Node
 
 HOST = "here"
 RECORD = {"sidekiq": "there:12:0ab1", "resque": "there:12:high,low", "rq": "worker:abc"}

@@ -1,76 +1,25 @@
-"""RQ: readings from records, and advice on settings. On fakes."""
+"""RQ: readings from records. On fakes."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
-from datetime import datetime, timezone
 from typing import Any, ClassVar
 
 import pytest
 import redis
 
 from supervisor_memkill.errors import MemkillError
-from supervisor_memkill.processes import ProgramInfo
 from supervisor_memkill.testing.contract_suite import ContractSuite
 from supervisor_memkill.testing.fakes import (
     STARTED,
-    FakeProcesses,
     FakeRedis,
     process,
-    program_info,
-    read_one,
     tools,
 )
-from supervisor_memkill.workers.contract import Kind, Note, Reading, Target
-from supervisor_memkill.workers.rq.advice import is_pool
+from supervisor_memkill.workers.contract import Kind, Target
 from supervisor_memkill.workers.rq.kind import RQ
 from tests.workers.records_redis import RecordsRedis
-
-HOST = "web1.example"
-PID = 100
-TITLE = "/srv/venv/bin/python /srv/venv/bin/rq worker high default"
-POOL = "/srv/venv/bin/python /srv/venv/bin/rq worker-pool -n 2 high default"
-SHELL = "sh -c rq worker high; true"
-
-
-def moment(epoch: float) -> str:
-    return datetime.fromtimestamp(epoch, timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-
-
-class Machine:
-    """A supervised process with workers' records in Redis, and the kind that reads them."""
-
-    def __init__(self, title: str = TITLE, *children: int, namespace: str = "") -> None:
-        self.prefix = namespace or "rq"
-        self.processes = FakeProcesses(
-            {PID: title, **dict.fromkeys(children, TITLE)}, dict.fromkeys(children, PID)
-        )
-        self.store = FakeRedis()
-        self.kind = RQ(
-            {},
-            tools(lambda: RecordsRedis(self.store), namespace=namespace),
-            hostname=HOST,
-            wall=lambda: STARTED + 500.0,
-        )
-
-    def record(self, pid: int = PID, state: str = "idle", **fields: str) -> str:
-        """A worker writes its hash; its key."""
-        key = f"{self.prefix}:worker:name-of-{pid}"
-        self.store.data.setdefault(f"{self.prefix}:workers", set()).add(key)
-        self.store.data[key] = {
-            "hostname": HOST,
-            "pid": str(pid),
-            "state": state,
-            "birth": moment(STARTED + 5),
-            "last_heartbeat": moment(STARTED + 400),
-            "queues": "high,default",
-            **fields,
-        }
-        return key
-
-    def read(self, note: Note | None = None) -> Reading:
-        return read_one(self.kind, Target(process(PID), note), self.processes.table)
+from tests.workers.rq_machine import HOST, PID, POOL, SHELL, TITLE, Machine, moment
 
 
 class TestContract(ContractSuite):
@@ -311,125 +260,3 @@ def test_it_has_no_quiet_and_no_resume() -> None:
         machine.kind.resume(target, table)
     machine.kind.before_stop(target, table)
     assert "rq:suspended" not in machine.store.data, "it would suspend every worker of this Redis"
-
-
-GOOD = replace(program_info("/srv/venv/bin/rq worker high", stopwaitsecs=600), stopasgroup=False)
-
-
-def advice(program: ProgramInfo, drain_timeout: float = 600.0) -> list[tuple[str, bool]]:
-    return [(one.text, one.refuses) for one in RQ({}, tools()).advice(program, drain_timeout)]
-
-
-def test_good_settings_need_no_advice() -> None:
-    assert advice(GOOD) == []
-    assert advice(replace(GOOD, stopsignal=2)) == [], "INT does what TERM does"
-    assert advice(replace(GOOD, stopasgroup=True)) == [], "a work horse has a process group of its own"
-
-
-@pytest.mark.parametrize(
-    ("changes", "expected"),
-    [
-        ({"stopsignal": 3}, "stopsignal=QUIT must be INT or TERM"),
-        ({"stopwaitsecs": 10}, "stopwaitsecs=10 is below drain_timeout=10m00s"),
-        ({"command": "sh -c 'rq worker; true'"}, "a shell without exec"),
-        (
-            {"command": "rq worker -w rq.worker.HerokuWorker high"},
-            "rq.worker.HerokuWorker cuts the running job",
-        ),
-        ({"command": "rq worker --worker-class=rq.worker.HerokuWorker"}, "use rq.worker.Worker"),
-    ],
-)
-def test_settings_that_would_cut_jobs_are_refused(changes: dict[str, Any], expected: str) -> None:
-    ((text, refuses),) = advice(replace(GOOD, **changes))
-    assert expected in text and refuses
-
-
-@pytest.mark.parametrize("command", ["rq worker-pool -n 4 high", "rq worker -w rq.worker.SimpleWorker high"])
-@pytest.mark.parametrize(
-    ("stop_as_group", "expected"), [(True, "remove stopasgroup=true"), (None, "stopasgroup is unknown")]
-)
-def test_stopasgroup_gives_a_hint_where_jobs_are_in_the_process_group(
-    command: str, stop_as_group: bool | None, expected: str
-) -> None:
-    ((text, refuses),) = advice(replace(GOOD, command=command, stopasgroup=stop_as_group))
-    assert expected in text and not refuses
-
-
-@pytest.mark.parametrize(
-    ("command", "pool"),
-    [
-        ("rq worker-pool high", True),
-        ("python manage.py rqworker-pool high --num-workers 4", True),
-        ("python manage.py rqpool high", True),
-        ("python manage.py rqworker high", False),
-    ],
-)
-def test_pools_are_known_by_their_commands(command: str, pool: bool) -> None:
-    assert is_pool(command) is pool
-
-
-# --- the names of running jobs ------------------------------------------------------------------------------
-
-
-def test_running_job_of_1_16_is_named_by_its_call() -> None:
-    machine = Machine()
-    machine.record(state="busy", current_job="j1")
-    machine.store.data["rq:job:j1"] = {"description": "shop.tasks.mail('a', to=1)"}
-    assert machine.read().jobs == ("shop.tasks.mail",)
-
-
-def test_running_jobs_of_3_0_are_named_by_their_executions() -> None:
-    machine = Machine()
-    key = machine.record(state="busy", version="3.0.0")
-    machine.store.data[f"{key}:executions"] = {"job:with:colons:x1"}
-    machine.store.data["rq:job:job:with:colons"] = {"description": "shop.report()"}
-    assert machine.read().jobs == ("shop.report",)
-
-
-def test_idle_worker_runs_no_job() -> None:
-    machine = Machine()
-    machine.record()
-    before = machine.store.round_trips
-    assert machine.read().jobs == ()
-    assert machine.store.round_trips - before == 2, "nothing is asked for names"
-
-
-def test_names_are_asked_for_at_most_every_ten_seconds() -> None:
-    machine = Machine()
-    machine.record(state="busy", current_job="j1")
-    machine.store.data["rq:job:j1"] = {"description": "shop.mail()"}
-    assert machine.read().jobs == ("shop.mail",)
-    before = machine.store.round_trips
-    reading = machine.read()
-    assert (reading.jobs, reading.busy) == (None, 1)
-    assert machine.store.round_trips - before == 2
-
-
-@pytest.mark.parametrize("text", ["Mail to bob@example.org", "(x", "1.f()", "a b()"])
-def test_description_of_the_application_is_not_taken_for_a_name(text: str) -> None:
-    """It may hold names of persons."""
-    machine = Machine()
-    machine.record(state="busy", current_job="j1")
-    machine.store.data["rq:job:j1"] = {"description": text}
-    assert machine.read().jobs == ("(with a description of its own)",)
-
-
-def test_job_that_is_gone_by_now_is_unknown() -> None:
-    machine = Machine()
-    machine.record(state="busy", current_job="j1")
-    assert machine.read().jobs is None
-
-
-def test_busy_worker_without_a_job_yet_is_unknown_and_no_description_is_asked_for() -> None:
-    machine = Machine()
-    machine.record(state="busy")
-    before = machine.store.round_trips
-    assert machine.read().jobs is None
-    assert machine.store.round_trips - before == 3
-
-
-def test_job_with_an_empty_description_is_unknown() -> None:
-    machine = Machine()
-    machine.record(state="busy", current_job="j1")
-    machine.store.data["rq:job:j1"] = {"description": ""}
-    assert machine.read().jobs is None
