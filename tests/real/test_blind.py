@@ -89,7 +89,12 @@ def test_of_two_processes_of_the_listener_one_works_and_the_other_takes_over(
 def test_log_that_would_break_the_protocol_is_refused(start_supervisord: StartSupervisord) -> None:
     """``2>&1`` sends the log to supervisord, which takes it for a broken protocol."""
     supervisord = start_supervisord(
-        listeners(command=f"sh -c 'exec {OURS} 2>&1'", startretries=0, stdout_logfile="%(here)s/out.log")
+        listeners(
+            command=f"sh -c 'exec {OURS} 2>&1'",
+            startretries=0,
+            startsecs=100,
+            stdout_logfile="%(here)s/out.log",
+        )
     )
     supervisord.wait_for_state("memkill:memkill", ProcessState.FATAL)
     assert "remove 2>&1" in supervisord.log("out.log")

@@ -150,7 +150,8 @@ def test_file_of_another_supervisord_is_never_taken(
     start_supervisord: StartSupervisord, foreign: Path
 ) -> None:
     """Where the own one is not found: it was moved, and a foreign one has the same group and pools."""
-    sections = f"[memkill]\njournal = %(here)s/own/x.journal\n{pool('mine')}{listener(directory=foreign)}"
+    ours = listener(directory=foreign, startsecs=100)
+    sections = f"[memkill]\njournal = %(here)s/own/x.journal\n{pool('mine')}{ours}"
     supervisord = start_supervisord(sections + program("job", SLEEPER), arguments=["-c", "supervisord.conf"])
     start_line(supervisord)
     supervisord.config.rename(supervisord.directory / "moved.conf")
@@ -266,7 +267,12 @@ def test_dry_run_below_a_program_of_supervisord_is_one_by_hand(
 
 def test_listener_in_a_section_of_a_program_is_one_line(start_supervisord: StartSupervisord) -> None:
     """Otherwise it would wait for ever for events that supervisord never sends."""
-    section = program("memkill", COMMAND, stderr_logfile="%(here)s/memkill.log", startretries=0)
+    settings: dict[str, Any] = {
+        "stderr_logfile": "%(here)s/memkill.log",
+        "startretries": 0,
+        "startsecs": 100,
+    }
+    section = program("memkill", COMMAND, **settings)
     supervisord = start_supervisord(f"{pool('mine')}{section}{program('job', SLEEPER)}")
     supervisord.wait_for_state("memkill:memkill", ProcessState.FATAL)
     (line,) = set(supervisord.log("memkill.log").splitlines())
