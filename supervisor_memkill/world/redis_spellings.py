@@ -14,6 +14,8 @@ _TLS_SENTINELS = ("sentinels", "rediss-sentinel", "rediss+sentinels", "sentinel+
 _TLS_CLUSTERS = ("rediss-cluster", "redis+cluster+ssl")
 _MEANT = {
     **dict.fromkeys(_SOCKETS, "unix"),
+    "valkey": "redis",
+    "valkeys": "rediss",
     **dict.fromkeys(_TLS, "rediss"),
     **dict.fromkeys(_SENTINELS, "redis+sentinel"),
     **dict.fromkeys(_TLS_SENTINELS, "rediss+sentinel"),

@@ -104,6 +104,8 @@ def test_a_good_url_passes(url: str) -> None:
         ("'redis://host/0'", "; write it without quotes"),
         ("redis+unix:///run/redis.sock?db=0", "unix:///run/redis.sock?db=0 in place of redis+unix://"),
         ("redis+ssl://host:6380/2", "rediss://host:6380/2 in place of redis+ssl://"),
+        ("valkey://:pw@host:6379/2", "redis://:PASSWORD@host:6379/2 in place of valkey://"),
+        ("valkeys://host", "rediss://host/0 in place of valkeys://"),
         ("sentinel://a:1;sentinel://b:2/3", "redis+sentinel://a:1,b:2/MASTER/3 (MASTER is the name"),
         ("rediss-sentinel://a:1,b:2/3", "rediss+sentinel://a:1,b:2/MASTER/3 (MASTER is the name"),
         ("sentinel://:word@a:1;sentinel://:word@b:2", "redis+sentinel://:PASSWORD@a:1,b:2/MASTER/0 ("),
