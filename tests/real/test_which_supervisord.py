@@ -161,8 +161,11 @@ def test_file_of_another_supervisord_is_never_taken(
     assert {worker["pool"] for worker in read["workers"]} == {"-"}
 
     psutil.Process(supervisord.process(LISTENER).pid).kill()
-    supervisord.wait_for_state(LISTENER, ProcessState.FATAL)
-    last = supervisord.log("memkill.log").splitlines()[-1]
+    # Not FATAL: on a busy machine the end comes after startsecs.
+    last = wait_for(
+        lambda: [one for one in supervisord.log("memkill.log").splitlines() if "was not found" in one],
+        message=lambda: supervisord.log("memkill.log"),
+    )[-1]
     assert f"(pid {supervisord.pid}) was not found" in last
     assert "started with -c supervisord.conf" in last
 
@@ -274,9 +277,12 @@ def test_listener_in_a_section_of_a_program_is_one_line(start_supervisord: Start
     }
     section = program("memkill", COMMAND, **settings)
     supervisord = start_supervisord(f"{pool('mine')}{section}{program('job', SLEEPER)}")
-    supervisord.wait_for_state("memkill:memkill", ProcessState.FATAL)
-    (line,) = set(supervisord.log("memkill.log").splitlines())
-    assert "[eventlistener:memkill]" in line
+    # Not FATAL: on a busy machine the end comes after startsecs.
+    wait_for(lambda: "exited: memkill (exit status 2" in supervisord.log(), message=supervisord.log)
+    # It may have been started again. Two lines differ in their times only.
+    lines = supervisord.log("memkill.log").splitlines()
+    assert len({line.partition("supervisor-memkill")[2] for line in lines}) == 1
+    assert all("[eventlistener:memkill]" in line for line in lines)
 
 
 # --- whose journal ------------------------------------------------------------------------------
