@@ -30,6 +30,7 @@ REDIS_AWAY_SECONDS = 300.0
 """How long --wait waits for Redis."""
 TRIES = 3
 ANSWER_SLACK_SECONDS = 5.0
+CLOCK_SLACK_SECONDS = 60.0
 NEEDS_REDIS = "--fleet needs redis in [memkill]: without it no other host takes part"
 
 
@@ -81,6 +82,14 @@ class FleetRequester:
             known = ", ".join(self.pools)
             raise MemkillError(f"no {what} has the name {' '.join(names)}; the pools are {known}")
         return [self._put(pool, dataclasses.replace(made, id=secrets.token_hex(8))) for pool in named]
+
+    def longest_left_seconds(self) -> float:
+        """How long the open request that lasts longest is open; 0 if none has an end. Raises MemkillError."""
+        from supervisor_memkill.rules.requests import MAX_SECONDS
+
+        offers = (offer for pool in self.pools for offer in self._coordinator.view(pool).requests)
+        left = max((offer.left_seconds or 0.0 for offer in offers), default=0.0)
+        return min(left + CLOCK_SLACK_SECONDS, MAX_SECONDS) if left else 0.0
 
     def _is_named(self, pool: str, request: OperatorRequest) -> bool:
         if request.names_pool(pool):

@@ -155,7 +155,9 @@ def _cancel_fleet(made: FleetRequester, names: Sequence[str], expires_seconds: f
     from supervisor_memkill.commands.fleet_request import silent_hosts
     from supervisor_memkill.rules.requests import Act
 
-    sent = made.send(Act.CANCEL, names, lasts_seconds=expires_seconds)
+    # A host that comes later must find it as long as it finds what is withdrawn.
+    lasts_seconds = max(expires_seconds, made.longest_left_seconds())
+    sent = made.send(Act.CANCEL, names, lasts_seconds=lasts_seconds)
     silent = silent_hosts(sent, made.wait_for_answers(sent))
     output.show(f"{WITHDRAWN.format(what=NOT_BEGUN)}{when_they_come(silent)}\n")
     return SUCCESS

@@ -64,6 +64,12 @@ def wait_until_open(fleet: Fleet) -> None:
     fleet.wait_for(lambda: fleet.client.hget(KEY, "requests"))
 
 
+def open_requests(fleet: Fleet) -> list[list[Any]]:
+    """Each with its id, when it was made, until when it is open, and its place."""
+    entries: list[list[Any]] = json.loads(str(fleet.client.hget(KEY, "requests")))
+    return entries
+
+
 def assert_each_replaced_once(fleet: Fleet, before: dict[str, int]) -> None:
     assert replaced(fleet, before) == list(before), fleet.story()
     assert spawns(fleet) == 2 * len(before), "each was replaced once"
@@ -184,11 +190,14 @@ def test_cancel_withdraws_what_has_not_begun_on_any_host(redis_server: RealRedis
     with running_fleet(redis_server, HOSTS, "a", "b") as fleet:
         before = fleet.pids()
         fleet.keep_busy()
-        with begin(fleet["a"], "restart", "job", "--wait", "--timeout", "100s") as watching:
+        lasts = ("--timeout", "100s", "--expires", "9d")
+        with begin(fleet["a"], "restart", "job", "--wait", *lasts) as watching:
             fleet.wait_for(lambda: any(host.drains() for host in fleet.hosts.values()))
             done = run(fleet["b"], "restart", "job", "--cancel")
             assert done.returncode == 0, done.stderr
             assert done.stdout.startswith("withdrawn")
+            ends = {place.split()[0]: till for _, _, till, place in open_requests(fleet)}
+            assert ends["cancel"] > ends["restart"], "a host that comes in a week finds both"
             fleet.release()
             status, _, errors = end(watching)
         assert status == 1
