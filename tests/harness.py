@@ -195,11 +195,13 @@ class RealSupervisord:
         rpcinterface: bool = True,
         environment: Mapping[str, str] | None = None,
         loglevel: str = "info",
+        minfds: int = 1024,
         arguments: Sequence[str] = ("-c", "{config}"),
     ) -> None:
         """With `inet` it listens on a TCP port instead of its unix socket.
 
-        With `password` its user is ``user``. `arguments`: after ``-n``, with the path of its configuration.
+        With `password` its user is ``user``. `minfds`: three descriptors for each of its processes, and more.
+        `arguments`: after ``-n``, with the path of its configuration.
         """
         self.directory = directory
         self.config = directory / "supervisord.conf"
@@ -214,6 +216,7 @@ class RealSupervisord:
         self._rpcinterface = rpcinterface
         self._environment = environment
         self._loglevel = loglevel
+        self._minfds = minfds
         self._arguments = [argument.format(config=self.config) for argument in arguments]
         self._offspring = Offspring()
         self._process: subprocess.Popen[bytes] | None = None
@@ -226,7 +229,7 @@ class RealSupervisord:
     def _head(self) -> Iterator[str]:
         yield "[supervisord]\nnodaemon = true\npidfile = %(here)s/supervisord.pid"
         yield f"logfile = %(here)s/supervisord.log\nloglevel = {self._loglevel}"
-        yield f"childlogdir = %(here)s\nidentifier = {self._identifier}"
+        yield f"childlogdir = %(here)s\nidentifier = {self._identifier}\nminfds = {self._minfds}"
         if self.port is None:
             yield f"[unix_http_server]\nfile = {self.socket}"
         else:

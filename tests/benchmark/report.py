@@ -22,7 +22,7 @@ HEAD = (
 
 def lines(found: Mapping[str, Any]) -> Iterator[str]:
     yield "Idle, a check each minute, heartbeat 10 s (by the hour or the minute; TICK_5 stands for TICK_60):"
-    yield from _aligned([HEAD, *_rows(found["idle"])])
+    yield from _aligned([HEAD, *cells(found["idle"])])
     yield ""
     for one in found["gaps"]:
         title = TITLES[one["listener"]]
@@ -40,12 +40,14 @@ def lines(found: Mapping[str, Any]) -> Iterator[str]:
     growth = found["growth"]
     yield (
         f"private memory after {growth['warm_looks']} looks {growth['warm_bytes'] / _MEGABYTE:.2f} MB,"
-        f" after {growth['looks']} looks {growth['bytes'] / _MEGABYTE:.2f} MB"
+        f" after {growth['looks']} looks {growth['bytes'] / _MEGABYTE:.2f} MB:"
+        f" {(growth['bytes'] - growth['warm_bytes']) / 1024:+.0f} KB"
     )
     yield f"the benchmark took {found['seconds']} s"
 
 
-def _rows(idle: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, ...]]:
+def cells(idle: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, ...]]:
+    """The rows of the table, without its head."""
     costs = {(one["listener"], one["processes"]): _cpu_seconds_an_hour(one) for one in idle}
     for one in idle:
         own = costs[one["listener"], one["processes"]]

@@ -30,13 +30,17 @@ TITLES = {
     MEMMON: "memmon",
 }
 
-_PROGRAMS = """
-[program:sleepers]
+_SLEEPERS = """
+[program:{name}]
 command = {sleep} 86400
 process_name = %(program_name)s_%(process_num)d
 numprocs = {count}
 startsecs = 0
 stopwaitsecs = 1
+stdout_logfile = NONE
+stderr_logfile = NONE
+"""
+_PROGRAMS = """
 [program:gap]
 command = {sleep} 86400
 process_name = %(program_name)s_%(process_num)d
@@ -59,8 +63,7 @@ journal = %(here)s/own/{name}.journal
 {redis}
 heartbeat = {heartbeat_ms}ms
 slot_ttl = {slot_ttl_ms}ms
-[memkill:sleepers]
-max_rss = 1TB
+{pools}
 [memkill:gap]
 max_rss = 1TB
 min_uptime = 0s
@@ -78,11 +81,16 @@ GAPS, SETTLE_SECONDS = 6, 1.0
 class Stage:
     """One supervisord; at most one listener at a time."""
 
-    def __init__(self, here: Path, count: int) -> None:
+    def __init__(self, here: Path, count: int, pools: int = 1) -> None:
+        """`count` idle processes, in so many pools of the same size."""
         self.here = here
+        self._pools = [f"sleepers_{number}" for number in range(pools)]
         self.redis = RealRedis(here)
         self.redis.start()
-        self._programs = _PROGRAMS.format(sleep=shutil.which("sleep"), count=count, gaps=GAPS)
+        sleep = shutil.which("sleep")
+        self._programs = _PROGRAMS.format(sleep=sleep, gaps=GAPS) + "".join(
+            _SLEEPERS.format(name=name, sleep=sleep, count=count // pools) for name in self._pools
+        )
         self._listeners: dict[str, str] = {}
         for name in (ALONE, SHARED, TICKS_ALONE):
             events = "TICK_5,REMOTE_COMMUNICATION" + ("" if name == TICKS_ALONE else ",PROCESS_STATE")
@@ -94,6 +102,7 @@ class Stage:
                     heartbeat_ms=round(1000 * HEARTBEAT_SECONDS / FASTER),
                     slot_ttl_ms=round(1000 * SLOT_TTL_SECONDS / FASTER),
                     settle=f"{SETTLE_SECONDS:g}",
+                    pools="\n".join(f"[memkill:{name}]\nmax_rss = 1TB" for name in self._pools),
                 )
             )
             command = f"{sys.executable} -m supervisor_memkill --config {config}"
@@ -103,7 +112,7 @@ class Stage:
         """From one TICK of memmon to the next."""
         tick = f"TICK_{self.memmon_seconds:g}"
         self._listeners[MEMMON] = _LISTENER.format(name=MEMMON, command=command, events=tick, here=here)
-        self.supervisord = RealSupervisord(here, self._programs)
+        self.supervisord = RealSupervisord(here, self._programs, minfds=4 * count + 1024)
         self.supervisord.start()
         wait_for(lambda: self._running() >= count + GAPS + 1, seconds=300, message="all processes running")
         self._running_since = time.monotonic()
@@ -136,7 +145,7 @@ class Stage:
             pools = state_file.read(state_file.path_beside(self.here / "own" / f"{name}.journal")).pools
         except state_file.StateError:
             return False
-        return {"sleepers", "gap", "held"} <= {pool.name for pool in pools}
+        return {*self._pools, "gap", "held"} <= {pool.name for pool in pools}
 
     def stop(self) -> None:
         self.supervisord.stop()
