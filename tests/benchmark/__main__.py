@@ -1,10 +1,10 @@
 """``python -m tests.benchmark``: the running listener beside superlance's memmon, in one run.
 
-By default 10, 100 and 500 processes of ``sleep`` in one pool, and 2,000 in 50 pools. An idle minute takes 5 s:
-TICK_5 stands for TICK_60, and the heartbeat is 12 times as fast, so that what a run counts is what a minute
-costs. Figures are medians. memmon with many processes gets one real minute: one look takes it longer than 5 s.
-The package is compiled first, as pip does when it installs it: a process that compiles for itself has a larger
-heap.
+By default 10, 100 and 500 processes of ``sleep`` in one pool, and 2,000 in 50 pools. An idle minute takes 5
+s: TICK_5 stands for TICK_60, and the heartbeat is 12 times as fast, so that what a run counts is what a
+minute costs. Figures are medians. memmon with many processes gets one real minute: one look takes it longer
+than 5 s. The package is compiled first, as pip does when it installs it: a process that compiles for itself
+has a larger heap.
 """
 
 from __future__ import annotations
