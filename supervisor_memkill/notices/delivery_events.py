@@ -5,19 +5,17 @@ No hook and no notice gets one of them: it could cause the next one.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from supervisor_memkill.notices.event import Event, Level
+from supervisor_memkill.notices.event import Event, Level, event
 
 
-@dataclass(frozen=True)
+@event
 class DeliveryEvent(Event):
     """An event about the delivery of events."""
 
     level = Level.WARNING
 
 
-@dataclass(frozen=True)
+@event
 class HookMissing(DeliveryEvent):
     """The command of `hook` cannot be executed. The listener still tries it for each event."""
 
@@ -26,7 +24,7 @@ class HookMissing(DeliveryEvent):
     command: str
 
 
-@dataclass(frozen=True)
+@event
 class HookFailed(DeliveryEvent):
     """The hook failed, or was ended at `hook_timeout`. Logged again for another error, or after a success."""
 
@@ -38,7 +36,7 @@ class HookFailed(DeliveryEvent):
     error: str
 
 
-@dataclass(frozen=True)
+@event
 class HookDropped(DeliveryEvent):
     """The hook was too slow: it did not get this number of events. They are in the log."""
 
@@ -47,7 +45,7 @@ class HookDropped(DeliveryEvent):
     dropped: int
 
 
-@dataclass(frozen=True)
+@event
 class NoticeFailed(DeliveryEvent):
     """A message could not be sent to this URL of `notify`. It is sent again up to 3 times in 21 minutes."""
 
@@ -60,7 +58,7 @@ class NoticeFailed(DeliveryEvent):
     error: str
 
 
-@dataclass(frozen=True)
+@event
 class NoticesDropped(DeliveryEvent):
     """Too many events waited: this number of them is in no message. They are in the log."""
 
@@ -69,7 +67,7 @@ class NoticesDropped(DeliveryEvent):
     dropped: int
 
 
-@dataclass(frozen=True)
+@event
 class MetricsFailed(DeliveryEvent):
     """The metrics cannot be written, or the address is not free. The listener tries again at each look."""
 

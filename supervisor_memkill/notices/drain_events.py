@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
-from supervisor_memkill.notices.event import Event, Level
+from supervisor_memkill.notices.event import Event, Level, event
 from supervisor_memkill.processes import Measure
 from supervisor_memkill.rules.causes import Reason, StepCause
 from supervisor_memkill.rules.drain import Action, Outcome, State
 from supervisor_memkill.rules.evidence import EvidenceState
 
 
-@dataclass(frozen=True)
+@event
 class DrainEvent(Event):
     """An event of a drain."""
 
@@ -20,7 +19,7 @@ class DrainEvent(Event):
     pid: int
 
 
-@dataclass(frozen=True)
+@event
 class DrainStep(DrainEvent):
     """A step of a drain, which the pool's stream also records."""
 
@@ -29,7 +28,7 @@ class DrainStep(DrainEvent):
     cause: StepCause | None = None
 
 
-@dataclass(frozen=True)
+@event
 class DrainState(DrainStep):
     """A drain entered a state."""
 
@@ -47,7 +46,7 @@ class DrainState(DrainStep):
     """The class names of these jobs."""
 
 
-@dataclass(frozen=True)
+@event
 class DrainQuieting(DrainState):
     """The drain begins: the worker is asked to take no new job."""
 
@@ -55,7 +54,7 @@ class DrainQuieting(DrainState):
     state = State.QUIETING
 
 
-@dataclass(frozen=True)
+@event
 class DrainDraining(DrainState):
     """The worker takes no new job; running jobs go on."""
 
@@ -63,7 +62,7 @@ class DrainDraining(DrainState):
     state = State.DRAINING
 
 
-@dataclass(frozen=True)
+@event
 class DrainResuming(DrainState):
     """drain_timeout is over and on_timeout is resume: the worker is asked to take jobs again."""
 
@@ -71,7 +70,7 @@ class DrainResuming(DrainState):
     state = State.RESUMING
 
 
-@dataclass(frozen=True)
+@event
 class DrainStopping(DrainState):
     """supervisord is asked to stop the worker."""
 
@@ -79,7 +78,7 @@ class DrainStopping(DrainState):
     state = State.STOPPING
 
 
-@dataclass(frozen=True)
+@event
 class DrainStarting(DrainState):
     """The worker is stopped; supervisord is asked to start it."""
 
@@ -87,7 +86,7 @@ class DrainStarting(DrainState):
     state = State.STARTING
 
 
-@dataclass(frozen=True)
+@event
 class DrainSettling(DrainState):
     """A new process runs. It must stay RUNNING for `settle`, and its kind must see it in service."""
 
@@ -95,7 +94,7 @@ class DrainSettling(DrainState):
     state = State.SETTLING
 
 
-@dataclass(frozen=True)
+@event
 class DrainDone(DrainStep):
     """The new process is in service. `cause`: why the stop was sent. Memory before and after, durations."""
 
@@ -111,7 +110,7 @@ class DrainDone(DrainStep):
     """What became of `before_stop`; None: it was not run."""
 
 
-@dataclass(frozen=True)
+@event
 class DrainKilled(DrainStep):
     """The drain is over. Its stop ended in SIGKILL, or by a signal that cut jobs: `busy` jobs may be lost.
 
@@ -135,7 +134,7 @@ class DrainKilled(DrainStep):
     evidence: EvidenceState | None = None
 
 
-@dataclass(frozen=True)
+@event
 class DrainLetGo(DrainStep):
     """The drain ended without a restart by the listener. The worker stays as it is now."""
 
@@ -152,7 +151,7 @@ class DrainLetGo(DrainStep):
     evidence: EvidenceState | None = None
 
 
-@dataclass(frozen=True)
+@event
 class DrainNotBegun(DrainEvent):
     """A drain did not begin. Nothing was done to the worker."""
 
@@ -161,7 +160,7 @@ class DrainNotBegun(DrainEvent):
     why: str | None
 
 
-@dataclass(frozen=True)
+@event
 class DrainAgain(DrainEvent):
     """An action is repeated, because it had no effect yet."""
 
@@ -172,7 +171,7 @@ class DrainAgain(DrainEvent):
     action: Action
 
 
-@dataclass(frozen=True)
+@event
 class DrainBusy(DrainEvent):
     """The number of running jobs changed, or the reason why it is unknown."""
 
@@ -183,7 +182,7 @@ class DrainBusy(DrainEvent):
     why: str | None
 
 
-@dataclass(frozen=True)
+@event
 class DrainHeldAtTimeout(DrainEvent):
     """drain_timeout is over, but a stop would lose the running jobs: the drain waits until they end."""
 
@@ -197,14 +196,14 @@ class DrainHeldAtTimeout(DrainEvent):
     losses: tuple[str, ...]
 
 
-@dataclass(frozen=True)
+@event
 class DrainEvidenceBegins(DrainEvent):
     """The worker is quiet and idle: before its stop the command `before_stop` runs."""
 
     name = "drain.evidence_begins"
 
 
-@dataclass(frozen=True)
+@event
 class DrainEvidence(DrainEvent):
     """The command `before_stop` has succeeded. If the worker is still idle, its stop follows."""
 
@@ -212,7 +211,7 @@ class DrainEvidence(DrainEvent):
     took_seconds: float
 
 
-@dataclass(frozen=True)
+@event
 class DrainTakenUp(DrainEvent):
     """A new listener continues a drain of the last listener."""
 
@@ -220,7 +219,7 @@ class DrainTakenUp(DrainEvent):
     state: State
 
 
-@dataclass(frozen=True)
+@event
 class DrainPoolChanged(DrainEvent):
     """The configuration changed during a drain: the worker now belongs to another pool, or to none."""
 
@@ -230,7 +229,7 @@ class DrainPoolChanged(DrainEvent):
     pool: str | None
 
 
-@dataclass(frozen=True)
+@event
 class DrainLeft(DrainEvent):
     """This listener ends, and this drain is not done. The next listener with the same journal finishes it."""
 
@@ -238,7 +237,7 @@ class DrainLeft(DrainEvent):
     state: State
 
 
-@dataclass(frozen=True)
+@event
 class DryRunDrainLeft(DrainLeft):
     """A former listener left this drain, and a dry run does not finish it. The worker may be quiet."""
 
@@ -247,7 +246,7 @@ class DryRunDrainLeft(DrainLeft):
     hint = "start a listener with the same journal: it finishes the drain; or restart the worker by hand"
 
 
-@dataclass(frozen=True)
+@event
 class ActionFailed(DrainEvent):
     """An action on a worker failed."""
 
@@ -257,21 +256,21 @@ class ActionFailed(DrainEvent):
     error: str
 
 
-@dataclass(frozen=True)
+@event
 class DrainQuietFailed(ActionFailed):
     """The worker could not be asked to take no new job. The request is sent again, or the drain ends."""
 
     name = "drain.quiet_failed"
 
 
-@dataclass(frozen=True)
+@event
 class DrainResumeFailed(ActionFailed):
     """The worker could not be asked to take jobs again. The request is sent again."""
 
     name = "drain.resume_failed"
 
 
-@dataclass(frozen=True)
+@event
 class DrainThawFailed(ActionFailed):
     """A worker that the quiet suspended could not be continued. CONT is sent again."""
 
@@ -279,7 +278,7 @@ class DrainThawFailed(ActionFailed):
     hint = "if this goes on, send the signal CONT to the worker by hand"
 
 
-@dataclass(frozen=True)
+@event
 class DrainEvidenceFailed(ActionFailed):
     """The command `before_stop` failed, or the drain did not wait for it. The drain goes on all the same."""
 
@@ -288,14 +287,14 @@ class DrainEvidenceFailed(ActionFailed):
     took_seconds: float | None = None
 
 
-@dataclass(frozen=True)
+@event
 class DrainStopFailed(ActionFailed):
     """supervisord did not accept the stop. It is sent again when that is safe."""
 
     name = "drain.stop_failed"
 
 
-@dataclass(frozen=True)
+@event
 class DrainStartFailed(ActionFailed):
     """The worker could not be started, or its new process ended. The drain keeps its slot until one runs."""
 
@@ -303,7 +302,7 @@ class DrainStartFailed(ActionFailed):
     hint = "read the worker's own log; the start is tried again, with a growing delay"
 
 
-@dataclass(frozen=True)
+@event
 class DrainStopHelpFailed(DrainEvent):
     """The kind could not prepare the stop. supervisord stops the worker all the same."""
 
@@ -312,7 +311,7 @@ class DrainStopHelpFailed(DrainEvent):
     error: str
 
 
-@dataclass(frozen=True)
+@event
 class DrainOldProcessesLive(DrainEvent):
     """The worker was restarted, but some of its old processes are still alive. They may still run a job."""
 
@@ -324,7 +323,7 @@ class DrainOldProcessesLive(DrainEvent):
     pids: tuple[int, ...]
 
 
-@dataclass(frozen=True)
+@event
 class DrainNotInServiceYet(DrainEvent):
     """The worker does not come back: its start or its new process fails, or it is not in service for long."""
 
@@ -337,7 +336,7 @@ class DrainNotInServiceYet(DrainEvent):
     why: str
 
 
-@dataclass(frozen=True)
+@event
 class LimitBelowBaseline(DrainEvent):
     """A new process needs about max_rss. The worker is not drained for `back_off`, hard_max_rss aside."""
 
@@ -350,7 +349,7 @@ class LimitBelowBaseline(DrainEvent):
     measure: Measure = "rss"
 
 
-@dataclass(frozen=True)
+@event
 class KindFailed(DrainEvent):
     """The kind of the pool raised an error. The drain goes on without its readings, by drain_timeout."""
 
@@ -362,7 +361,7 @@ class KindFailed(DrainEvent):
     error: str
 
 
-@dataclass(frozen=True)
+@event
 class StepSaved(DrainEvent):
     """The journal has this state of a drain. The action of the state follows."""
 
@@ -371,7 +370,7 @@ class StepSaved(DrainEvent):
     state: State
 
 
-@dataclass(frozen=True)
+@event
 class StepActed(DrainEvent):
     """An action of a drain was tried, with this outcome."""
 
@@ -382,7 +381,7 @@ class StepActed(DrainEvent):
     outcome: Outcome
 
 
-@dataclass(frozen=True)
+@event
 class StepEnded(DrainEvent):
     """One step of a drain ended. `touched`: something may have been done to the worker."""
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from supervisor_memkill.coordination.contract import Cause as RefusalCause
-from supervisor_memkill.notices.event import Event, Level
+from supervisor_memkill.notices.event import Event, Level, event
 from supervisor_memkill.world.event_protocol import SUBSCRIPTION
 
 
-@dataclass(frozen=True)
+@event
 class ListenerStarted(Event):
     """The listener started, with these pools, from these files, and with this journal."""
 
@@ -24,7 +23,7 @@ class ListenerStarted(Event):
     coordination: str
 
 
-@dataclass(frozen=True)
+@event
 class ListenerRefused(Event):
     """The listener cannot start. supervisord starts it again, and this line comes again each time."""
 
@@ -34,14 +33,14 @@ class ListenerRefused(Event):
     error: str
 
 
-@dataclass(frozen=True)
+@event
 class ListenerEnded(Event):
     """The listener ended: supervisord stopped it or is gone, or a signal came."""
 
     name = "listener.ended"
 
 
-@dataclass(frozen=True)
+@event
 class ListenerDeaf(Event):
     """supervisord answers, but sends this listener no TICK any more. `then` says what the listener does."""
 
@@ -55,7 +54,7 @@ class ListenerDeaf(Event):
     then: str
 
 
-@dataclass(frozen=True)
+@event
 class ListenerWithoutTicks(Event):
     """The listener's own section subscribes to no TICK event, so that no worker is ever checked."""
 
@@ -64,7 +63,7 @@ class ListenerWithoutTicks(Event):
     hint = f"set {SUBSCRIPTION} in the listener's [eventlistener:...] section, then run supervisorctl update"
 
 
-@dataclass(frozen=True)
+@event
 class ListenerStandsBy(Event):
     """Another process of the same event listener (`numprocs`) does the work. This process stands by."""
 
@@ -74,7 +73,7 @@ class ListenerStandsBy(Event):
     siblings: int
 
 
-@dataclass(frozen=True)
+@event
 class ListenerGivesWay(Event):
     """Another process of the same event listener (`numprocs`) gets the TICKs. This one ends and stands by."""
 
@@ -82,14 +81,14 @@ class ListenerGivesWay(Event):
     silent_seconds: float
 
 
-@dataclass(frozen=True)
+@event
 class ListenerTakesOver(Event):
     """This listener stood by, and does the work from now on."""
 
     name = "listener.takes_over"
 
 
-@dataclass(frozen=True)
+@event
 class ListenerNameTaken(Event):
     """Another listener with the same name reported to Redis lately. This listener drains no worker."""
 
@@ -103,7 +102,7 @@ class ListenerNameTaken(Event):
     host: str
 
 
-@dataclass(frozen=True)
+@event
 class ListenerWaitsForFormer(Event):
     """A former process of this listener, with another journal, has ended. Its record in Redis must expire."""
 
@@ -114,7 +113,7 @@ class ListenerWaitsForFormer(Event):
     expires_in_seconds: float
 
 
-@dataclass(frozen=True)
+@event
 class Failed(Event):
     """An error in supervisor-memkill. It affects one worker, one pool or one turn; the listener goes on."""
 
@@ -127,7 +126,7 @@ class Failed(Event):
     where: str
 
 
-@dataclass(frozen=True)
+@event
 class UnexpectedEvent(Event):
     """supervisord sent an event that the listener does not use. Without TICK events no worker is checked."""
 
@@ -139,7 +138,7 @@ class UnexpectedEvent(Event):
     event: str
 
 
-@dataclass(frozen=True)
+@event
 class Away(Event):
     """Something that the listener needs does not answer."""
 
@@ -147,14 +146,14 @@ class Away(Event):
     error: str
 
 
-@dataclass(frozen=True)
+@event
 class Back(Event):
     """Something that the listener needs answers again."""
 
     after_seconds: float
 
 
-@dataclass(frozen=True)
+@event
 class SupervisordAway(Away):
     """supervisord does not answer. All drains wait, and no drain begins."""
 
@@ -162,14 +161,14 @@ class SupervisordAway(Away):
     hint = "do what the error says; if it says nothing, check that supervisord runs, and its server section"
 
 
-@dataclass(frozen=True)
+@event
 class SupervisordBack(Back):
     """supervisord answers again, after this time."""
 
     name = "supervisord.back"
 
 
-@dataclass(frozen=True)
+@event
 class JournalAway(Away):
     """The journal cannot be written, read or locked. No drain begins."""
 
@@ -177,14 +176,14 @@ class JournalAway(Away):
     hint = "correct what the error names: the disk, the journal's directory, or a second listener"
 
 
-@dataclass(frozen=True)
+@event
 class JournalBack(Back):
     """The journal can be written again, after this time."""
 
     name = "journal.back"
 
 
-@dataclass(frozen=True)
+@event
 class HistoryAway(Away):
     """The history cannot be written. Drains go on; up to 200 records wait in memory to be written later."""
 
@@ -193,14 +192,14 @@ class HistoryAway(Away):
     hint = "correct what the error names: the disk, or the journal's directory"
 
 
-@dataclass(frozen=True)
+@event
 class HistoryBack(Back):
     """The history can be written again, after this time."""
 
     name = "history.back"
 
 
-@dataclass(frozen=True)
+@event
 class CoordinationAway(Away):
     """Redis does not answer. No drain begins; the drains of quiet workers go on."""
 
@@ -208,14 +207,14 @@ class CoordinationAway(Away):
     hint = "check that this Redis runs, and redis in [memkill]; without other hosts, remove that line"
 
 
-@dataclass(frozen=True)
+@event
 class CoordinationBack(Back):
     """Redis answers again, after this time."""
 
     name = "coordination.back"
 
 
-@dataclass(frozen=True)
+@event
 class ReadingsAway(Away):
     """A pool's source of readings, such as Celery's broker, does not answer. The pool begins no drain."""
 
@@ -224,7 +223,7 @@ class ReadingsAway(Away):
     pool: str
 
 
-@dataclass(frozen=True)
+@event
 class ReadingsBack(Back):
     """A pool's source of readings answers again, after this time."""
 
@@ -232,7 +231,7 @@ class ReadingsBack(Back):
     pool: str
 
 
-@dataclass(frozen=True)
+@event
 class SupervisordShuttingDown(Event):
     """supervisord is shutting down. The listener does nothing more; the journal keeps unfinished drains."""
 
@@ -240,7 +239,7 @@ class SupervisordShuttingDown(Event):
     once_per = ()
 
 
-@dataclass(frozen=True)
+@event
 class JournalDamaged(Event):
     """The journal was damaged, and was set aside. The listener drains all workers that it finds quiet."""
 
@@ -250,7 +249,7 @@ class JournalDamaged(Event):
     error: str
 
 
-@dataclass(frozen=True)
+@event
 class JournalOfAnotherBoot(Event):
     """The journal was written before the machine restarted. Its drains are over."""
 
@@ -258,7 +257,7 @@ class JournalOfAnotherBoot(Event):
     path: Path
 
 
-@dataclass(frozen=True)
+@event
 class SlotNotReleased(Event):
     """The slot of a finished drain could not be released. The listener tries again, or the slot expires."""
 
@@ -269,7 +268,7 @@ class SlotNotReleased(Event):
     error: str
 
 
-@dataclass(frozen=True)
+@event
 class CoordinationAnswered(Event):
     """Coordination answered a request for a slot."""
 
@@ -286,7 +285,7 @@ class CoordinationAnswered(Event):
     detail: str | None = None
 
 
-@dataclass(frozen=True)
+@event
 class ListenerTicked(Event):
     """A TICK of supervisord came."""
 
@@ -294,7 +293,7 @@ class ListenerTicked(Event):
     level = Level.DEBUG
 
 
-@dataclass(frozen=True)
+@event
 class CoordinationReached(Event):
     """Redis took this listener's report about the pool."""
 
@@ -303,7 +302,7 @@ class CoordinationReached(Event):
     pool: str
 
 
-@dataclass(frozen=True)
+@event
 class SupervisordAlert(Event):
     """A part of supervisord's configuration is a problem for the listener. `alert` says what to change."""
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from supervisor_memkill.coordination.contract import Cause as RefusalCause
-from supervisor_memkill.notices.event import Event, Level
+from supervisor_memkill.notices.event import Event, Level, event
 from supervisor_memkill.processes import Measure
 from supervisor_memkill.rules.causes import Reason
 from supervisor_memkill.rules.policy import Hold
@@ -16,7 +15,7 @@ LEFT_BEHIND_HINT = (
 )
 
 
-@dataclass(frozen=True)
+@event
 class WorkerSeen(Event):
     """The result of one look at one worker."""
 
@@ -42,7 +41,7 @@ class WorkerSeen(Event):
     """Why it is to be drained, now or as soon as nothing holds it; None: there is no reason."""
 
 
-@dataclass(frozen=True)
+@event
 class WorkerJobs(Event):
     """The running jobs of one worker at a look, where its kind names them."""
 
@@ -62,7 +61,7 @@ class WorkerJobs(Event):
     measure: Measure = "rss"
 
 
-@dataclass(frozen=True)
+@event
 class PoolLooked(Event):
     """The look at a pool is complete; each of its workers was reported before."""
 
@@ -76,7 +75,7 @@ class PoolLooked(Event):
     """Why the look failed."""
 
 
-@dataclass(frozen=True)
+@event
 class WorkerHeld(Event):
     """A worker waits for its drain, for this cause. Logged once per cause; a WARNING if a person must act."""
 
@@ -97,7 +96,7 @@ class WorkerHeld(Event):
             object.__setattr__(self, "level", Level.WARNING)
 
 
-@dataclass(frozen=True)
+@event
 class WorkerHeldForEver(WorkerHeld):
     """A worker over its limit is never drained: its pool has too few workers for min_available."""
 
@@ -106,7 +105,7 @@ class WorkerHeldForEver(WorkerHeld):
     hint = "set min_available = 0 in its pool, or run another worker"
 
 
-@dataclass(frozen=True)
+@event
 class WorkerHeldLong(Event):
     """A worker that should be drained has been held for more than an hour. `cause` is the present cause."""
 
@@ -119,21 +118,21 @@ class WorkerHeldLong(Event):
     held_seconds: float
 
 
-@dataclass(frozen=True)
+@event
 class WorkerHeldLongOver(WorkerHeldLong):
     """A worker that was held for more than an hour is drained now, or has no reason for a drain any more."""
 
     name = "worker.held_long_over"
 
 
-@dataclass(frozen=True)
+@event
 class DryRunVerdict(WorkerHeld):
     """In a dry run under supervisord: what the listener would do with a worker that should be drained."""
 
     name = "dry_run.verdict"
 
 
-@dataclass(frozen=True)
+@event
 class WorkerNearLimit(Event):
     """A worker passed warn_rss. Nothing is done to it; the event is reported once per process."""
 
@@ -149,7 +148,7 @@ class WorkerNearLimit(Event):
     measure: Measure = "rss"
 
 
-@dataclass(frozen=True)
+@event
 class WorkerHint(Event):
     """A setting in supervisord, or the worker's command, could lose jobs. `advice` says what to change."""
 
@@ -159,7 +158,7 @@ class WorkerHint(Event):
     advice: str
 
 
-@dataclass(frozen=True)
+@event
 class WorkerUnsafe(WorkerHint):
     """A setting in supervisord would lose jobs. The worker is not drained until the setting is changed."""
 
@@ -168,7 +167,7 @@ class WorkerUnsafe(WorkerHint):
     hint = "change the setting, then run supervisorctl update while the worker is idle"
 
 
-@dataclass(frozen=True)
+@event
 class WorkerLeftBehind(Event):
     """A process of the pool's framework that nobody supervises any more goes on taking jobs."""
 
@@ -183,7 +182,7 @@ class WorkerLeftBehind(Event):
     """The queues that it takes jobs from; None: unknown."""
 
 
-@dataclass(frozen=True)
+@event
 class MeasureUnreadable(Event):
     """The pool's measure cannot be read, so that RSS is used: it counts memory that processes share twice.
 
@@ -204,7 +203,7 @@ class MeasureUnreadable(Event):
     why: str
 
 
-@dataclass(frozen=True)
+@event
 class MachineShort(Event):
     """The machine, or the container, has less memory left than `min_free`.
 
@@ -221,14 +220,14 @@ class MachineShort(Event):
     urgent: bool
 
 
-@dataclass(frozen=True)
+@event
 class MachineRecovered(Event):
     """The machine has more memory left than `min_free` again."""
 
     name = "machine.recovered"
 
 
-@dataclass(frozen=True)
+@event
 class PoolNote(Event):
     """A pool matches no worker, or two pools match the same worker."""
 
@@ -238,7 +237,7 @@ class PoolNote(Event):
     note: str
 
 
-@dataclass(frozen=True)
+@event
 class PoolUnrecognised(Event):
     """No worker of a pool is recognised: none of them is ever drained. `why` also says what is there."""
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from supervisor_memkill.notices.event import Event, Level
+from supervisor_memkill.notices.event import Event, Level, event
 from supervisor_memkill.rules.requests import Act
 
 
-@dataclass(frozen=True)
+@event
 class RequestTaken(Event):
     """A person's request came and is in the journal: a restart, a pause, or the end of one."""
 
@@ -24,7 +22,7 @@ class RequestTaken(Event):
     """It is for all hosts that share this pool."""
 
 
-@dataclass(frozen=True)
+@event
 class RequestServed(Event):
     """Every worker of a requested restart has another process now, and its drain is over."""
 
@@ -34,7 +32,7 @@ class RequestServed(Event):
     took_seconds: float
 
 
-@dataclass(frozen=True)
+@event
 class RequestExpired(Event):
     """The time of a requested restart is over. These workers were not restarted."""
 
@@ -45,7 +43,7 @@ class RequestExpired(Event):
     workers: tuple[str, ...]
 
 
-@dataclass(frozen=True)
+@event
 class RequestRefused(Event):
     """A request could not be understood or taken. Nothing was changed."""
 
@@ -56,7 +54,7 @@ class RequestRefused(Event):
     error: str
 
 
-@dataclass(frozen=True)
+@event
 class PoolPaused(Event):
     """A person paused this pool: no drain begins in it. Logged once a day."""
 
@@ -71,7 +69,7 @@ class PoolPaused(Event):
     """Days since it began."""
 
 
-@dataclass(frozen=True)
+@event
 class PoolUnpaused(Event):
     """The pause of this pool is over."""
 
