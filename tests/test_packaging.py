@@ -159,11 +159,15 @@ def extras() -> list[str]:
 
 
 def install(directory: Path, wheel: Path, extra: str = "") -> Path:
-    """Install the wheel with this extra into an empty virtual environment; its interpreter."""
-    run(sys.executable, "-m", "venv", str(directory), cwd=ROOT)
+    """Install the wheel with this extra into an empty virtual environment; its interpreter.
+
+    It has not even a pip of its own: that one would bring setuptools along on Python 3.10 and 3.11.
+    """
+    run(sys.executable, "-m", "venv", "--without-pip", str(directory), cwd=ROOT)
     python = directory / "bin" / "python"
     package = f"{wheel}[{extra}]" if extra else str(wheel)
-    words = [str(python), "-m", "pip", "install", "--disable-pip-version-check", package]
+    pip = [sys.executable, "-m", "pip", "--python", str(python), "--disable-pip-version-check"]
+    words = [*pip, "install", "--no-compile", package]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     if done.returncode and "Retrying (" in done.stdout + done.stderr:
         missing("the package index is out of reach")

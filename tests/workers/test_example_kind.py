@@ -114,7 +114,7 @@ def test_a_worker_of_the_installed_kind_is_drained(
         return iter(record.read_text().splitlines() if record.exists() else [])
 
     wait_for(
-        lambda: "drain.done" in supervisord.log("memkill.log"), 90, lambda: supervisord.log("memkill.log")
+        lambda: "drain.done" in supervisord.log("memkill.log"), message=lambda: supervisord.log("memkill.log")
     )
     assert supervisord.process("jobs:jobs").pid != before
     lines_written = list(lines())
