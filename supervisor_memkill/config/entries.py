@@ -15,6 +15,7 @@ from supervisor_memkill.config.options import GLOBAL_KEYS, POOL_KEYS, TEMPLATES
 from supervisor_memkill.workers.contract import Option
 from supervisor_memkill.world.redis_url import masked
 
+COMMANDS = ("hook", "before_stop")
 _SECRET = re.compile("pass|secret|token|transport_options|^notify$")
 
 
@@ -33,6 +34,7 @@ def read_values(
             filled = ""
             try:
                 filled = ini.fill(entry.value, names, keeps_other_names=_has_own_names(keys, entry.key))
+                _refuse_quotes(entry.key, filled.strip())
                 values[entry.key] = _parse(filled, keys[entry.key])
             except ValueError as error:
                 values[entry.key] = entry.value
@@ -64,6 +66,13 @@ def read_redis_file(
 def _has_own_names(keys: Mapping[str, Option], key: str) -> bool:
     """A kind's own options may have names of their own, such as ``%(pid)s``; the kind refuses others."""
     return key in TEMPLATES or (keys is not GLOBAL_KEYS and keys is not POOL_KEYS)
+
+
+def _refuse_quotes(key: str, text: str) -> None:
+    """Only a command may have quotes around it; elsewhere they would be part of a name or a pattern."""
+    is_command = key in COMMANDS or key.endswith("_command")
+    if not is_command and len(text) > 1 and text[0] in "\"'" and text[-1] == text[0]:
+        raise ValueError("has quotes around it, which would be part of the value: remove them")
 
 
 def _parse(text: str, option: Option) -> Any:

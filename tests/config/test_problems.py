@@ -56,6 +56,10 @@ from tests.config.written import Written, find_kind
         ("before_stop = dump %(ENV_X)s", "the environment has no variable X"),
         ("before_stop_timeout = 0", "before_stop_timeout = '0': must be a duration"),
         ("protect_jobs = Report", "protect_jobs = 'Report': worker = plain cannot tell which jobs run"),
+        ('hard_max_rss = "4GB"', "hard_max_rss = '\"4GB\"': has quotes around it"),
+        ("programs = 'jobs:*'", "programs = \"'jobs:*'\": has quotes around it"),
+        ('programs = "a:*" "b:*"', "has quotes around it, which would be part of the value: remove"),
+        ('redis = "redis://:s3cret@h/0"', "has quotes around it"),
         ("odd = 2", "5: [memkill:jobs] odd = '2': odd must be odd"),
         ("key_namespace = %(ENV_X)s", "the environment has no variable X; by hand it must be set"),
         (
