@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from supervisor_memkill.clock import Clock
@@ -16,7 +17,7 @@ from supervisor_memkill.config.values import PoolConfig
 from supervisor_memkill.listener import former_looks, observer
 from supervisor_memkill.listener.doubts import can_be_doubtful, doubt
 from supervisor_memkill.listener.drafts import Depth, Draft, draft_again, judged
-from supervisor_memkill.listener.findings import Pool, PoolSurvey, Survey
+from supervisor_memkill.listener.findings import Finding, Pool, PoolSurvey, Survey
 from supervisor_memkill.listener.former_looks import FormerLooks, Surroundings
 from supervisor_memkill.listener.journal_format import Contents
 from supervisor_memkill.listener.known_processes import KnownProcesses
@@ -33,6 +34,21 @@ from supervisor_memkill.units import Size
 from supervisor_memkill.workers.contract import Note, Reading, Target
 from supervisor_memkill.world.memory import ProcessTable
 from supervisor_memkill.world.supervisord import Supervisord
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What one look goes by."""
+
+    contents: Contents
+    table: ProcessTable
+    depth: Depth
+    counts: bool
+    """It is a check: strikes count."""
+
+    def may_take_over(self, pool: Pool) -> bool:
+        """Something may be taken over from the last look at this pool."""
+        return self.depth is not Depth.AFRESH and pool.name not in self.contents.pauses
 
 
 class Surveyor:
@@ -133,10 +149,8 @@ class Surveyor:
             self._strikes.keep(process.worker for process in processes)
         if pools == self._pools:
             self._has_refused = False
-        surveys = [
-            self._survey_safely(pool, assignment.members[pool.name], contents, table, depth, counts=counts)
-            for pool in pools
-        ]
+        look = _Look(contents, table, depth, counts=counts)
+        surveys = [self._survey_safely(pool, assignment.members[pool.name], look) for pool in pools]
         # A look at one pool does not show the largest worker of all pools.
         if shortage is not None and (pools == self._pools or asks_for_machine(contents.drains)):
             surveys = with_largest(surveys, shortage, contents.drains, self._clock())
@@ -177,81 +191,68 @@ class Surveyor:
         """
         return frozenset({self._own_group}) | self._programs.listener_groups() | self._listener_groups
 
-    def _survey_safely(
-        self,
-        pool: Pool,
-        processes: Sequence[ProcessInfo],
-        contents: Contents,
-        table: ProcessTable,
-        depth: Depth,
-        *,
-        counts: bool,
-    ) -> PoolSurvey:
+    def _survey_safely(self, pool: Pool, processes: Sequence[ProcessInfo], look: _Look) -> PoolSurvey:
         try:
-            return self._survey(pool, processes, contents, table, depth, counts=counts)
+            return self._survey(pool, processes, look)
         except Exception as error:  # noqa: BLE001 - a kind may be anybody's code
             return PoolSurvey(pool, self.terms(pool.config), (), failure=error)
 
-    def _survey(
-        self,
-        pool: Pool,
-        processes: Sequence[ProcessInfo],
-        contents: Contents,
-        table: ProcessTable,
-        depth: Depth,
-        *,
-        counts: bool,
-    ) -> PoolSurvey:
-        terms, drains = self.terms(pool.config), contents.drains
+    def _survey(self, pool: Pool, processes: Sequence[ProcessInfo], look: _Look) -> PoolSurvey:
+        terms, contents = self.terms(pool.config), look.contents
         targets = [
-            Target(process, _note(drains.get(process.worker)))
+            Target(process, _note(contents.drains.get(process.worker)))
             for process in processes
             if process.state is ProcessState.RUNNING
         ]
-        readings = observer.read(pool, targets, table)
+        readings = observer.read(pool, targets, look.table)
         if readings.fault is not None:
             raise readings.fault
-        unrecognised = self._recognition.judge(pool, targets, readings.by_worker, table) if counts else None
-        may_take_over = depth is not Depth.AFRESH and pool.name not in contents.pauses
+        unrecognised = None
+        if look.counts:
+            unrecognised = self._recognition.judge(pool, targets, readings.by_worker, look.table)
         surroundings = Surroundings(
             terms, processes, readings.by_worker, self._programs.by_worker, contents.back_offs
         )
-        is_calm = not contents.drains and not contents.requests
-        if may_take_over and depth is Depth.KNOWN and is_calm:
-            whole = self._former_looks.whole(pool.name, surroundings)
-            if whole is not None and not can_be_doubtful(pool):
-                return PoolSurvey(pool, terms, whole)
-        former = self._former_looks.of(pool.name, terms) if may_take_over else former_looks.NOTHING
+        findings = self._findings_again(pool, surroundings, look)
+        if findings is None:
+            findings = self._findings(pool, surroundings, look)
+        return PoolSurvey(pool, terms, findings, unrecognised=unrecognised)
+
+    def _findings_again(
+        self, pool: Pool, surroundings: Surroundings, look: _Look
+    ) -> tuple[Finding, ...] | None:
+        """All findings of the last look, where nothing at all has changed; None: each worker is looked at."""
+        is_calm = not look.contents.drains and not look.contents.requests
+        if not (look.may_take_over(pool) and look.depth is Depth.KNOWN and is_calm):
+            return None
+        return None if can_be_doubtful(pool) else self._former_looks.whole(pool.name, surroundings)
+
+    def _findings(self, pool: Pool, surroundings: Surroundings, look: _Look) -> tuple[Finding, ...]:
+        """Look at each worker, and keep for the next look what it may take over."""
+        terms, contents = surroundings.terms, look.contents
+        former = self._former_looks.of(pool.name, terms) if look.may_take_over(pool) else former_looks.NOTHING
         drafts, now = [], self._clock()
-        for process in processes:
-            reading = readings.by_worker.get(process.worker)
-            if reading is not None and process.worker not in drains and can_be_doubtful(pool):
+        for process in surroundings.processes:
+            reading = surroundings.readings.get(process.worker)
+            if reading is not None and process.worker not in contents.drains and can_be_doubtful(pool):
                 reading = doubt(reading, process, contents)
             before, draft = former.get(process.worker), None
             if before is not None and before.holds(process, reading, self.program(process.worker), contents):
-                draft = draft_again(before, pool, process, terms, table, now, depth)
-            drafts.append(draft or self._draft(pool, process, reading, contents, table, counts=counts))
+                draft = draft_again(before, pool, process, terms, look.table, now, look.depth)
+            drafts.append(draft or self._draft(pool, process, reading, look))
         findings = judged(drafts, terms, now)
         looks = [draft.look(finding, now) for draft, finding in zip(drafts, findings, strict=True)]
         self._former_looks.keep(pool.name, terms, looks)
         self._former_looks.keep_whole(pool.name, surroundings, findings)
-        return PoolSurvey(pool, terms, findings, unrecognised=unrecognised)
+        return findings
 
-    def _draft(
-        self,
-        pool: Pool,
-        process: ProcessInfo,
-        reading: Reading | None,
-        contents: Contents,
-        table: ProcessTable,
-        *,
-        counts: bool,
-    ) -> Draft:
+    def _draft(self, pool: Pool, process: ProcessInfo, reading: Reading | None, look: _Look) -> Draft:
         """Examine one worker. Raises the error of its kind."""
+        contents, table = look.contents, look.table
         memory = observer.measure(pool, process, table)
         if memory.fault is not None:
             raise memory.fault
-        if counts:
+        if look.counts:
             self._strikes.count(process, memory.size_bytes, self._limit_bytes(pool.config))
         drain = contents.drains.get(process.worker)
         program = self.program(process.worker)

@@ -95,24 +95,9 @@ def _stop_again(drain: Drain, seen: Seen, plan: Plan, now: float) -> Step:
             return end(drain, now, StepCause.BACK_AT_WORK)
         drain = dataclasses.replace(drain, is_quiet=False)
     if not drain.is_quiet:
-        if not seen.asked:
-            return Step(drain, wants_answer=True)
-        if seen.answer is None:
-            return Step(drain)
-        is_protected_now = not why_hard(drain, seen, plan) and is_protected(seen.reading, plan.protect_jobs)
-        if drain.stops_new_process:
-            if not (seen.answer.allows and is_over_hard_limit(seen, plan)):
-                return settle(drain, process, now, StepCause.STOP_NOT_NEEDED)
-        elif drain.quiet_attempts == 0:
-            # Nothing was done to the worker: it is stopped only if its drain could begin now.
-            if not seen.answer.allows:
-                return end(drain, now, StepCause.STOP_REFUSED)
-            if not is_drainable(seen.reading):
-                return end(drain, now, StepCause.NOT_DRAINABLE_NOW)
-            if is_protected_now:
-                return end(drain, now, StepCause.PROTECTED_JOB)
-        if not seen.answer.allows or is_protected_now:
-            return Step(drain)
+        step = _instead_of_stop(drain, seen, plan, now)
+        if step is not None:
+            return step
     drain = change_stop(
         drain,
         attempts=drain.stop.attempts + 1,
@@ -122,6 +107,27 @@ def _stop_again(drain: Drain, seen: Seen, plan: Plan, now: float) -> Step:
     )
     drain = dataclasses.replace(drain, stop=with_running_jobs(drain.stop, seen.reading))
     return Step(drain, Action.STOP)
+
+
+def _instead_of_stop(drain: Drain, seen: Seen, plan: Plan, now: float) -> Step | None:
+    """What is done with a worker that may take jobs, and not the stop once more; None: the stop."""
+    if not seen.asked:
+        return Step(drain, wants_answer=True)
+    if seen.answer is None:
+        return Step(drain)
+    is_protected_now = not why_hard(drain, seen, plan) and is_protected(seen.reading, plan.protect_jobs)
+    if drain.stops_new_process:
+        if not (seen.answer.allows and is_over_hard_limit(seen, plan)):
+            return Step(move(drain, State.SETTLING, now), cause=StepCause.STOP_NOT_NEEDED)
+    elif drain.quiet_attempts == 0:
+        # Nothing was done to the worker: it is stopped only if its drain could begin now.
+        if not seen.answer.allows:
+            return end(drain, now, StepCause.STOP_REFUSED)
+        if not is_drainable(seen.reading):
+            return end(drain, now, StepCause.NOT_DRAINABLE_NOW)
+        if is_protected_now:
+            return end(drain, now, StepCause.PROTECTED_JOB)
+    return Step(drain) if not seen.answer.allows or is_protected_now else None
 
 
 def _stopped(drain: Drain, seen: Seen, process: ProcessInfo, now: float) -> Step:
@@ -146,7 +152,7 @@ def _is_stopped_by_us(drain: Drain, process: ProcessInfo) -> bool:
     if sent.asked_epoch - sent.margin_seconds <= process.stop <= _latest_end(sent, last):
         return True
     taken_up = sent.taken_up_epoch
-    return taken_up > 0 and taken_up - RESTARTED_WITHIN_SECONDS <= process.stop <= _latest_end(sent, taken_up)
+    return taken_up - RESTARTED_WITHIN_SECONDS <= process.stop <= _latest_end(sent, taken_up)
 
 
 def _latest_end(sent: Stop, epoch: int) -> float:

@@ -185,6 +185,11 @@ def test_new_process_above_the_hard_limit_is_stopped_although_it_is_not_in_servi
     assert taken.drain.token == record.token and taken.drain.stops_new_process
 
 
+def test_hard_limit_counts_before_settle_is_over() -> None:
+    """What the new process needs at once is not known yet."""
+    assert outcome(hard(settling(running_since=95.0))) == (S.STOPPING, A.STOP)
+
+
 @pytest.mark.parametrize(
     ("what", "running_since", "observed"),
     [
@@ -229,6 +234,7 @@ def test_new_process_whose_stop_was_lost_and_is_not_needed_any_more_settles_on(
     stopped = hard(settling(memory_after_bytes=100)).drain
     taken = hard(stopped, **observed)
     assert (outcome(taken), taken.cause) == ((S.SETTLING, None), StepCause.STOP_NOT_NEEDED)
+    assert taken.drain.running_since == 90.0, "it is the same process"
 
 
 def test_lost_stop_of_a_new_process_that_is_not_recognised_yet_is_sent_again() -> None:

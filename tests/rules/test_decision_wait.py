@@ -259,6 +259,15 @@ def test_protected_job_and_on_timeout_wait_need_no_report_of_settings() -> None:
     assert not step(draining(), observed, now=9999.0, on_timeout=OnTimeout.WAIT, **LOSSES).holds_stop
 
 
+@pytest.mark.parametrize("observed", [None, reading(quiet=False)])
+def test_stop_is_not_held_before_the_deadline_nor_where_the_drain_would_wait_anyway(observed: Any) -> None:
+    """The quiet is not confirmed yet."""
+    found = seen(reading=observed, asked=True, answer=answer())
+    record = quieting(deadline=95.0)
+    assert not step(record, found, now=94.0, **LOSSES).holds_stop
+    assert not step(record, found, now=9999.0, on_timeout=OnTimeout.WAIT, **LOSSES).holds_stop
+
+
 def test_quiet_is_still_sent_again_while_the_stop_waits() -> None:
     lost = seen(reading=reading(quiet=False), asked=True, answer=answer())
     taken = step(quieting(deadline=95.0), lost, now=9999.0, **LOSSES)
