@@ -113,6 +113,9 @@ EXPLAINED: dict[str, str] = {
     ),
     "rules/drain.py, acknowledge: action is Action.EVIDENCE and outcome is not Outcome.DONE -> "
     "(outcome is not Outcome.DONE)": "no other action that comes so far changes the evidence",
+    "rules/from_the_stop.py, _stop_new_process: plan.hard_limit_bytes or 0 -> (plan.hard_limit_bytes)": (
+        "a process above its hard limit has one"
+    ),
     "coordination/rules.py, others: own is not None and own >= queues -> (own is not None)": (
         "a worker's request and its report come from one look, with the same queues"
     ),

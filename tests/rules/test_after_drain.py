@@ -21,7 +21,7 @@ def back_off(before: Drain, *, is_done: bool, former: BackOff | None = None) -> 
     over = dataclasses.replace(before, state=S.DONE if is_done else S.LET_GO)
     there = {"jobs:two": OTHER} if former is None else {"jobs:two": OTHER, "jobs:one": former}
     found = dict(back_offs_after(before, over, there, NOW))
-    assert found.pop("jobs:two") is OTHER
+    assert found.pop("jobs:two") is OTHER and None not in found.values()
     return found.pop("jobs:one", None)
 
 

@@ -186,8 +186,9 @@ def test_new_process_above_the_hard_limit_is_stopped_although_it_is_not_in_servi
 
 
 def test_hard_limit_counts_before_settle_is_over() -> None:
-    """What the new process needs at once is not known yet."""
-    assert outcome(hard(settling(running_since=95.0))) == (S.STOPPING, A.STOP)
+    """What the new process needs at once is not known yet, and perhaps nothing else about it."""
+    for known in (reading(in_service=None), None):
+        assert outcome(hard(settling(running_since=95.0), reading=known)) == (S.STOPPING, A.STOP)
 
 
 @pytest.mark.parametrize(
