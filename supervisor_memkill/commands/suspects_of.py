@@ -37,7 +37,8 @@ LEAST_INTERVALS = 12
 MAX_CLASSES = 12
 """Of the calculation: those that ran most, and those that ran when memory grew."""
 TIMES_OTHERS = 2.0
-CHANCE = 0.05
+CHANCE = 0.01
+"""Small, because a person looks again and again while the listener watches: each look has its own chance."""
 LEAST_SHARE = 0.1
 """Of the growth: a class that explains less is no suspect."""
 LEAST_GROWTH_BYTES, LEAST_GROWTH_SHARE = 4 * 1024 * 1024, 0.05

@@ -37,6 +37,15 @@ def test_class_that_leaks_is_the_suspect_with_its_figure(leaking: str, seed: int
     assert suspect.share > 0.7 and suspect.certainty > 0.95
 
 
+@pytest.mark.parametrize("intervals", [14, 16])
+def test_early_result_names_no_wrong_class_beside_the_right_one(intervals: int) -> None:
+    """After seven or eight minutes, in 60 histories: chance must not make a second suspect."""
+    made = Made({"Report": 60.0}, intervals=intervals, lives=intervals)
+    found = [named(of(made, seed)) for seed in range(1, 61)]
+    assert not [names for names in found if set(names) - {"Report"}]
+    assert sum(names == ["Report"] for names in found) >= 57
+
+
 @pytest.mark.parametrize("seed", SEEDS)
 def test_figure_is_right_although_most_jobs_are_missed(seed: int) -> None:
     """The least squares alone find less than half of it."""
