@@ -62,9 +62,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _on_stage(found: dict[str, Any], count: int, runs: int, *, with_drains: bool) -> None:
     here = Path(tempfile.mkdtemp(prefix="mk"))
-    stage = None
+    stage = Stage(here, count, MANY_POOLS if count >= MANY_POOLS_FROM else 1)
     try:
-        stage = Stage(here, count, MANY_POOLS if count >= MANY_POOLS_FROM else 1)
+        stage.start()
         print(f"{count} processes run", file=sys.stderr, flush=True)
         found["idle"] += [dataclasses.asdict(one) for one in idle.measure(stage, count, runs)]
         if with_drains:
@@ -74,8 +74,7 @@ def _on_stage(found: dict[str, Any], count: int, runs: int, *, with_drains: bool
             for name in (ALONE, SHARED):
                 found["under_way"].append(dataclasses.asdict(drains.measure_under_way(stage, name, runs)))
     finally:
-        if stage is not None:
-            stage.stop()
+        stage.stop()
         shutil.rmtree(here, ignore_errors=True)
 
 

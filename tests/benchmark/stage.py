@@ -12,7 +12,7 @@ from pathlib import Path
 from supervisor_memkill.listener import state_file
 from supervisor_memkill.listener.former_looks import YOUNG_SECONDS
 from supervisor_memkill.processes import ProcessState
-from supervisor_memkill.world.supervisord import SupervisordError
+from supervisor_memkill.world.supervisord import Supervisord
 from tests.harness import RealRedis, RealSupervisord, wait_for
 
 TICK_SECONDS, MINUTE_SECONDS = 5.0, 60.0
@@ -83,11 +83,11 @@ class Stage:
     """One supervisord; at most one listener at a time."""
 
     def __init__(self, here: Path, count: int, pools: int = 1) -> None:
-        """`count` idle processes, in so many pools of the same size."""
+        """`count` idle processes, in so many pools of the same size. Nothing runs before `start`."""
         self.here = here
+        self._count = count
         self._pools = [f"sleepers_{number}" for number in range(pools)]
         self.redis = RealRedis(here)
-        self.redis.start()
         sleep = shutil.which("sleep")
         self._programs = _PROGRAMS.format(sleep=sleep, gaps=GAPS) + "".join(
             _SLEEPERS.format(name=name, sleep=sleep, count=count // pools) for name in self._pools
@@ -114,8 +114,15 @@ class Stage:
         tick = f"TICK_{self.memmon_seconds:g}"
         self._listeners[MEMMON] = _LISTENER.format(name=MEMMON, command=command, events=tick, here=here)
         self.supervisord = RealSupervisord(here, self._programs, minfds=4 * count + 1024)
+        self.proxy = Supervisord(self.supervisord.url, timeout_seconds=120)
+        """More patient: supervisord starts thousands of processes, one after another, before it answers."""
+
+    def start(self) -> None:
+        """Start Redis, supervisord and all processes, and wait for them."""
+        self.redis.start()
         self.supervisord.start()
-        wait_for(lambda: self._running() >= count + GAPS + 1, seconds=300, message="all processes running")
+        expected = self._count + GAPS + 1
+        wait_for(lambda: self._running() >= expected, seconds=300, message="all processes running")
         self._running_since = time.monotonic()
 
     def wait_until_settled(self) -> None:
@@ -123,10 +130,7 @@ class Stage:
         time.sleep(max(0.0, self._running_since + YOUNG_SECONDS + TICK_SECONDS - time.monotonic()))
 
     def _running(self) -> int:
-        try:
-            processes = self.supervisord.proxy.all_processes()
-        except SupervisordError:
-            return 0  # It starts thousands of processes, one after another.
+        processes = self.proxy.all_processes()
         return sum(process.state is ProcessState.RUNNING for process in processes)
 
     @contextmanager
