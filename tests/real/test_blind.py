@@ -7,6 +7,7 @@ import re
 import shlex
 import signal
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -98,6 +99,25 @@ def test_log_that_would_break_the_protocol_is_refused(start_supervisord: StartSu
     )
     supervisord.wait_for_state("memkill:memkill", ProcessState.FATAL)
     assert "remove 2>&1" in supervisord.log("out.log")
+
+
+def test_socket_that_is_removed_is_named_and_its_return_ends_the_outage(
+    start_supervisord: StartSupervisord,
+) -> None:
+    """As a sweep of /tmp removes it. supervisord runs on, and its events still reach the listener."""
+    supervisord = start_supervisord(listeners())
+
+    def log() -> str:
+        return supervisord.log("memkill.log")
+
+    wait_for(lambda: "worker.seen" in log(), message=log)
+    socket = Path(supervisord.url.removeprefix("unix://"))
+    away = socket.rename(socket.with_name("away"))
+    wait_for(lambda: "supervisord.away" in log(), message=log)
+    assert f"was removed, although its supervisord runs (pid {supervisord.pid})" in log()
+    assert "kill -HUP" in log()
+    away.rename(socket)
+    wait_for(lambda: "supervisord.back" in log(), message=log)
 
 
 def test_second_memory_killer_is_named_once(start_supervisord: StartSupervisord) -> None:
