@@ -19,7 +19,8 @@ SUPERVISOR42 = .venv-supervisor42
 # that want an older redis-py than Celery does.
 WORKERS = .venv-workers
 OLD_WORKERS = .venv-workers-old
-# The tests wait for real programs most of the time, so more of them than cores run side by side.
+# The tests wait for real programs most of the time, so more of them than cores run side by side. On a machine
+# with little memory: make test TEST_JOBS=4
 TEST_JOBS = 10
 CORES = $(shell getconf _NPROCESSORS_ONLN)
 PYTHONS = 3.10 3.11 3.12 3.13 3.14

@@ -22,11 +22,10 @@ from tests.real.fleet import (
     FATTER,
     KEY,
     SLIM,
-    SLOT_TTL_SECONDS,
     Fleet,
-    Host,
     running_fleet,
 )
+from tests.real.host import SLOT_TTL_SECONDS, Host
 from tests.real.sidekiq_fleet import Fleet as SidekiqFleet
 from tests.real.sidekiq_fleet import bloated, feeding, sampling
 from tests.real.sidekiq_fleet import running_fleet as running_sidekiqs

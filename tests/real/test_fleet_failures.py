@@ -7,7 +7,8 @@ import time
 import pytest
 
 from tests.harness import RealRedis
-from tests.real.fleet import FAT, SLIM, SLOT_TTL_SECONDS, Fleet, running_fleet
+from tests.real.fleet import FAT, SLIM, Fleet, running_fleet
+from tests.real.host import SLOT_TTL_SECONDS
 from tests.real.redis_gate import RedisGate
 
 pytestmark = pytest.mark.real

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from tests.harness import PATIENCE_SECONDS, RealRedis, short_directory
-from tests.real.fleet import KEY, SLIM, Fleet, Host, running_fleet
+from tests.real.fleet import KEY, SLIM, Fleet, running_fleet
+from tests.real.host import Host
 from tests.real.redis_gate import RedisGate
 from tests.real.test_fleet import most_drains_at_once
 
