@@ -55,6 +55,13 @@ class Kill:
     at: float
     pids: frozenset[int]
     workers: frozenset[str]
+    since: float | None = None
+    """When they were suspended before that; None: they were not. Redis still gives them the jobs that they
+    asked for, and on a busy machine the SIGKILL comes seconds later."""
+
+    def may_have_cut(self, since: float, until: float) -> bool:
+        """Whether a job that was taken in this time may have been one of theirs."""
+        return since <= self.at and (self.at if self.since is None else self.since) <= until
 
 
 @dataclass(frozen=True)
@@ -87,8 +94,9 @@ class Doings:
     def end(self, doing: Doing) -> None:
         doing.ended = self.clock()
 
-    def killed(self, pids: Iterable[int], workers: Iterable[str]) -> None:
-        self.kills.append(Kill(self.clock(), frozenset(pids), frozenset(workers)))
+    def killed(self, pids: Iterable[int], workers: Iterable[str], since: float | None = None) -> None:
+        """`since`: when the processes were suspended before; None: they were not."""
+        self.kills.append(Kill(self.clock(), frozenset(pids), frozenset(workers), since))
 
     def touched(self, worker: str, since: float, until: float) -> bool:
         """The hand did something to this worker, its host or its supervisord, that may show in that time."""

@@ -336,7 +336,8 @@ class Hand:
         self._hinder(host, "killed with its host")
         self._down.add(host.name)
         workers = workers_of(host.name)
-        self._doings.killed(host.die(), workers)
+        since = self._doings.clock()
+        self._doings.killed(host.die(), workers, since)
 
         def start() -> str:
             host.supervisord.start()

@@ -120,7 +120,7 @@ class JobsJudge:
             if known.runs.get(job):
                 continue
             since, until = self._taken_between(place)
-            if self._uses(lambda kill, since=since, until=until: since <= kill.at <= until):  # type: ignore[misc]
+            if self._uses(lambda kill, since=since, until=until: kill.may_have_cut(since, until)):  # type: ignore[misc]
                 excused.append(job)
             elif job in known.taken and self._uses_stop(since, until):
                 dropped.append(job)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -95,6 +96,15 @@ def test_a_job_never_begun_is_excused_by_a_kill_when_it_was_taken_off_its_queue(
     assert judged(pushed, facts, [kill(10.5, pid=99)]).excused == ("x",)
     assert judged(pushed, facts, [kill(5.0, pid=99)]).lost == ("x",)
     assert judged(pushed, facts, [kill(20.0, pid=99)]).lost == ("x",)
+
+
+def test_a_host_that_is_suspended_and_killed_later_excuses_the_jobs_of_that_time() -> None:
+    """On a busy machine seconds pass in between, in which others go on."""
+    facts = [*ran("w", 1.0), *ran("y", 2.0), *ran("z", 9.0)]
+    died = replace(kill(8.0), since=2.5)
+    assert judged(["w", "x", "y", "z"], facts, [died]).excused == ("x",)
+    assert judged(["w", "x", "y", "z"], facts, [kill(8.0)]).lost == ("x",)
+    assert judged(["w", "x", "y", "z"], facts, [replace(died, since=3.5)]).lost == ("x",)
 
 
 def test_a_job_is_dropped_by_the_framework_only_by_its_word_and_at_a_stop() -> None:

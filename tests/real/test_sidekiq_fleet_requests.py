@@ -46,7 +46,14 @@ def fleets(redis_server: RealRedis, gate: RedisGate) -> Iterator[Fleets]:
             share(fleet, gate.url)
             fleet.wait_until_in_service()
             fleet.listen()
+        for fleet in (east, west):  # A request reaches only workers that are known to Redis.
+            fleet.wait_for(lambda fleet=fleet: is_known(fleet))  # type: ignore[misc]
         yield east, west
+
+
+def is_known(fleet: Fleet) -> bool:
+    """Its listener has reported its workers."""
+    return bool(fleet.client.hexists("memkill:{sidekiq}", f"l:{fleet.names[0]}/supervisor"))
 
 
 @contextlib.contextmanager
