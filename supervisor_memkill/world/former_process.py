@@ -22,9 +22,17 @@ class MachineProcesses:
         """`pid`: the process of this listener; None: this one."""
         self._proc = proc
         self._pid = os.getpid() if pid is None else pid
+        self._own: Mapping[str, str] = {}
 
     def own(self) -> Mapping[str, str]:
-        """The process of this listener; empty if the system has no boot id or no pid namespaces."""
+        """The process of this listener; empty if the system has no boot id or no pid namespaces.
+
+        Each report of each pool names it. It is read once: it stays the same for as long as the process runs.
+        """
+        self._own = self._own or self._read_own()
+        return self._own
+
+    def _read_own(self) -> Mapping[str, str]:
         machine = self._machine()
         if not machine:
             return {}

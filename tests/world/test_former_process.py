@@ -63,3 +63,22 @@ def test_system_without_a_boot_id_tells_nothing(tmp_path: Path) -> None:
     unknown = MachineProcesses(tmp_path)
     assert unknown.own() == {}
     assert not unknown.has_ended({"machine": "", "pid": "999999999", "created": "1.0"})
+
+
+def test_own_process_is_read_once(other: subprocess.Popen[bytes]) -> None:
+    """Each report of each pool names it."""
+    processes = MachineProcesses(pid=other.pid)
+    recorded = processes.own()
+    other.kill()
+    other.communicate()
+    assert recorded and processes.own() == recorded
+
+
+def test_own_process_that_could_not_be_read_is_tried_again(tmp_path: Path) -> None:
+    processes = MachineProcesses(proc=tmp_path)
+    assert processes.own() == {}
+    (tmp_path / "sys/kernel/random").mkdir(parents=True)
+    (tmp_path / "sys/kernel/random/boot_id").write_text("one\n")
+    (tmp_path / "self/ns").mkdir(parents=True)
+    (tmp_path / "self/ns/pid").symlink_to("pid:[1]")
+    assert processes.own()["machine"] == "one pid:[1]"
