@@ -25,10 +25,12 @@ WARM_LOOKS = 200
 
 @dataclass(frozen=True)
 class Growth:
-    """Private memory of one listener after some looks and after many."""
+    """Private memory of one listener after some looks, after half of all looks, and after all."""
 
     warm_looks: int
     warm_bytes: int
+    half_bytes: int
+    """In the first half, tables of Python itself may still be enlarged once."""
     looks: int
     bytes: int
 
@@ -39,13 +41,15 @@ def measure_growth(looks: int) -> Growth:
     supervisord = AnsweringSupervisord()
     try:
         with listener_under(supervisord, here, settings="log_level = error") as listener:
-            warm = 0
+            warm = half = 0
             for number in range(1, looks + 1):
                 listener.say()
                 wait_for(lambda: supervisord.checks >= number, every=0.001, message="a look")  # noqa: B023
                 if number == WARM_LOOKS:
                     warm = private_bytes(listener.popen.pid)
-            return Growth(WARM_LOOKS, warm, looks, private_bytes(listener.popen.pid))
+                if number == looks // 2:
+                    half = private_bytes(listener.popen.pid)
+            return Growth(WARM_LOOKS, warm, half, looks, private_bytes(listener.popen.pid))
     finally:
         supervisord.close()
         shutil.rmtree(here)

@@ -40,8 +40,9 @@ def lines(found: Mapping[str, Any]) -> Iterator[str]:
     growth = found["growth"]
     yield (
         f"private memory after {growth['warm_looks']} looks {growth['warm_bytes'] / _MEGABYTE:.2f} MB,"
-        f" after {growth['looks']} looks {growth['bytes'] / _MEGABYTE:.2f} MB:"
-        f" {(growth['bytes'] - growth['warm_bytes']) / 1024:+.0f} KB"
+        f" after {growth['looks'] // 2} looks {growth['half_bytes'] / _MEGABYTE:.2f} MB,"
+        f" after {growth['looks']} looks {growth['bytes'] / _MEGABYTE:.2f} MB;"
+        f" in the second half {(growth['bytes'] - growth['half_bytes']) / 1024:+.0f} KB"
     )
     yield f"the benchmark took {found['seconds']} s"
 
