@@ -29,6 +29,7 @@ def test_worker_removed_from_the_configuration_is_let_go(world: World, path: Pat
     del world.workers[life.run_to(state)]
     world.finish_jobs()
     run_until_replaced(life, world)
+    assert not life.stream.having("kind.failed"), "no kind is asked about a process that is not there"
 
 
 def test_worker_that_is_removed_during_the_take_over_is_let_go(world: World, path: Path) -> None:

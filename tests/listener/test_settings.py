@@ -8,6 +8,8 @@ from pathlib import Path
 
 from supervisor_memkill.listener.journal_format import Contents
 from supervisor_memkill.processes import ProgramInfo
+from supervisor_memkill.rules.drain import State
+from supervisor_memkill.rules.step import OnTimeout
 from supervisor_memkill.workers.contract import Advice
 from tests.listener.situations import (
     any_is_fresh,
@@ -150,3 +152,37 @@ def test_look_at_one_pool_does_not_cancel_the_next_request_for_another_pools_set
     surveyor.look(Contents(), life.pools[1])
     surveyor.check(Contents())
     assert world.times_programs_were_told == asked + 1
+
+
+def polls(life: Life, world: World, seconds: int) -> int:
+    """How often supervisord is asked for the settings in so many turns without a TICK."""
+    before = world.times_programs_were_told
+    for _ in range(seconds):
+        world.advance(1.0)
+        life.listener.turn(ticked=False)
+    return world.times_programs_were_told - before
+
+
+def test_known_settings_are_not_asked_for_again_after_drain_timeout(world: World, path: Path) -> None:
+    life = Life(world, path, config=pool_config(drain_timeout_seconds=20.0, on_timeout=OnTimeout.WAIT))
+    life.run_to(State.DRAINING)
+    assert polls(life, world, 40) == 0
+    assert life.drains()
+
+
+def test_unknown_settings_are_asked_for_at_drain_timeout_and_not_before(world: World, path: Path) -> None:
+    """They decide whether the stop would lose the running jobs; until then they do not matter."""
+    config = pool_config(drain_timeout_seconds=200.0)
+    life = Life(world, path, config=config)
+    life.run_to(State.DRAINING)
+    life.die()
+    world.tells_programs = False
+    life = Life(world, path, config=config)
+    polls(life, world, 5)  # It takes up the drain, and looks at all workers once.
+    assert polls(life, world, 60) == 0
+    world.advance(200.0)
+    assert polls(life, world, 5) >= 5
+    assert not [act for act in world.happened if act.startswith("stop")]
+    world.tells_programs = True
+    polls(life, world, 3)
+    assert "stop jobs:one" in world.happened

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from supervisor_memkill.rules.drain import State
 from supervisor_memkill.rules.shortage import Yields
 from supervisor_memkill.units import Size
-from tests.listener_world import FRESH, LIMIT, FakeMachine, Life, QuietKind, World, pool_config
+from tests.listener_world import (
+    FRESH,
+    LIMIT,
+    FakeMachine,
+    Life,
+    QuietKind,
+    SharedCoordinator,
+    World,
+    pool_config,
+)
 
 MIN_FREE = 10 * LIMIT
 NEVER = 10**9
@@ -263,3 +274,71 @@ def test_stop_that_takes_an_hour_keeps_no_other_worker_from_the_relief(path: Pat
     assert [one for one in world.happened if one.startswith("stop")] == ["stop jobs:four"], "one at a time"
     turns(world, life, 20)
     assert "stop jobs:three" in world.happened
+
+
+class Deaf(QuietKind):
+    """Its worker takes no notice of the quiet."""
+
+    def quiet(self, target: Any, table: Any) -> Any:
+        return {"sent": True}
+
+
+def last_one(path: Path, before: int, after: int, **settings: Any) -> tuple[World, Life, SharedCoordinator]:
+    """A worker in QUIETING that still takes jobs; then no other is in service, and so much memory is left.
+
+    Its pool says that the machine comes first.
+    """
+    world = World(["one", "two"])
+    world.workers["jobs:one"].memory, world.workers["jobs:two"].memory = FRESH + 1, FRESH
+    machine = FakeMachine(world)
+    coordinator = SharedCoordinator(world)
+    config = pool_config(yields=Yields.ALWAYS, **settings)
+    life = Life(
+        world,
+        path,
+        kind=Deaf,
+        config=config,
+        machine=machine,
+        min_free=Size(exact_bytes=MIN_FREE),
+        coordinate=lambda contents: coordinator,
+    )
+    if settings:
+        world.workers["jobs:one"].memory = 2 * LIMIT
+        life.tick()
+        turns(world, life, 15)
+    else:
+        life.listener.turn(ticked=False)
+        leave(machine, before)
+        turns(world, life, 3)
+    assert life.only_drain() == ("jobs:one", State.QUIETING)
+    world.operator_stops("jobs:two")
+    leave(machine, after)
+    return world, life, coordinator
+
+
+def test_drain_for_the_machine_needs_other_workers_while_there_is_time(path: Path) -> None:
+    world, life, _ = last_one(path, MIN_FREE * 3 // 4, MIN_FREE * 3 // 4)
+    turns(world, life, 20)
+    assert "cause=quiet_lost" in life.stream.having("drain.let_go")[0]
+    assert "stop jobs:one" not in world.happened
+
+
+def test_drain_for_another_reason_needs_other_workers_though_the_machine_comes_first(path: Path) -> None:
+    """The worker may be stopped for the machine, by a drain that says so."""
+    hard = Size(exact_bytes=2 * LIMIT + 1)
+    world, life, _ = last_one(path, 0, MIN_FREE // 4, hard_max_rss=hard)
+    world.workers["jobs:one"].memory = 3 * LIMIT
+    turns(world, life, 20)
+    reasons = {line.partition("reason=")[2].split()[0] for line in life.stream.having("drain.stopping")}
+    assert reasons <= {"min_free_now"}
+
+
+def test_answer_that_does_not_come_takes_no_last_worker(path: Path) -> None:
+    world, life, coordinator = last_one(path, MIN_FREE * 3 // 4, MIN_FREE // 4)
+    coordinator.is_away = True
+    turns(world, life, 20)
+    assert "stop jobs:one" not in world.happened
+    assert not life.stream.having("failed")
+    coordinator.is_away = False
+    turns(world, life, 20)
+    assert "stop jobs:one" in world.happened

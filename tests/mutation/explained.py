@@ -116,6 +116,17 @@ EXPLAINED: dict[str, str] = {
     "rules/from_the_stop.py, _stop_new_process: plan.hard_limit_bytes or 0 -> (plan.hard_limit_bytes)": (
         "a process above its hard limit has one"
     ),
+    "listener/drainer.py, _program: program is None and seen.process is not None "
+    "and self._clock() >= drain.deadline -> (program is None and self._clock() >= drain.deadline)": (
+        "the drain of a worker that is gone is over in this step: only spares a request"
+    ),
+    "listener/drainer.py, _program: self._clock() >= drain.deadline -> (self._clock() > drain.deadline)": (
+        "in the very moment either may be right: the next poll asks"
+    ),
+    "listener/adoption.py, _forget_ended: not late or any(pool.failure is not None for pool in survey.pools) "
+    "-> (any((pool.failure is not None for pool in survey.pools)))": (
+        "without any, the contents stay the same, and the same contents are not written again"
+    ),
     "coordination/rules.py, others: own is not None and own >= queues -> (own is not None)": (
         "a worker's request and its report come from one look, with the same queues"
     ),
