@@ -16,7 +16,13 @@ from pathlib import Path
 
 from supervisor_memkill.config import supervisord_command, supervisord_files
 from supervisor_memkill.config.sections import read_file
-from supervisor_memkill.config.supervisord_command import Running, is_supervisord, may_be_in, parse_command
+from supervisor_memkill.config.supervisord_command import (
+    Running,
+    is_of_one_process,
+    is_supervisord,
+    may_be_in,
+    parse_command,
+)
 from supervisor_memkill.config.supervisord_sections import SupervisordSections
 from supervisor_memkill.errors import ConfigError, UsageError
 from supervisor_memkill.listener.journal_place import SUFFIX
@@ -216,12 +222,15 @@ def refuse_unknown_file(above: Starter) -> UsageError:
     """The error of a listener without --config that does not find its supervisord's configuration."""
     words = started_by.see(above.pid).words
     named = parse_command(words).configuration if is_supervisord(words) else None
-    why = (
-        f"supervisord was started with -c {named}, and in no directory that is known is such a file with its"
-        " address and with this listener"
-        if named
-        else "its command line does not name it, and no file with its address is at a standard place"
-    )
+    if named and is_of_one_process(named):
+        why = f"supervisord was started with -c {named}, which no other process can read"
+    elif named:
+        why = (
+            f"supervisord was started with -c {named}, and in no directory that is known is such a file with"
+            " its address and with this listener"
+        )
+    else:
+        why = "its command line does not name it, and no file with its address is at a standard place"
     return UsageError(
         f"the configuration of the supervisord that started this listener (pid {above.pid}) was not found:"
         f" {why}; name the file with --config FILE in command= of the listener's section"

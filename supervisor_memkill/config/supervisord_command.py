@@ -8,6 +8,7 @@ directory later (``directory``), so that more than one directory may have to be 
 from __future__ import annotations
 
 import getopt
+import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -106,6 +107,11 @@ def search_places(program: Path | None, start: Path | None) -> tuple[Path, ...]:
     return (*relative, Path("/etc/supervisord.conf"), Path("/etc/supervisor/supervisord.conf"))
 
 
+def is_of_one_process(configuration: str) -> bool:
+    """A path such as ``/dev/stdin`` or ``/dev/fd/63``, which is another file for each process."""
+    return os.path.normpath(configuration).startswith(("/dev/", "/proc/"))
+
+
 def own_file(
     running: Running, exists: Callable[[Path], bool], belongs: Callable[[Path, Path | None], bool]
 ) -> Path | None:
@@ -115,6 +121,8 @@ def own_file(
     (None: not known). Only a file that ``-c`` names by its whole path needs no such check.
     """
     command = parse_command(running.words)
+    if command.configuration is not None and is_of_one_process(command.configuration):
+        return None
     if command.configuration is not None and Path(command.configuration).is_absolute():
         return Path(command.configuration)
     found: dict[str, Path] = {}

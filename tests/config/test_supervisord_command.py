@@ -81,6 +81,12 @@ def test_whole_path_on_the_command_line_needs_no_check() -> None:
     assert found("supervisord -c /app/s.conf", "/", present=[ETC], foreign=["/app/s.conf"]) == "/app/s.conf"
 
 
+@pytest.mark.parametrize("path", ["/dev/stdin", "/dev/fd/63", "/proc/self/fd/0", "/srv/../dev/stdin"])
+def test_path_that_each_process_has_for_itself_is_not_read(path: str) -> None:
+    """``supervisord -c /dev/stdin``: to read it, the listener would take its own events for the file."""
+    assert found(f"supervisord -c {path}", "/srv", present=[path, ETC]) is None
+
+
 def test_relative_path_is_looked_for_wherever_it_may_have_been_started() -> None:
     assert found("supervisord -c supervisord.conf", "/", "/app", present=[APP, ETC]) == APP
     assert found("supervisord -c supervisord.conf", "/", present=[APP, ETC]) is None
