@@ -69,19 +69,28 @@ class FleetRequester:
         self, act: Act, names: Sequence[str], *, lasts_seconds: float | None, except_hard: bool = False
     ) -> list[Sent]:
         """Put the request into every pool that it names. Raises MemkillError, also if it names none."""
-        from supervisor_memkill.rules.requests import OperatorRequest, encode
+        from supervisor_memkill.rules.requests import OperatorRequest, encode, unmatched
 
         made = OperatorRequest(secrets.token_hex(8), act, tuple(names), lasts_seconds, except_hard)
         try:
             encode(made)
         except ValueError as error:
             raise UsageError(f"the request cannot be sent: {error}") from None
-        named = [pool for pool in self.pools if self._is_named(pool, made)]
-        if not named:
+        missing = unmatched(names, self.pools)
+        if missing and _is_for_workers(act):
+            missing = unmatched(missing, self._known_workers())
+        if missing:
             what = "worker that is known" if _is_for_workers(act) else "pool"
             known = ", ".join(self.pools)
-            raise MemkillError(f"no {what} has the name {' '.join(names)}; the pools are {known}")
+            raise MemkillError(f"no {what} has the name {' '.join(missing)}; the pools are {known}")
+        named = [pool for pool in self.pools if self._is_named(pool, made)]
         return [self._put(pool, dataclasses.replace(made, id=secrets.token_hex(8))) for pool in named]
+
+    def _known_workers(self) -> set[str]:
+        """The names of the workers on all hosts, and of their groups. Raises MemkillError."""
+        views = (self._coordinator.view(pool) for pool in self.pools)
+        workers = {report.worker.split("/", 2)[-1] for view in views for report in view.reports}
+        return workers | {worker.partition(":")[0] for worker in workers}
 
     def longest_left_seconds(self) -> float:
         """How long the open request that lasts longest is open; 0 if none has an end. Raises MemkillError."""

@@ -111,10 +111,11 @@ def run_unpause(arguments: argparse.Namespace, environ: Mapping[str, str]) -> in
 
 
 def _check_pools(arguments: argparse.Namespace, found: tuple[str, ...], known: tuple[str, ...]) -> None:
+    """The listener may have started with another configuration."""
+    from supervisor_memkill.commands.request import NO_POOL
+
     if not found:
-        raise MemkillError(
-            f"no pool has the name {' '.join(arguments.names)}; the pools are {', '.join(known)}"
-        )
+        raise MemkillError(NO_POOL.format(names=" ".join(arguments.names), pools=", ".join(known)))
 
 
 PAUSE = Command(

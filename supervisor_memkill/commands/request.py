@@ -34,6 +34,8 @@ SUBSCRIBE = (
     " runs"
 )
 NO_LISTENER = "the listener does not run (its last process was pid {pid}): start it with supervisorctl"
+NOBODY = "no worker that runs has the name {names}; the pools are {pools}"
+NO_POOL = "no pool has the name {names}; the pools are {pools}"
 TAKES_IT_LATER = "; it then takes this request"
 
 
@@ -54,15 +56,6 @@ class Requester:
     def withdrawn(self) -> set[tuple[str, str]]:
         """The restarts that were withdrawn: the request's id and the worker. Raises StateError."""
         return {(one.request.id, worker) for one in self.state().requests for worker in one.withdrawn}
-
-    def has_worker(self, request: OperatorRequest) -> bool:
-        """The request names a worker; true before the listener has looked. Raises StateError."""
-        pools = self.state().pools
-        return not pools or any(
-            request.names_one(pool.name, one.worker, one.worker.partition(":")[0])
-            for pool in pools
-            for one in pool.workers
-        )
 
     def states(self, timeout_seconds: float | None) -> Iterator[ListenerState]:
         """The listener's state again and again, until the time is over.
@@ -110,6 +103,7 @@ class Requester:
         except ValueError as error:
             raise UsageError(f"the request cannot be sent: {error}") from None
         self._wait_for_listener()
+        self._check_names(request)
         self._supervisord.send_event(REQUEST_TYPE, payload)
         until = time.monotonic() + TAKEN_WITHIN_SECONDS
         while (taken := self._taken(request.id)) is None:
@@ -119,6 +113,26 @@ class Requester:
                 raise MemkillError(self._why_not_taken())
             time.sleep(LOOK_SECONDS)
         return taken
+
+    def _check_names(self, request: OperatorRequest) -> None:
+        """Raises MemkillError if a name names nothing: nothing is requested for the other names, either."""
+        from supervisor_memkill.listener.state_file import StateError
+        from supervisor_memkill.rules.requests import Act, unmatched
+
+        is_for_workers = request.act in (Act.RESTART, Act.CANCEL)
+        try:
+            pools = self.state().pools
+        except StateError:
+            pools = ()
+        if is_for_workers and not pools:
+            return  # The listener has not looked yet.
+        workers = [one.worker for pool in pools for one in pool.workers] if is_for_workers else []
+        missing = unmatched(
+            request.names, [*self.pools, *workers, *(one.partition(":")[0] for one in workers)]
+        )
+        if missing:
+            wrong = NOBODY if is_for_workers else NO_POOL
+            raise MemkillError(wrong.format(names=" ".join(missing), pools=", ".join(self.pools)))
 
     def _wait_for_listener(self) -> None:
         """Raises MemkillError if the listener does not run. A state that cannot be read tells nothing."""

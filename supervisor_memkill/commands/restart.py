@@ -28,7 +28,6 @@ EXPIRES_SECONDS = 86400.0
 WITHDRAWN = "withdrawn: {what}; a drain under way is finished"
 NOT_BEGUN = "restarts that have not begun"
 NOTHING_WITHDRAWN = "nothing is withdrawn: no restart of {names} waits; a drain under way is finished"
-NOBODY = "no worker that runs has the name {names}; the pools are {pools}"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -97,6 +96,7 @@ def _restart(
     waits: bool,
 ) -> int:
     from supervisor_memkill.commands.progress import progress
+    from supervisor_memkill.commands.request import NOBODY
     from supervisor_memkill.rules.requests import Act
 
     taken = made.send(Act.RESTART, names, lasts_seconds=expires_seconds)
@@ -121,6 +121,7 @@ def _restart_fleet(
     from supervisor_memkill.clock import boot_clock
     from supervisor_memkill.commands.fleet_progress import FleetProgress
     from supervisor_memkill.commands.fleet_request import silent_hosts
+    from supervisor_memkill.commands.request import NOBODY
     from supervisor_memkill.rules.requests import Act
 
     sent = made.send(Act.RESTART, names, lasts_seconds=expires_seconds)
@@ -142,9 +143,7 @@ def _cancel(made: Requester, names: Sequence[str], expires_seconds: float) -> in
     from supervisor_memkill.rules.requests import Act
 
     before = made.withdrawn()
-    taken = made.send(Act.CANCEL, names, lasts_seconds=expires_seconds)
-    if not made.has_worker(taken.request):
-        raise MemkillError(NOBODY.format(names=" ".join(names), pools=", ".join(made.pools)))
+    made.send(Act.CANCEL, names, lasts_seconds=expires_seconds)
     workers = sorted({worker for _, worker in made.withdrawn() - before})
     words = WITHDRAWN.format(what=", ".join(workers)) if workers else NOTHING_WITHDRAWN
     output.show(f"{words.format(names=' '.join(names))}\n")

@@ -12,7 +12,7 @@ import dataclasses
 import enum
 import json
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
@@ -77,6 +77,12 @@ class OperatorRequest:
 def _matches(name: str, pattern: str) -> bool:
     """A name that contains ``*``, ``?`` or ``[`` is found by itself, too."""
     return name == pattern or fnmatchcase(name, pattern)
+
+
+def unmatched(names: Iterable[str], known: Iterable[str]) -> list[str]:
+    """The names that name nothing of what is known."""
+    found = set(known)
+    return [name for name in names if not any(_matches(one, name) for one in found)]
 
 
 def encode(request: OperatorRequest) -> str:

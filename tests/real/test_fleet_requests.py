@@ -267,6 +267,12 @@ def test_wrong_request_is_one_line(redis_server: RealRedis) -> None:
         host = fleet["a"]
         cases = [
             (["restart", "nobody"], 1, "no worker that is known has the name nobody; the pools are job"),
+            (
+                ["restart", "job", "nobody"],
+                1,
+                "no worker that is known has the name nobody; the pools are job",
+            ),
+            (["pause", "job", "a_0:*"], 1, "no pool has the name a_0:*; the pools are job"),
             (["pause", "a_0:*"], 1, "no pool has the name a_0:*; the pools are job"),
             (["restart", "x" * 300], 2, "is too long"),
             (["restart", "job", "--cancel", "--wait"], 2, "--cancel does not take --wait"),

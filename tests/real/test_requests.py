@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
+from supervisor_memkill.listener import state_file
 from supervisor_memkill.processes import ProcessState
 from supervisor_memkill.rules.drain import State
-from tests.harness import PATIENCE_SECONDS, LeakyWorkers
+from tests.harness import PATIENCE_SECONDS, LeakyWorkers, wait_for
 from tests.real.conftest import StartPool
 from tests.real.pool import LISTENER, LeakyPool
 
@@ -229,6 +230,8 @@ def test_listener_that_subscribes_to_ticks_alone_is_named_with_the_line_to_chang
     [
         (["restart", "nobody"], 1, "no worker that runs has the name nobody; the pools are job"),
         (["restart", "nobody", "--cancel"], 1, "no worker that runs has the name nobody; the pools are job"),
+        (["restart", "job", "nobody"], 1, "no worker that runs has the name nobody; the pools are job"),
+        (["pause", "job", "nobody"], 1, "no pool has the name nobody; the pools are job"),
         (["pause", "nobody"], 1, "no pool has the name nobody; the pools are job"),
         (["restart", "job", "--timeout", "1s"], 2, "--timeout needs --wait"),
         (["restart", "job", "--expires", "never"], 2, "--expires: 'never' is not a duration"),
@@ -239,10 +242,13 @@ def test_listener_that_subscribes_to_ticks_alone_is_named_with_the_line_to_chang
 def test_wrong_request_is_one_line(
     idle_pool: LeakyPool, arguments: list[str], status: int, text: str
 ) -> None:
+    state = state_file.path_beside(idle_pool.journal)
+    wait_for(lambda: state.exists() and state_file.read(state).pools, message=idle_pool.story)
     done = run(idle_pool, *arguments)
     assert done.returncode == status
     assert text in done.stderr
     assert done.stderr.count("\n") == 1
+    assert not idle_pool.events("request.taken"), "also nothing for a name that is right"
 
 
 def test_hostile_request_changes_nothing(idle_pool: LeakyPool) -> None:

@@ -21,6 +21,7 @@ from supervisor_memkill.rules.requests import (
     TakenRequest,
     decode,
     encode,
+    unmatched,
 )
 from tests.builders import PID, START, info
 
@@ -141,3 +142,9 @@ def test_name_with_the_characters_of_a_pattern_is_found_by_itself(name: str) -> 
     request = OperatorRequest("ab" * 8, Act.PAUSE, (name,), 60.0)
     assert request.names_pool(name) and request.names_one("pool", f"{name}:0", name)
     assert not request.names_pool("other")
+
+
+def test_each_name_must_name_something() -> None:
+    known = ["mail", "mail:one", "web[1]"]
+    assert unmatched(["m*", "mail:one", "web[1]"], known) == []
+    assert unmatched(["mail", "mial", "web[2]", "*:two"], known) == ["mial", "web[2]", "*:two"]
