@@ -23,6 +23,7 @@ PYTHON = (
     "commands/web/html.py",
     "commands/web/once.py",
     "commands/web/site.py",
+    "commands/web/tries.py",
     "config/private_file.py",
     "rules/policy.py",
     "rules/hours.py",

@@ -111,6 +111,13 @@ def test_right_passwords_cost_nothing(asked: Asked) -> None:
     assert asked.guess(100) == AT_ONCE
 
 
+def test_whoever_knows_the_password_takes_no_memory(asked: Asked) -> None:
+    asked.ask(PASSWORD)
+    assert not asked.tries._debts
+    asked.tries.was_right(OTHER)  # Its entry was dropped for others while its password was compared.
+    assert not asked.tries._debts
+
+
 def test_question_without_a_password_is_no_guess(asked: Asked) -> None:
     assert {asked.ask(None).status for _ in range(1000)} == {HTTPStatus.UNAUTHORIZED}
     assert asked.ask(PASSWORD).status is HTTPStatus.OK
