@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from supervisor_memkill.rules.requests import (
+    MAX_BYTES,
     MAX_NAME_LENGTH,
     MAX_NAMES,
     MAX_SECONDS,
@@ -41,6 +42,13 @@ def test_request_is_read_as_it_was_written(act: Act) -> None:
 def test_what_could_not_be_read_is_not_written() -> None:
     with pytest.raises(ValueError, match="not allowed"):
         encode(OperatorRequest("ab" * 8, Act.RESTART, ("a b",), 60.0))
+
+
+def test_longest_request_is_allowed_and_no_longer_one() -> None:
+    longest = encode(RESTART).ljust(MAX_BYTES)
+    assert decode(longest) == RESTART
+    with pytest.raises(ValueError, match="longer than"):
+        decode(f"{longest} ")
 
 
 def test_longest_name_is_allowed() -> None:
