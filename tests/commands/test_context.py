@@ -147,7 +147,7 @@ def test_configuration_that_is_not_there_is_one_line(tmp_path: Path) -> None:
 
 def test_dry_run_without_a_supervisord_is_one_line(tmp_path: Path, config: Path) -> None:
     done = run(tmp_path, "--dry-run", "--config", str(config), "--serverurl", f"unix://{tmp_path}/none.sock")
-    assert_one_line(done, 1, "none.sock", "No such file")
+    assert_one_line(done, 1, "none.sock", "there is no such file")
 
 
 def test_address_of_another_kind_is_one_line(tmp_path: Path, config: Path) -> None:
