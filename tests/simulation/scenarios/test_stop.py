@@ -213,3 +213,23 @@ def test_stop_that_waited_in_a_hanging_supervisord_while_the_listener_died_count
         s.world.weather.dies_at(s.east, "stopping.acted", away=0.0)
         s.until(lambda: s.is_back(s.east), within=600)
         assert len(s.acts(s.east, "stop")) == 1
+
+
+def test_stop_by_the_operator_after_a_new_listener_saw_the_worker_running_is_kept() -> None:
+    """S5: the former listener's stop was never sent, and that of the new one is not sent either."""
+    with scene(SIDEKIQ, stop_wait=4) as s:
+        s.settles()
+        s.world.weather.dies_at(s.east, "stopping.saved", away=60.0)
+        s.bloat(s.east)
+        s.until(lambda: s.times("life 2"))
+
+        def lose_its_look() -> None:
+            s.east.loses_next("lost")
+            s.world.engine.after(1.0, lambda: s.world.operator(s.east, s.worker(s.east), "stop"))
+
+        s.world.weather.when_at(s.east, "stopping.saved", lose_its_look)
+        s.until(lambda: s.times("operator: stop"))
+        s.until(lambda: s.state(s.east) is None)
+        s.passes(30.0)
+        assert s.acts(s.east, "stop") == s.acts(s.east, "start") == []
+        assert s.worker(s.east).state is ProcessState.STOPPED
