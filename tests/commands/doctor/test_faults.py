@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -208,6 +209,38 @@ def test_limit_below_the_baseline_is_known_from_the_listeners_own_delays() -> No
     assert names(looked_at(contents=contents)) == ["limit-below-baseline"]
     former = dataclasses.replace(planted.BELOW, limit_bytes=LIMIT // 2)
     assert names(looked_at(contents=Contents(back_offs={"jobs:two": former}))) == [], "the limit was raised"
+
+
+def with_first(process: Mapping[str, Any] | None = None, **seen: Any) -> Facts:
+    """A pool that is well, but for these values of its first worker."""
+    facts = looked_at()
+    (pool,) = facts.pools
+    one, *others = pool.survey.findings
+    changed = dataclasses.replace(one.seen.process, **(process or {}))
+    finding = dataclasses.replace(one, seen=dataclasses.replace(one.seen, process=changed, **seen))
+    survey = dataclasses.replace(pool.survey, findings=(finding, *others))
+    return dataclasses.replace(facts, pools=(dataclasses.replace(pool, survey=survey),))
+
+
+def test_memory_of_a_process_that_ended_says_nothing_about_the_limit() -> None:
+    """supervisord still has its start, and so it looks young."""
+    bloated = {"memory_bytes": LIMIT, "age_seconds": 300.0}
+    assert names(with_first(**bloated)) == ["limit-below-baseline"]
+    assert names(with_first({"state": ProcessState.STOPPING}, **bloated)) == []
+
+
+def test_memory_that_is_unknown_for_no_stated_cause_is_no_fault() -> None:
+    """The process may have ended between two readings."""
+    assert names(with_first(memory_bytes=None, memory_why="")) == []
+    assert names(with_first(memory_bytes=None, memory_why="it is out of sight")) == ["memory-unknown"]
+
+
+@pytest.mark.parametrize(
+    ("error", "what"), [("", "it is BACKOFF"), ("can't find it", "it is BACKOFF: can't find it")]
+)
+def test_worker_that_is_down_is_named_with_the_error_of_its_start(error: str, what: str) -> None:
+    facts = with_first({"state": ProcessState.BACKOFF, "spawnerr": error}, memory_bytes=None)
+    assert whats(facts) == [what]
 
 
 def test_workers_own_redis_that_is_away_is_reported_by_its_pool_alone() -> None:
