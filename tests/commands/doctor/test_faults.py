@@ -224,7 +224,7 @@ def with_first(process: Mapping[str, Any] | None = None, **seen: Any) -> Facts:
 
 def test_memory_of_a_process_that_ended_says_nothing_about_the_limit() -> None:
     """supervisord still has its start, and so it looks young."""
-    bloated = {"memory_bytes": LIMIT, "age_seconds": 300.0}
+    bloated: dict[str, Any] = {"memory_bytes": LIMIT, "age_seconds": 300.0}
     assert names(with_first(**bloated)) == ["limit-below-baseline"]
     assert names(with_first({"state": ProcessState.STOPPING}, **bloated)) == []
 
