@@ -60,7 +60,7 @@ def to_line(interval: Interval) -> bytes:
         "seconds": round(interval.seconds, 2),
         "before": interval.before_bytes,
         "after": interval.after_bytes,
-        "running": {name: round(value, 2) for name, value in _commonest(interval.running_seconds).items()},
+        "running": _commonest({name: round(value, 2) for name, value in interval.running_seconds.items()}),
     }
     if interval.runs is not None:
         values["runs"] = _commonest(interval.runs)

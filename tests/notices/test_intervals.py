@@ -49,10 +49,11 @@ def test_name_is_cut_and_has_only_characters_that_can_be_written() -> None:
     assert name_of("Caf\u00e9\ud800") == "Caf\u00e9?"
 
 
-def test_class_that_did_not_run_is_left_out() -> None:
-    assert (
-        from_line(to_line(dataclasses.replace(INTERVAL, running_seconds={"Mail": 0.0}))).running_seconds == {}
-    )
+@pytest.mark.parametrize("seconds", [0.0, 0.003])
+def test_class_that_did_not_run_for_as_long_as_a_line_can_say_is_left_out(seconds: float) -> None:
+    """A line says hundredths of a second."""
+    interval = dataclasses.replace(INTERVAL, running_seconds={"Mail": seconds, "Sync": 0.01})
+    assert from_line(to_line(interval)).running_seconds == {"Sync": 0.01}
 
 
 @pytest.mark.parametrize(
