@@ -149,9 +149,7 @@ def examine_configuration(
     if named is not None:
         reading, supervisords = named, _read_if_possible(path, asked.environ, node)
     elif path is not None:
-        reading = supervisords = _reading(
-            lambda: supervisord_files.read_supervisord(path, asked.environ, node), problems
-        )
+        reading = supervisords = _reading(lambda: _read_supervisords(path, asked, node), problems)
     else:
         reading, supervisords = ParsedFiles(()), None
     if above is None:
@@ -182,6 +180,16 @@ def _reading(read: Callable[[], ParsedFiles], problems: list[str]) -> ParsedFile
     except ConfigError as error:
         problems.extend(error.problems)
         return ParsedFiles(())
+
+
+def _read_supervisords(path: Path, asked: Asked, node: str) -> ParsedFiles:
+    """supervisord's files. Raises ConfigError."""
+    try:
+        return supervisord_files.read_supervisord(path, asked.environ, node)
+    except ConfigError as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            raise which.refuse_missing_file(path, asked) from error
+        raise
 
 
 def _section_for_use_by_hand(

@@ -235,3 +235,14 @@ def refuse_unknown_file(above: Starter) -> UsageError:
         f"the configuration of the supervisord that started this listener (pid {above.pid}) was not found:"
         f" {why}; name the file with --config FILE in command= of the listener's section"
     )
+
+
+def refuse_missing_file(path: Path, asked: Asked) -> ConfigError:
+    """The error for a file that supervisord's command line names, and that was moved or deleted since."""
+    where = " in command= of the listener's section" if asked.group is not None else ""
+    return ConfigError(
+        [
+            f"{path}: does not exist, although supervisord (pid {asked.pid}) was started with it: put it"
+            f" back, or name the new file with --config FILE{where}"
+        ]
+    )

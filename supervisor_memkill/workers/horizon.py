@@ -12,6 +12,9 @@ ListensForSignals.php, Repositories/RedisMasterSupervisorRepository.php):
   Horizon that supervisord starts. What their jobs have started dies.
 - After a SIGKILL of the master alone the workers finish their jobs and end. A SIGKILL of the group cuts the
   jobs.
+- A master may run without supervisors, and takes no jobs then: config/horizon.php has none for the
+  environment, or a supervisor ended with status 2 or 13 ("A supervisor with this name is already running"),
+  after which the master does not start it again (laravel/horizon 599, 695; src/SupervisorProcess.php).
 - Each second the master writes a hash with its pid and its status, running or paused, with a TTL of 15 s or
   more; a stop deletes it. A restart ends a pause.
 """
@@ -24,7 +27,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from supervisor_memkill.errors import MemkillError
+from supervisor_memkill.errors import MemkillError, Unknown
 from supervisor_memkill.workers.base import all_unknown
 from supervisor_memkill.workers.contract import Reading, Target, Tools, Traits, unknown
 from supervisor_memkill.workers.stopping import GracefulStop, SignOfReadiness, StopThenWait
@@ -36,6 +39,14 @@ if TYPE_CHECKING:
 DEFAULT_PREFIX = "laravel_horizon:"
 """For an application with the default name: APP_NAME, then ``_horizon:`` (config/horizon.php)."""
 PAUSED = "Horizon is paused, and a restart would end the pause: run `php artisan horizon:continue` first"
+TWO_MASTERS = (
+    "two Horizons write records with this host name and pid, and different statuses: give each machine or "
+    "container its own host name"
+)
+NO_SUPERVISORS = (
+    "no horizon:supervisor runs below this Horizon, so that it takes no jobs: it is still booting, or see "
+    "its log, and config/horizon.php for its environment"
+)
 
 
 class Horizon(StopThenWait):
@@ -66,6 +77,19 @@ class Horizon(StopThenWait):
         self._host = slug(hostname or socket.gethostname())
         self._prefix = tools.key_namespace or DEFAULT_PREFIX
 
+    def read_one(self, target: Target, table: ProcessTable) -> Reading:
+        """The command line shows the master; the processes below it show whether it takes jobs."""
+        reading = super().read_one(target, table)
+        if reading.recognised is not True:
+            return reading
+        try:
+            below = table.tree(target.process.pid)[1:]
+        except Unknown as error:
+            return unknown(str(error), target.note)
+        if any("horizon:" in table.title(child.pid) for child in below):
+            return reading
+        return replace(reading, in_service=False, why=NO_SUPERVISORS)
+
     def read(self, targets: Sequence[Target], table: ProcessTable) -> Mapping[str, Reading]:
         readings = super().read(targets, table)
         if not self.tools.has_redis:
@@ -76,13 +100,16 @@ class Horizon(StopThenWait):
             return all_unknown(targets, error)
         return {
             target.process.worker: self._with_record(
-                readings[target.process.worker], statuses.get(str(target.process.pid)), target
+                readings[target.process.worker], statuses.get(str(target.process.pid), frozenset()), target
             )
             for target in targets
         }
 
-    def _ask_statuses(self, redis: Any) -> Mapping[str, str]:
-        """The status of each master of this host by its pid, as texts: two round trips."""
+    def _ask_statuses(self, redis: Any) -> Mapping[str, frozenset[str]]:
+        """The statuses of the masters of this host by their pid, as texts: two round trips.
+
+        Containers with the same host name may have the same pid.
+        """
         names = [
             str(name)
             for name in redis.zrange(f"{self._prefix}masters", 0, -1)
@@ -91,12 +118,19 @@ class Horizon(StopThenWait):
         pipe = redis.pipeline(transaction=False)
         for name in names:
             pipe.hmget(f"{self._prefix}master:{name}", ["pid", "status"])
-        return {str(pid): str(status) for pid, status in pipe.execute() if pid is not None}
+        found: dict[str, frozenset[str]] = {}
+        for pid, status in pipe.execute():
+            if pid is not None:
+                found[str(pid)] = found.get(str(pid), frozenset()) | {str(status)}
+        return found
 
-    def _with_record(self, reading: Reading, status: str | None, target: Target) -> Reading:
+    def _with_record(self, reading: Reading, statuses: frozenset[str], target: Target) -> Reading:
         """The reading by command line, completed by the record's status."""
-        if reading.recognised is not True or status == "running":
+        if reading.recognised is not True or statuses == {"running"}:
             return reading
+        if len(statuses) > 1:
+            return unknown(TWO_MASTERS, target.note)
+        status = next(iter(statuses), None)
         if status == "paused":
             return replace(reading, in_service=False, why=PAUSED, hold=PAUSED)
         if status is not None:

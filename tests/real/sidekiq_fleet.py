@@ -184,11 +184,19 @@ class Fleet:
         self.pushed.append(jid)
         return jid
 
-    def give_each(self, seconds: float) -> dict[str, str]:
+    def give_each(self, seconds: float, name: str = "SleepJob") -> dict[str, str]:
         """One job for each worker (of concurrency 1), all in hand when this returns: ids by worker."""
-        given = {self.push(seconds) for _ in self.names}
+        given = {self.push(seconds, name) for _ in self.names}
         self.wait_for(lambda: given <= self.jobs.running())
         return {name: jid for name in self.names for jid in given if self.runs(name, jid)}
+
+    def give_each_until_ended(self) -> dict[str, str]:
+        """The same with jobs that take as long as the test needs: until `end_jobs`."""
+        return self.give_each(0, "GrowJob")
+
+    def end_jobs(self) -> None:
+        """Let the jobs of `give_each_until_ended` end, now and later."""
+        self.client.mset({"app:grow": 1, "app:end": 1})
 
     def runs(self, name: str, jid: str) -> bool:
         """This worker is the one that ran the job last."""

@@ -13,8 +13,6 @@ from tests.real.redis_gate import RedisGate
 from tests.real.sidekiq_fleet import Sidekiq, bloated, running_fleet
 
 pytestmark = pytest.mark.real
-JOB_SECONDS = 20
-"""Longer than the way to the moment that a test waits for: a TICK and a beat, of 5 s each at the most."""
 
 
 def test_behind_a_shell_without_exec_sidekiq_is_drained_and_leaves_no_orphan(redis_server: RealRedis) -> None:
@@ -52,10 +50,11 @@ def test_a_drain_is_held_while_redis_is_away(redis_server: RealRedis) -> None:
         assert len(fleet.events("worker.held")) == 1, "said once"
         assert fleet.drains() == {} and fleet.process("fat").pid == before["fat"]
 
-        job = fleet.give_each(JOB_SECONDS)["fat"]
+        job = fleet.give_each_until_ended()["fat"]
         gate.open()
         fleet.wait_for_event("drain.draining", "fat")
         gate.hold()
+        fleet.end_jobs()
         fleet.wait_until_finished(job)
         idle = fleet.wait_for_beat("fat", lambda beat: beat.busy == 0)
         fleet.wait_for_beat("fat", lambda beat: beat.at > idle.at)
@@ -88,9 +87,10 @@ def test_when_a_job_outlasts_the_drain_it_is_requeued_or_waited_for(
     pool = {"drain_timeout": "3s", "on_timeout": on_timeout}
     with running_fleet(redis_server, bloated("fat"), Sidekiq("peer"), pool=pool) as fleet:
         before = fleet.wait_until_in_service()
-        given = fleet.give_each(JOB_SECONDS)
+        given = fleet.give_each(20) if on_timeout == "wait" else fleet.give_each_until_ended()
         fleet.listen()
         fleet.wait_until_replaced({"fat": before["fat"]})
+        fleet.end_jobs()
         fleet.wait_until_finished()
         cause = fleet.wait_for_event("drain.stopping")
         if on_timeout == "wait":
@@ -107,12 +107,13 @@ def test_job_that_supervisords_default_would_kill_is_waited_for(redis_server: Re
     fat, pool = bloated("fat", stopwaitsecs=10, timeout_seconds=25), {"drain_timeout": "2s"}
     with running_fleet(redis_server, fat, Sidekiq("peer"), pool=pool) as fleet:
         before = fleet.wait_until_in_service()
-        fleet.give_each(10)
+        fleet.give_each_until_ended()
         fleet.wait_for_beat("fat", lambda beat: beat.busy == 1)
         fleet.listen()
         held = fleet.wait_for_event("drain.held_at_timeout", "fat")
-        assert "stopwaitsecs = 30" in held and "-t 5" in held and "jobs=SleepJob" in held
+        assert "stopwaitsecs = 30" in held and "-t 5" in held and "jobs=GrowJob" in held
         assert not fleet.events("drain.stopping")
+        fleet.end_jobs()
         fleet.wait_until_replaced({"fat": before["fat"]})
         assert "cause=idle" in fleet.wait_for_event("drain.stopping")
         fleet.wait_until_finished()

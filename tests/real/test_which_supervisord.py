@@ -170,6 +170,30 @@ def test_file_of_another_supervisord_is_never_taken(
     assert "started with -c supervisord.conf" in last
 
 
+def test_file_that_was_moved_since_supervisord_began_is_named_with_the_way_out(
+    start_supervisord: StartSupervisord,
+) -> None:
+    """As a deploy does it: supervisord runs on, and its command line names a path that is no more."""
+    ours = listener(startsecs=100)
+    sections = f"[memkill]\njournal = %(here)s/own/x.journal\n{pool('mine')}{ours}{program('job', SLEEPER)}"
+    supervisord = start_supervisord(sections, arguments=["-c", "{config}"])
+    start_line(supervisord)
+    moved = supervisord.config.rename(supervisord.directory / "moved.conf")
+    words = f"{supervisord.config}: does not exist, although supervisord (pid {supervisord.pid}) was started"
+
+    def lines() -> list[str]:
+        return [one for one in supervisord.log("memkill.log").splitlines() if words in one]
+
+    psutil.Process(supervisord.process(LISTENER).pid).kill()
+    wait_for(lines, message=lambda: supervisord.log("memkill.log"))
+    assert "--config FILE in command= of the listener's section" in lines()[-1]
+    refused = by_hand(supervisord.directory, "--serverurl", supervisord.url)
+    assert refused.returncode == 2
+    assert words in refused.stderr and refused.stderr.endswith("name the new file with --config FILE\n")
+    named = read_by_hand(supervisord.directory, "--config", str(moved), "--serverurl", supervisord.url)
+    assert named["files"] == [str(moved)]
+
+
 # --- which supervisord --------------------------------------------------------------------------
 
 

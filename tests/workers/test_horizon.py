@@ -25,6 +25,7 @@ HOSTNAME = "Web1.example.com"
 NAME = "web1examplecom-aB3d"
 PREFIX = "laravel_horizon:"
 PHP_ALONE = 0x4004A07
+BELOW = {101: "php artisan horizon:supervisor web1-aB3d:supervisor-1 redis"}
 
 
 class FakeMasters(FakeRedis):
@@ -41,7 +42,7 @@ class FakeMasters(FakeRedis):
 def read(store: FakeRedis | None, namespace: str = "", title: str = TITLE) -> Reading:
     known = tools((lambda: store) if store else None, namespace=namespace)
     kind = Horizon(DEFAULTS, known, hostname=HOSTNAME)
-    return read_one(kind, Target(process()), FakeProcesses({100: title}).table)
+    return read_one(kind, Target(process()), FakeProcesses({100: title, **BELOW}, {101: 100}).table)
 
 
 def advice(program: ProgramInfo) -> list[tuple[str, bool]]:
@@ -91,6 +92,24 @@ def test_a_horizon_that_still_boots_is_not_recognised() -> None:
     processes.caught[100] = PHP_ALONE
     reading = read_one(Horizon(DEFAULTS, tools()), Target(process()), processes.table)
     assert reading.recognised is False and "still booting" in reading.why
+
+
+@pytest.mark.parametrize("below", [{}, {101: ""}, {101: "sh -c sleep 5"}])
+def test_a_horizon_without_supervisors_is_not_in_service(below: Mapping[int, str]) -> None:
+    """It runs, and its record says so, but it takes no jobs: no peer may be drained because of it."""
+    table = FakeProcesses({100: TITLE, **below}, dict.fromkeys(below, 100)).table
+    store = FakeMasters({NAME: {"pid": "100", "status": "running"}})
+    kind = Horizon(DEFAULTS, tools(lambda: store), hostname=HOSTNAME)
+    reading = read_one(kind, Target(process()), table)
+    assert (reading.recognised, reading.in_service, reading.hold) == (True, False, "")
+    assert "no horizon:supervisor runs below" in reading.why
+
+
+def test_records_of_two_horizons_with_the_same_host_name_and_pid_conclude_nothing() -> None:
+    """Containers with one host name: which record is that of this process is not known."""
+    masters = {NAME: {"pid": "100", "status": "paused"}, f"{NAME}x": {"pid": "100", "status": "running"}}
+    reading = read(FakeMasters(masters))
+    assert reading.recognised is None and "give each machine or container its own host name" in reading.why
 
 
 def test_its_memory_is_that_of_its_processes_with_shared_pages_once() -> None:
