@@ -18,6 +18,7 @@ ENVIRONMENT = (
         "where supervisord is, by hand",
     ),
     ("MEMKILL_REDIS", "the URL of Redis, in place of redis in [memkill]"),
+    ("MEMKILL_NOTIFY", "the URLs that get notices, in place of notify in [memkill]"),
     ("MEMKILL_WEB_PASSWORD", "the password of the web page of supervisor-memkill serve"),
     ("NO_COLOR", "with any text: no colour"),
 )

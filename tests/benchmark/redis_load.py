@@ -1,12 +1,15 @@
-"""What coordination costs Redis, by the size of the pool.
+"""What coordination, and a look at all hosts, cost Redis, by the size of the pool.
 
 ``python -m tests.benchmark.redis_load [WORKERS ...]``; by default 100, 1000 and 10000 workers in one pool,
-20 to a listener. Times are Redis's own (INFO commandstats), so they hold no network and no Python.
+20 to a listener. Times are Redis's own (INFO commandstats), so they hold no network and no Python. Only the
+CPU of ``status --fleet`` is that of its own process, from its start to its end.
 """
 
 from __future__ import annotations
 
+import resource
 import shutil
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -31,7 +34,12 @@ def main(sizes: list[int]) -> None:
     server.start()
     try:
         print("cost to Redis     publish of 20    acquire, refused   acquire, granted   the pool's memory")
-        publish = [measure(server.client(), size) for size in sizes][-1]
+        publish = 0.0
+        looks = []
+        for size in sizes:
+            publish = measure(server.client(), size)
+            looks.append(look(server, size))
+        print("\n".join(looks))
     finally:
         server.stop()
         shutil.rmtree(here, ignore_errors=True)
@@ -70,6 +78,28 @@ def measure(client: Any, size: int) -> float:
         f"   {format_size(memory):>12}   ({received / 1024:.1f} KB a heartbeat)"
     )
     return publish
+
+
+def look(server: RealRedis, size: int) -> str:
+    """What ``status --fleet`` costs itself and Redis, as one line."""
+    config = server.directory / "memkill.conf"
+    config.write_text(f"[memkill]\nredis = {server.url}\nkey_prefix = t\n[memkill:pool]\nmax_rss = 1GB\n")
+    nobody = f"unix://{server.directory}/nobody.sock"
+    words = ["status", "--fleet", "--config", str(config), "--serverurl", nobody]
+    client = server.client()
+    client.config_resetstat()
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = subprocess.run(
+        [sys.executable, "-m", "supervisor_memkill", *words], capture_output=True, text=True, check=False
+    )
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert f" of {size} in service" in done.stdout, done
+    seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    sent = client.info("stats")["total_net_output_bytes"]
+    return (
+        f"status --fleet of {size:6} workers: {seconds:.2f} s of its own CPU, {milliseconds(client):.1f} ms of"
+        f" Redis, {format_size(sent)} from it"
+    )
 
 
 def coordinator(client: Any, number: int) -> RedisCoordinator:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 
-import pytest
-
 from supervisor_memkill.commands import parsing
-from tests.docs.pages import DOCS, script
+from tests.docs.pages import DOCS, ROOT, script
+from tests.harness import require_program
 
 PAGE = DOCS / "supervisor-memkill.1"
+OF_SUPERVISORD = {"SUPERVISOR_ENABLED", "SUPERVISOR_GROUP_NAME"}
+"""Variables that supervisord sets for its processes, and nobody else."""
 
 
 def plain(text: str) -> str:
@@ -38,15 +38,22 @@ def test_man_page_has_every_command_and_option() -> None:
         assert f"\n{option.flag}" in text
 
 
+def test_man_page_has_every_variable_of_the_environment_that_the_program_reads() -> None:
+    sources = [path.read_text() for path in (ROOT / "supervisor_memkill").rglob("*.py")]
+    names = re.compile(r'"((?:MEMKILL|SUPERVISOR)_[A-Z_]*[A-Z]|NO_COLOR)"')
+    read = {name for text in sources for name in names.findall(text)}
+    (section,) = re.findall(r"^\.SH ENVIRONMENT\n(.*?)(?=^\.SH)", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+    named = set(re.findall(r"[A-Z]+_[A-Z_]+", plain(section)))
+    assert read - OF_SUPERVISORD == named
+
+
 def test_no_text_of_the_man_page_is_taken_for_a_request() -> None:
     known = {".TH", ".SH", ".SS", ".B", ".P", ".TP", '.\\"'}
     requests = {line.split(" ")[0] for line in PAGE.read_text().splitlines() if line[:1] in (".", "'")}
     assert requests <= known
 
 
-@pytest.mark.skipif(shutil.which("groff") is None, reason="groff is not installed")
 def test_roff_has_nothing_to_complain_about() -> None:
-    done = subprocess.run(
-        ["groff", "-man", "-ww", "-Tutf8", str(PAGE)], capture_output=True, text=True, check=False
-    )
+    words = [require_program("groff"), "-man", "-ww", "-Tutf8", str(PAGE)]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "") and "supervisor" in done.stdout

@@ -5,6 +5,7 @@ from __future__ import annotations
 import concurrent.futures
 import contextlib
 import json
+import re
 import subprocess
 import urllib.error
 import urllib.parse
@@ -49,14 +50,26 @@ tests:
         values: '0x10 1x400'
       - series: 'supervisor_memkill_events_total{instance="a",event="drain.start_failed",level="WARNING"}'
         values: '0x10 1x400'
+      - series: 'supervisor_memkill_events_total{instance="a",event="journal.away",level="ERROR"}'
+        values: '0x10 1x400'
       - series: 'supervisor_memkill_redis_up{instance="a"}'
         values: '1x10 0x400'
+      - series: 'supervisor_memkill_readings_up{instance="a",pool="p"}'
+        values: '1x10 0x400'
+      - series: 'supervisor_memkill_supervisord_up{instance="a"}'
+        values: '1x30 0x400'
     alert_rule_test:
       - {alertname: MemkillNoTicks, eval_time: 5m, exp_alerts: []}
       - {alertname: MemkillMetricsAbsent, eval_time: 20m, exp_alerts: []}
       - {alertname: MemkillSupervisordAway, eval_time: 20m, exp_alerts: []}
     promql_expr_test:
 FIRING
+  - interval: 1m
+    input_series:
+      - series: 'supervisor_memkill_info{instance="a",version="1",host="a"}'
+        values: '1x10 _x100'
+    promql_expr_test:
+ABSENT
 """
 FIRING = """\
       - expr: count(ALERTS{alertname="NAME",alertstate="firing"})
@@ -72,7 +85,12 @@ EXPECTED = {
     "MemkillJobsCut": "30m",
     "MemkillWorkerDoesNotComeBack": "15m",
     "MemkillRedisAway": "20m",
+    "MemkillReadingsAway": "20m",
+    "MemkillSupervisordAway": "40m",
+    "MemkillError": "30m",
 }
+ABSENT = {"MemkillMetricsAbsent": "40m"}
+"""Fires once nothing is scraped any more."""
 
 
 @pytest.fixture
@@ -180,9 +198,14 @@ def test_rules_are_valid() -> None:
 
 
 def test_alerts_fire_when_they_should(tmp_path: Path) -> None:
+    """Each of them."""
+    assert {*EXPECTED, *ABSENT} == set(re.findall(r"- alert: (\w+)", RULES.read_text()))
     cases = tmp_path / "cases.yml"
-    firing = "".join(FIRING.replace("NAME", name).replace("TIME", time) for name, time in EXPECTED.items())
-    cases.write_text(CASES.replace("RULES", str(RULES)).replace("FIRING\n", firing))
+    text = CASES.replace("RULES", str(RULES))
+    for mark, alerts in (("FIRING", EXPECTED), ("ABSENT", ABSENT)):
+        firing = [FIRING.replace("NAME", name).replace("TIME", time) for name, time in alerts.items()]
+        text = text.replace(f"{mark}\n", "".join(firing))
+    cases.write_text(text)
     promtool("test", "rules", str(cases))
 
 

@@ -15,6 +15,8 @@ import pytest
 
 from supervisor_memkill.processes import ProcessState
 from supervisor_memkill.rules.drain import State
+from tests import command_line
+from tests.benchmark.redis_load import RULES, coordinator, reports
 from tests.command_line import environment
 from tests.harness import PATIENCE_SECONDS, PROGRAMS, RealRedis
 from tests.real.conftest import StartPool
@@ -190,6 +192,28 @@ def test_fleet_shows_all_hosts_with_the_dead_one_and_the_slot(redis_server: Real
         assert "silent listeners: b/supervisor for " in re.sub(r"\s+", " ", done.stdout)
         assert re.search(r"^  b/supervisor +SILENT ", done.stdout, re.MULTILINE)
         fleet.release()
+
+
+def test_view_of_a_large_fleet_is_one_call_that_changes_nothing(
+    redis_server: RealRedis, tmp_path: Path
+) -> None:
+    """Of one pool. The other commands are those that begin a connection."""
+    config = tmp_path / "memkill.conf"
+    config.write_text(f"[memkill]\nredis = {redis_server.url}\nkey_prefix = t\n[memkill:pool]\nmax_rss = 1GB\n")
+    words = ["status", "--fleet", "--config", str(config), "--serverurl", f"unix://{tmp_path}/none.sock"]
+    with redis_server.client() as client:
+        for number in range(50):
+            coordinator(client, number).publish("pool", RULES, reports(number), [])
+        kept = client.dump("t:{pool}")
+        assert " of 1000 in service, 50 listeners" in command_line.run(tmp_path, *words).stdout
+        client.config_resetstat()  # Now Redis has the script.
+        command_line.run(tmp_path, *words)
+        calls = {name: values["calls"] for name, values in client.info("commandstats").items()}
+        assert client.dump("t:{pool}") == kept
+    beginning = {"cmdstat_hello", "cmdstat_client|setname", "cmdstat_ping", "cmdstat_info"}
+    own = {name: count for name, count in calls.items() if name not in beginning}
+    own.pop("cmdstat_config|resetstat")
+    assert own == {"cmdstat_evalsha": 1, "cmdstat_hgetall": 1, "cmdstat_time": 1}, "the script has two of them"
 
 
 def test_changed_configuration_that_no_listener_would_start_with_is_a_problem(start_pool: StartPool) -> None:
