@@ -83,7 +83,8 @@ def measure(client: Any, size: int) -> float:
 def look(server: RealRedis, size: int) -> str:
     """What ``status --fleet`` costs itself and Redis, as one line."""
     config = server.directory / "memkill.conf"
-    config.write_text(f"[memkill]\nredis = {server.url}\nkey_prefix = t\n[memkill:pool]\nmax_rss = 1GB\n")
+    main = f"[memkill]\nredis = {server.url}\nkey_prefix = t\n"
+    config.write_text(f"{main}[memkill:pool]\nmax_rss = 1GB\n")
     nobody = f"unix://{server.directory}/nobody.sock"
     words = ["status", "--fleet", "--config", str(config), "--serverurl", nobody]
     client = server.client()
