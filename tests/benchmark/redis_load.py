@@ -96,11 +96,9 @@ def look(server: RealRedis, size: int) -> str:
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert f" of {size} in service" in done.stdout, done
     seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    sent = client.info("stats")["total_net_output_bytes"]
-    return (
-        f"status --fleet of {size:6} workers: {seconds:.2f} s of its own CPU, {milliseconds(client):.1f} ms of"
-        f" Redis, {format_size(sent)} from it"
-    )
+    sent = format_size(client.info("stats")["total_net_output_bytes"])
+    own = f"status --fleet of {size:6} workers: {seconds:.2f} s of its own CPU"
+    return f"{own}, {milliseconds(client):.1f} ms of Redis, {sent} from it"
 
 
 def coordinator(client: Any, number: int) -> RedisCoordinator:
