@@ -256,9 +256,8 @@ def _stop_new_process(
     """Above `hard_max_rss` it is stopped like any other process; None: it is not, or it must wait."""
     if not is_over_hard_limit(seen, plan) or (seen.reading is not None and seen.reading.hold):
         return None
-    after, hard = drain.memory_after_bytes, plan.hard_limit_bytes or 0
     # Where it needed as much at once, the next process does, too: no restart loop.
-    makes_a_loop = after is not None and is_below_baseline(after, hard)
+    makes_a_loop = _needs_as_much_at_once(drain, plan.hard_limit_bytes or 0)
     if running_seconds < max(plan.min_uptime_seconds, BACK_OFF_SECONDS if makes_a_loop else 0.0):
         return None
     drain = dataclasses.replace(drain, is_quiet=False)
@@ -268,6 +267,12 @@ def _stop_new_process(
         return None
     drain = dataclasses.replace(without_stop(drain), stopped_seen_at=None)
     return stop(drain, seen, now, StepCause.OVER_HARD_LIMIT)
+
+
+def _needs_as_much_at_once(drain: Drain, hard_limit_bytes: int) -> bool:
+    """Before `settle` is over it is not known of the first new process, and supposed of each further one."""
+    after = drain.memory_after_bytes
+    return drain.start_attempts > 1 if after is None else is_below_baseline(after, hard_limit_bytes)
 
 
 def _start_after_delay(drain: Drain, process: ProcessInfo, now: float) -> Step:

@@ -218,6 +218,28 @@ def test_new_process_that_needs_as_much_at_once_is_not_restarted_in_a_loop() -> 
     assert outcome(hard(less)) == (S.STOPPING, A.STOP)
 
 
+def test_new_processes_that_need_as_much_before_settle_is_over_are_not_restarted_in_a_loop() -> None:
+    """With min_uptime below settle, none of them would run long enough to be measured after settle."""
+    at, stops, record = NOW, 0, settling(running_since=NOW, start_attempts=1)
+    while at < NOW + 550.0:
+        at += 1.0
+        taken = hard(record, now=at)
+        record = taken.drain
+        if taken.action is A.STOP:
+            stops += 1
+            accepted = acknowledged(record, A.STOP, Outcome.DONE)
+            started = step(accepted, seen(P.STOPPED, stop=EPOCH), now=at).drain
+            record = step(started, seen(P.RUNNING, pid=PID + stops, start=EPOCH), now=at).drain
+            assert record.state is S.SETTLING
+    assert stops == 1
+
+
+def test_first_new_process_is_stopped_for_the_hard_limit_though_it_is_not_measured_yet() -> None:
+    assert outcome(hard(settling(start_attempts=1))) == (S.STOPPING, A.STOP)
+    assert outcome(hard(settling(start_attempts=2))) == (S.SETTLING, None)
+    assert outcome(hard(settling(start_attempts=2, memory_after_bytes=449))) == (S.STOPPING, A.STOP)
+
+
 def test_stop_of_a_new_process_that_was_certainly_not_sent_leaves_no_trace_of_the_former_stop() -> None:
     """The first process was stopped, and supervisord confirmed it; that says nothing about this one."""
     record = settling(stop_answer=StopAnswer.ACCEPTED, memory_after_bytes=100)
