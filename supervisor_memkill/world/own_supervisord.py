@@ -10,7 +10,13 @@ import socket
 from typing import Any
 
 from supervisor_memkill.world.starter import Starter
-from supervisor_memkill.world.supervisord import NoSocket, Refused, Supervisord
+from supervisor_memkill.world.supervisord import (
+    NoAnswer,
+    NoSocket,
+    Refused,
+    Supervisord,
+    Unreachable,
+)
 
 
 class OtherSupervisord(Refused):
@@ -31,11 +37,18 @@ class OwnSupervisord(Supervisord):
         if method != "getPID":
             # Before each call: another supervisord may have taken the address without an error in between.
             # Its answers would look as if an operator had stopped or removed every worker.
-            self.pid()
+            self._ask_who_it_is()
         answer = super()._call(method, *arguments)
         if method == "getPID":
             self._check(answer)
         return answer
+
+    def _ask_who_it_is(self) -> None:
+        """Raises Unreachable if nothing answers: the call itself was not sent, and has no late effect."""
+        try:
+            self.pid()
+        except NoAnswer as error:
+            raise Unreachable(str(error)) from error
 
     def _connect(self) -> socket.socket:
         try:

@@ -57,7 +57,7 @@ class Refused(SupervisordError, UsageError):
 
 
 class Unreachable(SupervisordError):
-    """No connection was made: the request was certainly not sent."""
+    """The request was certainly not sent: no connection was made, or nothing answered the question before."""
 
 
 class NoSocket(Unreachable):

@@ -16,7 +16,7 @@ import pytest
 from supervisor_memkill.world.own_supervisord import OtherSupervisord, OwnSupervisord
 from supervisor_memkill.world.started_by import parent
 from supervisor_memkill.world.starter import Starter
-from supervisor_memkill.world.supervisord import NoAnswer, NoSocket
+from supervisor_memkill.world.supervisord import NoAnswer, NoSocket, Unreachable
 from tests.world.test_supervisord import FakeServer, http_answer
 
 
@@ -25,10 +25,14 @@ class Answering(FakeServer):
 
     def __init__(self, pid: int | str) -> None:
         self.pid = pid
+        self.unanswered = set[str]()
         super().__init__(self._say)
 
     def _say(self, connection: socket.socket) -> None:
-        value = self.pid if self.calls()[-1] == "getPID" else True
+        call = self.calls()[-1]
+        if call in self.unanswered:
+            return
+        value = self.pid if call == "getPID" else True
         body = xmlrpc.client.dumps((value,), methodresponse=True)
         connection.sendall(http_answer(body.encode()))
 
@@ -94,6 +98,17 @@ def test_answer_that_is_no_pid_is_no_answer(server: Answering) -> None:
     with pytest.raises((NoAnswer, OtherSupervisord)):
         OwnSupervisord(server.url, starter=own_parent()).stop("a:b")
     assert server.calls() == ["getPID"]
+
+
+def test_call_that_was_not_sent_is_not_taken_for_one_that_may_come_late(server: Answering) -> None:
+    """Otherwise an operator's stop during a hang would count as the listener's, and would be undone."""
+    server.unanswered = {"getPID"}
+    with pytest.raises(Unreachable, match="broke off"):
+        OwnSupervisord(server.url, starter=own_parent()).stop("a:b")
+    assert server.calls() == ["getPID"]
+    server.unanswered = {"stopProcess"}
+    with pytest.raises(NoAnswer):
+        OwnSupervisord(server.url, starter=own_parent()).stop("a:b")
 
 
 def test_a_socket_that_was_removed_is_named_with_the_supervisord_that_runs_without_it(tmp_path: Path) -> None:
