@@ -86,10 +86,12 @@ class Site:
                 " started with.",
                 {"WWW-Authenticate": 'Basic realm="supervisor-memkill", charset="UTF-8"'},
             )
+        if not is_known:
+            # Before the page is made, which may take long: the tries of others from this address count, too.
+            self._tries.was_right(client)
         answer = self._answer_whom_it_knows(method, path)
         if is_known:
             return answer
-        self._tries.was_right(client)
         return dataclasses.replace(answer, headers={**answer.headers, "Set-Cookie": self._tries.cookie})
 
     def _answer_whom_it_knows(self, method: str, path: str) -> Answer:

@@ -69,6 +69,25 @@ def test_guesses_are_few_at_once_and_then_one_in_a_while(asked: Asked) -> None:
     assert compared == pytest.approx(300 / SECONDS_EACH, abs=1)
 
 
+def test_right_passwords_are_not_held_while_a_page_is_being_made() -> None:
+    """Behind a proxy all browsers have one address, and may come at the same moment."""
+    clock, waiting, statuses = Clock(), iter(range(2 * AT_ONCE)), set[HTTPStatus]()
+    headers = {"Authorization": basic(PASSWORD), "Cookie": None}
+
+    def make() -> Made:
+        if next(waiting, None) is not None:
+            ask()
+        return Made.of("the page")
+
+    def ask() -> None:
+        site = Site(MadeOnce(make, clock), Access(PASSWORD), list[str]().append, tries_of_all)
+        statuses.add(site.answer("GET", "/", headers, GUESSER).status)
+
+    tries_of_all = Tries(clock)
+    ask()
+    assert statuses == {HTTPStatus.OK}
+
+
 def test_refused_guess_is_not_compared_and_says_when_to_come_again(asked: Asked) -> None:
     """Otherwise the answer would show which guess is right, and no guess would cost time."""
     asked.guess(AT_ONCE)
