@@ -215,7 +215,8 @@ class Drainer:
         if pool is None:
             return drain, Plan(ORPHAN_TRAITS, None, OnTimeout.STOP, 0.0)
         program = self._program(drain, seen)
-        if program is not None and not drain.stop.attempts:
+        is_stop_under_way = drain.stop.attempts and drain.state is not State.SETTLING
+        if program is not None and not is_stop_under_way:
             drain = change_stop(drain, wait_seconds=float(program.stopwaitsecs))
         terms = self._surveyor.terms(pool.config)
         return drain, Plan(

@@ -102,3 +102,19 @@ def test_worker_that_somebody_resumed_does_not_count_as_quiet_at_its_hard_limit(
     world.workers[name].quiet, world.workers[name].memory = False, 3 * BLOATED
     life.run(60)
     assert not world.broken_promises, world.broken_promises
+
+
+def test_stop_of_a_new_process_goes_by_the_stopwaitsecs_in_force(world: World, path: Path) -> None:
+    """`supervisorctl update` raised it: a long stop without an answer is the listener's own all the same."""
+    only_one_is_bloated(world)
+    world.finish_jobs()
+    hard = Size(exact_bytes=3 * LIMIT)
+    life = Life(world, path, config=pool_config(hard_max_rss=hard, settle_seconds=60.0))
+    life.run_to(State.SETTLING)
+    world.stopwaitsecs = 60
+    world.operator_restarts("jobs:one")
+    life.run(20)
+    world.workers["jobs:one"].memory = 4 * LIMIT
+    life.run(20, until=lambda: world.happened.count("stop jobs:one") == 2)
+    assert life.only_drain() == ("jobs:one", State.STOPPING)
+    assert life.drains()["jobs:one"].stop.wait_seconds == 60.0
