@@ -6,6 +6,7 @@ Whoever may write the pool's data in Redis may make a request, and nobody else. 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import functools
 import hashlib
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from supervisor_memkill.commands import output
+from supervisor_memkill.commands.request import with_groups
 from supervisor_memkill.errors import MemkillError, UsageError
 
 if TYPE_CHECKING:
@@ -78,7 +80,7 @@ class FleetRequester:
             raise UsageError(f"the request cannot be sent: {error}") from None
         missing = unmatched(names, self.pools)
         if missing and _is_for_workers(act):
-            missing = unmatched(missing, self._known_workers())
+            missing = unmatched(missing, self._known_workers() | self._open_names(act, self.pools))
         if missing:
             what = "worker that is known" if _is_for_workers(act) else "pool"
             known = ", ".join(self.pools)
@@ -89,8 +91,22 @@ class FleetRequester:
     def _known_workers(self) -> set[str]:
         """The names of the workers on all hosts, and of their groups. Raises MemkillError."""
         views = (self._coordinator.view(pool) for pool in self.pools)
-        workers = {report.worker.split("/", 2)[-1] for view in views for report in view.reports}
-        return workers | {worker.partition(":")[0] for worker in workers}
+        return with_groups(report.worker.split("/", 2)[-1] for view in views for report in view.reports)
+
+    def _open_names(self, act: Act, pools: Sequence[str]) -> set[str]:
+        """For a cancel: what open requests name, such as workers of a host that is off.
+
+        Raises MemkillError.
+        """
+        from supervisor_memkill.rules.requests import Act as Acts
+        from supervisor_memkill.rules.requests import decode
+
+        found = set[str]()
+        if act is Acts.CANCEL:
+            for offer in (one for pool in pools for one in self._coordinator.view(pool).requests):
+                with contextlib.suppress(ValueError):  # Another version made it.
+                    found.update(decode(offer.text).names)
+        return found
 
     def longest_left_seconds(self) -> float:
         """How long the open request that lasts longest is open; 0 if none has an end. Raises MemkillError."""
@@ -101,7 +117,11 @@ class FleetRequester:
         return min(left + CLOCK_SLACK_SECONDS, MAX_SECONDS) if left else 0.0
 
     def _is_named(self, pool: str, request: OperatorRequest) -> bool:
+        from supervisor_memkill.rules.requests import unmatched
+
         if request.names_pool(pool):
+            return True
+        if len(unmatched(request.names, self._open_names(request.act, (pool,)))) < len(request.names):
             return True
         return _is_for_workers(request.act) and any(
             names_worker(request, pool, report.worker) for report in self._coordinator.view(pool).reports

@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import secrets
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,6 +44,7 @@ class Requester:
 
     def __init__(self, context: Context, state_path: Path) -> None:
         self._supervisord = context.supervisord
+        self._surveyor = context.surveyor
         self._path = state_path
         self.pools = tuple(pool.name for pool in context.pools)
 
@@ -116,23 +117,37 @@ class Requester:
 
     def _check_names(self, request: OperatorRequest) -> None:
         """Raises MemkillError if a name names nothing: nothing is requested for the other names, either."""
-        from supervisor_memkill.listener.state_file import StateError
         from supervisor_memkill.rules.requests import Act, unmatched
 
         is_for_workers = request.act in (Act.RESTART, Act.CANCEL)
-        try:
-            pools = self.state().pools
-        except StateError:
-            pools = ()
-        if is_for_workers and not pools:
-            return  # The listener has not looked yet.
-        workers = [one.worker for pool in pools for one in pool.workers] if is_for_workers else []
-        missing = unmatched(
-            request.names, [*self.pools, *workers, *(one.partition(":")[0] for one in workers)]
-        )
+        known = {*self.pools, *(self._names_in_state(request.act) if is_for_workers else ())}
+        missing = unmatched(request.names, known)
+        if missing and is_for_workers:
+            # The listener has not looked yet, or not since the worker was added.
+            missing = unmatched(missing, self._present_names())
         if missing:
             wrong = NOBODY if is_for_workers else NO_POOL
             raise MemkillError(wrong.format(names=" ".join(missing), pools=", ".join(self.pools)))
+
+    def _names_in_state(self, act: Act) -> set[str]:
+        """The workers and their groups; for a cancel also what open requests name: it may have gone."""
+        from supervisor_memkill.listener.state_file import StateError
+        from supervisor_memkill.rules.requests import Act as Acts
+
+        try:
+            state = self.state()
+        except StateError:
+            return set()
+        known = with_groups(one.worker for pool in state.pools for one in pool.workers)
+        if act is Acts.CANCEL:
+            for taken in state.requests:
+                known |= {*taken.request.names, *with_groups(taken.workers)}
+        return known
+
+    def _present_names(self) -> set[str]:
+        """The workers and their groups, as supervisord has them now. Raises SupervisordError."""
+        members = self._surveyor.members(anew=True)
+        return with_groups(process.worker for processes in members.values() for process in processes)
 
     def _wait_for_listener(self) -> None:
         """Raises MemkillError if the listener does not run. A state that cannot be read tells nothing."""
@@ -179,6 +194,11 @@ class Requester:
             why = state.away["journal"].error
             return f"the listener cannot write its journal, and takes no request: {why}"
         return SUBSCRIBE
+
+
+def with_groups(workers: Iterable[str]) -> set[str]:
+    """The workers (``group:name``) and their groups."""
+    return {name for worker in workers for name in (worker, worker.partition(":")[0])}
 
 
 def requester(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Requester:
