@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
+import subprocess
 import sys
 
 import pytest
@@ -81,3 +83,27 @@ def test_no_child_is_left() -> None:
     in_child(int)
     with pytest.raises(ChildProcessError):
         os.waitpid(-1, os.WNOHANG)
+
+
+HANGS = """
+import os, time
+from supervisor_memkill.child import in_child
+def work():
+    print(os.getpid(), flush=True)
+    time.sleep(600)
+in_child(work)
+"""
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+def test_child_that_hangs_ends_with_this_process(how: signal.Signals) -> None:
+    """supervisord stops or kills a listener whose configuration is on a disk that does not answer."""
+    with subprocess.Popen([sys.executable, "-c", HANGS], stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        child = int(parent.stdout.readline())
+        parent.send_signal(how)
+        parent.wait()
+        has_ended, _, _ = select.select([parent.stdout], [], [], 20.0)
+        if not has_ended:
+            os.kill(child, signal.SIGKILL)
+        assert has_ended and parent.stdout.read() == b"", "nobody holds the pipe any more"
