@@ -128,6 +128,15 @@ def test_a_record_that_ran_out_is_no_record() -> None:
     assert machine.read().recognised is False
 
 
+def test_record_that_ran_out_and_was_written_again_in_part_is_no_record() -> None:
+    """The worker was frozen for longer than its TTL: its next heartbeat writes no pid and no birth."""
+    machine = Machine()
+    machine.store.data[machine.record()] = {"state": "busy", "last_heartbeat": moment(STARTED + 450)}
+    reading = machine.read()
+    assert (reading.recognised, reading.busy) == (False, None)
+    assert "its record expired in Redis" in reading.why and "restart the worker by hand" in reading.why
+
+
 def test_a_process_that_is_gone_is_unknown() -> None:
     machine = Machine()
     machine.record()

@@ -68,9 +68,10 @@ DROPS_JOBS = (
 
 
 NO_RECORD = (
-    "no RQ record of this process: it is still booting, it is not RQ, or Redis lost its data since the "
-    "worker started (then restart the worker by hand, which brings the record back)"
+    "no RQ record of this process: it is still booting, it is not RQ, or its record expired in Redis or was "
+    "lost since the worker started (then restart the worker by hand, which brings the record back)"
 )
+"""Of a record that expired a worker writes only parts again, without pid and birth (rq/rq 469, 1844)."""
 
 
 @dataclass(frozen=True)
