@@ -78,6 +78,8 @@ def of_listener(listener: FoundListener, contents: Contents, now: float) -> Iter
                 f"this table is made with the configuration on disk, and {named} works with an older one:"
                 f" {'; '.join(listener.changes)}; to put it in force: {listener.restart_words}"
             )
+    elif listener.is_unreadable and not listener.is_dead:
+        yield f"who drives a drain is not known: {listener.problem}"
     elif listener.is_dead and (drains or listener.process is not None or listener.state is not None):
         left = f", and nobody drives the drain of {begun}" if drains else ""
         yield f"no listener works ({listener.why_dead}){left}; {listener.start_words}"

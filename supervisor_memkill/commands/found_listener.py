@@ -42,6 +42,8 @@ class FoundListener:
     """Why there is no state; empty if there is one."""
     is_hidden: bool = False
     """There may be a state, which another user owns: nothing is known of the listener."""
+    is_unreadable: bool = False
+    """There is a state, and it is damaged or has the format of another version."""
     process: ProcessInfo | None = None
     """Its process as supervisord sees it; None: supervisord has none of this name."""
     changes: tuple[str, ...] | None = None
@@ -121,7 +123,9 @@ def _best(context: Context, living: Path | None, supervisord_pid: int) -> FoundL
                 continue
             except StateError as error:
                 hidden = isinstance(error, HiddenState)
-                problems.append(FoundListener(journal, problem=str(error), is_hidden=hidden))
+                problems.append(
+                    FoundListener(journal, problem=str(error), is_hidden=hidden, is_unreadable=not hidden)
+                )
                 continue
             if state.origin.supervisord_pid == supervisord_pid and state.boot_id == read_boot_id():
                 found.append(FoundListener(journal, state))

@@ -80,7 +80,10 @@ def read(path: Path) -> ListenerState:
             " so that it has the version of this command"
         ) from None
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise StateError(f"{path} is damaged, or another version wrote it: {error}") from error
+        raise StateError(
+            f"{path} is damaged, or another version wrote it ({error}): restart the listener, so that it"
+            " writes a new one"
+        ) from error
 
 
 def _owner(path: Path) -> str:

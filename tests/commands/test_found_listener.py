@@ -127,7 +127,8 @@ def test_damaged_state_is_a_problem_in_words(by_hand: ByHand) -> None:
     by_hand.write(state())
     state_file.path_beside(by_hand.journal).write_text("{")
     found = by_hand.find()
-    assert found.state is None and "damaged" in found.problem and not found.is_hidden
+    assert found.state is None and "damaged" in found.problem
+    assert (found.is_unreadable, found.is_hidden) == (True, False)
 
 
 def test_changed_configuration_is_named_by_its_sections(by_hand: ByHand) -> None:
@@ -241,6 +242,14 @@ def test_state_of_another_user_is_named_as_the_cause_of_ignorance() -> None:
     assert notes(FoundListener(PATH, problem="it belongs to root", is_hidden=True), World()) == [
         "it belongs to root"
     ]
+
+
+def test_state_that_cannot_be_understood_is_named_while_a_listener_runs() -> None:
+    running = dataclasses.replace(STOPPED, state=ProcessState.RUNNING, pid=7)
+    found = FoundListener(PATH, problem="its format is 9", is_unreadable=True, process=running)
+    assert notes(found, World()) == ["who drives a drain is not known: its format is 9"]
+    (note,) = notes(dataclasses.replace(found, process=STOPPED), World())
+    assert "nobody drives the drain of jobs:one" in note
 
 
 def test_verdict_on_a_left_drain_says_that_no_listener_works() -> None:

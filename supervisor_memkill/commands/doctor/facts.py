@@ -83,6 +83,8 @@ class ListenerFacts:
     """The process that wrote the state lives."""
     hidden: str = ""
     """Why its state cannot be read although there may be one; empty: it can, or there is none."""
+    unreadable: str = ""
+    """Why its state says nothing although it may be read; empty: it says something, or there is none."""
     changes: tuple[str, ...] = ()
     """What changed in our sections since the listener read them."""
     user: str = ""

@@ -138,6 +138,13 @@ HIDDEN = Fault(
     "its TICKs, its outages and the configuration in force are not known here",
     "run this command as root, or as the user of the listener, on its machine",
 )
+UNREADABLE = Fault(
+    "listener-state-unreadable",
+    Severity.WARNING,
+    "the listener runs, and its state is damaged or has the format of another version",
+    "its TICKs, its outages and the configuration in force are not known, and status shows no worker",
+    "run supervisorctl restart NAME for the listener; its drains continue afterwards",
+)
 OTHER_USER = Fault(
     "asked-as-another-user",
     Severity.NOTE,
@@ -163,6 +170,7 @@ FAULTS = (
     HELD,
     DRY_RUN,
     HIDDEN,
+    UNREADABLE,
     OTHER_USER,
 )
 
@@ -276,6 +284,10 @@ def check_how_it_looks(facts: Facts) -> Iterator[Finding]:
         yield DRY_RUN.found("it changes nothing", state.origin.name)
     if listener.hidden:
         yield HIDDEN.found(listener.hidden)
+    running = [one.worker for one in listener.processes if one.state in _ALIVE]
+    if listener.unreadable and running:
+        restart = f"run supervisorctl restart {running[0]}; its drains go on afterwards"
+        yield UNREADABLE.found(listener.unreadable, running[0], change=restart)
     if listener.user and listener.asking_user and listener.user != listener.asking_user:
         yield OTHER_USER.found(f"this is {listener.asking_user}, and the listener is {listener.user}")
 

@@ -214,6 +214,7 @@ def _with_state(found: FoundListener) -> ListenerFacts:
         state=found.state,
         is_alive=found.is_alive,
         hidden=found.problem if found.is_hidden else "",
+        unreadable=found.problem if found.is_unreadable else "",
         changes=found.changes or (),
         now=boot_clock(),
     )

@@ -324,10 +324,7 @@ PLANTED: Mapping[str, tuple[Callable[[], Facts], str]] = {
         lambda: listener(events={"memkill": SHIPPED_EVENTS - {"PROCESS_STATE"}}),
         "TICK_60",
     ),
-    "configuration-not-in-force": (
-        lambda: listener(changes=("[memkill:jobs] was changed in /etc/a.conf",)),
-        "/etc/a.conf",
-    ),
+    "configuration-not-in-force": (lambda: listener(changes=("[memkill:jobs] in /etc/a.conf",)), "/etc/a"),
     "listener-of-another-version": (lambda: state(version="0.0.1"), "0.0.1"),
     "listener-outage": (
         lambda: state(away={"coordination": OutageState("Redis: refused", NOW - 60)}),
@@ -336,6 +333,7 @@ PLANTED: Mapping[str, tuple[Callable[[], Facts], str]] = {
     "worker-held": (_held, "not recognised"),
     "listener-in-dry-run": (lambda: state(dry_run=True), "changes nothing"),
     "listener-hidden": (lambda: listener(hidden="it belongs to www-data"), "www-data"),
+    "listener-state-unreadable": (lambda: listener(state=None, is_alive=False, unreadable="format 9"), "9"),
     "asked-as-another-user": (lambda: listener(user="www-data"), "this is root"),
     "pool-matches-nothing": (lambda: looked_at(programs=("job",)), "did you mean jobs"),
     "worker-matched-twice": (_overlapping, "match equally well"),

@@ -332,6 +332,13 @@ def test_listener_is_blamed_only_for_what_is_known(facts: Facts, expected: list[
     assert whats(facts) == expected
 
 
+def test_damaged_state_of_a_listener_that_does_not_run_is_no_finding_of_its_own() -> None:
+    """The next listener writes a new one."""
+    process = info(ProcessState.STOPPED, group="memkill", name="memkill")
+    facts = planted.listener(state=None, is_alive=False, unreadable="it is damaged", processes=(process,))
+    assert names(facts) == ["listener-down"]
+
+
 def test_listener_in_the_unknown_state_is_one_finding() -> None:
     facts = planted.listener(
         state=dataclasses.replace(planted.STATE, ticked_at=planted.NOW - 1000),
