@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from supervisor_memkill.testing.fakes import program_info
+from supervisor_memkill.testing.fakes import program_info, tools
 from supervisor_memkill.workers.advice import (
+    SUPERVISORD_STOPWAITSECS,
     advise_on_drain_timeout,
     advise_on_job_limit,
     advise_on_killasgroup,
@@ -16,6 +19,7 @@ from supervisor_memkill.workers.advice import (
     advise_on_wrapper,
 )
 from supervisor_memkill.workers.command_line import option_number
+from supervisor_memkill.workers.registry import kinds, load_kind
 
 
 @pytest.mark.parametrize(
@@ -103,3 +107,25 @@ def test_hint_about_stopwaitsecs_names_what_else_may_be_changed() -> None:
 def test_wrapper_that_kills_its_child_at_the_stop_cuts_jobs(name: str, cuts: bool) -> None:
     (advice,) = advise_on_wrapper(program_info(f"{name} app -c sidekiq"), "Sidekiq")
     assert advice.cuts_jobs is cuts
+
+
+OWN_VALUES: Mapping[str, Mapping[str, Any]] = {"arq": {"job_completion_wait": 5.0}}
+"""What a kind requires."""
+
+
+@pytest.mark.parametrize("name", sorted(set(kinds()) - {"auto", "custom", "plain"}))
+def test_no_kind_is_stopped_with_running_jobs_by_supervisords_default(name: str) -> None:
+    """Nobody chose its 10 s for the jobs: the drain does not begin, or the stop is held at drain_timeout.
+
+    Of `custom` and `plain` nothing is known, and of `auto` its kind decides.
+    """
+    kind = load_kind(name)
+    values = {**{key: option.default for key, option in kind.options.items()}, **OWN_VALUES.get(name, {})}
+    timeout = 3600.0 if kind.traits_for(values).quiets else None
+
+    def about_stopwaitsecs(seconds: int) -> list[bool]:
+        found = kind(values, tools()).advice(program_info("worker", seconds), timeout)
+        return [one.refuses or one.cuts_jobs for one in found if "stopwaitsecs" in one.text]
+
+    assert any(about_stopwaitsecs(SUPERVISORD_STOPWAITSECS))
+    assert about_stopwaitsecs(7200) == []
