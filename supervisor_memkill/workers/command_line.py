@@ -34,14 +34,15 @@ TERM_ONLY_WRAPPERS = frozenset({"pdm"})
 _INTERPRETERS = re.compile(r"(?:python|pypy|ruby|node|nodejs|perl|bun)[0-9.]*")
 _CONTAINER_WORDS = ("run", "exec", "start", "up", "attach")
 _ELSEWHERE: Mapping[str, tuple[str, ...]] = {
-    **dict.fromkeys(
-        ("docker", "podman", "nerdctl", "docker-compose"), ("run", "exec", "start", "up", "attach")
-    ),
+    **dict.fromkeys(("docker", "podman", "nerdctl", "docker-compose"), _CONTAINER_WORDS),
     **dict.fromkeys(("kubectl", "oc"), ("run", "exec", "attach")),
+    **dict.fromkeys(("lxc", "incus"), ("exec",)),
     "systemd-run": (),
     "ssh": (),
 }
 """Programs that start a process which is not below them, by the words that make them do so; none: always."""
+_PARTS = ("compose", "container")
+"""Parts of docker's command line, before that word."""
 _GLOBAL_OPTIONS = frozenset(
     {"-H", "--host", "-c", "--context", "--config", "-l", "--log-level", "-n", "-f", "-p"}
 )
@@ -125,10 +126,12 @@ def starts_elsewhere(title: str) -> str:
     starting = _ELSEWHERE[name]
     if not starting:
         return name
-    rest = iter(words[2:] if words[1:2] == ["compose"] else words[1:])
+    rest = iter(words[1:])
     for word in rest:
         if word in _GLOBAL_OPTIONS:
             next(rest, "")
+        elif word in _PARTS:
+            continue
         elif not word.startswith("-"):
             return f"{name} {word}" if word in starting else ""
     return ""
