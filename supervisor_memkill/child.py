@@ -5,7 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import pickle
+import select
+import signal
 import sys
+import time
 from collections.abc import Callable
 from typing import NoReturn, TypeVar
 
@@ -13,12 +16,16 @@ from supervisor_memkill.errors import MemkillError
 
 T = TypeVar("T")
 
+LIMIT_SECONDS = 60.0
+"""Far above what reading a configuration takes. A child of a process with threads may hang for good."""
 
-def in_child(work: Callable[[], T]) -> T:
+
+def in_child(work: Callable[[], T], limit_seconds: float = LIMIT_SECONDS) -> T:
     """What `work` returns; also raises the MemkillError or SystemExit that it raises.
 
-    To be called before the first thread is started. If there can be no child, if it dies, or if its answer
-    cannot be sent, this process calls `work` itself. The child ends with this process, however that ends.
+    To be called before the first thread is started. If there can be no child, if it dies or takes longer
+    than the limit, or if its answer cannot be sent, this process calls `work` itself. The child ends with this
+    process, however that ends.
     """
     reader, writer = os.pipe()
     ended, lives = os.pipe()
@@ -36,10 +43,12 @@ def in_child(work: Callable[[], T]) -> T:
         _answer(work, writer)
     os.close(writer)
     os.close(ended)
-    with os.fdopen(reader, "rb") as pipe:
-        sent = pipe.read()
+    sent = _read(reader, limit_seconds)
+    os.close(reader)
     os.close(lives)
     with contextlib.suppress(ChildProcessError):  # Whoever ignores SIGCHLD has no child to wait for.
+        if not sent and os.waitpid(pid, os.WNOHANG) == (0, 0):
+            os.kill(pid, signal.SIGKILL)  # It hangs.
         os.waitpid(pid, 0)
     try:
         is_result, answer = pickle.loads(sent)  # noqa: S301 - from this program itself
@@ -49,6 +58,17 @@ def in_child(work: Callable[[], T]) -> T:
         result: T = answer
         return result
     raise answer
+
+
+def _read(reader: int, limit_seconds: float) -> bytes:
+    """All that the child sends; empty: it sent nothing, or not all of it within the limit."""
+    end, sent = time.monotonic() + limit_seconds, b""
+    while select.select([reader], [], [], max(0.0, end - time.monotonic()))[0]:
+        chunk = os.read(reader, 65536)
+        if not chunk:
+            return sent
+        sent += chunk
+    return b""
 
 
 def _end_with_parent(ended: int) -> None:

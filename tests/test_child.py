@@ -79,6 +79,35 @@ def test_this_process_does_the_work_where_the_child_gives_no_answer(ends: str) -
     assert in_child(work) == "done here"
 
 
+def test_this_process_does_the_work_where_the_child_hangs() -> None:
+    """A thread of a library that comes with Python may hold a lock when the child is made."""
+    here = os.getpid()
+
+    def work() -> str:
+        if os.getpid() != here:
+            signal.pause()
+        return "done here"
+
+    assert in_child(work, limit_seconds=0.2) == "done here"
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)
+
+
+def test_child_needs_no_parent_that_waits_for_it() -> None:
+    """Whoever started this process may have told it to ignore SIGCHLD."""
+    former = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        assert in_child(os.getpid) != os.getpid()
+        test_this_process_does_the_work_where_the_child_gives_no_answer("killed")
+        test_this_process_does_the_work_where_the_child_hangs()
+    finally:
+        signal.signal(signal.SIGCHLD, former)
+
+
+def test_answer_is_whole_however_long_it_is() -> None:
+    assert in_child(lambda: "x" * 1_000_000) == "x" * 1_000_000
+
+
 def test_no_child_is_left() -> None:
     in_child(int)
     with pytest.raises(ChildProcessError):
