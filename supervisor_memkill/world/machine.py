@@ -14,9 +14,13 @@ def _installed_bytes() -> int:
     return _meminfo("MemTotal") or _by_psutil("total")
 
 
-def _meminfo(name: str, file: Path = _MEMINFO) -> int:
+def _meminfo(name: str) -> int:
     """Bytes; 0: the system has no such file, or no such line in it."""
-    found = re.search(rf"^{name}:\s+([0-9]{{1,15}}) kB$", _text(file), re.MULTILINE)
+    return _size_in(_text(_MEMINFO), name)
+
+
+def _size_in(meminfo: str, name: str) -> int:
+    found = re.search(rf"^{name}:\s+([0-9]{{1,15}}) kB$", meminfo, re.MULTILINE)
     return int(found[1]) * 1024 if found else 0
 
 
@@ -52,9 +56,16 @@ def memory_limit(root: Path = Path("/"), total: Callable[[], int] = _installed_b
     return min([MemoryLimit(total()), *in_groups], key=lambda one: one.size_bytes)
 
 
-def _available_bytes() -> int:
-    """What the machine can still hand out without swapping: MemAvailable of /proc/meminfo (proc(5))."""
-    return _meminfo("MemAvailable") or _by_psutil("available")
+def available_bytes(meminfo: Path = _MEMINFO) -> int:
+    """What the machine can still hand out without swapping: MemAvailable of /proc/meminfo (proc(5)).
+
+    A container may show the MemAvailable of its host beside a MemTotal of its own: then MemFree counts.
+    """
+    text = _text(meminfo)
+    available, total = _size_in(text, "MemAvailable"), _size_in(text, "MemTotal")
+    if available > total > 0:
+        return _size_in(text, "MemFree")
+    return available or _by_psutil("available")
 
 
 class MachineMemory:
@@ -64,7 +75,7 @@ class MachineMemory:
         self,
         root: Path = Path("/"),
         total: Callable[[], int] = _installed_bytes,
-        available: Callable[[], int] = _available_bytes,
+        available: Callable[[], int] = available_bytes,
     ) -> None:
         self._root = root
         self._total = total

@@ -11,7 +11,13 @@ from pathlib import Path
 import psutil
 import pytest
 
-from supervisor_memkill.world.machine import MachineMemory, MemoryLimit, memory_limit, memory_limit_bytes
+from supervisor_memkill.world.machine import (
+    MachineMemory,
+    MemoryLimit,
+    available_bytes,
+    memory_limit,
+    memory_limit_bytes,
+)
 
 MACHINE = 8 * 1024**3
 NO_LIMIT_V1 = "9223372036854771712"
@@ -198,6 +204,24 @@ def test_this_machine_has_a_limit() -> None:
 
 def test_available_memory_is_a_part_of_the_installed_memory() -> None:
     assert 0 < MachineMemory().available_bytes() < psutil.virtual_memory().total
+
+
+@pytest.mark.parametrize(
+    ("lines", "available"),
+    [
+        ({"MemTotal": 900, "MemFree": 200, "MemAvailable": 500}, 500),
+        ({"MemTotal": 900, "MemFree": 200, "MemAvailable": 900}, 900),
+        ({"MemTotal": 900, "MemFree": 200, "MemAvailable": 901}, 200),
+        ({"MemTotal": 900, "MemFree": 0, "MemAvailable": 901}, 0),
+        ({"MemFree": 200, "MemAvailable": 500}, 500),
+    ],
+)
+def test_available_memory_of_the_host_is_not_taken_for_that_of_a_container(
+    tmp_path: Path, lines: Mapping[str, int], available: int
+) -> None:
+    """More than MemTotal is no possible value; it would hide every shortage."""
+    write(tmp_path, {"meminfo": "".join(f"{name}:   {size} kB\n" for name, size in lines.items())})
+    assert available_bytes(tmp_path / "meminfo") == available * 1024
 
 
 FREE_CASES: dict[str, tuple[str, dict[str, str], int]] = {
