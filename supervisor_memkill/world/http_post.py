@@ -62,8 +62,10 @@ def post(
 def _some(connection: socket.socket, end: float, *, may_end: bool = False) -> bytes:
     """What comes next; empty: the server closed the connection, and `may_end`. Raises NoHttp."""
     # The limit of the socket is for one read: a slow answer in many pieces would never exceed it.
-    if time.monotonic() > end:
+    left_seconds = end - time.monotonic()
+    if left_seconds <= 0:
         raise TimeoutError
+    connection.settimeout(left_seconds)
     chunk = connection.recv(_CHUNK_BYTES)
     if not chunk and not may_end:
         raise NoHttp("it closed the connection")
