@@ -24,8 +24,8 @@ def in_child(work: Callable[[], T], limit_seconds: float = LIMIT_SECONDS) -> T:
     """What `work` returns; also raises the MemkillError or SystemExit that it raises.
 
     To be called before the first thread is started. If there can be no child, if it dies or takes longer
-    than the limit, or if its answer cannot be sent, this process calls `work` itself. The child ends with this
-    process, however that ends.
+    than the limit, or if its answer cannot be sent, this process calls `work` itself. When this process ends,
+    however that is, the child ends, too.
     """
     reader, writer = os.pipe()
     ended, lives = os.pipe()
