@@ -209,7 +209,7 @@ class Drain:
         if self.state not in (State.STARTING, State.SETTLING) and not self.stops_new_process:
             return ""
         if self.start_attempts > FAILED_STARTS:
-            return "its start failed, or its new process ended by itself"
+            return "its start failed, or its new process ended by itself or was stopped"
         allowed = COMES_BACK_SECONDS + (settle_seconds if self.state is State.SETTLING else 0.0)
         if now - self.since <= allowed:
             return ""

@@ -37,7 +37,7 @@ from tests.rules.steps import (
 )
 
 FAILED, NO_START, NOT_UP = (
-    "its start failed, or its new process ended by itself",
+    "its start failed, or its new process ended by itself or was stopped",
     "it does not start",
     "its new process is not in service",
 )
