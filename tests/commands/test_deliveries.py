@@ -60,6 +60,16 @@ def test_configured_hook_runs(tmp_path: Path) -> None:
     assert '"event": "supervisord.away"' in ran.read_text()
 
 
+def test_words_of_a_hook_reach_it_as_they_are_because_no_shell_reads_them(tmp_path: Path) -> None:
+    got, words = tmp_path / "got", ("$HOME", "`id`", "a; b > c", "*", "")
+    program = f"import sys; open({str(got)!r}, 'w').write(repr(tuple(sys.argv[1:])))"
+    notifier = Notifier([])
+    deliveries = attach(Config("here", hook=(sys.executable, "-c", program, *words)), notifier)
+    notifier.report(SupervisordAway("refused"))
+    deliveries.close()
+    assert got.read_text() == repr(words)
+
+
 def test_missing_command_is_reported_at_the_start() -> None:
     log = Kept()
     attach(Config("here", hook=("/nope/tell", "word")), Notifier([log])).close()

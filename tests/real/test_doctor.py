@@ -227,6 +227,20 @@ def test_changed_configuration_and_a_second_listener_are_found_until_they_are_go
     wait_for(lambda: found(supervisord) == {})
 
 
+def test_update_puts_other_hints_into_the_log_without_a_restart_of_the_listener(
+    start_supervisord: StartSupervisord, redis_server: RealRedis
+) -> None:
+    ours = f"[memkill:job]\nmax_rss = 2GB\nworker = sidekiq\nredis = {redis_server.url}\n"
+    supervisord = begin(start_supervisord, ours, events=SHIPPED.replace("60", "5"))
+    wait_for_log(supervisord, "stopwaitsecs=15 must be above")
+    sections = supervisord.config.read_text()
+    assert "stopwaitsecs = 15" in sections
+    supervisord.config.write_text(sections.replace("stopwaitsecs = 15", "stopwaitsecs = 16"))
+    supervisord.ctl("update")
+    wait_for_log(supervisord, "stopwaitsecs=16 must be above")
+    assert supervisord.log("memkill.log").count("listener.started") == 1
+
+
 def test_settings_that_supervisord_cannot_report_are_found(start_supervisord: StartSupervisord) -> None:
     more = program("other", "sleep 1000", stdout_logfile="NONE", stdout_logfile_maxbytes="2GB")
     supervisord = begin(start_supervisord, more=more)
