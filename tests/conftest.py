@@ -11,6 +11,7 @@ from typing import Any
 import hypothesis
 import pytest
 
+from tests import journals
 from tests.harness import LeakyWorkers, RealRedis, RealSupervisord, short_directory, supervisor42_python
 from tests.order import place_of
 
@@ -31,6 +32,10 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 
 @pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish() -> None:
+    journals.remove_noted()
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Where several processes share the tests, the long ones begin first."""
     hidden = {

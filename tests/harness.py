@@ -25,6 +25,7 @@ import redis
 
 from supervisor_memkill.processes import ProcessInfo, ProcessState
 from supervisor_memkill.world.supervisord import Supervisord, SupervisordError
+from tests import journals
 
 PROGRAMS = Path(__file__).parent / "programs"
 SUPERVISOR42_PYTHON = "MEMKILL_TEST_SUPERVISOR42_PYTHON"
@@ -140,6 +141,7 @@ def short_directory() -> Iterator[Path]:
         yield path
     finally:
         shutil.rmtree(path, ignore_errors=True)
+        journals.remove([journals.of_directory(path)])
 
 
 class Offspring:
@@ -207,6 +209,8 @@ class RealSupervisord:
         self.config = directory / "supervisord.conf"
         self.socket = directory / "s.sock"
         self.port = free_port() if inet else None
+        if self.port is not None:
+            journals.note(journals.of_port(self.port))
         self.url = f"http://127.0.0.1:{self.port}" if inet else f"unix://{self.socket}"
         self.username = "user" if password is not None else None
         self.password = password
