@@ -31,12 +31,12 @@ class Inbox:
         if (event := self._arrived()) is not None:
             return event
         wait = self._next - self._machine.wall()
-        if wait > 2 * self._machine.shape.tick:  # The clock was set back.
-            self._next = self._after(self._machine.wall())
-            wait = self._next - self._machine.wall()
         if wait > self._machine.shape.tick and self._machine.world.weather.deafens:
             # supervisord sends a TICK as soon as its period is another one (supervisor/supervisord.py: tick).
             self._next, wait = self._machine.wall(), 0.0
+        elif wait > 2 * self._machine.shape.tick:  # The clock was set back.
+            self._next = self._after(self._machine.wall())
+            wait = self._next - self._machine.wall()
         wait = max(wait, self._machine.events.stalled_seconds)
         if wait > 0:
             with self._machine.waiting_for_events():
