@@ -21,6 +21,8 @@ from tests.real.pool import LISTENER, LeakyPool
 pytestmark = pytest.mark.real
 
 IDLE = {"busy_command": "echo 0"}
+NO_LIMIT = {"max_rss": "4GB"}
+"""The jobs make the workers heavy: with a limit, a drain could begin before the request is there."""
 """No worker has a running job: a drain goes through at once."""
 
 
@@ -108,7 +110,7 @@ def test_broken_release_costs_one_worker_and_is_named(start_pool: StartPool) -> 
 
 
 def test_ctrl_c_stops_the_watching_and_not_the_request(start_pool: StartPool) -> None:
-    pool = start_pool("custom")
+    pool = start_pool("custom", pool=NO_LIMIT)
     pool.hold()
     pool.give("first")
     with begin(pool, "restart", "job", "--wait") as watching:
@@ -125,7 +127,7 @@ def test_ctrl_c_stops_the_watching_and_not_the_request(start_pool: StartPool) ->
 
 
 def test_cancel_withdraws_what_has_not_begun_and_finishes_what_has(start_pool: StartPool) -> None:
-    pool = start_pool("custom")
+    pool = start_pool("custom", pool=NO_LIMIT)
     before = pids(pool)
     pool.hold()
     pool.give("first")
@@ -140,7 +142,6 @@ def test_cancel_withdraws_what_has_not_begun_and_finishes_what_has(start_pool: S
     assert again.stdout.startswith("nothing is withdrawn: no restart of job waits"), again.stderr
     pool.wait_for_event("request.taken", text="act=cancel")
     assert pool.drains()[drained].state is State.DRAINING
-    pool.write_memkill("custom", {"max_rss": "4GB"}, {})  # the jobs make both workers heavy
     pool.kill_listener()
     pool.release()
     _, errors = watching.communicate(timeout=PATIENCE_SECONDS)
@@ -165,7 +166,7 @@ def test_paused_pool_begins_nothing_until_the_pause_ends(start_pool: StartPool) 
 
 
 def test_pause_that_is_too_short_names_what_drains(start_pool: StartPool) -> None:
-    pool = start_pool("custom")
+    pool = start_pool("custom", pool=NO_LIMIT)
     pool.hold()
     pool.give("first")
     pool.give("second")
@@ -191,7 +192,7 @@ def test_request_to_a_listener_that_does_not_run_is_not_sent(idle_pool: LeakyPoo
 
 def test_pause_during_a_drain_waits_for_its_end(start_pool: StartPool) -> None:
     """From then on the listener can be stopped, and owes nobody anything. Its own restart does not matter."""
-    pool = start_pool("custom")
+    pool = start_pool("custom", pool=NO_LIMIT)
     pool.hold()
     pool.give("first")
     pool.give("second")
