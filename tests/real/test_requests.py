@@ -51,6 +51,16 @@ def spawns(pool: LeakyPool) -> int:
     return len(pool.spawned())
 
 
+def start_draining(start_pool: StartPool) -> tuple[LeakyPool, str]:
+    """A pool, and its worker that drains because of a request, until its job may end."""
+    pool = start_pool("custom", pool=NO_LIMIT)
+    pool.hold()
+    pool.give("first")
+    pool.give("second")
+    run(pool, "restart", "job")
+    return pool, pool.wait_for_drain(State.DRAINING)
+
+
 @pytest.fixture
 def idle_pool(start_pool: StartPool) -> LeakyPool:
     pool = start_pool(count=3, pool=IDLE)
@@ -166,12 +176,7 @@ def test_paused_pool_begins_nothing_until_the_pause_ends(start_pool: StartPool) 
 
 
 def test_pause_that_is_too_short_names_what_drains(start_pool: StartPool) -> None:
-    pool = start_pool("custom", pool=NO_LIMIT)
-    pool.hold()
-    pool.give("first")
-    pool.give("second")
-    run(pool, "restart", "job")
-    drained = pool.wait_for_drain(State.DRAINING)
+    pool, drained = start_draining(start_pool)
     done = run(pool, "pause", "job", "--wait", "--timeout", "1s")
     assert done.returncode == 1
     assert done.stderr == f"supervisor-memkill: a drain is still under way: {drained}\n"
@@ -192,12 +197,7 @@ def test_request_to_a_listener_that_does_not_run_is_not_sent(idle_pool: LeakyPoo
 
 def test_pause_during_a_drain_waits_for_its_end(start_pool: StartPool) -> None:
     """From then on the listener can be stopped, and owes nobody anything. Its own restart does not matter."""
-    pool = start_pool("custom", pool=NO_LIMIT)
-    pool.hold()
-    pool.give("first")
-    pool.give("second")
-    run(pool, "restart", "job")
-    pool.wait_for_drain(State.DRAINING)
+    pool, _ = start_draining(start_pool)
     with begin(pool, "pause", "job", "--wait") as waiting:
         assert waiting.stdout is not None and waiting.stderr is not None
         assert waiting.stdout.readline().startswith("paused until unpause: job")
