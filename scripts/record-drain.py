@@ -20,9 +20,10 @@ sys.path.insert(0, str(ROOT))
 from supervisor_memkill.errors import Unknown  # noqa: E402
 from supervisor_memkill.processes import ProcessState  # noqa: E402
 from supervisor_memkill.world.memory import ProcessTable  # noqa: E402
-from tests.harness import RealRedis, short_directory  # noqa: E402
+from tests.harness import short_directory  # noqa: E402
 from tests.real.repeating import repeating  # noqa: E402
 from tests.real.sidekiq_fleet import Fleet, Sidekiq, running_fleet  # noqa: E402
+from tests.real_redis import RealRedis  # noqa: E402
 
 NAMES = ("sidekiq_0", "sidekiq_1", "sidekiq_2")
 GROUP = f"[group:sidekiq]\nprograms = {','.join(NAMES)}"

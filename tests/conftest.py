@@ -12,8 +12,11 @@ import hypothesis
 import pytest
 
 from tests import journals
-from tests.harness import LeakyWorkers, RealRedis, RealSupervisord, short_directory, supervisor42_python
+from tests.harness import short_directory, supervisor42_python
+from tests.leaky_workers import LeakyWorkers
 from tests.order import place_of
+from tests.real_redis import RealRedis
+from tests.real_supervisord import RealSupervisord
 
 hypothesis.settings.register_profile("unhurried", deadline=None)  # machines are shared and noisy
 hypothesis.settings.load_profile("unhurried")

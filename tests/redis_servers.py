@@ -9,7 +9,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.harness import RealRedis, free_port, require_program, wait_for
+from tests.harness import free_port, require_program, wait_for
+from tests.real_redis import RealRedis
 
 NAME = "localhost"
 """The name in the certificate, which has no address."""

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness import RealRedis, missing
+from tests.harness import missing
+from tests.real_redis import RealRedis
 
 ROOT = Path(__file__).parent.parent
 FOR_THE_REPOSITORY_ALONE = (".ci/",)

@@ -19,7 +19,7 @@ from supervisor_memkill.coordination.contract import Report, Request, Rules
 from supervisor_memkill.coordination.redis import RedisCoordinator
 from supervisor_memkill.units import format_size
 from tests.builders import report
-from tests.harness import RealRedis
+from tests.real_redis import RealRedis
 
 RULES = Rules(min_available=1, max_draining=1, cooldown_seconds=0.0)
 QUEUES = frozenset({"default", "mail"})

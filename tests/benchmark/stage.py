@@ -13,7 +13,9 @@ from supervisor_memkill.listener import state_file
 from supervisor_memkill.listener.former_looks import YOUNG_SECONDS
 from supervisor_memkill.processes import ProcessState
 from supervisor_memkill.world.supervisord import Supervisord
-from tests.harness import RealRedis, RealSupervisord, wait_for
+from tests.harness import wait_for
+from tests.real_redis import RealRedis
+from tests.real_supervisord import RealSupervisord
 
 TICK_SECONDS, MINUTE_SECONDS = 5.0, 60.0
 FASTER = MINUTE_SECONDS / TICK_SECONDS

@@ -40,17 +40,10 @@ from tests.chaos.terms import (
     STOP_WAIT_SECONDS,
     TICK_SECONDS,
 )
-from tests.harness import (
-    PROGRAMS,
-    WORKERS_PYTHON,
-    RealRedis,
-    RealSupervisord,
-    interpreter,
-    program,
-    require_program,
-    wait_for,
-)
+from tests.harness import PROGRAMS, WORKERS_PYTHON, interpreter, require_program, wait_for
 from tests.programs.job_body import ENOUGH
+from tests.real_redis import RealRedis
+from tests.real_supervisord import RealSupervisord, program
 
 DATABASES = {"sidekiq": 0, "rq": 1}
 START_SECONDS = 30

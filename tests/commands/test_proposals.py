@@ -29,7 +29,8 @@ from supervisor_memkill.testing.fakes import STARTED, FakeProcesses
 from supervisor_memkill.workers.recognise import known_kinds
 from supervisor_memkill.workers.registry import load_kind
 from supervisor_memkill.world.event_protocol import SUBSCRIPTION
-from tests.harness import PROGRAMS, RealSupervisord, program, short_directory, wait_for
+from tests.harness import PROGRAMS, short_directory, wait_for
+from tests.real_supervisord import RealSupervisord, program
 
 LARAVEL = "php /srv/app/artisan queue:work"
 SIDEKIQ = "sidekiq 7.3.2 app [{0} of 5 busy]"

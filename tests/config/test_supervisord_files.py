@@ -19,7 +19,7 @@ from supervisor_memkill.config.supervisord_files import (
 )
 from supervisor_memkill.errors import ConfigError
 from tests.conftest import StartSupervisord
-from tests.harness import program
+from tests.real_supervisord import program
 
 
 def _write(path: Path, text: str) -> Path:

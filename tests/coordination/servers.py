@@ -22,7 +22,8 @@ from supervisor_memkill.coordination.contract import (
 from supervisor_memkill.coordination.redis import RedisCoordinator
 from supervisor_memkill.world.redis_client import connect
 from tests.builders import report
-from tests.harness import RealRedis, short_directory
+from tests.harness import short_directory
+from tests.real_redis import RealRedis
 
 POOL = "jobs"
 PREFIX = "t"

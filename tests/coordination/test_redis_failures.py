@@ -16,28 +16,10 @@ from supervisor_memkill.coordination.contract import Cause, CoordinationUnknown,
 from supervisor_memkill.coordination.redis import RedisCoordinator
 from supervisor_memkill.world.redis_client import TIMEOUT_SECONDS
 from tests.coordination.lossy_proxy import Loses, LossyProxy
-from tests.coordination.refusals import (
-    CALLS,
-    NEEDED,
-    REPORTS,
-    SECRET,
-    WRITES,
-    publish,
-    refusal,
-)
-from tests.coordination.servers import (
-    POOL,
-    admin,
-    allow,
-    ask,
-    at,
-    key,
-    redis_server,
-    rules,
-    stored,
-    works,
-)
-from tests.harness import RealRedis, wait_for
+from tests.coordination.refusals import CALLS, NEEDED, REPORTS, SECRET, WRITES, publish, refusal
+from tests.coordination.servers import POOL, admin, allow, ask, at, key, redis_server, rules, stored, works
+from tests.harness import wait_for
+from tests.real_redis import RealRedis
 
 pytestmark = pytest.mark.real
 

@@ -11,21 +11,9 @@ import redis
 from supervisor_memkill.coordination.contract import CoordinationUnknown
 from supervisor_memkill.coordination.redis import RedisCoordinator
 from supervisor_memkill.world.redis_client import connect
-from tests.coordination.refusals import (
-    NEEDED,
-    SECRET,
-    refusal,
-)
-from tests.coordination.servers import (
-    POOL,
-    admin,
-    allow,
-    listening,
-    redis_server,
-    rules,
-    works,
-)
-from tests.harness import RealRedis
+from tests.coordination.refusals import NEEDED, SECRET, refusal
+from tests.coordination.servers import POOL, admin, allow, listening, redis_server, rules, works
+from tests.real_redis import RealRedis
 
 pytestmark = pytest.mark.real
 

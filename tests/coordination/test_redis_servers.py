@@ -29,7 +29,8 @@ from tests.coordination.servers import (
     rules,
     works,
 )
-from tests.harness import RealRedis, free_port, require_program, short_directory, wait_for
+from tests.harness import free_port, require_program, short_directory, wait_for
+from tests.real_redis import RealRedis
 
 pytestmark = pytest.mark.real
 

@@ -20,8 +20,8 @@ from supervisor_memkill.workers.recognise import known_kinds
 from tests.commands.test_dry_run import report_on
 from tests.coordination.refusals import NEEDED
 from tests.docs.pages import DOCS, PAGES, README, ROOT, blocks, name_of
-from tests.harness import RealRedis
 from tests.listener_world import LIMIT, World
+from tests.real_redis import RealRedis
 
 GB = 1024**3
 

@@ -1,7 +1,7 @@
 """A job worker for tests: holds memory, works a spool directory, and drains when it is told to.
 
 A job is a file NAME.job in the spool; its content is how many seconds it takes (else --job-seconds).
-SIGUSR1: take no new job. SIGUSR2: take jobs again. SIGTERM: finish the job in hand, then exit 0.
+SIGUSR1: take no new job. SIGUSR2: take jobs again. SIGTERM: finish the running job, then exit 0.
 The record gets one line per fact: "start NAME PID", "finish NAME PID", "up PID", "quiet PID",
 "resume PID", "term PID".
 """

@@ -19,10 +19,11 @@ from typing import Any
 from supervisor_memkill.rules.drain import State
 from supervisor_memkill.units import format_duration, format_size
 from tests.docs.test_metrics import dashboard
-from tests.harness import RealRedis, free_port, short_directory, wait_for
+from tests.harness import free_port, short_directory, wait_for
 from tests.real.chromium import chromium
 from tests.real.pool import GATE, LeakyPool
 from tests.real.test_metrics import ask, prometheus, query, with_variables
+from tests.real_redis import RealRedis
 
 Values = Sequence[tuple[float, float]]
 """Times in epoch seconds, with the value at each."""

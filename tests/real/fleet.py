@@ -14,15 +14,11 @@ from supervisor_memkill.coordination.redis import RedisCoordinator
 from supervisor_memkill.processes import ProcessState
 from supervisor_memkill.rules.drain import State
 from supervisor_memkill.world.supervisord import Supervisord, SupervisordError
-from tests.harness import (
-    PATIENCE_SECONDS,
-    LeakyWorkers,
-    RealRedis,
-    short_directory,
-    wait_for,
-)
+from tests.harness import PATIENCE_SECONDS, short_directory, wait_for
+from tests.leaky_workers import LeakyWorkers
 from tests.real.host import POOL, SLOT_TTL_SECONDS, Host, Settings
 from tests.real.repeating import repeating
+from tests.real_redis import RealRedis
 
 KEY = f"memkill:{{{POOL}}}"
 

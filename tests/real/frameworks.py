@@ -21,8 +21,10 @@ from typing import Any
 from supervisor_memkill.listener import journal
 from supervisor_memkill.processes import ProcessInfo, ProcessState
 from supervisor_memkill.rules.drain import Drain
-from tests.harness import PROGRAMS, RealRedis, RealSupervisord, program, short_directory, wait_for
+from tests.harness import PROGRAMS, short_directory, wait_for
 from tests.programs.job_body import ENOUGH, PUSHED, RECORD
+from tests.real_redis import RealRedis
+from tests.real_supervisord import RealSupervisord, program
 
 MAX_RSS = "300MB"
 BLOAT_MEGABYTES = 320

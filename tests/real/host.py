@@ -12,13 +12,9 @@ from pathlib import Path
 from supervisor_memkill.listener import journal
 from supervisor_memkill.processes import ProcessInfo, ProcessState
 from supervisor_memkill.rules.drain import Drain
-from tests.harness import (
-    PROGRAMS,
-    LeakyWorkers,
-    RealSupervisord,
-    program,
-    wait_for,
-)
+from tests.harness import PROGRAMS, wait_for
+from tests.leaky_workers import LeakyWorkers
+from tests.real_supervisord import RealSupervisord, program
 
 POOL = "job"
 LISTENER = "memkill:memkill"

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.harness import PROGRAMS, RealRedis, missing, words_for_root
+from tests.harness import PROGRAMS, missing, words_for_root
 from tests.real.debian import version_of
 from tests.real.frameworks import running_fleet
+from tests.real_redis import RealRedis
 
 OWN = "own"
 """The suite of this machine: its packages need no folder."""

@@ -15,7 +15,9 @@ from typing import Any
 from supervisor_memkill.listener import journal
 from supervisor_memkill.processes import ProcessInfo, ProcessState
 from supervisor_memkill.rules.drain import Drain, State
-from tests.harness import PATIENCE_SECONDS, PROGRAMS, LeakyWorkers, RealSupervisord, program, wait_for
+from tests.harness import PATIENCE_SECONDS, PROGRAMS, wait_for
+from tests.leaky_workers import LeakyWorkers
+from tests.real_supervisord import RealSupervisord, program
 
 MAX_RSS = "40MB"
 LEAK_MEGABYTES = 40

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable
 from types import TracebackType
 
-from tests.harness import RealRedis
+from tests.real_redis import RealRedis
 
 
 class _Server(socketserver.ThreadingTCPServer):

@@ -15,8 +15,10 @@ from supervisor_memkill.listener import journal
 from supervisor_memkill.processes import ProcessInfo, ProcessState
 from supervisor_memkill.rules.drain import Drain
 from supervisor_memkill.world.supervisord import Supervisord
-from tests.harness import RealRedis, RealSupervisord, program, short_directory, wait_for
+from tests.harness import short_directory, wait_for
 from tests.real.repeating import repeating
+from tests.real_redis import RealRedis
+from tests.real_supervisord import RealSupervisord, program
 from tests.workers.sidekiq_app import SidekiqJobs, sidekiq_command
 
 MAX_RSS = "100MB"

@@ -7,8 +7,9 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from tests.harness import PROGRAMS, RealRedis
+from tests.harness import PROGRAMS
 from tests.real.frameworks import FrameworkFleet, running_fleet
+from tests.real_redis import RealRedis
 
 
 def worker(python: str, program: str, words: str) -> str:

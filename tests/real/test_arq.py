@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from tests.harness import OLD_WORKERS_PYTHON, RealRedis, interpreter
+from tests.harness import OLD_WORKERS_PYTHON, interpreter
 from tests.real.frameworks import replace_each_twice
 from tests.real.stop_then_wait import assert_refused_before_harm, fleet_of, version, worker
+from tests.real_redis import RealRedis
 
 pytestmark = pytest.mark.real
 GOOD = {"stopwaitsecs": 70, "killasgroup": "true"}

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from tests.harness import WORKERS_PYTHON, RealRedis, interpreter
+from tests.harness import WORKERS_PYTHON, interpreter
 from tests.real.frameworks import replace_each_twice
 from tests.real.sidekiq_fleet import bloated, bursting
 from tests.real.sidekiq_fleet import running_fleet as running_sidekiqs
 from tests.real.stop_then_wait import fleet_of, worker
+from tests.real_redis import RealRedis
 
 pytestmark = pytest.mark.real
 AUTO = {"worker": "auto"}

@@ -13,8 +13,9 @@ import pytest
 
 from supervisor_memkill.processes import ProcessState
 from tests.conftest import StartSupervisord
-from tests.harness import PROGRAMS, RealSupervisord, program, wait_for
+from tests.harness import PROGRAMS, wait_for
 from tests.real.conftest import StartPool
+from tests.real_supervisord import RealSupervisord, program
 
 pytestmark = pytest.mark.real
 

@@ -13,10 +13,11 @@ import pytest
 from supervisor_memkill.rules.drain import State
 from supervisor_memkill.testing.fakes import tools
 from supervisor_memkill.workers.celery.broker import control_of
-from tests.harness import OLD_WORKERS_PYTHON, PROGRAMS, WORKERS_PYTHON, RealRedis, interpreter
+from tests.harness import OLD_WORKERS_PYTHON, PROGRAMS, WORKERS_PYTHON, interpreter
 from tests.real.frameworks import LISTENER, FrameworkFleet, moment, replace_each_twice, running_fleet
 from tests.real.rabbitmq import running_rabbitmq
 from tests.real.redis_gate import RedisGate
+from tests.real_redis import RealRedis
 
 pytestmark = pytest.mark.real
 STEADY = {"job_seconds": 0.5, "feed_every_seconds": 0.25, "bloat_seconds": 0.5}

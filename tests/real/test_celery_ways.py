@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from tests.harness import OLD_WORKERS_PYTHON, WORKERS_PYTHON, RealRedis, interpreter
+from tests.harness import OLD_WORKERS_PYTHON, WORKERS_PYTHON, interpreter
 from tests.real.frameworks import replace_each_twice
 from tests.real.test_celery import STEADY, assert_held, fleet_of, two, version
+from tests.real_redis import RealRedis
 from tests.redis_servers import sentinel
 
 pytestmark = pytest.mark.real

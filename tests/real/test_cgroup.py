@@ -14,7 +14,8 @@ import pytest
 
 from supervisor_memkill.processes import ProcessState
 from tests.conftest import StartSupervisord
-from tests.harness import PROGRAMS, program, wait_for
+from tests.harness import PROGRAMS, wait_for
+from tests.real_supervisord import program
 
 pytestmark = pytest.mark.real
 

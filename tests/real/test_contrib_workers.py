@@ -18,16 +18,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.harness import (
-    OLD_WORKERS_PYTHON,
-    PROGRAMS,
-    WORKERS_PYTHON,
-    RealRedis,
-    interpreter,
-    wait_for,
-)
+from tests.harness import OLD_WORKERS_PYTHON, PROGRAMS, WORKERS_PYTHON, interpreter, wait_for
 from tests.programs.job_body import RECORD
 from tests.real.test_rq import INTERMEDIATE, rq
+from tests.real_redis import RealRedis
 
 pytestmark = pytest.mark.real
 NEWEST = pytest.mark.parametrize("variable", [WORKERS_PYTHON], ids=["newest"])

@@ -9,9 +9,10 @@ import pytest
 
 from supervisor_memkill.rules.drain import State
 from tests.docs.test_metrics import dashboard
-from tests.harness import RealRedis, wait_for
+from tests.harness import wait_for
 from tests.real.dashboard import Line, lines_of, scraped_pool
 from tests.real.pool import MAX_RSS
+from tests.real_redis import RealRedis
 
 pytestmark = pytest.mark.real
 

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from tests.harness import PROGRAMS, RealRedis, missing, require_program
+from tests.harness import PROGRAMS, missing, require_program
 from tests.real.debian import version_of
 from tests.real.frameworks import replace_each_twice, running_fleet
 from tests.real.stop_then_wait import assert_refused_before_harm
+from tests.real_redis import RealRedis
 
 pytestmark = pytest.mark.real
 APP = PROGRAMS / "delayed_job"

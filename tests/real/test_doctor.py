@@ -23,7 +23,9 @@ from supervisor_memkill.world.redis_client import connect
 from tests import command_line
 from tests.conftest import StartSupervisord
 from tests.coordination.refusals import NEEDED
-from tests.harness import RealRedis, RealSupervisord, program, wait_for
+from tests.harness import wait_for
+from tests.real_redis import RealRedis
+from tests.real_supervisord import RealSupervisord, program
 from tests.redis_servers import cluster, make_certificates
 
 pytestmark = pytest.mark.real

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from tests.harness import WORKERS_PYTHON, RealRedis, interpreter
+from tests.harness import WORKERS_PYTHON, interpreter
 from tests.real.frameworks import replace_each_twice
 from tests.real.stop_then_wait import assert_refused_before_harm, fleet_of, version, worker
+from tests.real_redis import RealRedis
 
 pytestmark = pytest.mark.real
 GOOD = {"stopwaitsecs": 70, "killasgroup": "true"}

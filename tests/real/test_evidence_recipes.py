@@ -17,8 +17,9 @@ from supervisor_memkill.workers.templates import fill
 from supervisor_memkill.world.guarded_command import GuardedCommand
 from tests.docs.pages import blocks
 from tests.docs.recipes import PAGE, block, placed, script
-from tests.harness import RealRedis, require_program, wait_for
+from tests.harness import require_program, wait_for
 from tests.real.sidekiq_fleet import Sidekiq, bloated, running_fleet
+from tests.real_redis import RealRedis
 
 pytestmark = pytest.mark.real
 

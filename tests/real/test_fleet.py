@@ -16,19 +16,13 @@ import pytest
 import redis
 
 from supervisor_memkill.world.supervisord import Supervisord
-from tests.harness import PATIENCE_SECONDS, RealRedis
-from tests.real.fleet import (
-    FAT,
-    FATTER,
-    KEY,
-    SLIM,
-    Fleet,
-    running_fleet,
-)
+from tests.harness import PATIENCE_SECONDS
+from tests.real.fleet import FAT, FATTER, KEY, SLIM, Fleet, running_fleet
 from tests.real.host import SLOT_TTL_SECONDS, Host
 from tests.real.sidekiq_fleet import Fleet as SidekiqFleet
 from tests.real.sidekiq_fleet import bloated, feeding, sampling
 from tests.real.sidekiq_fleet import running_fleet as running_sidekiqs
+from tests.real_redis import RealRedis
 
 pytestmark = pytest.mark.real
 

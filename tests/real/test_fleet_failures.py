@@ -6,10 +6,10 @@ import time
 
 import pytest
 
-from tests.harness import RealRedis
 from tests.real.fleet import FAT, SLIM, Fleet, running_fleet
 from tests.real.host import SLOT_TTL_SECONDS
 from tests.real.redis_gate import RedisGate
+from tests.real_redis import RealRedis
 
 pytestmark = pytest.mark.real
 

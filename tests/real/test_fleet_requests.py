@@ -13,11 +13,12 @@ from typing import Any
 
 import pytest
 
-from tests.harness import PATIENCE_SECONDS, RealRedis, short_directory
+from tests.harness import PATIENCE_SECONDS, short_directory
 from tests.real.fleet import KEY, SLIM, Fleet, running_fleet
 from tests.real.host import Host
 from tests.real.redis_gate import RedisGate
 from tests.real.test_fleet import most_drains_at_once
+from tests.real_redis import RealRedis
 
 pytestmark = pytest.mark.real
 

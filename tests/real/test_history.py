@@ -15,10 +15,11 @@ from supervisor_memkill.coordination.redis import RedisCoordinator
 from supervisor_memkill.listener.history_file import paths_beside
 from supervisor_memkill.notices.records import DrainRecord
 from supervisor_memkill.notices.stream import StreamSink
-from tests.harness import PATIENCE_SECONDS, RealRedis
+from tests.harness import PATIENCE_SECONDS
 from tests.notices.test_history import DONE, KILLED, LET_GO, QUIETING, STOPPING
 from tests.real.conftest import StartPool
 from tests.real.pool import LeakyPool
+from tests.real_redis import RealRedis
 
 pytestmark = pytest.mark.real
 

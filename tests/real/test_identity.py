@@ -17,17 +17,11 @@ import psutil
 import pytest
 import redis
 
-from tests.harness import (
-    PATIENCE_SECONDS,
-    RealRedis,
-    RealSupervisord,
-    free_port,
-    program,
-    short_directory,
-    wait_for,
-)
+from tests.harness import PATIENCE_SECONDS, free_port, short_directory, wait_for
 from tests.real.repeating import repeating
 from tests.real.sidekiq_fleet import Fleet, Sidekiq, bloated, running_fleet
+from tests.real_redis import RealRedis
+from tests.real_supervisord import RealSupervisord, program
 
 pytestmark = pytest.mark.real
 HOUR_SECONDS = 3600

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from tests.harness import RealRedis
 from tests.real.frameworks import replace_each_twice
 from tests.real.php import GOOD, MESSENGER_WORKER, OWN, SUITES
 from tests.real.stop_then_wait import assert_refused_before_harm
+from tests.real_redis import RealRedis
 
 pytestmark = pytest.mark.real
 NAMED = {**GOOD, "environment": 'MESSENGER_CONSUMER_NAME="%(program_name)s"'}

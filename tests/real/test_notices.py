@@ -14,9 +14,10 @@ from supervisor_memkill.notices.messages import Message
 from supervisor_memkill.notices.send import UNKNOWN_URL, send
 from supervisor_memkill.world.redis_client import connect
 from tests.command_line import run
-from tests.harness import PATIENCE_SECONDS, Offspring, RealRedis, free_port, wait_for
+from tests.harness import PATIENCE_SECONDS, Offspring, free_port, wait_for
 from tests.real.listener_process import AnsweringSupervisord, listener_under
 from tests.real.mail import Endpoint, Mailbox, http_server, mail_server, silent_server
+from tests.real_redis import RealRedis
 
 pytestmark = pytest.mark.real
 

@@ -14,7 +14,8 @@ import pytest
 from supervisor_memkill.processes import ProcessState
 from supervisor_memkill.rules.drain import State
 from supervisor_memkill.world.supervisord import NotRunning
-from tests.harness import PROGRAMS, LeakyWorkers
+from tests.harness import PROGRAMS
+from tests.leaky_workers import LeakyWorkers
 from tests.real.conftest import StartPool
 from tests.real.pool import GATE, TICKS_ALONE, LeakyPool
 

@@ -13,10 +13,11 @@ import pytest
 from supervisor_memkill.processes import ProcessState
 from supervisor_memkill.rules.drain import State
 from tests.conftest import StartSupervisord
-from tests.harness import PATIENCE_SECONDS, PROGRAMS, program, wait_for
+from tests.harness import PATIENCE_SECONDS, PROGRAMS, wait_for
 from tests.real.conftest import StartPool
 from tests.real.listener_process import AnsweringSupervisord, ListenerProcess, listener_under
 from tests.real.pool import LISTENER
+from tests.real_supervisord import program
 
 pytestmark = pytest.mark.real
 

@@ -14,7 +14,8 @@ import pytest
 from supervisor_memkill.listener import state_file
 from supervisor_memkill.processes import ProcessState
 from supervisor_memkill.rules.drain import State
-from tests.harness import PATIENCE_SECONDS, LeakyWorkers, wait_for
+from tests.harness import PATIENCE_SECONDS, wait_for
+from tests.leaky_workers import LeakyWorkers
 from tests.real.conftest import StartPool
 from tests.real.pool import LISTENER, LeakyPool
 

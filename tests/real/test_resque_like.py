@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from tests.harness import PROGRAMS, RealRedis, missing, require_program
+from tests.harness import PROGRAMS, missing, require_program
 from tests.real.frameworks import FrameworkFleet, field, replace_each_twice, running_fleet
+from tests.real_redis import RealRedis
 
 pytestmark = pytest.mark.real
 QUICK = {"INTERVAL": "0.2"}

@@ -11,15 +11,10 @@ from typing import Any, NamedTuple
 import pytest
 
 from supervisor_memkill.rules.drain import State
-from tests.harness import (
-    OLD_WORKERS_PYTHON,
-    PROGRAMS,
-    WORKERS_PYTHON,
-    RealRedis,
-    interpreter,
-)
+from tests.harness import OLD_WORKERS_PYTHON, PROGRAMS, WORKERS_PYTHON, interpreter
 from tests.programs.job_body import RECORD
 from tests.real.frameworks import FrameworkFleet, moment, running_fleet
+from tests.real_redis import RealRedis
 
 pytestmark = pytest.mark.real
 BOTH = pytest.mark.parametrize("variable", [WORKERS_PYTHON, OLD_WORKERS_PYTHON], ids=["newest", "oldest"])

@@ -18,11 +18,12 @@ from supervisor_memkill.rules.drain import State
 from tests import command_line
 from tests.benchmark.redis_load import RULES, coordinator, reports
 from tests.command_line import environment
-from tests.harness import PATIENCE_SECONDS, PROGRAMS, RealRedis
+from tests.harness import PATIENCE_SECONDS, PROGRAMS
 from tests.real.conftest import StartPool
 from tests.real.fleet import FAT, SLIM, running_fleet
 from tests.real.pool import GATE, LISTENER, LeakyPool
 from tests.real.test_requests import begin, run
+from tests.real_redis import RealRedis
 
 pytestmark = pytest.mark.real
 

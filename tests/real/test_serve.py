@@ -23,12 +23,13 @@ from tests.command_line import environment
 from tests.commands.web.document import Document
 from tests.commands.web.seen_values import seen_fleet
 from tests.commands.web.test_server import Server
-from tests.harness import PATIENCE_SECONDS, RealRedis, free_port
+from tests.harness import PATIENCE_SECONDS, free_port
 from tests.real.chromium import Chromium, chromium
 from tests.real.conftest import StartPool
 from tests.real.fleet import FAT, SLIM, running_fleet
 from tests.real.pool import GATE, LISTENER, LeakyPool
 from tests.real.test_requests import run
+from tests.real_redis import RealRedis
 
 pytestmark = pytest.mark.real
 

@@ -9,7 +9,9 @@ import pytest
 
 from tests import command_line
 from tests.conftest import StartSupervisord
-from tests.harness import RealRedis, RealSupervisord, program, wait_for
+from tests.harness import wait_for
+from tests.real_redis import RealRedis
+from tests.real_supervisord import RealSupervisord, program
 
 pytestmark = pytest.mark.real
 

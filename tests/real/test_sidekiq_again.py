@@ -8,8 +8,9 @@ import sys
 
 import pytest
 
-from tests.harness import PROGRAMS, RealRedis, require_program
+from tests.harness import PROGRAMS, require_program
 from tests.real.frameworks import replace_each_twice, running_fleet
+from tests.real_redis import RealRedis
 from tests.workers.sidekiq_app import sidekiq_command
 
 pytestmark = pytest.mark.real

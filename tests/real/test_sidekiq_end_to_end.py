@@ -12,7 +12,8 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.harness import PATIENCE_SECONDS, LeakyWorkers, RealRedis, program
+from tests.harness import PATIENCE_SECONDS
+from tests.leaky_workers import LeakyWorkers
 from tests.real.redis_gate import RedisGate
 from tests.real.sidekiq_fleet import (
     BLOAT_MEGABYTES,
@@ -25,6 +26,8 @@ from tests.real.sidekiq_fleet import (
     observing,
     running_fleet,
 )
+from tests.real_redis import RealRedis
+from tests.real_supervisord import program
 
 pytestmark = pytest.mark.real
 

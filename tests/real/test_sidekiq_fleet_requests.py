@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Mapping
 import pytest
 
 from supervisor_memkill.world.supervisord import Supervisord
-from tests.harness import RealRedis
 from tests.real.redis_gate import RedisGate
 from tests.real.sidekiq_fleet import (
     LISTENER,
@@ -23,6 +22,7 @@ from tests.real.sidekiq_fleet import (
     sampling,
 )
 from tests.real.test_fleet import share
+from tests.real_redis import RealRedis
 
 pytestmark = pytest.mark.real
 

@@ -8,9 +8,9 @@ import signal
 import psutil
 import pytest
 
-from tests.harness import RealRedis
 from tests.real.redis_gate import RedisGate
 from tests.real.sidekiq_fleet import Sidekiq, bloated, running_fleet
+from tests.real_redis import RealRedis
 
 pytestmark = pytest.mark.real
 

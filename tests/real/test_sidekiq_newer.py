@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness import RealRedis, words_for_root
+from tests.harness import words_for_root
 from tests.real.debian import version_of
 from tests.real.sidekiq_fleet import Sidekiq, bloated, bursting, observing, running_fleet
+from tests.real_redis import RealRedis
 
 pytestmark = pytest.mark.real
 

@@ -16,11 +16,12 @@ import pytest
 
 from supervisor_memkill.commands.suspects_of import PoolSuspects, Unit, Verdict, suspects_of
 from supervisor_memkill.listener import interval_file
-from tests.harness import OLD_WORKERS_PYTHON, PROGRAMS, WORKERS_PYTHON, RealRedis, interpreter
+from tests.harness import OLD_WORKERS_PYTHON, PROGRAMS, WORKERS_PYTHON, interpreter
 from tests.real.frameworks import FrameworkFleet
 from tests.real.frameworks import running_fleet as running_framework
 from tests.real.repeating import repeating
 from tests.real.sidekiq_fleet import Fleet, Sidekiq, running_fleet
+from tests.real_redis import RealRedis
 
 pytestmark = pytest.mark.real
 

@@ -29,8 +29,9 @@ from supervisor_memkill.world.supervisord import Supervisord, SupervisordError
 from tests.builders import drain
 from tests.command_line import environment
 from tests.conftest import StartSupervisord
-from tests.harness import RealSupervisord, free_port, program, wait_for
+from tests.harness import free_port, wait_for
 from tests.real.pool import LISTENER
+from tests.real_supervisord import RealSupervisord, program
 
 pytestmark = pytest.mark.real
 

@@ -14,8 +14,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from tests.harness import RealRedis, short_directory
+from tests.harness import short_directory
 from tests.real.frameworks import LISTENER, FrameworkFleet
+from tests.real_redis import RealRedis
 from tests.soak.workers import Workers
 
 LOOK_SECONDS = 2.0

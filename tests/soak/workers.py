@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
-from tests.harness import OLD_WORKERS_PYTHON, PROGRAMS, WORKERS_PYTHON, RealRedis, interpreter, words_for_root
+from tests.harness import OLD_WORKERS_PYTHON, PROGRAMS, WORKERS_PYTHON, interpreter, words_for_root
 from tests.real import (
     php,
     stop_then_wait,
@@ -28,6 +28,7 @@ from tests.real import (
 )
 from tests.real.debian import version_of
 from tests.real.frameworks import FrameworkFleet, running_fleet
+from tests.real_redis import RealRedis
 from tests.workers.sidekiq_app import sidekiq_command
 
 Names = Sequence[str]

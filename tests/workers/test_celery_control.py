@@ -15,7 +15,8 @@ from supervisor_memkill.errors import Unknown
 from supervisor_memkill.testing.fakes import tools
 from supervisor_memkill.workers.celery.broker import control_of
 from supervisor_memkill.workers.celery.control import Broker, Command
-from tests.harness import RealRedis, free_port, wait_for
+from tests.harness import free_port, wait_for
+from tests.real_redis import RealRedis
 from tests.redis_servers import sentinel
 
 pytestmark = pytest.mark.real

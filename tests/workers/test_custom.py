@@ -27,7 +27,8 @@ from supervisor_memkill.testing.fakes import (
 from supervisor_memkill.workers.contract import Note, Reading, Target
 from supervisor_memkill.workers.custom import Custom, parse_signal
 from supervisor_memkill.workers.templates import parse_command, parse_template
-from tests.harness import RealRedis, wait_for
+from tests.harness import wait_for
+from tests.real_redis import RealRedis
 
 TABLE = FakeProcesses({100: "worker"}).table
 BY_KEY: Mapping[str, Any] = {"quiet_signal": "USR2", "busy_key": "busy:%(host)s:%(pid)s:%(group)s:%(name)s"}

@@ -15,7 +15,7 @@ from supervisor_memkill.workers.rq.kind import RQ
 from supervisor_memkill.workers.sidekiq.kind import Sidekiq
 from supervisor_memkill.world.memory import ProcessTable
 from supervisor_memkill.world.redis_client import connect
-from tests.harness import RealRedis
+from tests.real_redis import RealRedis
 from tests.workers.celery_machine import FakeControl, Node
 
 HOST = "here"

@@ -18,7 +18,8 @@ from supervisor_memkill.processes import ProcessState
 from supervisor_memkill.workers import GracefulStop, Kind, Reading
 from supervisor_memkill.workers.contract import FindsOthers, MatchesCommands
 from tests.conftest import StartSupervisord
-from tests.harness import PROGRAMS, program, require_program, wait_for
+from tests.harness import PROGRAMS, require_program, wait_for
+from tests.real_supervisord import program
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "memkill-faktory"

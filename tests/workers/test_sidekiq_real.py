@@ -22,7 +22,8 @@ from supervisor_memkill.testing.fakes import process
 from supervisor_memkill.workers.contract import Note, Reading, Target, Tools
 from supervisor_memkill.workers.sidekiq.kind import Sidekiq
 from supervisor_memkill.world.memory import ProcessTable
-from tests.harness import Offspring, RealRedis, wait_for
+from tests.harness import Offspring, wait_for
+from tests.real_redis import RealRedis
 from tests.workers.sidekiq_app import SidekiqJobs, sidekiq_command
 
 pytestmark = pytest.mark.real

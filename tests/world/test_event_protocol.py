@@ -14,7 +14,8 @@ import pytest
 
 from supervisor_memkill.world.event_protocol import Event, EventStream, Ticks
 from tests.conftest import StartSupervisord
-from tests.harness import program, wait_for
+from tests.harness import wait_for
+from tests.real_supervisord import program
 
 PROGRAM = Path(__file__).parents[1] / "programs" / "print_events.py"
 

@@ -14,7 +14,8 @@ import redis
 
 from supervisor_memkill.errors import MemkillError, Unknown
 from supervisor_memkill.world.redis_client import ask, connect
-from tests.harness import RealRedis, free_port, require_program, short_directory, wait_for
+from tests.harness import free_port, require_program, short_directory, wait_for
+from tests.real_redis import RealRedis
 
 SECRET = "s3cret"
 

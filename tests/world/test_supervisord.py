@@ -32,7 +32,8 @@ from supervisor_memkill.world.supervisord import (
     from_environment,
 )
 from tests.conftest import StartSupervisord
-from tests.harness import free_port, program, wait_for
+from tests.harness import free_port, wait_for
+from tests.real_supervisord import program
 
 SLEEP = f'{sys.executable} -c "import time; time.sleep(600)"'
 IGNORES_TERM = "sh -c 'trap \"\" TERM; echo up; exec sleep 600'"
