@@ -115,6 +115,15 @@ class Leases:
                     self.lost[key] = lease
             self.ended.pop(pool, None)
 
+    def fall_back(self, older: Mapping[tuple[str, str], Lease]) -> None:
+        """Redis has this older data again. A slot that it has too is held on, as it was renewed then."""
+        self.lost.clear()
+        self.ended.clear()
+        present = self.leases
+        self.leases = {
+            key: lease for key, lease in older.items() if key in present and present[key].token == lease.token
+        }
+
     def lost_by_living(self, pool: str, worker: str, now: float, live_seconds: float) -> list[str]:
         """The other workers of the pool whose slot was lost, and whose machine renewed it in this time."""
         return sorted(

@@ -78,6 +78,8 @@ class FleetRequests:
         if not args or '"holdings":' not in args[0]:
             return
         found = json.loads(answer)
+        if "again" in found:
+            return
         offers = [one[0] for one in found.get("offers", [])]
         self._offered[machine.name, pool_of(keys)] = offers
         for identity in offers:

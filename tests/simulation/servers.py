@@ -110,6 +110,8 @@ class SharedRedis(Server):
         self, arrival: Arrival, pool: str, request: Mapping[str, Any], found: Mapping[str, Any]
     ) -> None:
         now = self.clock()
+        if "again" in found:
+            return  # It changed nothing: the whole report follows.
         if "workers" in request:
             if not found["taken"]:
                 self.leases.published(pool, request, now)
@@ -161,12 +163,8 @@ class SharedRedis(Server):
         """A replica that lacked the last writes was promoted, or an older dump was loaded."""
         if self._kept is not None:
             data, leases = self._kept
-            self.leases.lost.clear()
             self.lua.load(data)
-            self.leases.ended.clear()
-            self.leases.leases = {
-                key: lease for key, lease in leases.items() if self.leases.leases.get(key) is lease
-            }
+            self.leases.fall_back(leases)
 
     def flush(self) -> None:
         self.lua.flushall()

@@ -98,3 +98,25 @@ def test_cooldown_of_a_drain_that_ended_while_redis_was_away_is_kept() -> None:
         s.world.redis.is_away = False
         s.until(lambda: s.acts(north, "quiet"), within=1000)
         assert s.acts(north, "quiet")[0] >= done + 600.0
+
+
+def test_drain_goes_on_with_the_slot_that_an_older_dump_has_too() -> None:
+    """The slot was renewed since the dump. Redis answers all the while, and has this slot."""
+    with scene(SIDEKIQ) as s:
+        (north,) = s.others
+        s.settles()
+        s.bloat(s.east, by=50, endless=True)
+        s.until(lambda: s.state(s.east) is State.DRAINING)
+        redis = s.world.redis
+        redis.keep()
+        s.bloat(north)
+        s.passes(2 * HEARTBEAT)
+        redis.fall_back()
+        drain = s.east.disk.drains["pool0:0"]
+        assert redis.leases.in_force("pool0", redis.clock()) == {("east/pool0:0", drain.token)}
+        s.until(lambda: s.times("cause=data_lost"))
+        assert s.times("coordination.away") == []
+        s.passes(2 * TTL)
+        assert s.acts(north, "quiet") == []
+        s.finish_jobs()
+        s.until(lambda: s.is_back(s.east) and s.is_back(north))
