@@ -20,7 +20,7 @@ from tests.fuzz.effort import tries
 from tests.fuzz.test_supervisord import RIGHT_PROCESS, RIGHT_PROGRAM, _array, _struct, response
 from tests.fuzz.values import ENVIRONMENT_TEXTS, TEXTS
 from tests.harness import short_directory
-from tests.world.test_supervisord import FakeServer, http_answer
+from tests.world.answering_server import FakeServer, http_answer
 
 ANSWERS: Mapping[bytes, str] = {
     b"getPID": response("<int>1</int>"),

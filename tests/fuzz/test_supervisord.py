@@ -27,7 +27,7 @@ from tests.fuzz.values import (
     is_whole,
     near,
 )
-from tests.world.test_supervisord import FakeServer, http_answer
+from tests.world.answering_server import FakeServer, http_answer
 
 CALLS: dict[str, Callable[[Supervisord], object]] = {
     "getPID": lambda it: it.pid(),

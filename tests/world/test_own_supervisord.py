@@ -17,7 +17,7 @@ from supervisor_memkill.world.own_supervisord import OtherSupervisord, OwnSuperv
 from supervisor_memkill.world.started_by import parent
 from supervisor_memkill.world.starter import Starter
 from supervisor_memkill.world.supervisord import NoAnswer, NoSocket, Unreachable
-from tests.world.test_supervisord import FakeServer, http_answer
+from tests.world.answering_server import FakeServer, http_answer
 
 
 class Answering(FakeServer):
