@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.command_line import CONFIG
+from tests.listener_world import World
 
 
 @pytest.fixture
@@ -15,3 +16,9 @@ def config(tmp_path: Path) -> Path:
     path = tmp_path / "memkill.conf"
     path.write_text(f"[memkill]\njournal = {tmp_path}/own/memkill.journal\n{CONFIG}")
     return path
+
+
+@pytest.fixture
+def world() -> World:
+    """A supervisord with three workers of one pool, in the memory of the test."""
+    return World()

@@ -3,41 +3,18 @@
 from __future__ import annotations
 
 import json
-import shlex
-import subprocess
-import sys
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
 
 import pytest
 
-from supervisor_memkill.commands.dry_run_notes import FirstWait
-from supervisor_memkill.commands.dry_run_report import (
-    NO_LIMIT,
-    NO_PROGRAMS,
-    Report,
-    Row,
-    as_json,
-    as_table,
-    check,
-)
-from supervisor_memkill.config.values import PoolConfig
-from supervisor_memkill.coordination.contract import ListenerRules, PoolView
-from supervisor_memkill.coordination.in_process import InProcessCoordinator
-from supervisor_memkill.coordination.read_only import ReadOnlyCoordinator
-from supervisor_memkill.listener.findings import Pool
+from supervisor_memkill.commands.dry_run_report import NO_LIMIT, NO_PROGRAMS, as_json, as_table
 from supervisor_memkill.listener.journal_format import Contents
-from supervisor_memkill.listener.survey import Surveyor
 from supervisor_memkill.processes import ProcessState
 from supervisor_memkill.rules.drain import State
 from supervisor_memkill.units import Size
-from supervisor_memkill.workers.contract import Advice, LeftBehind, Tools
+from supervisor_memkill.workers.contract import Advice, LeftBehind
 from tests import builders
-from tests.listener_world import FRESH, LIMIT, QuietKind, SharedCoordinator, World, WorldTable, pool_config
-from tests.real.conftest import StartPool, start_pool
-
-__all__ = ["start_pool"]
+from tests.commands.dry_runs import report_on, row
+from tests.listener_world import FRESH, LIMIT, SharedCoordinator, World, pool_config
 
 FIELDS = {
     "pool",
@@ -55,35 +32,6 @@ FIELDS = {
 }
 
 
-@pytest.fixture
-def world() -> World:
-    return World()
-
-
-def report_on(
-    world: World,
-    config: PoolConfig | None = None,
-    contents: Contents | None = None,
-    coordinator: Any = None,
-    **settings: Any,
-) -> Report:
-    """One dry run in the world; nothing may have happened in it. `settings` are for `check`."""
-    tools = Tools(redis=lambda: None, signal=world.signal, clock=world.clock, host="here")
-    supervisord: Any = world
-    surveyor = Surveyor(
-        supervisord,
-        [Pool(config or pool_config(), QuietKind({}, tools, world))],
-        world.clock,
-        own_group="",
-        process_table=lambda: WorldTable(world),
-        machine_bytes=lambda: 10 * LIMIT,
-    )
-    coordinator = coordinator or InProcessCoordinator(world.clock)
-    report = check(surveyor, coordinator, contents or Contents(), world.clock, **settings)
-    assert world.happened == []
-    return report
-
-
 def test_measure_that_cannot_be_read_is_noted_once_with_its_cures(world: World) -> None:
     world.measure_lost = "pss of process 812 needs the capability SYS_PTRACE"
     (note,) = [note for note in report_on(world).notes if world.measure_lost in note]
@@ -96,10 +44,6 @@ def test_command_before_the_stop_that_cannot_be_run_is_noted_and_refuses_no_drai
     sound = report_on(world, pool_config(before_stop=("/bin/sh", "-c", "true")))
     assert not any("before_stop" in note for note in sound.notes)
     assert [one.verdict for one in report.rows] == [one.verdict for one in sound.rows]
-
-
-def row(report: Report, name: str) -> Row:
-    return next(one for one in report.rows if one.worker == f"jobs:{name}")
 
 
 def test_settings_that_would_lose_jobs_are_noted_and_hold(world: World) -> None:
@@ -246,77 +190,6 @@ def test_workers_that_run_for_less_than_settle_are_named_as_no_peers_yet(world: 
     )
 
 
-# --- with other listeners ------------------------------------------------------------------------
-
-WAIT = FirstWait(new_seconds=30.0, lost_seconds=60.0)
-
-
-class Shared:
-    """What the others reported to Redis."""
-
-    def __init__(self, view: PoolView) -> None:
-        self._view = view
-
-    def view(self, pool: str) -> PoolView:
-        return self._view
-
-
-def report_beside(world: World, view: PoolView, contents: Contents | None = None) -> Report:
-    coordinator = ReadOnlyCoordinator(Shared(view), "here/s", world.clock)
-    return report_on(world, contents=contents, coordinator=coordinator, first_wait=WAIT)
-
-
-def test_new_pool_is_named_with_its_first_wait_and_nothing_is_drained_now(world: World) -> None:
-    report = report_beside(world, PoolView((), is_new=True))
-    assert row(report, "one").verdict == "over its limit, would be drained after the first wait"
-    assert "max_draining is reached" in row(report, "two").verdict
-    (note,) = report.notes
-    assert note.startswith(
-        "[memkill:jobs] the pool is new in Redis: after its start, the listener waits 30s "
-    )
-
-
-def test_pool_that_the_listener_saw_before_and_redis_lost_is_no_new_pool(world: World) -> None:
-    report = report_beside(world, PoolView((), is_new=True), Contents(epochs={"jobs": "e"}))
-    (note,) = report.notes
-    assert note.startswith("[memkill:jobs] Redis has lost the data of this pool: after its start, the ")
-    assert "waits 60s" in note or "waits 1m00s" in note
-
-
-def test_listeners_that_are_silent_are_named(world: World) -> None:
-    view = PoolView(
-        (builders.report("two/s/jobs:a"),),
-        silent=frozenset({"two/s/jobs:a", "two/s/jobs:b", "here/s/jobs:c"}),
-    )
-    assert report_beside(world, view).notes == (
-        "[memkill:jobs] PEERS does not count the workers of silent listeners: two/s",
-    )
-
-
-def test_setting_of_another_listener_is_named_in_the_verdict(world: World) -> None:
-    view = PoolView((), rules=(ListenerRules("two/s", 3, 1),))
-    report = report_beside(world, view)
-    assert row(report, "one").verdict == (
-        "over its limit, would wait: 2 others are in service and min_available is 3 (a setting of two/s)"
-    )
-    assert report.notes == ()
-
-
-def test_relaxed_setting_is_previewed_and_the_running_listeners_own_is_named(world: World) -> None:
-    view = PoolView((), rules=(ListenerRules("here/s", 3, 1),))
-    report = report_beside(world, view)
-    assert row(report, "one").would_drain
-    (note,) = report.notes
-    assert note == (
-        "[memkill:jobs] this table is made with min_available = 1 and max_draining = 1, but the running"
-        " listener has 3 and 1: restart it to change its settings"
-    )
-
-
-def test_running_listener_with_the_same_settings_is_no_news(world: World) -> None:
-    assert report_beside(world, PoolView((), rules=(ListenerRules("here/s", 1, 1),))).notes == ()
-
-
 def test_json_has_every_field_in_plain_units(world: World) -> None:
     report = report_on(world, pool_config(hard_max_rss=Size(exact_bytes=3 * LIMIT)))
     shown = json.loads(as_json(report))
@@ -329,75 +202,3 @@ def test_json_has_every_field_in_plain_units(world: World) -> None:
         3 * LIMIT,
     )
     assert (first["state"], first["over"], first["would_drain"]) == ("RUNNING", True, True)
-
-
-# --- by hand, at a real supervisord ------------------------------------------------------------
-
-
-def run(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "supervisor_memkill", "--dry-run", *arguments],
-        cwd=directory,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-
-
-def by_worker(output: str) -> Mapping[str, Any]:
-    return {worker["worker"]: worker for worker in json.loads(output)["workers"]}
-
-
-@pytest.mark.real
-def test_by_hand_it_shows_all_and_touches_nothing(start_pool: StartPool) -> None:
-    pool = start_pool("custom", listener=shlex.join([sys.executable, "-c", "import time; time.sleep(600)"]))
-    bloated = pool.bloat("first")
-    config = str(pool.directory / "memkill.conf")
-    # settle, by supervisord's whole seconds
-    pool.wait_for(lambda: all(pool.process(worker).uptime_seconds > 1 for worker in pool.workers))
-    table = run(pool.directory, "--config", config)
-    assert table.returncode == 0, table
-    heading, *rows, files = table.stdout.splitlines()
-    assert heading.split() == ["POOL", "WORKER", "PID", "MEMORY", "LIMIT", "BUSY", "PEERS", "VERDICT"]
-    assert [line.split()[1] for line in rows] == pool.workers
-    assert files == f"configuration: {config}"
-    (line,) = [line for line in rows if "would be drained now" in line]
-    assert line.split()[:3] == ["job", bloated, str(pool.process(bloated).pid)]
-
-    workers = by_worker(run(pool.directory, "--config", config, "--json").stdout)
-    assert set(workers) == set(pool.workers)
-    assert workers[bloated]["would_drain"]
-    assert workers[bloated]["memory_bytes"] > workers[bloated]["limit_bytes"] == 40 * 1024 * 1024
-    assert workers[bloated]["peers_in_service"] == 1
-
-    assert not pool.told()
-    assert not pool.journal.parent.exists()
-    assert pool.ups() == 2
-
-
-@pytest.mark.real
-def test_by_hand_without_any_limit_it_shows_every_workers_memory(start_pool: StartPool) -> None:
-    pool = start_pool("custom")
-    (pool.directory / "memkill.conf").unlink()
-    table = run(pool.directory)
-    assert table.returncode == 0, table
-    assert NO_LIMIT in table.stdout
-    workers = by_worker(run(pool.directory, "--json").stdout)
-    assert set(workers) == set(pool.workers), "and no event listener"
-    assert all(worker["memory_bytes"] > 0 for worker in workers.values())
-    assert {worker["verdict"] for worker in workers.values()} == {"no limit is set"}
-
-
-@pytest.mark.real
-def test_by_hand_it_shows_the_drain_under_way(start_pool: StartPool) -> None:
-    pool = start_pool("custom")
-    pool.hold()
-    worker = pool.give("first")
-    assert pool.wait_for_drain(State.DRAINING) == worker
-    workers = by_worker(
-        run(pool.directory, "--config", str(pool.directory / "memkill.conf"), "--json").stdout
-    )
-    assert workers[worker]["verdict"].startswith("its drain is under way (draining)")
-    assert pool.wait_for_drain(State.DRAINING) == worker

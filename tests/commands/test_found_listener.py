@@ -27,7 +27,7 @@ from supervisor_memkill.processes import ProcessInfo, ProcessState
 from supervisor_memkill.rules.drain import State
 from supervisor_memkill.world.supervisord import SupervisordError
 from tests import builders
-from tests.commands.test_dry_run import report_on, row
+from tests.commands.dry_runs import report_on, row
 from tests.listener_world import World
 from tests.real.listener_process import AnsweringSupervisord
 

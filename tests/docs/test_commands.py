@@ -17,7 +17,7 @@ from supervisor_memkill.commands import dry_run_report, parsing, proposals, samp
 from supervisor_memkill.processes import ProcessInfo, ProcessState
 from supervisor_memkill.testing.fakes import STARTED, FakeProcesses
 from supervisor_memkill.workers.recognise import known_kinds
-from tests.commands.test_dry_run import report_on
+from tests.commands.dry_runs import report_on
 from tests.coordination.refusals import NEEDED
 from tests.docs.pages import DOCS, PAGES, README, ROOT, blocks, name_of
 from tests.listener_world import LIMIT, World

@@ -16,7 +16,7 @@ from supervisor_memkill.listener.history_file import paths_beside
 from supervisor_memkill.notices.records import DrainRecord
 from supervisor_memkill.notices.stream import StreamSink
 from tests.harness import PATIENCE_SECONDS
-from tests.notices.test_history import DONE, KILLED, LET_GO, QUIETING, STOPPING
+from tests.notices.recorded import DONE, KILLED, LET_GO, QUIETING, STOPPING
 from tests.real.conftest import StartPool
 from tests.real.pool import LeakyPool
 from tests.real_redis import RealRedis
