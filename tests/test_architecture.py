@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 import supervisor_memkill
-from supervisor_memkill.processes import ProcessState
 
 CORE = (
     "rules.drain",
@@ -133,10 +132,3 @@ def test_listener_loads_what_is_for_suspects_only_where_jobs_are_named_and_never
     )
     found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == ""
-
-
-def test_every_process_state_is_known() -> None:
-    from supervisor.states import ProcessStates
-
-    theirs = {name: value for name, value in vars(ProcessStates).items() if not name.startswith("_")}
-    assert theirs == {state.name: state.value for state in ProcessState}
