@@ -68,8 +68,12 @@ def plan(traits: Traits = SIDEKIQ_LIKE, **values: Any) -> Plan:
     return Plan(traits, **{**defaults, **values})
 
 
-def answer(refused: Cause | None = None, others: int = 1, least: int = 1) -> Answer:
-    return Answer(refused, others, least, draining=0)
+def answer(refused: Cause | None = None, others: int = 1, least: int = 1, draining: int = 0) -> Answer:
+    return Answer(refused, others, least, draining)
+
+
+FULL = answer(draining=1)
+"""To a worker that holds its slot, after another one took a slot because of its hard limit."""
 
 
 def report(worker: str, **values: Any) -> Report:

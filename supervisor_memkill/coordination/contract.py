@@ -222,6 +222,14 @@ class Answer:
         return self.others_in_service >= self.min_available
 
     @property
+    def has_room(self) -> bool:
+        """Fewer than `max_draining` other workers hold a slot.
+
+        A worker that holds a slot may find none: others took slots later, because of their hard limits.
+        """
+        return self.draining < self.max_draining
+
+    @property
     def allows(self) -> bool:
         """The worker may be taken out of service: it holds its slot, and enough others are in service.
 

@@ -274,7 +274,7 @@ class Drainer:
         if process.state not in (ProcessState.STOPPING, ProcessState.STOPPED):
             return drain
         if is_own:
-            return change_stop(drain, answer=StopAnswer.ACCEPTED)
+            return change_stop(drain, answer=StopAnswer.ACCEPTED, accepted_at=seen.looked_at)
         began_epoch = process.now - int(self._clock() - self._began_at)
         return change_stop(drain, taken_up_epoch=drain.stop.taken_up_epoch or began_epoch)
 

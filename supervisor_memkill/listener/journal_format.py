@@ -280,6 +280,7 @@ STOP_READERS: Mapping[str, Reader] = {
     "taken_up_epoch": count,
     "margin_seconds": seconds,
     "answer": _member(StopAnswer),
+    "accepted_at": _or_none(seconds),
     "sent_at": _or_none(seconds),
     "busy": _or_none(count),
     "jobs": _or_none(_texts),

@@ -67,6 +67,8 @@ def of_step(
         yield _entered(before, drain, step.cause, seen, measure)
         if step.cause is StepCause.NEW_PROCESS_ENDED:
             yield DrainStartFailed(drain.worker, drain.pid, step.cause.words)
+    elif step.cause is StepCause.STOPPED_NEW_PROCESS:
+        yield _entered(before, drain, step.cause, seen, measure)
     elif step.action is not None and step.action is not Action.EVIDENCE:
         yield DrainAgain(drain.worker, drain.pid, drain.state, step.action)
     if step.holds_stop:

@@ -62,6 +62,10 @@ class StepCause(Worded):
     ENDED_BY_ITSELF = "ended_by_itself", "the process ended by itself"
     KILLED = "killed", "the worker did not end by itself: a signal such as SIGKILL ended it"
     SURVIVORS = "survivors", "old processes are still alive"
+    STOPPED_NEW_PROCESS = (
+        "stopped_new_process",
+        "somebody else restarted the worker, and the listener's stop reached the new process",
+    )
     RESTARTED_BY_OTHERS = "restarted_by_others", "somebody else restarted the worker"
     NEW_PROCESS_ENDED = "new_process_ended", "the new process ended by itself"
     STOP_NOT_NEEDED = (

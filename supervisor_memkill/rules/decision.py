@@ -23,6 +23,7 @@ from supervisor_memkill.rules.step import (
     is_drainable,
     is_protected,
     may_be_quiet_by_us,
+    may_be_taken_out,
     process_of,
     takes_jobs,
     why_hard,
@@ -68,6 +69,8 @@ def _asking(drain: Drain, seen: Seen, plan: Plan, now: float) -> Step:
         # The drain took its slot without waiting; only its reason allows that.
         recovered = drain.reason is Reason.MIN_FREE_NOW
         return end(drain, now, StepCause.MACHINE_RECOVERED if recovered else StepCause.NOT_OVER_HARD_LIMIT)
+    if not may_be_taken_out(seen, is_hard=hard is not None):
+        return end(drain, now, StepCause.REFUSED)
     if hard or not plan.traits.quiets:
         return stop(drain, seen, now, hard or StepCause.DRAINS_BY_STOPPING)
     return _quiet(drain, now)
@@ -88,12 +91,12 @@ def _quieting(drain: Drain, seen: Seen, plan: Plan, now: float) -> Step:
     if reading is not None and reading.quiet is True:
         return Step(move(drain, State.DRAINING, now, is_quiet=True), cause=StepCause.CONFIRMED)
     is_lost = _is_quiet_lost(drain, reading, plan, now)
-    if is_lost and seen.answer is not None and not seen.answer.allows:
+    if is_lost and seen.answer is not None and not may_be_taken_out(seen, is_hard=False):
         # The worker is in service; the drain would only keep the slot from another worker.
         return end(drain, now, StepCause.QUIET_LOST)
     hard = why_hard(drain, seen, plan)
     if hard is not None:
-        return _stop_if_peers_suffice(drain, seen, now, hard)
+        return _stop_if_allowed(drain, seen, now, hard, is_hard=True)
     is_over = _is_timed_out(drain, reading, plan, now)
     if is_over and plan.at_timeout is not OnTimeout.WAIT:
         return _on_timeout(drain, seen, plan, now)
@@ -119,7 +122,7 @@ def _draining(drain: Drain, seen: Seen, plan: Plan, now: float) -> Step:
         )
     hard = why_hard(drain, seen, plan)
     if hard is not None:
-        return _stop_if_peers_suffice(drain, seen, now, hard)
+        return _stop_if_allowed(drain, seen, now, hard, is_hard=True)
     if drain.evidence is not None and drain.evidence.runs and not plan.is_machine_short:
         return Step(drain)  # The command may pause the process, so that no reading shows it idle.
     if reading is not None and reading.idle:
@@ -135,7 +138,7 @@ def _draining(drain: Drain, seen: Seen, plan: Plan, now: float) -> Step:
 def _stop_idle(drain: Drain, seen: Seen, plan: Plan, now: float) -> Step:
     """Stop a worker that has no running job; one that may not be quiet waits for others for drain_timeout."""
     if drain.is_quiet or now - drain.since < drain.deadline - drain.began_at:
-        return _stop_if_peers_suffice(drain, seen, now, StepCause.IDLE)
+        return _stop_if_allowed(drain, seen, now, StepCause.IDLE)
     if plan.at_timeout is OnTimeout.RESUME:
         return _on_timeout(drain, seen, plan, now)
     # Nothing will ever show whether the quiet arrived, and the wait for others might never end: a worker that
@@ -172,7 +175,7 @@ def _resuming(drain: Drain, seen: Seen, plan: Plan, now: float) -> Step:
         return step
     reading, hard = seen.reading, why_hard(drain, seen, plan)
     if hard is not None:
-        step = _stop_if_peers_suffice(drain, seen, now, hard)
+        step = _stop_if_allowed(drain, seen, now, hard, is_hard=True)
         if step.wants_answer or step.action is not None:
             return step
     if not may_be_quiet_by_us(drain):
@@ -186,7 +189,7 @@ def _resuming(drain: Drain, seen: Seen, plan: Plan, now: float) -> Step:
     loses_jobs = bool(plan.losses) and (reading is None or not reading.idle)
     if loses_jobs or is_protected(reading, plan.protect_jobs):
         return Step(drain, Action.RESUME if plan.traits.can_resume else None, holds_stop=loses_jobs)
-    return _stop_if_peers_suffice(drain, seen, now, StepCause.CANNOT_RESUME)
+    return _stop_if_allowed(drain, seen, now, StepCause.CANNOT_RESUME)
 
 
 def _changed_by_others(drain: Drain, seen: Seen, now: float) -> Step | None:
@@ -240,18 +243,18 @@ def _on_timeout(drain: Drain, seen: Seen, plan: Plan, now: float) -> Step:
     if drain.state is State.DRAINING:
         # Nothing can confirm the quiet any more: the worker counts as quiet.
         return stop(dataclasses.replace(drain, is_quiet=True), seen, now, StepCause.DRAIN_TIMEOUT)
-    return _stop_if_peers_suffice(drain, seen, now, StepCause.DRAIN_TIMEOUT)
+    return _stop_if_allowed(drain, seen, now, StepCause.DRAIN_TIMEOUT)
 
 
-def _stop_if_peers_suffice(drain: Drain, seen: Seen, now: float, cause: StepCause) -> Step:
-    """Stop the worker. One that may still take jobs is stopped only while enough others are in service."""
+def _stop_if_allowed(
+    drain: Drain, seen: Seen, now: float, cause: StepCause, *, is_hard: bool = False
+) -> Step:
+    """Stop the worker. One that may still take jobs is stopped only if it may be taken out of service."""
     if drain.is_quiet:
         return stop(drain, seen, now, cause)
     if not seen.asked:
         return Step(drain, wants_answer=True)
-    if seen.answer is None or not seen.answer.allows:
-        return Step(drain)
-    return stop(drain, seen, now, cause)
+    return stop(drain, seen, now, cause) if may_be_taken_out(seen, is_hard=is_hard) else Step(drain)
 
 
 _DECIDERS = {

@@ -138,6 +138,8 @@ class Stop:
 
     A supervisord that hung carries the stop out at the time at which it starts that listener.
     """
+    accepted_at: float | None = None
+    """When supervisord's answer came that accepted the stop; None: none came, or an older version got it."""
 
 
 @dataclass(frozen=True)
@@ -244,7 +246,7 @@ def acknowledge(drain: Drain, action: Action, outcome: Outcome, now: float, *, b
     if action is Action.RESUME and outcome is Outcome.DONE:
         return move(drain, State.LET_GO, now)
     if action is Action.STOP:
-        return _acknowledge_stop(drain, outcome, before)
+        return _acknowledge_stop(drain, outcome, now, before)
     if action is Action.EVIDENCE and outcome is not Outcome.DONE:
         return dataclasses.replace(drain, evidence=before.evidence)
     return drain
@@ -260,9 +262,9 @@ def _acknowledge_quiet(drain: Drain, outcome: Outcome, now: float) -> Drain:
     return drain if attempts else move(drain, State.LET_GO, now)
 
 
-def _acknowledge_stop(drain: Drain, outcome: Outcome, before: Drain) -> Drain:
+def _acknowledge_stop(drain: Drain, outcome: Outcome, now: float, before: Drain) -> Drain:
     if outcome is Outcome.DONE:
-        return change_stop(drain, answer=StopAnswer.ACCEPTED)
+        return change_stop(drain, answer=StopAnswer.ACCEPTED, accepted_at=now)
     if outcome is Outcome.NOT_SENT:
         return _without_attempt(drain, before, before.stop.margin_seconds)
     if outcome is Outcome.TOO_LATE:
@@ -283,7 +285,7 @@ def _without_attempt(drain: Drain, before: Drain, margin_seconds: float) -> Drai
 
 def without_stop(drain: Drain) -> Drain:
     """The record in which no stop was sent to its present process."""
-    return change_stop(drain, attempts=0, answer=StopAnswer.NONE, taken_up_epoch=0)
+    return change_stop(drain, attempts=0, answer=StopAnswer.NONE, accepted_at=None, taken_up_epoch=0)
 
 
 def change_stop(drain: Drain, **changes: Any) -> Drain:

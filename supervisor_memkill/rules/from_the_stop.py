@@ -29,6 +29,7 @@ from supervisor_memkill.rules.step import (
     is_over_hard_limit,
     is_protected,
     may_be_quiet_by_us,
+    may_be_taken_out,
     process_of,
     takes_jobs,
     why_hard,
@@ -69,6 +70,9 @@ def stop(drain: Drain, seen: Seen, now: float, cause: StepCause) -> Step:
 def stopping(drain: Drain, seen: Seen, plan: Plan, now: float) -> Step:
     """The stop was sent, or was about to be sent: wait until the old processes are gone."""
     process = process_of(seen)
+    if _has_reached_new_process(drain, process, seen.looked_at):
+        step = stopping(_with_new_process(drain, seen, process), seen, plan, now)
+        return dataclasses.replace(step, cause=step.cause or StepCause.STOPPED_NEW_PROCESS)
     if process.state is ProcessState.STOPPED:
         return _stopped(drain, seen, process, now)
     if process.state in (ProcessState.EXITED, ProcessState.FATAL):
@@ -78,12 +82,39 @@ def stopping(drain: Drain, seen: Seen, plan: Plan, now: float) -> Step:
             return end(drain, now, StepCause.ENDED_BEFORE_STOP)
         return _start_when_gone(drain, seen, process, now, StepCause.ENDED_BY_ITSELF)
     if process.pid and not drain.is_process(process):
-        if seen.is_kill_logged:  # Nobody saw it stopped; only the log knows how it ended.
-            drain = change_stop(drain, was_kill=True)
-        return settle(drain, process, now, StepCause.RESTARTED_BY_OTHERS)
+        return settle(_with_logged_kill(drain, seen), process, now, StepCause.RESTARTED_BY_OTHERS)
     if process.state is ProcessState.RUNNING and drain.stop.answer is not StopAnswer.ACCEPTED:
         return _stop_again(drain, seen, plan, now)
     return Step(drain)
+
+
+def _has_reached_new_process(drain: Drain, process: ProcessInfo, looked_at: float) -> bool:
+    """An operator restarted the worker while the stop was under way, and the stop reached the new process.
+
+    Such a process began before supervisord's answer, and this look is the first one that finds it.
+    """
+    stop = drain.stop
+    is_recorded = drain.is_process(process) if process.pid else process.start == drain.start
+    if is_recorded or stop.answer is not StopAnswer.ACCEPTED or stop.accepted_at is None:
+        return False
+    # supervisord's time at its answer, at the latest: its times are whole seconds.
+    accepted_epoch = process.now + 1 - (looked_at - stop.accepted_at)
+    if not drain.start <= process.start < accepted_epoch:
+        return False
+    if process.state is ProcessState.STOPPED:
+        return process.stop < accepted_epoch + stop.wait_seconds + stop.margin_seconds
+    return process.state is ProcessState.STOPPING
+
+
+def _with_new_process(drain: Drain, seen: Seen, process: ProcessInfo) -> Drain:
+    """The record of the process that the stop reached."""
+    drain = _with_logged_kill(drain, seen)
+    return dataclasses.replace(drain, pid=process.pid or drain.pid, start=process.start, created=None)
+
+
+def _with_logged_kill(drain: Drain, seen: Seen) -> Drain:
+    """Nobody saw how the recorded process ended; only supervisord's log knows it."""
+    return change_stop(drain, was_kill=True) if seen.is_kill_logged else drain
 
 
 def _stop_again(drain: Drain, seen: Seen, plan: Plan, now: float) -> Step:
@@ -115,19 +146,21 @@ def _instead_of_stop(drain: Drain, seen: Seen, plan: Plan, now: float) -> Step |
         return Step(drain, wants_answer=True)
     if seen.answer is None:
         return Step(drain)
-    is_protected_now = not why_hard(drain, seen, plan) and is_protected(seen.reading, plan.protect_jobs)
+    is_hard = why_hard(drain, seen, plan) is not None
+    is_allowed = may_be_taken_out(seen, is_hard=is_hard)
+    is_protected_now = not is_hard and is_protected(seen.reading, plan.protect_jobs)
     if drain.stops_new_process:
-        if not (seen.answer.allows and is_over_hard_limit(seen, plan)):
+        if not (is_allowed and is_over_hard_limit(seen, plan)):
             return Step(move(drain, State.SETTLING, now), cause=StepCause.STOP_NOT_NEEDED)
     elif drain.quiet_attempts == 0:
         # Nothing was done to the worker: it is stopped only if its drain could begin now.
-        if not seen.answer.allows:
+        if not is_allowed:
             return end(drain, now, StepCause.STOP_REFUSED)
         if not is_drainable(seen.reading):
             return end(drain, now, StepCause.NOT_DRAINABLE_NOW)
         if is_protected_now:
             return end(drain, now, StepCause.PROTECTED_JOB)
-    return Step(drain) if not seen.answer.allows or is_protected_now else None
+    return Step(drain) if not is_allowed or is_protected_now else None
 
 
 def _stopped(drain: Drain, seen: Seen, process: ProcessInfo, now: float) -> Step:
@@ -263,7 +296,7 @@ def _stop_new_process(
     drain = dataclasses.replace(drain, is_quiet=False)
     if not seen.asked:
         return Step(drain, wants_answer=True)
-    if seen.answer is None or not seen.answer.allows:
+    if not may_be_taken_out(seen, is_hard=True):
         return None
     drain = dataclasses.replace(without_stop(drain), stopped_seen_at=None)
     return stop(drain, seen, now, StepCause.OVER_HARD_LIMIT)

@@ -114,6 +114,15 @@ def is_drainable(reading: Reading | None) -> bool:
     return reading is not None and reading.recognised is True and not reading.hold
 
 
+def may_be_taken_out(seen: Seen, *, is_hard: bool) -> bool:
+    """A worker that may still take jobs may be taken out of service now; `is_hard`: it waits for no slot.
+
+    Its slot may be an old one, so that it alone shows nothing.
+    """
+    answer = seen.answer
+    return answer is not None and answer.allows and (is_hard or answer.has_room)
+
+
 def takes_jobs(seen: Seen, plan: Plan) -> bool:
     """The worker takes jobs, by a reading that can tell."""
     return plan.traits.confirms_quiet and seen.reading is not None and seen.reading.quiet is False

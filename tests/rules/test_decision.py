@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from supervisor_memkill.coordination.contract import Cause
+from supervisor_memkill.coordination.contract import Answer, Cause
 from supervisor_memkill.processes import ProcessState
 from supervisor_memkill.rules.causes import Reason, StepCause
 from supervisor_memkill.rules.drain import (
@@ -18,6 +18,7 @@ from supervisor_memkill.rules.step import Seen
 from supervisor_memkill.workers.contract import Reading, Traits
 from tests.builders import (
     EPOCH,
+    FULL,
     PID,
     PLAIN_LIKE,
     SIDEKIQ_LIKE,
@@ -89,6 +90,7 @@ def test_drain_does_not_begin_while_coordination_does_not_answer() -> None:
         ("granted", {}, (S.QUIETING, A.QUIET)),
         ("refused", {"answer": answer(Cause.SLOTS_TAKEN)}, (S.LET_GO, None)),
         ("held, peers gone", {"answer": answer(others=0)}, (S.LET_GO, None)),
+        ("held, another slot since", {"answer": FULL}, (S.LET_GO, None)),
         ("memory fell", {"memory_bytes": 200}, (S.LET_GO, None)),
         ("memory unknown", {"memory_bytes": None}, (S.LET_GO, None)),
         ("another pid", {"pid": PID + 1}, (S.LET_GO, None)),
@@ -126,8 +128,9 @@ def test_kind_without_a_quiet_drains_by_stopping() -> None:
     assert (outcome(taken), taken.cause) == ((S.STOPPING, A.STOP), StepCause.DRAINS_BY_STOPPING)
 
 
-def test_worker_over_the_hard_limit_is_stopped_without_a_quiet() -> None:
-    observed = seen(reading=reading(), asked=True, answer=answer(), memory_bytes=500)
+@pytest.mark.parametrize("given", [answer(), FULL])
+def test_worker_over_the_hard_limit_is_stopped_without_a_quiet(given: Answer) -> None:
+    observed = seen(reading=reading(), asked=True, answer=given, memory_bytes=500)
     taken = step(drain(S.ASKING), observed, hard_limit_bytes=400)
     assert (outcome(taken), taken.cause) == ((S.STOPPING, A.STOP), StepCause.OVER_HARD_LIMIT)
 

@@ -13,6 +13,7 @@ from supervisor_memkill.rules.drain import (
 from supervisor_memkill.workers.contract import Traits
 from tests.builders import (
     CUSTOM_LIKE,
+    FULL,
     answer,
     reading,
 )
@@ -64,7 +65,7 @@ def test_quiet_is_sent_again_only_while_peers_suffice() -> None:
     assert outcome(step(quieting(quiet_sent_at=None), together, now=200.0)) == (S.QUIETING, A.QUIET)
 
 
-@pytest.mark.parametrize("given", [answer(others=0), answer(Cause.SLOTS_TAKEN)])
+@pytest.mark.parametrize("given", [answer(others=0), answer(Cause.SLOTS_TAKEN), FULL])
 @pytest.mark.parametrize("now", [200.0, 9999.0])
 def test_worker_in_service_that_may_not_drain_any_more_releases_its_slot(given: Answer, now: float) -> None:
     """It is in service, and another worker may need the slot."""
@@ -105,6 +106,8 @@ def test_worker_over_the_hard_limit_is_stopped_before_its_quiet_is_confirmed() -
     assert outcome(step(quieting(), observed, hard_limit_bytes=400)) == (S.STOPPING, A.STOP)
     alone = seen(reading=reading(), memory_bytes=401, asked=True, answer=answer(others=0))
     assert outcome(step(quieting(), alone, hard_limit_bytes=400)) == (S.QUIETING, None)
+    beside_another = seen(reading=reading(), memory_bytes=401, asked=True, answer=FULL)
+    assert outcome(step(quieting(), beside_another, hard_limit_bytes=400)) == (S.STOPPING, A.STOP)
 
 
 def test_deadline_of_an_unconfirmed_quiet_stops_the_worker_only_while_peers_suffice() -> None:
@@ -112,3 +115,5 @@ def test_deadline_of_an_unconfirmed_quiet_stops_the_worker_only_while_peers_suff
     assert taken.wants_answer
     together = seen(reading=reading(), asked=True, answer=answer())
     assert outcome(step(quieting(), together, now=9999.0)) == (S.STOPPING, A.STOP)
+    unconfirmed = seen(reading=reading(quiet=None), asked=True, answer=FULL)
+    assert outcome(step(quieting(), unconfirmed, now=9999.0)) == (S.QUIETING, None)

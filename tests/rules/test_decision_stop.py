@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from supervisor_memkill.coordination.contract import Cause
-from supervisor_memkill.processes import ProcessId
+from supervisor_memkill.processes import ProcessId, ProcessState
 from supervisor_memkill.rules.causes import Reason, StepCause
 from supervisor_memkill.rules.drain import (
     Action,
@@ -16,6 +16,7 @@ from supervisor_memkill.rules.drain import (
 )
 from tests.builders import (
     EPOCH,
+    FULL,
     PID,
     START,
     answer,
@@ -67,6 +68,55 @@ def test_worker_that_somebody_started_and_stopped_again_stays_stopped() -> None:
     assert outcome(step(record, seen(P.STOPPED, start=START + 1, stop=EPOCH))) == (S.LET_GO, None)
 
 
+@pytest.mark.parametrize("state", [P.STOPPING, P.STOPPED])
+@pytest.mark.parametrize(
+    ("what", "record", "start", "is_ours"),
+    [
+        ("began before the answer", {}, EPOCH - 20, True),
+        ("began in the second of the answer", {}, EPOCH - 10, True),
+        ("began after the answer", {}, EPOCH - 9, False),
+        ("began before the drained process: another supervisord", {}, START - 1, False),
+        ("an older version wrote no time", {"stop_accepted_at": None}, EPOCH - 20, False),
+        ("no answer", {"stop_answer": StopAnswer.NONE}, EPOCH - 20, False),
+        ("refused", {"stop_answer": StopAnswer.REFUSED}, EPOCH - 20, False),
+    ],
+)
+def test_process_that_an_operator_started_before_the_answer_to_the_stop_got_this_stop(
+    state: ProcessState, what: str, record: dict[str, Any], start: int, is_ours: bool
+) -> None:
+    """Nothing else stopped it, so it is started again. The answer came ten seconds before this look."""
+    record = {"stop_answer": StopAnswer.ACCEPTED, "stop_accepted_at": NOW - 10, **record}
+    given = {"pid": PID + 1} if state is P.STOPPING else {"stop": EPOCH}
+    taken = step(stopping(**record), seen(state, start=start, looked_at=NOW, **given))
+    others = (S.SETTLING, None) if state is P.STOPPING else (S.LET_GO, None)
+    ours = (S.STOPPING, None) if state is P.STOPPING else (S.STARTING, A.START)
+    assert outcome(taken) == (ours if is_ours else others), what
+    assert (taken.cause is StepCause.STOPPED_NEW_PROCESS) is is_ours
+
+
+def test_stop_that_reached_a_new_process_is_finished_with_this_process() -> None:
+    record = stopping(stop_answer=StopAnswer.ACCEPTED, stop_accepted_at=NOW, created=5.0)
+    reached = seen(P.STOPPING, pid=PID + 1, start=EPOCH, looked_at=NOW, is_kill_logged=True)
+    taken = step(record, reached).drain
+    assert (taken.pid, taken.start, taken.created) == (PID + 1, EPOCH, None)
+    assert taken.stop.was_kill, "the log says how the old process ended"
+    stopped = step(taken, seen(P.STOPPED, start=EPOCH, stop=EPOCH + 1, looked_at=NOW + 1), now=NOW + 1)
+    assert outcome(stopped) == (S.STARTING, A.START)
+
+
+def test_process_of_the_same_second_as_the_drained_one_can_get_its_stop() -> None:
+    record = stopping(stop_answer=StopAnswer.ACCEPTED, stop_accepted_at=NOW)
+    assert outcome(step(record, seen(P.STOPPING, pid=PID + 1, looked_at=NOW))) == (S.STOPPING, None)
+
+
+@pytest.mark.parametrize(("stop", "is_ours"), [(EPOCH + 15, True), (EPOCH + 16, False)])
+def test_stop_long_after_the_answer_is_an_operators(stop: int, is_ours: bool) -> None:
+    """stopwaitsecs and the margin are over."""
+    record = stopping(stop_answer=StopAnswer.ACCEPTED, stop_accepted_at=NOW - 100, stop_wait_seconds=10.0)
+    late = seen(P.STOPPED, start=EPOCH, stop=stop, now=EPOCH + 100, looked_at=NOW)
+    assert step(record, late).drain.state is (S.STARTING if is_ours else S.LET_GO)
+
+
 def test_worker_that_a_restarted_supervisord_never_started_stays_stopped() -> None:
     """We did not stop it: the restarted supervisord does not start it by itself."""
     assert outcome(step(stopping(), seen(P.STOPPED, start=0, stop=0))) == (S.LET_GO, None)
@@ -88,6 +138,10 @@ def test_stop_of_a_worker_in_service_is_repeated_only_while_peers_suffice() -> N
     assert outcome(step(record, slot_lost)) == (S.LET_GO, None)
     together = seen(P.RUNNING, reading=reading(), asked=True, answer=answer())
     assert outcome(step(record, together)) == (S.STOPPING, A.STOP)
+    beside_another = seen(P.RUNNING, reading=reading(), asked=True, answer=FULL)
+    assert outcome(step(record, beside_another)) == (S.LET_GO, None)
+    hard = seen(P.RUNNING, reading=reading(), memory_bytes=500, asked=True, answer=FULL)
+    assert outcome(step(record, hard, hard_limit_bytes=400)) == (S.STOPPING, A.STOP)
     told = stopping(is_quiet=False, quiet_attempts=1)
     assert outcome(step(told, alone)) == (S.STOPPING, None), "it may be quiet, so the drain stays"
 

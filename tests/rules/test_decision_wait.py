@@ -15,6 +15,7 @@ from supervisor_memkill.rules.drain import (
 from supervisor_memkill.rules.step import OnTimeout
 from tests.builders import (
     CUSTOM_LIKE,
+    FULL,
     PLAIN_LIKE,
     answer,
     drain,
@@ -121,8 +122,11 @@ def test_worker_whose_quiet_may_not_have_arrived_is_stopped_only_while_peers_suf
     record = draining(is_quiet=False)
     idle = reading(quiet=None, busy=0, idle=True)
     assert step(record, seen(reading=idle), traits=CUSTOM_LIKE).wants_answer
-    alone = seen(reading=idle, asked=True, answer=answer(others=0))
-    assert outcome(step(record, alone, traits=CUSTOM_LIKE)) == (S.DRAINING, None)
+    for given in (answer(others=0), FULL):
+        held = seen(reading=idle, asked=True, answer=given)
+        assert outcome(step(record, held, traits=CUSTOM_LIKE)) == (S.DRAINING, None)
+    hard = seen(reading=idle, memory_bytes=500, asked=True, answer=FULL)
+    assert outcome(step(record, hard, traits=CUSTOM_LIKE, hard_limit_bytes=400)) == (S.STOPPING, A.STOP)
 
 
 @pytest.mark.parametrize(
@@ -174,8 +178,9 @@ def test_hard_limit_ends_the_wait_for_a_resume() -> None:
     at: dict[str, Any] = {"traits": CUSTOM_LIKE, "hard_limit_bytes": 400}
     over: dict[str, Any] = {"reading": reading(quiet=None), "memory_bytes": 401}
     assert step(record, seen(**over), **at).wants_answer, "the resume may have arrived unnoticed"
-    stopped = step(record, seen(**over, asked=True, answer=answer()), **at)
-    assert (outcome(stopped), stopped.cause) == ((S.STOPPING, A.STOP), StepCause.OVER_HARD_LIMIT)
+    for given in (answer(), FULL):
+        stopped = step(record, seen(**over, asked=True, answer=given), **at)
+        assert (outcome(stopped), stopped.cause) == ((S.STOPPING, A.STOP), StepCause.OVER_HARD_LIMIT)
     alone = seen(**over, asked=True, answer=answer(others=0))
     assert outcome(step(record, alone, **at)) == (S.RESUMING, A.RESUME), "without peers it must work again"
 

@@ -30,6 +30,22 @@ def test_new_process_that_leaks_before_it_is_in_service_is_stopped_at_the_hard_l
         s.until(lambda: s.is_back(s.east) and s.is_back(north), within=240)
 
 
+def test_lost_quiet_is_not_sent_again_while_another_worker_is_out_for_its_hard_limit() -> None:
+    """The slot of the lost quiet is older. S1 itself is judged in every scenario."""
+    with scene(SLOW, machines=1, workers=3, hard_max_rss=HARD) as s:
+        s.settles()
+        s.passes(30.0)
+        s.world.weather.when_at(s.east, "quiet before", lambda: s.east.loses_next("lost"))
+        s.bloat(s.east)
+        s.until(lambda: s.state(s.east) is State.QUIETING)
+        s.process(s.east, 1).memory = HUGE
+        s.until(lambda: s.acts(s.east, "stop", 1), within=15.0)
+        s.until(lambda: s.state(s.east) is None, within=60.0)
+        (let_go,) = s.world.trace.having("drain.let_go worker=pool0:0")
+        assert "cause=quiet_lost" in let_go
+        s.until(lambda: s.is_back(s.east, 1) and s.is_back(s.east), within=400)
+
+
 def test_listener_that_dies_at_the_stop_of_a_new_process_leaves_no_worker_stopped() -> None:
     for place in ("stopping.saved", "stopping.acted"):
         with scene(SLOW, hard_max_rss=HARD) as s:

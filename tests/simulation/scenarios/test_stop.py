@@ -8,8 +8,13 @@ import pytest
 
 from supervisor_memkill.processes import ProcessState
 from supervisor_memkill.rules.drain import State, StopAnswer
-from tests.simulation.process import NEVER, Habits
-from tests.simulation.scenarios.scene import CELERY, CUSTOM, SIDEKIQ, STOPS, TTL, scene
+from tests.simulation.process import NEVER, Habits, Process
+from tests.simulation.scenarios.scene import CELERY, CUSTOM, SIDEKIQ, STOPS, TTL, Scene, scene
+
+
+def _is_accepted(s: Scene) -> bool:
+    drain = s.east.disk.drains.get("pool0:0")
+    return drain is not None and drain.stop.answer is StopAnswer.ACCEPTED
 
 
 def test_acknowledged_stop_does_not_count_as_the_operators() -> None:
@@ -17,12 +22,7 @@ def test_acknowledged_stop_does_not_count_as_the_operators() -> None:
     with scene(SIDEKIQ) as s:
         s.settles()
         s.bloat(s.east)
-
-        def is_accepted() -> bool:
-            drain = s.east.disk.drains.get("pool0:0")
-            return drain is not None and drain.stop.answer is StopAnswer.ACCEPTED
-
-        s.until(is_accepted)
+        s.until(lambda: _is_accepted(s))
         s.world.weather.rests(s.east, 60.0)
         s.world.weather.kill(s.east)
         s.east.set_wall(3600.0)
@@ -71,6 +71,33 @@ def test_late_stop_of_a_paused_listener_that_then_died_counts_as_ours() -> None:
         s.world.weather.when_at(s.east, "stopping.saved", pause_and_die)
         s.until(lambda: s.acts(s.east, "stop"), within=240)
         s.until(lambda: s.is_back(s.east), within=240)
+
+
+@pytest.mark.parametrize("habits", [SIDEKIQ, STOPS])
+@pytest.mark.parametrize("dies", [False, True])
+def test_worker_comes_back_that_the_operator_restarted_while_our_stop_was_under_way(
+    habits: Habits, dies: bool
+) -> None:
+    """The stop reaches the new process; whoever stopped the old one did not stop this one."""
+    with scene(habits, stop_wait=4) as s:
+        s.settles()
+        worker, stopped = s.worker(s.east), list[Process]()
+
+        def restart() -> None:
+            s.finish_jobs()
+            s.world.operator(s.east, worker, "stop")
+            s.until(lambda: worker.state is ProcessState.STOPPED)
+            s.world.operator(s.east, worker, "start")
+            stopped.append(s.process(s.east))
+
+        s.world.weather.when_at(s.east, "stop before", restart)
+        s.bloat(s.east)
+        s.until(lambda: _is_accepted(s))
+        if dies:
+            s.world.weather.rests(s.east, 30.0)
+            s.world.weather.kill(s.east)
+        s.until(lambda: s.is_back(s.east) and s.process(s.east) is not stopped[0], within=240)
+        assert len(s.world.trace.having("cause=stopped_new_process")) == 1
 
 
 def test_stop_is_not_sent_when_its_observation_is_too_old() -> None:
