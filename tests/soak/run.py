@@ -8,10 +8,12 @@ from __future__ import annotations
 import contextlib
 import io
 import random
+import shutil
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from tests.harness import short_directory
@@ -27,7 +29,10 @@ Say = Callable[[str], object]
 class Shape:
     """How a soak is set up."""
 
+    fleets: int = 1
+    """So many supervisords side by side, each with its own listener, workers, Redis and feed."""
     workers: int = 6
+    """Of each fleet, as all that follows."""
     max_draining: int = 3
     job_seconds: float = 0.5
     most_waiting: int = 18
@@ -46,9 +51,10 @@ class Shape:
         )
 
     def words(self) -> str:
+        fleets = f"{self.fleets} fleets of " if self.fleets > 1 else ""
         return (
-            f"{self.workers} workers, {self.max_draining} drained at once, jobs of {self.job_seconds} s, "
-            f"at most {self.most_waiting} unfinished"
+            f"{fleets}{self.workers} workers, {self.max_draining} drained at once, "
+            f"jobs of {self.job_seconds} s, at most {self.most_waiting} unfinished"
         )
 
 
@@ -156,28 +162,49 @@ class End:
 
 
 def soak(
-    workers: Workers, shape: Shape, restarts: int, patience_seconds: float, say: Say, end: End | None = None
+    workers: Workers,
+    shape: Shape,
+    restarts: int,
+    patience_seconds: float,
+    say: Say,
+    end: End | None = None,
+    keep: Path | None = None,
 ) -> Account:
-    """Run one; nothing of it is left afterwards."""
+    """Run one; nothing of it is left afterwards.
+
+    `keep`: the folder for the logs and the record of each fleet, if a job was lost, run twice or cut.
+    """
     end = end or End()
     version, began = workers.version(), time.monotonic()
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(contextlib.redirect_stdout(io.StringIO()))  # a fleet prints its logs at its end
+        fleets = [stack.enter_context(running(workers, shape)) for _ in range(shape.fleets)]
+        stuck = drive(fleets, restarts, Progress(patience_seconds, say), end, workers.dropped_by_itself)
+        minutes = (time.monotonic() - began) / 60
+        done = account(workers, version, fleets, minutes, stuck)
+        if keep is not None and done.status == 1:
+            for number, fleet in enumerate(fleets):
+                keep_records(fleet, keep / str(number))
+        return done
+
+
+@contextlib.contextmanager
+def running(workers: Workers, shape: Shape) -> Iterator[FrameworkFleet]:
+    """One fleet, with a Redis of its own."""
     names = [f"soak_{number}" for number in range(shape.workers)]
     with contextlib.ExitStack() as stack:
         server = RealRedis(stack.enter_context(short_directory()), program=workers.server())
         stack.callback(server.stop)
         server.start()
-        stack.enter_context(contextlib.redirect_stdout(io.StringIO()))  # a fleet prints its logs at its end
-        fleet = stack.enter_context(workers.open(server, names, options(shape)))
-        stuck = drive(fleet, restarts, Progress(patience_seconds, say), end, workers.dropped_by_itself)
-        minutes = (time.monotonic() - began) / 60
-        return account(workers, version, fleet, minutes, stuck)
+        yield stack.enter_context(workers.open(server, names, options(shape)))
 
 
 def options(shape: Shape) -> dict[str, Any]:
-    """Of the fleet: each worker asks for a drain by its age, as soon as it runs."""
+    """Of each fleet: a worker asks for a drain by its age, as soon as it runs."""
     return {
         "job_seconds": shape.job_seconds,
-        "feed_every_seconds": 0.01,
+        # Often enough to replace the jobs that are done: more often costs time of the workers.
+        "feed_every_seconds": shape.job_seconds / shape.most_waiting,
         "bloat_seconds": 86_400,
         "environment": {"APP_MOST_WAITING": str(shape.most_waiting)},
         "pool": {
@@ -190,7 +217,7 @@ def options(shape: Shape) -> dict[str, Any]:
 
 
 def drive(
-    fleet: FrameworkFleet,
+    fleets: Sequence[FrameworkFleet],
     restarts: int,
     progress: Progress,
     end: End,
@@ -201,39 +228,61 @@ def drive(
     The jobs are waited for in any case: one that still runs is neither lost nor cut. Those that the framework
     itself `dropped` are not.
     """
-    with fleet.feeding():
-        fleet.listen()
+    with contextlib.ExitStack() as feeds:
+        for fleet in fleets:
+            feeds.enter_context(fleet.feeding())
+            fleet.listen()
         stuck = progress.wait(
-            "restarts", lambda: sum(fleet.replaced().values()), lambda: 0 if end.has_come() else restarts
+            "restarts", lambda: restarts_of(fleets), lambda: 0 if end.has_come() else restarts
         )
         # A worker that the listener leaves quiet or stopped takes no jobs, and all others do.
-        fleet.supervisord.ctl("stop", LISTENER)
+        for fleet in fleets:
+            fleet.supervisord.ctl("stop", LISTENER)
         # Some brokers give what a stop left behind to a worker that asks for another job.
-        sent = set(fleet.pushed())
-        progress.wait("jobs", lambda: len(sent & fleet.finished().keys()), lambda: len(sent - dropped(fleet)))
+        sent = {fleet: set(fleet.pushed()) for fleet in fleets}
+        progress.wait(
+            "jobs",
+            lambda: sum(len(sent[fleet] & fleet.finished().keys()) for fleet in fleets),
+            lambda: sum(len(sent[fleet] - dropped(fleet)) for fleet in fleets),
+        )
     lacking = progress.wait(
-        "jobs", lambda: len(fleet.finished()), lambda: len(set(fleet.pushed()) - dropped(fleet))
+        "jobs",
+        lambda: sum(len(fleet.finished()) for fleet in fleets),
+        lambda: sum(len(set(fleet.pushed()) - dropped(fleet)) for fleet in fleets),
     )
     return "; ".join(filter(None, [stuck, lacking]))
 
 
+def keep_records(fleet: FrameworkFleet, folder: Path) -> None:
+    """Copy its logs, the jobs that were sent, and what the jobs wrote down."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for log in fleet.directory.glob("*.log"):
+        shutil.copy(log, folder)
+    (folder / "sent").write_text("\n".join(fleet.pushed()))
+    (folder / "runs").write_text("\n".join(map(str, fleet.runs())))
+
+
+def restarts_of(fleets: Sequence[FrameworkFleet]) -> int:
+    return sum(sum(fleet.replaced().values()) for fleet in fleets)
+
+
 def account(
-    workers: Workers, version: str, fleet: FrameworkFleet, minutes: float, stuck: str = ""
+    workers: Workers, version: str, fleets: Sequence[FrameworkFleet], minutes: float, stuck: str = ""
 ) -> Account:
-    """What the jobs and the listener wrote down."""
-    lost = set(fleet.lost())
+    """What the jobs and the listeners wrote down."""
+    lost = {fleet: set(fleet.lost()) for fleet in fleets}
     return Account(
         framework=workers.title,
         version=version,
-        restarts=sum(fleet.replaced().values()),
-        during_a_job=len(fleet.in_hand_then_finished()),
-        sent=len(fleet.pushed()),
-        lost=len(lost),
-        dropped=len(lost & workers.dropped_by_itself(fleet)),
-        twice=len(fleet.twice()),
-        cut=sum(run.finished is None for run in fleet.runs()),
-        killed=len(fleet.events("drain.killed")),
+        restarts=restarts_of(fleets),
+        during_a_job=sum(len(fleet.in_hand_then_finished()) for fleet in fleets),
+        sent=sum(len(fleet.pushed()) for fleet in fleets),
+        lost=sum(map(len, lost.values())),
+        dropped=sum(len(lost[fleet] & workers.dropped_by_itself(fleet)) for fleet in fleets),
+        twice=sum(len(fleet.twice()) for fleet in fleets),
+        cut=sum(run.finished is None for fleet in fleets for run in fleet.runs()),
+        killed=sum(len(fleet.events("drain.killed")) for fleet in fleets),
         minutes=minutes,
         stuck=stuck,
-        story=fleet.story(),
+        story="\n".join(fleet.story() for fleet in fleets),
     )

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.soak.run import Account, End, Progress, Shape, soak
+from tests.real.frameworks import FrameworkFleet, Run
+from tests.soak.run import Account, End, Progress, Shape, account, keep_records, soak
 from tests.soak.workers import WORKERS
 
 RESTARTS = 6
@@ -27,7 +32,8 @@ CLEAN = Account(
 
 @pytest.mark.real
 def test_no_job_is_lost_run_twice_or_cut() -> None:
-    done = soak(WORKERS["laravel"], Shape(workers=4, max_draining=2, most_waiting=12), RESTARTS, 300, print)
+    shape = Shape(fleets=2, workers=4, max_draining=2, most_waiting=12)
+    done = soak(WORKERS["laravel"], shape, RESTARTS, 300, print)
     print(done.story, done.table())  # pytest shows it of a failed test only
     assert (done.status, done.stuck) == (0, "")
     assert done.restarts >= RESTARTS and done.during_a_job
@@ -43,6 +49,61 @@ def test_what_the_framework_itself_drops_is_named_and_no_fault() -> None:
     done = replace(CLEAN, lost=1, dropped=1)
     assert done.status == 0
     assert "1 (1 dropped by RQ itself)" in done.table()
+
+
+class Fleet:
+    """A fleet whose soak is over: two restarts, one job that ran during a drain, and one that did not."""
+
+    def __init__(self, directory: Path, runs: Sequence[Run]) -> None:
+        self.directory = directory
+        self._runs = list(runs)
+
+    def replaced(self) -> Counter[str]:
+        return Counter({"soak_0": 2})
+
+    def in_hand_then_finished(self) -> list[Run]:
+        return self._runs[:1]
+
+    def pushed(self) -> list[str]:
+        return ["job-0", "job-1"]
+
+    def runs(self) -> list[Run]:
+        return self._runs
+
+    lost, twice, finished = FrameworkFleet.lost, FrameworkFleet.twice, FrameworkFleet.finished
+
+    def events(self, name: str) -> list[str]:
+        return ["drain.killed"] if name == "drain.killed" and not self._runs else []
+
+    def story(self) -> str:
+        return f"the logs of {self.directory.name}"
+
+
+def run(job: str, finished: float | None = 2.0) -> Run:
+    return Run(job, 1, frozenset([1]), 1.0, finished)
+
+
+def test_the_faults_of_every_fleet_count(tmp_path: Path) -> None:
+    runs = [
+        [run("job-0"), run("job-1")],
+        [run("job-0"), run("job-1", finished=None)],
+        [run("job-0"), run("job-1"), run("job-1")],
+        [],
+    ]
+    fleets: Any = [Fleet(tmp_path / str(number), some) for number, some in enumerate(runs)]
+    done = account(WORKERS["laravel"], "8", fleets, 1.0)
+    assert (done.restarts, done.sent, done.during_a_job) == (8, 8, 3)
+    assert (done.lost, done.twice, done.cut, done.killed) == (3, 1, 1, 1)
+    assert done.story == "the logs of 0\nthe logs of 1\nthe logs of 2\nthe logs of 3"
+
+
+def test_the_logs_and_the_record_of_a_fleet_can_be_kept(tmp_path: Path) -> None:
+    (tmp_path / "memkill.log").write_text("drain.done\n")
+    fleet: Any = Fleet(tmp_path, [run("job-0")])
+    keep_records(fleet, tmp_path / "kept" / "0")
+    kept = {path.name: path.read_text() for path in (tmp_path / "kept" / "0").iterdir()}
+    assert kept.keys() == {"memkill.log", "sent", "runs"}
+    assert kept["sent"] == "job-0\njob-1" and "job='job-0'" in kept["runs"]
 
 
 def test_a_soak_that_does_not_get_on_gives_status_2() -> None:
