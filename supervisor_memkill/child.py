@@ -20,7 +20,9 @@ LIMIT_SECONDS = 60.0
 """Far above what reading a configuration takes. A child of a process with threads may hang for good."""
 
 
-def in_child(work: Callable[[], T], limit_seconds: float = LIMIT_SECONDS) -> T:
+def in_child(
+    work: Callable[[], T], limit_seconds: float = LIMIT_SECONDS, fork: Callable[[], int] = os.fork
+) -> T:
     """What `work` returns; also raises the MemkillError or SystemExit that it raises.
 
     To be called before the first thread is started. If there can be no child, if it dies or takes longer
@@ -31,7 +33,7 @@ def in_child(work: Callable[[], T], limit_seconds: float = LIMIT_SECONDS) -> T:
     ended, lives = os.pipe()
     _flush()  # Else the child would write the same text a second time.
     try:
-        pid = os.fork()
+        pid = fork()
     except OSError:
         for descriptor in (reader, writer, ended, lives):
             os.close(descriptor)

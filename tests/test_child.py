@@ -7,6 +7,8 @@ import select
 import signal
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 
@@ -63,6 +65,29 @@ def test_exit_of_the_child_is_the_exit_of_this_process(capfd: pytest.CaptureFixt
     assert capfd.readouterr().out == "the help\n"
 
 
+PRINTS_AROUND = """
+from supervisor_memkill.child import in_child
+print("before")
+in_child(lambda: print("in the child"))
+print("after")
+"""
+
+
+def test_each_line_is_printed_once_and_in_order() -> None:
+    """A pipe is written when its buffer is full: the child begins with a copy of the buffer."""
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    done = subprocess.run(
+        [sys.executable, "-c", PRINTS_AROUND], env=buffered, capture_output=True, text=True, check=True
+    )
+    assert (done.stdout, done.stderr) == ("before\nin the child\nafter\n", "")
+
+
+def test_process_without_standard_output_and_error_has_its_child() -> None:
+    program = "import sys; from supervisor_memkill.child import in_child; sys.stdout = sys.stderr = None"
+    done = subprocess.run([sys.executable, "-c", f"{program}; sys.exit(in_child(lambda: 7))"], check=False)
+    assert done.returncode == 7
+
+
 @pytest.mark.parametrize("ends", ["killed", "fails", "cannot be sent"])
 def test_this_process_does_the_work_where_the_child_gives_no_answer(ends: str) -> None:
     here = os.getpid()
@@ -77,6 +102,41 @@ def test_this_process_does_the_work_where_the_child_gives_no_answer(ends: str) -
         return lambda: "a function cannot be pickled"
 
     assert in_child(work) == "done here"
+
+
+def test_this_process_does_the_work_where_there_can_be_no_child() -> None:
+    """The user may have as many processes as the system allows."""
+
+    def fork() -> int:
+        raise BlockingIOError("Resource temporarily unavailable")
+
+    before = descriptors()
+    assert in_child(os.getpid, fork=fork) == os.getpid()
+    assert descriptors() == before
+
+
+def descriptors() -> frozenset[str]:
+    """Those that this process has open."""
+    return frozenset(path.name for path in Path("/dev/fd").iterdir())
+
+
+def test_no_descriptor_is_left_and_the_child_has_only_its_own_ends_of_the_pipes() -> None:
+    before = descriptors()
+    of_child = in_child(descriptors)
+    assert descriptors() == before
+    assert len(of_child - before) == 2, "one to answer, and one to know when this process ends"
+
+
+def test_this_process_does_the_work_where_the_child_is_stopped() -> None:
+    """It does not even see that nobody waits for it any more."""
+    here = os.getpid()
+
+    def work() -> str:
+        if os.getpid() != here:
+            os.kill(os.getpid(), signal.SIGSTOP)
+        return "done here"
+
+    assert in_child(work, limit_seconds=0.2) == "done here"
 
 
 def test_this_process_does_the_work_where_the_child_hangs() -> None:
@@ -100,6 +160,28 @@ def test_child_needs_no_parent_that_waits_for_it() -> None:
         assert in_child(os.getpid) != os.getpid()
         test_this_process_does_the_work_where_the_child_gives_no_answer("killed")
         test_this_process_does_the_work_where_the_child_hangs()
+    finally:
+        signal.signal(signal.SIGCHLD, former)
+
+
+def test_no_signal_goes_to_a_child_that_has_ended() -> None:
+    """Nobody keeps its number for it where SIGCHLD is ignored: another process may have that number."""
+    here = os.getpid()
+
+    def work() -> str:
+        if os.getpid() == here:
+            return "done here"
+        child = os.getpid()
+        if os.fork() == 0:  # It holds the pipe open until the child has ended.
+            end = time.monotonic() + 20.0
+            while os.getppid() == child and time.monotonic() < end:
+                time.sleep(0.001)
+            os._exit(0)
+        os._exit(0)
+
+    former = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        assert in_child(work) == "done here"
     finally:
         signal.signal(signal.SIGCHLD, former)
 

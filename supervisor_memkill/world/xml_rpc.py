@@ -99,7 +99,7 @@ class _Reader:
     def end(self, name: str) -> None:
         if name in _SCALARS:
             self._values.append(_SCALARS[name](self._text))
-        elif name == "value" and self._is_bare:
+        elif self._is_bare:  # No other tag began since, so this one is </value>.
             self._values.append(self._text)
         elif name == "array":
             self._values.append(self._inner())

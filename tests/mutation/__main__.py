@@ -31,6 +31,8 @@ LUA = (
     ("tests/coordination",),
 )
 """No coverage shows which tests run which line of Lua."""
+IN_CHILDREN = {"child.py": ("tests/test_child.py",)}
+"""No coverage shows what a child process runs."""
 SEEDS = (
     "tests/fuzz/test_journal.py",
     "tests/simulation/test_simulation.py",
@@ -83,6 +85,8 @@ class Checker:
     def _stages(self, mutant: Mutant) -> Iterator[tuple[str, ...]]:
         if mutant.path.endswith(".lua"):
             yield from (self._reach.below(paths) for paths in LUA)
+        elif mutant.path in IN_CHILDREN:
+            yield self._reach.below(IN_CHILDREN[mutant.path])
         elif tests := self._reach.of_lines(mutant.path, mutant.line, mutant.last_line):
             yield tests[:QUICKEST]
             yield from filter(None, [tests[QUICKEST:]])

@@ -5,6 +5,10 @@ from __future__ import annotations
 OWN_LIMIT_IS_KNOWN = "a reason without an urgency of its own is the own limit: both numbers are known"
 
 EXPLAINED: dict[str, str] = {
+    "child.py, in_child: not sent and os.waitpid(pid, os.WNOHANG) == (0, 0) -> "
+    "(os.waitpid(pid, os.WNOHANG) == (0, 0))": (
+        "a child that has answered does nothing more: it may as well be killed"
+    ),
     "commands/doctor/redis.py, check_clock: ahead > 0 -> (ahead >= 0)": (
         "it is asked only for what is further away from 0"
     ),
@@ -129,6 +133,12 @@ EXPLAINED: dict[str, str] = {
     ),
     "coordination/rules.py, others: own is not None and own >= queues -> (own is not None)": (
         "a worker's request and its report come from one look, with the same queues"
+    ),
+    "world/xml_rpc.py, value: parser.buffer_text = True -> pass": (
+        "only spares calls: without it, a text comes in more pieces"
+    ),
+    "world/http_post.py, _some: left_seconds <= 0 -> (left_seconds < 0)": (
+        "in the very moment either may be right: a read that may take no time ends at once"
     ),
     "listener/growth.py, _read: finding.seen.sure_bytes or 0 -> (finding.seen.sure_bytes)": (
         "a worker whose memory is unknown is not watched"

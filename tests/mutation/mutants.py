@@ -19,6 +19,7 @@ DOCTOR = tuple(
     for name in ("configuration", "listener", "pools", "redis", "supervisord", "surroundings")
 )
 PYTHON = (
+    "child.py",
     "commands/web/access.py",
     "commands/web/html.py",
     "commands/web/once.py",
@@ -94,7 +95,9 @@ PYTHON = (
     "workers/celery/stop.py",
     "workers/sidekiq/timeout.py",
     "world/bounds.py",
+    "world/http_post.py",
     "world/own_supervisord.py",
+    "world/xml_rpc.py",
 )
 LUA = tuple(f"coordination/lua/{name}.lua" for name in ("common", "acquire", "publish", "release", "request"))
 

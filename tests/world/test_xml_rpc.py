@@ -44,7 +44,15 @@ def test_standard_library_reads_each_call(arguments: list[str | int | bool]) -> 
 
 
 @pytest.mark.parametrize(
-    "value", ["<value>bare</value>", "<value> </value>", "<value/>", "<value>&lt;</value>"]
+    "value",
+    [
+        "<value>bare</value>",
+        "<value> </value>",
+        "<value/>",
+        "<value>&lt;</value>",
+        "<value><array><data><value>bare</value><value/></data></array></value>",
+        "<value><struct><member><name>a</name><value>bare</value></member></struct></value>",
+    ],
 )
 def test_value_without_a_type_is_a_string(value: str) -> None:
     answer = f"<methodResponse><params><param>{value}</param></params></methodResponse>".encode()
@@ -65,6 +73,7 @@ def test_fault_has_its_code_and_text() -> None:
         "<value><int></int></value>",
         "<value><boolean>yes</boolean></value>",
         "<value><base64>AAAA</base64></value>",
+        "<value><array><data><value><base64>AAAA</base64></value></data></array></value>",
         "<value><struct><member><name>a</name></member></struct></value>",
         "<value><struct><member><value>1</value></member></struct></value>",
         "<value><struct><member><array/><value>1</value></member></struct></value>",
