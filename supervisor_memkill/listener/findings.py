@@ -9,7 +9,14 @@ from dataclasses import dataclass
 from supervisor_memkill.config.values import PoolConfig
 from supervisor_memkill.coordination.contract import Answer, Cause, Report, Request, Rules, SlotClaim
 from supervisor_memkill.errors import Unknown
-from supervisor_memkill.processes import Measure, MemorySize, ProcessInfo, ProcessState, ProgramInfo
+from supervisor_memkill.processes import (
+    STOPPED_STATES,
+    Measure,
+    MemorySize,
+    ProcessInfo,
+    ProcessState,
+    ProgramInfo,
+)
 from supervisor_memkill.rules.drain import Drain, State
 from supervisor_memkill.rules.policy import Sighting, Terms, Verdict, is_in_service
 from supervisor_memkill.rules.pools import Oddity
@@ -19,9 +26,12 @@ from supervisor_memkill.world.commands import is_missing
 from supervisor_memkill.world.memory import ProcessTable, can_measure
 
 SETTINGS_UNKNOWN = Advice(
-    "supervisord did not report the settings of this program, such as stopsignal", refuses=True
+    "supervisord did not report the settings of this program, such as stopsignal: the program may have been "
+    "removed from supervisord's files, or renamed there, without supervisorctl update",
+    refuses=True,
 )
-
+_ENDING = STOPPED_STATES | {ProcessState.STOPPING}
+"""There is no stop left that settings could make unsafe. supervisorctl update stops what it removes."""
 
 HIDDEN_WORKER = (
     "{0} starts the worker in another container or unit, where its memory cannot be seen: it is never "
@@ -78,7 +88,7 @@ class Pool:
     ) -> tuple[Advice, ...]:
         """What is wrong with a program's settings; `program` None: supervisord did not report them."""
         if program is None:
-            return (SETTINGS_UNKNOWN,)
+            return () if process.state in _ENDING else (SETTINGS_UNKNOWN,)
         is_running = process.state is ProcessState.RUNNING
         elsewhere = worker_elsewhere(process.pid, table) if is_running else ""
         hidden = (Advice(HIDDEN_WORKER.format(elsewhere)),) if elsewhere else ()

@@ -6,8 +6,10 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
+import pytest
+
 from supervisor_memkill.listener.journal_format import Contents
-from supervisor_memkill.processes import ProgramInfo
+from supervisor_memkill.processes import ProcessState, ProgramInfo
 from supervisor_memkill.rules.drain import State
 from supervisor_memkill.rules.step import OnTimeout
 from supervisor_memkill.workers.contract import Advice
@@ -119,6 +121,19 @@ def test_worker_is_not_drained_while_supervisord_does_not_report_its_settings(
     life.run(60)
     assert world.happened == []
     assert "did not report the settings" in life.stream.having("worker.held")[0]
+    assert "without supervisorctl update" in life.stream.having("worker.unsafe_settings")[0]
+
+
+@pytest.mark.parametrize("state", [ProcessState.STOPPING, ProcessState.STOPPED])
+def test_nothing_is_reported_about_the_settings_of_a_worker_that_an_update_removes(
+    world: World, path: Path, state: ProcessState
+) -> None:
+    world.tells_programs = False
+    for worker in world.workers.values():
+        worker.state, worker.changes_at = state, 1e9
+    life = Life(world, path)
+    life.run(60)
+    assert not life.stream.having("worker.unsafe_settings")
 
 
 def test_unknown_setting_is_asked_for_again(world: World, path: Path) -> None:
