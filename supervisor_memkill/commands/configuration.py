@@ -18,7 +18,7 @@ from supervisor_memkill.commands.which import Asked
 from supervisor_memkill.config import listener_environment, supervisord_files
 from supervisor_memkill.config.ini import Section
 from supervisor_memkill.config.load import examine
-from supervisor_memkill.config.sections import ParsedFiles, read_file
+from supervisor_memkill.config.sections import ParsedFiles
 from supervisor_memkill.config.supervisord_sections import SupervisordSections
 from supervisor_memkill.config.values import Config
 from supervisor_memkill.errors import ConfigError, MemkillError
@@ -118,7 +118,7 @@ def _supervisord_by_hand(
 def find_configuration(
     arguments: argparse.Namespace, environ: Mapping[str, str], above: Starter | None = None
 ) -> Configuration:
-    """Read the file that --config names, else the configuration of the supervisord in question.
+    """Read the file that --config names, with the files that it includes, else supervisord's configuration.
 
     `above`: the supervisord that started this listener; None: by hand, and the one that is asked counts.
     Raises ConfigError and UsageError.
@@ -134,7 +134,12 @@ def examine_configuration(
 ) -> Configuration:
     """The same, with all problems beside what is sound. Raises ConfigError for an address, and UsageError."""
     problems: list[str] = []
-    named = _reading(lambda: read_file(arguments.config), problems) if arguments.config is not None else None
+    node, path = socket.gethostname(), arguments.config
+    named = (
+        None
+        if path is None
+        else _reading(lambda: supervisord_files.read_supervisord(path, environ, node), problems)
+    )
     supervisorctl, default_url = None, supervisord_files.DEFAULT_SERVERURL
     if above is not None:
         asked = which.of_listener(above, environ)
@@ -145,7 +150,6 @@ def examine_configuration(
     path = which.file_of(asked)
     if named is None and path is None and above is not None:
         raise which.refuse_unknown_file(above)
-    node = socket.gethostname()
     if named is not None:
         reading, supervisords = named, _read_if_possible(path, asked.environ, node)
     elif path is not None:

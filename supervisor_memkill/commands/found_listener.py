@@ -7,6 +7,7 @@ A living listener shows which journal it has locked, and a state names the super
 from __future__ import annotations
 
 import dataclasses
+import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,8 @@ from supervisor_memkill.commands import which
 from supervisor_memkill.commands.configuration import Configuration
 from supervisor_memkill.commands.context import Context
 from supervisor_memkill.config.loaded import changes, loaded
-from supervisor_memkill.config.sections import read_file
+from supervisor_memkill.config.sections import ParsedFiles
+from supervisor_memkill.config.supervisord_files import read_supervisord
 from supervisor_memkill.errors import ConfigError
 from supervisor_memkill.listener import state_file
 from supervisor_memkill.listener.journal import read_boot_id
@@ -85,6 +87,8 @@ class FoundListener:
         """What to do about a dead listener."""
         if self.process is None:
             return "add the section [eventlistener:memkill], then: supervisorctl update"
+        if self.process.state in (ProcessState.STARTING, ProcessState.BACKOFF):
+            return "supervisord starts it again: if it ends each time, its log names the cause"
         return f"start it: supervisorctl start {self.process.worker}"
 
     @property
@@ -150,12 +154,17 @@ def _process(state: ListenerState | None, listeners: Sequence[ProcessInfo]) -> P
     return listeners[0] if len(groups) == 1 else None
 
 
+def _read(named: Path, configuration: Configuration) -> ParsedFiles:
+    """The file that --config of the listener names, with its includes. Raises ConfigError."""
+    return read_supervisord(named, configuration.environ, socket.gethostname())
+
+
 def _changes(state: ListenerState, configuration: Configuration) -> tuple[str, ...] | None:
     """What changed in the files that this listener would read after its next start."""
     before = state.origin.configuration
     named = Path(before.named) if before.named else None
     try:
-        reading = configuration.supervisords if named is None else read_file(named)
+        reading = configuration.supervisords if named is None else _read(named, configuration)
     except ConfigError:
         return None
     if reading is None or reading.unread or not before.files:

@@ -27,7 +27,13 @@ NEEDS_REDIS = "--fleet needs redis in [memkill]: without it no other host takes 
 def read_here(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Status:
     """Raises MemkillError."""
     configuration = examine_by_hand(arguments, environ)
-    return with_problems(_of_listener(arguments, environ, configuration), configuration)
+    try:
+        here = _of_listener(arguments, environ, configuration)
+    except SupervisordError as error:
+        if configuration.problems:  # The address may stand in the file that cannot be read.
+            raise ConfigError([*configuration.problems, str(error)]) from error
+        raise
+    return with_problems(here, configuration)
 
 
 def read_fleet(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Status:

@@ -66,6 +66,17 @@ def test_named_file_goes_before_and_supervisords_own_gives_the_address(
     assert found.eventlistener_groups == {"mine", "other"}
 
 
+def test_files_that_the_named_file_includes_are_read_as_supervisord_reads_them(tmp_path: Path) -> None:
+    """`--config /etc/supervisor/supervisord.conf`, where the pools stand in conf.d."""
+    main, included = tmp_path / "main.conf", tmp_path / "conf.d" / "jobs.conf"
+    included.parent.mkdir()
+    included.write_text("[memkill:job]\nmax_rss = 1GB\n")
+    main.write_text("[include]\nfiles = conf.d/*.conf none/*.conf\n")
+    found = find_configuration(arguments(config=main), {})
+    assert [pool.name for pool in found.config.pools] == ["job"]
+    assert found.reading.paths == (main, included)
+
+
 def test_supervisords_own_configuration_that_cannot_be_read_is_passed_over_where_another_is_named(
     beside_supervisords: Path, config: Path
 ) -> None:

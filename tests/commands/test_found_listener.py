@@ -19,6 +19,7 @@ from supervisor_memkill.commands.dry_run_report import NOT_DRIVEN
 from supervisor_memkill.commands.found_listener import FoundListener, find_listener
 from supervisor_memkill.config.loaded import Loaded, loaded
 from supervisor_memkill.config.sections import read_file
+from supervisor_memkill.config.supervisord_files import read_supervisord
 from supervisor_memkill.listener import state_file
 from supervisor_memkill.listener.journal import read_boot_id
 from supervisor_memkill.listener.journal_format import Contents
@@ -139,6 +140,17 @@ def test_changed_configuration_is_named_by_its_sections(by_hand: ByHand) -> None
     assert by_hand.find().changes == (f"[memkill:job] was changed in {by_hand.config}",)
     by_hand.write(state(origin=Origin("m:m", SUPERVISORD_PID, configuration=Loaded())))
     assert by_hand.find().changes is None
+
+
+def test_change_in_an_included_file_is_named(by_hand: ByHand) -> None:
+    included = by_hand.config.with_name("pools.conf")
+    included.write_text("[memkill:more]\nmax_rss = 1GB\n")
+    by_hand.config.write_text(f"{by_hand.config.read_text()}[include]\nfiles = pools.conf\n")
+    before = loaded(read_supervisord(by_hand.config, {}, "here"), by_hand.config)
+    by_hand.write(state(origin=Origin("m:m", SUPERVISORD_PID, configuration=before)))
+    assert by_hand.find().changes == ()
+    included.write_text(included.read_text().replace("1GB", "2GB"))
+    assert by_hand.find().changes == (f"[memkill:more] was changed in {included}",)
 
 
 def test_secret_written_anew_is_named(by_hand: ByHand) -> None:
