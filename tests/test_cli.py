@@ -103,6 +103,7 @@ def test_unknown_argument_is_one_line(tmp_path: Path, arguments: list[str]) -> N
         ),
         (["--pasword=secret"], "unknown option --pasword, did you mean --password? (try --help)"),
         (["-x"], "unknown option -x (try --help)"),
+        (["-c", "x.conf"], "unknown option -c, did you mean --config? (try --help)"),
         (["dmeo"], "unknown command 'dmeo', did you mean demo? (try --help)"),
         (
             ["frobnicate"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shutil
 import sys
@@ -53,9 +54,10 @@ def warn(text: str) -> None:
 
 
 def columns() -> int | None:
-    """The width of the terminal in characters; None: the output goes elsewhere, or the width is unknown."""
-    if not sys.stdout.isatty():
-        return None
+    """The width of the terminal in characters; None: the output goes elsewhere, or the width is unknown.
+
+    COLUMNS in the environment comes first: watch(1) reads the output from a pipe, and sets COLUMNS.
+    """
     return shutil.get_terminal_size((0, 0)).columns or None
 
 
@@ -64,7 +66,8 @@ def terminal(environ: Mapping[str, str]) -> Terminal:
     from supervisor_memkill.commands.terminal import Terminal
 
     lines = shutil.get_terminal_size((0, 0)).lines or None
-    return Terminal.of(columns(), lines, sys.stdout.encoding, environ)
+    made = Terminal.of(columns(), lines, sys.stdout.encoding, environ)
+    return dataclasses.replace(made, has_colour=made.has_colour and sys.stdout.isatty())
 
 
 def give_up() -> None:

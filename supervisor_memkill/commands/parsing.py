@@ -139,6 +139,10 @@ class _Parser(argparse.ArgumentParser):
         super()._check_value(action, value)
 
 
+OF_SUPERVISORCTL = {"-c": "--config", "-s": "--serverurl", "-u": "--username", "-p": "--password"}
+"""The short options of supervisorctl, and the options with the same meaning here."""
+
+
 def _refuse_unknown_options(argv: Iterable[str], known: Iterable[str]) -> None:
     """Checked first: argparse would take the value of a misspelt option for a command."""
     for word in argv:
@@ -146,7 +150,9 @@ def _refuse_unknown_options(argv: Iterable[str], known: Iterable[str]) -> None:
             return
         name = word.partition("=")[0]
         if _is_option(word) and name not in known:
-            raise UsageError(f"unknown option {name}{_near(name, known)} (try --help)")
+            hint = OF_SUPERVISORCTL.get(name, "")
+            hint = f", did you mean {hint}?" if hint else _near(name, known)
+            raise UsageError(f"unknown option {name}{hint} (try --help)")
 
 
 def _is_option(word: str) -> bool:

@@ -36,6 +36,7 @@ SUBSCRIBE = (
 NO_LISTENER = "the listener does not run (its last process was pid {pid}): start it with supervisorctl"
 NOBODY = "no worker that runs has the name {names}; the pools are {pools}"
 NO_POOL = "no pool has the name {names}; the pools are {pools}"
+SENT_UNSEEN = "the request was sent; this user cannot see whether the listener took it ({why})"
 TAKES_IT_LATER = "; it then takes this request"
 
 
@@ -166,10 +167,12 @@ class Requester:
             time.sleep(LOOK_SECONDS)
 
     def _taken(self, identity: str) -> TakenRequest | None:
-        from supervisor_memkill.listener.state_file import StateError
+        from supervisor_memkill.listener.state_file import HiddenState, StateError
 
         try:
             return self.state().request(identity)
+        except HiddenState as error:
+            raise MemkillError(SENT_UNSEEN.format(why=error)) from error
         except StateError:
             return None
 

@@ -17,8 +17,10 @@ from supervisor_memkill.errors import ConfigError
 
 _HEADER = re.compile(r"\[(.+)\]")
 _INDENTED_HEADER = re.compile(r"\s+\[([^\]]*)\]")
+_UNCLOSED_HEADER = re.compile(r"\[([^\]]*)$")
 _TEXT = re.compile(r"\s*[^\s;#]")
 _INLINE_COMMENT = re.compile(r"\s[;#].*")
+_UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 _PERCENT = re.compile(r"%%|%\(([^)]*)\)s|%\([^)]*\)?.?")
 _MANGLED = re.compile(r"\{'(here|host_node_name|program_name|group_name|process_num|numprocs|ENV_\w+)': ")
 
@@ -103,6 +105,9 @@ class _NumberedLines:
                     yield f"[{self.number}]\n"
                     continue
                 self.others.append((name, place))
+            elif (unclosed := _UNCLOSED_HEADER.match(line)) and self._is_refused(unclosed[1], is_named):
+                self.problems.append(f"{place}: [{unclosed[1].strip()}]: the ] is missing")
+                is_kept, is_named = False, True
             elif (indented := _INDENTED_HEADER.match(line)) and self._may_not_be_indented(indented[1]):
                 self.problems.append(
                     f"{place}: [{indented[1]}] is indented, which makes it part of the line above"
@@ -110,6 +115,10 @@ class _NumberedLines:
             elif not is_named and not self.problems and _TEXT.match(line):
                 self.problems.append(f"{place}: text before the first [section]")
             yield line if is_kept and not header else "\n"
+
+    def _is_refused(self, name: str, is_named: bool) -> bool:
+        """Whether a header without its ] is a problem here: one of ours, or the first one of the file."""
+        return self._keeps(name.strip()) or (not is_named and not self.problems)
 
 
 def parse(path: Path, keeps: Callable[[str], bool], may_not_be_indented: Callable[[str], bool]) -> File:
@@ -147,6 +156,8 @@ def _read_text(path: Path) -> str:
         data = path.read_bytes()
     except OSError as error:
         raise ConfigError([f"{path}: cannot be read: {error.strerror}"]) from error
+    if data.startswith(_UTF16_MARKS):
+        raise ConfigError([f"{path}: is UTF-16: save it as UTF-8"])
     # supervisord reads by the locale, and a comment in another encoding does not stop it
     return data.decode("utf-8-sig", "surrogateescape").replace("\r\n", "\n")
 

@@ -138,8 +138,8 @@ def _name(value: Any) -> str:
         raise ValueError(f"the name {name!r:.40} is too long: at most {MAX_NAME_LENGTH} characters")
     if not _NAME.fullmatch(name):
         raise ValueError(
-            f"the name {name!r:.40} is empty, or has characters that are not allowed: write ASCII characters"
-            " without spaces; ? and * match all others"
+            f"the name {name!r:.40} is empty, or has a character that is not allowed: in place of each"
+            " space, and of each character that is not ASCII, write ? (it matches any character)"
         )
     return name
 

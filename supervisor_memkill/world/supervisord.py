@@ -249,6 +249,13 @@ def from_environment(env: Mapping[str, str]) -> Supervisord:
     return Supervisord(*address_from_environment(env))
 
 
+def _probably_meant(url: str) -> str:
+    """The address with the scheme that is missing; empty if that would be none, either."""
+    if url.startswith("/"):
+        return f"unix://{url}"
+    return f"http://{url}" if re.fullmatch(r"[\w.-]+:[0-9]+", url, re.ASCII) else ""
+
+
 def _address(url: str, timeout_seconds: float) -> tuple[str, Callable[[], socket.socket]]:
     """The name of the host as HTTP has it, and a function that connects. Raises UsageError."""
     if url.startswith("unix://"):
@@ -261,7 +268,11 @@ def _address(url: str, timeout_seconds: float) -> tuple[str, Callable[[], socket
     except ValueError:
         host = None
     if host is None or parts.scheme != "http" or re.search(rb"[^!-~]", name):
-        raise UsageError(f"not an address of supervisord: {url!r} (unix:///path or http://host:port)")
+        meant = _probably_meant(url)
+        raise UsageError(
+            f"not an address of supervisord: {url!r} "
+            + (f"(write {meant})" if meant else "(unix:///path or http://host:port)")
+        )
     shown = f"[{name.decode()}]" if b":" in name else name.decode()
     # A name as bytes is not encoded: the codec for that, and its tables, would stay in memory.
     to: Any = (name, port)

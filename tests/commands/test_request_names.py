@@ -16,7 +16,7 @@ from supervisor_memkill.coordination.contract import Offer, PoolView, Report
 from supervisor_memkill.errors import MemkillError
 from supervisor_memkill.listener import state_file
 from supervisor_memkill.listener.journal_place import JournalPlace
-from supervisor_memkill.listener.state_values import PoolState
+from supervisor_memkill.listener.state_values import ListenerState, PoolState
 from supervisor_memkill.rules.requests import Act, OperatorRequest, RunningProcess, TakenRequest, encode
 from supervisor_memkill.world.supervisord import Supervisord
 from tests.commands.status_values import worker
@@ -97,6 +97,26 @@ def test_request_for_workers_that_have_gone_can_be_withdrawn(tmp_path: Path) -> 
     send(path, Act.CANCEL, "former", "former:one")
     assert "has the name old:*" in refused(path, Act.RESTART, "jobs:one", "old:*")
     assert "has the name nobody" in refused(path, Act.CANCEL, "jobs:one", "nobody")
+
+
+class OfAnotherUser(Requester):
+    """The state of the listener belongs to another user."""
+
+    def state(self) -> ListenerState:
+        raise state_file.HiddenState("/run/x.state belongs to the user root")
+
+
+def test_request_is_not_called_lost_by_a_user_who_cannot_see_whether_it_was_taken(tmp_path: Path) -> None:
+    """Whoever may control supervisord may request, and need not be the user of the listener."""
+    world = Receiving()
+    world.send_event = lambda kind, payload: None  # type: ignore[method-assign]
+    made = OfAnotherUser(context_of(world, tmp_path / "state"), tmp_path / "state")
+    with pytest.raises(MemkillError) as raised:
+        made.send(Act.RESTART, ("jobs:one",), lasts_seconds=DAY_SECONDS)
+    assert str(raised.value) == (
+        "the request was sent; this user cannot see whether the listener took it "
+        "(/run/x.state belongs to the user root)"
+    )
 
 
 def _report(worker_id: str) -> Report:

@@ -77,9 +77,16 @@ def test_allowed_host_that_no_browser_would_send(tmp_path: Path, name: str) -> N
     assert_one_line(done, 2, f"--allow-host {name!r}: must be a host name such as")
 
 
-def test_address_of_supervisord_that_is_none(tmp_path: Path) -> None:
-    done = run(tmp_path, "serve", "--serverurl", "foo")
-    assert_one_line(done, 2, "not an address of supervisord: 'foo'")
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("foo", "not an address of supervisord: 'foo' (unix:///path or http://host:port)"),
+        ("/run/s.sock", "not an address of supervisord: '/run/s.sock' (write unix:///run/s.sock)"),
+        ("localhost:9001", "not an address of supervisord: 'localhost:9001' (write http://localhost:9001)"),
+    ],
+)
+def test_address_of_supervisord_that_is_none(tmp_path: Path, url: str, words: str) -> None:
+    assert_one_line(run(tmp_path, "serve", "--serverurl", url), 2, words)
 
 
 def test_wrong_configuration_is_a_warning_because_it_may_be_corrected(tmp_path: Path) -> None:

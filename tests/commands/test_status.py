@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 
 from supervisor_memkill.commands.status import BEGIN_SCREEN, END_SCREEN, frame
-from tests.command_line import environment
+from tests.command_line import environment, run
 from tests.commands.test_found_listener import ByHand, state
-from tests.harness import PATIENCE_SECONDS
+from tests.harness import PATIENCE_SECONDS, free_port
 from tests.real.listener_process import AnsweringSupervisord
 
 
@@ -91,6 +91,24 @@ def test_status_on_a_terminal_has_colour_unless_no_color_is_set(by_hand: ByHand)
         assert shown.text.startswith("listener ")
         assert ("\x1b[32m" in shown.text) is has_colour
         assert BEGIN_SCREEN not in shown.text
+
+
+def test_status_in_a_pipe_fits_the_width_that_the_environment_names(by_hand: ByHand, tmp_path: Path) -> None:
+    """As ``watch supervisor-memkill status`` runs it."""
+    words = ("status", "--config", str(by_hand.config), "--serverurl", by_hand.url)
+    wide = run(tmp_path, *words).stdout.splitlines()
+    narrow = run(tmp_path, *words, changes={"COLUMNS": "40", "TERM": "xterm"}).stdout.splitlines()
+    assert max(map(len, wide)) > 40 >= max(map(len, narrow))
+    assert "\x1b" not in "".join(narrow)
+
+
+def test_status_with_an_unreadable_configuration_names_that_beside_the_address_that_does_not_answer(
+    tmp_path: Path,
+) -> None:
+    done = run(tmp_path, "status", "--config", "none.conf", "--serverurl", f"http://127.0.0.1:{free_port()}")
+    first, second = done.stderr.splitlines()
+    assert "none.conf: cannot be read" in first and "supervisord cannot be reached" in second
+    assert done.returncode == 2
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

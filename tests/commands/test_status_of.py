@@ -52,6 +52,10 @@ def test_listener_that_works_has_no_problem() -> None:
             found(listener(**DEAD), process=dataclasses.replace(PROCESS, state=ProcessState.RUNNING)),
             "a new process of the listener has not looked at its workers yet",
         ),
+        (
+            found(listener(**DEAD), process=dataclasses.replace(PROCESS, state=ProcessState.BACKOFF)),
+            "as BACKOFF); supervisord starts it again: if it ends each time, its log names the cause",
+        ),
         (found(listener(written_at=NOW - 181)), "but it has done nothing for 3m01s"),
         (found(listener(ticked_at=NOW - 181)), "no TICK came for 3m01s, and one should come every 1m00s"),
         (found(listener(ticked_at=None, started_at=NOW - 181)), "no TICK came for 3m01s"),

@@ -107,6 +107,9 @@ def test_here_is_the_directory_of_the_file_and_nothing_else_is_filled_in(tmp_pat
         ("[memkill]\n= 2\nhost = a\n", "{path}:2: not KEY = VALUE"),
         ("\nmax_rss = 2GB\n[memkill]\n", "{path}:2: text before the first [section]"),
         ("[memkill]\nhost = a\n [memkill:b]\n", "{path}:3: [memkill:b] is indented"),
+        ("[memkill:jobs\nworker = rq\n", "{path}:1: [memkill:jobs]: the ] is missing"),
+        ("[program:a]\nx = y\n[memkill:b\nx = 1\n", "{path}:3: [memkill:b]: the ] is missing"),
+        ("[memkill:a]\nmax_rss = 1\n[memkill:b\nmax_rss = 1\n", "{path}:3: [memkill:b]: the ] is missing"),
         ("[program:a]\nx = y\n\n\t[memkill]\n", "{path}:4: [memkill] is indented"),
         ("[memkill]\nhost = a\nHOST = b\n", "{path}:3: [memkill] host stands at {path}:2 already"),
         ("[memkill:a]\n[memkill]\n[memkill:a]\n", "{path}:3: [memkill:a] stands at {path}:1 already"),
@@ -117,6 +120,12 @@ def test_what_cannot_be_read_as_meant_is_a_problem_with_its_place(
 ) -> None:
     (found,) = _read(tmp_path, text).problems
     assert found.startswith(problem.format(path=tmp_path / "memkill.conf"))
+
+
+def test_file_in_utf16_is_named_as_such(tmp_path: Path) -> None:
+    (tmp_path / "memkill.conf").write_text("[memkill]\nhost = a\n", "utf-16")
+    with pytest.raises(ConfigError, match="is UTF-16: save it as UTF-8"):
+        read_file(tmp_path / "memkill.conf")
 
 
 def test_a_line_that_does_not_parse_hides_no_other(tmp_path: Path) -> None:

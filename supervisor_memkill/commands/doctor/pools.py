@@ -11,7 +11,7 @@ from supervisor_memkill.listener.findings import Finding as Seen
 from supervisor_memkill.listener.pool_sizes import in_words
 from supervisor_memkill.listener.recognition import BOOTED_SECONDS
 from supervisor_memkill.notices.pool_events import LEFT_BEHIND_HINT, MeasureUnreadable
-from supervisor_memkill.processes import ProcessState
+from supervisor_memkill.processes import ENDED_BY_SIGNAL, ProcessInfo, ProcessState
 from supervisor_memkill.rules.policy import BackOffCause, is_below_baseline
 from supervisor_memkill.rules.pools import OddityKind
 from supervisor_memkill.units import format_duration, format_size
@@ -80,7 +80,7 @@ QUIET = Fault(
 DOWN = Fault(
     "worker-down",
     Severity.WARNING,
-    "a worker of a pool is FATAL or in BACKOFF",
+    "a worker of a pool is FATAL or in BACKOFF, or it ended by itself and was not started again (EXITED)",
     "it does not count as in service; if a drain ended this way, the pool begins no other drain",
     "correct what the worker's own log names",
 )
@@ -299,6 +299,16 @@ def _unmeasured(seen: Seen) -> Iterable[str]:
         yield seen.seen.memory_why
 
 
+EXITED_CHANGE = "correct what the worker's own log names, or autorestart in the section of the program"
+
+
+def _how_it_ended(process: ProcessInfo) -> str:
+    how = (
+        "a signal ended it" if process.exitstatus == ENDED_BY_SIGNAL else f"exit status {process.exitstatus}"
+    )
+    return f"it is EXITED ({how}), and supervisord does not start it again"
+
+
 def check_workers(facts: Facts) -> Iterator[Finding]:
     drains = facts.contents.drains
     for pool in facts.pools:
@@ -313,6 +323,8 @@ def check_workers(facts: Facts) -> Iterator[Finding]:
             if process.state in (ProcessState.FATAL, ProcessState.BACKOFF):
                 why = f": {process.spawnerr}" if process.spawnerr else ""
                 yield DOWN.found(f"it is {process.state.name}{why}", one.worker)
+            elif process.state is ProcessState.EXITED and process.worker not in drains:
+                yield DOWN.found(_how_it_ended(process), one.worker, change=EXITED_CHANGE)
         settle = pool.survey.pool.config.settle_seconds
         for drain in drains.values():
             if drain.pool == pool.survey.pool.name:

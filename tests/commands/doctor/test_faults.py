@@ -16,7 +16,7 @@ from supervisor_memkill.commands.doctor.finding import Severity
 from supervisor_memkill.config.supervisord_sections import SupervisordSections
 from supervisor_memkill.listener.journal_format import Contents
 from supervisor_memkill.listener.rivals import RivalKind
-from supervisor_memkill.processes import ProcessState
+from supervisor_memkill.processes import ENDED_BY_SIGNAL, ProcessState
 from supervisor_memkill.rules.drain import State
 from supervisor_memkill.units import format_size
 from supervisor_memkill.workers.contract import Advice
@@ -241,6 +241,19 @@ def test_memory_that_is_unknown_for_no_stated_cause_is_no_fault() -> None:
 def test_worker_that_is_down_is_named_with_the_error_of_its_start(error: str, what: str) -> None:
     facts = with_first({"state": ProcessState.BACKOFF, "spawnerr": error}, memory_bytes=None)
     assert whats(facts) == [what]
+
+
+@pytest.mark.parametrize(
+    ("exitstatus", "how"),
+    [(0, "exit status 0"), (1, "exit status 1"), (ENDED_BY_SIGNAL, "a signal ended it")],
+)
+def test_worker_that_ended_by_itself_is_down_unless_a_drain_starts_it(exitstatus: int, how: str) -> None:
+    """autorestart=false, and the default of supervisord after exit status 0."""
+    ended = {"state": ProcessState.EXITED, "exitstatus": exitstatus}
+    assert whats(with_first(ended, memory_bytes=None)) == [
+        f"it is EXITED ({how}), and supervisord does not start it again"
+    ]
+    assert whats(with_first({"state": ProcessState.STOPPED}, memory_bytes=None)) == []
 
 
 def test_workers_own_redis_that_is_away_is_reported_by_its_pool_alone() -> None:
