@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,6 +21,9 @@ from tests.real_supervisord import RealSupervisord
 
 hypothesis.settings.register_profile("unhurried", deadline=None)  # machines are shared and noisy
 hypothesis.settings.load_profile("unhurried")
+
+os.environ.pop("COLUMNS", None)
+"""A process of pytest-xdist has it, and the width of whoever began it would break the commands' lines."""
 
 StartSupervisord = Callable[..., RealSupervisord]
 

@@ -40,8 +40,14 @@ def test_without_a_server_section_the_missing_section_is_named(env: dict[str, st
         from_environment(env)
 
 
+def test_address_without_its_scheme_is_refused_with_the_address_to_write() -> None:
+    for url, meant in (("/run/s.sock", "unix:///run/s.sock"), ("localhost:9001", "http://localhost:9001")):
+        with pytest.raises(UsageError, match=rf"\(write {meant}\)"):
+            Supervisord(url)
+
+
 @pytest.mark.parametrize(
-    "url", ["", "/run/s.sock", "https://h:1", "http://", "http://h:x", "http://[::1", "ftp://h"]
+    "url", ["", "s.sock", "https://h:1", "http://", "http://h:x", "http://[::1", "ftp://h"]
 )
 def test_another_kind_of_address_is_a_wrong_use(url: str) -> None:
     with pytest.raises(UsageError, match="unix:///path or http://host:port"):
