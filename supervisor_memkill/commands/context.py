@@ -33,8 +33,10 @@ from supervisor_memkill.world.supervisord import Supervisord
 
 if TYPE_CHECKING:
     from supervisor_memkill.commands.configuration import Configuration
+    from supervisor_memkill.coordination.redis import RedisCoordinator
 
 CLIENT_NAME = "supervisor-memkill"
+NEEDS_REDIS = "--fleet needs redis in [memkill]: without it no other host takes part"
 
 EVERYTHING = PoolConfig(name="-", programs=("*",))
 """The pool used when none is configured: it shows the memory of every worker, and sets no limit."""
@@ -88,6 +90,21 @@ class Context:
         if not self.config.dry_run:
             return shared
         return ReadOnlyCoordinator(shared, listener, boot_clock)
+
+
+def connect_to_pools(config: Config, url: str) -> RedisCoordinator:
+    """The pools in this Redis, for a command that is no listener and has no workers."""
+    from supervisor_memkill.coordination.redis import RedisCoordinator
+    from supervisor_memkill.world.redis_client import connect
+
+    return RedisCoordinator(
+        functools.cache(lambda: connect(url, CLIENT_NAME)),
+        "",
+        "",
+        prefix=config.key_prefix,
+        heartbeat_seconds=config.heartbeat_seconds,
+        slot_ttl_seconds=config.slot_ttl_seconds,
+    )
 
 
 def build(

@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
-import functools
 import hashlib
 import secrets
 import time
@@ -17,13 +16,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from supervisor_memkill.commands import output
-from supervisor_memkill.commands.request import with_groups
+from supervisor_memkill.commands.request import may_name_workers, with_groups
+from supervisor_memkill.coordination.contract import (
+    MAX_SILENT_HEARTBEATS,
+    CoordinationUnknown,
+    ListenerView,
+    PoolView,
+)
 from supervisor_memkill.errors import MemkillError, UsageError
+from supervisor_memkill.rules.drain import State
+from supervisor_memkill.rules.requests import MAX_SECONDS, Act, OperatorRequest, decode, encode, unmatched
 
 if TYPE_CHECKING:
-    from supervisor_memkill.coordination.contract import ListenerView, PoolView
     from supervisor_memkill.coordination.redis import RedisCoordinator
-    from supervisor_memkill.rules.requests import Act, OperatorRequest
 
 LOOK_SECONDS = 1.0
 LOOKS_SHARE = 20
@@ -33,7 +38,6 @@ REDIS_AWAY_SECONDS = 300.0
 TRIES = 3
 ANSWER_SLACK_SECONDS = 5.0
 CLOCK_SLACK_SECONDS = 60.0
-NEEDS_REDIS = "--fleet needs redis in [memkill]: without it no other host takes part"
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,7 @@ class Sent:
         return lasts is not None and time.monotonic() - self.at >= lasts - ANSWER_SLACK_SECONDS
 
 
-Views = Mapping[str, "PoolView"]
+Views = Mapping[str, PoolView]
 """The pools by name."""
 
 
@@ -71,18 +75,16 @@ class FleetRequester:
         self, act: Act, names: Sequence[str], *, lasts_seconds: float | None, except_hard: bool = False
     ) -> list[Sent]:
         """Put the request into every pool that it names. Raises MemkillError, also if it names none."""
-        from supervisor_memkill.rules.requests import OperatorRequest, encode, unmatched
-
         made = OperatorRequest(secrets.token_hex(8), act, tuple(names), lasts_seconds, except_hard)
         try:
             encode(made)
         except ValueError as error:
             raise UsageError(f"the request cannot be sent: {error}") from None
         missing = unmatched(names, self.pools)
-        if missing and _is_for_workers(act):
+        if missing and may_name_workers(act):
             missing = unmatched(missing, self._known_workers() | self._open_names(act, self.pools))
         if missing:
-            what = "worker that is known" if _is_for_workers(act) else "pool"
+            what = "worker that is known" if may_name_workers(act) else "pool"
             known = ", ".join(self.pools)
             raise MemkillError(f"no {what} has the name {' '.join(missing)}; the pools are {known}")
         named = [pool for pool in self.pools if self._is_named(pool, made)]
@@ -98,11 +100,8 @@ class FleetRequester:
 
         Raises MemkillError.
         """
-        from supervisor_memkill.rules.requests import Act as Acts
-        from supervisor_memkill.rules.requests import decode
-
         found = set[str]()
-        if act is Acts.CANCEL:
+        if act is Act.CANCEL:
             for offer in (one for pool in pools for one in self._coordinator.view(pool).requests):
                 with contextlib.suppress(ValueError):  # Another version made it.
                     found.update(decode(offer.text).names)
@@ -110,28 +109,22 @@ class FleetRequester:
 
     def longest_left_seconds(self) -> float:
         """How long the open request that lasts longest is open; 0 if none has an end. Raises MemkillError."""
-        from supervisor_memkill.rules.requests import MAX_SECONDS
-
         offers = (offer for pool in self.pools for offer in self._coordinator.view(pool).requests)
         left = max((offer.left_seconds or 0.0 for offer in offers), default=0.0)
         return min(left + CLOCK_SLACK_SECONDS, MAX_SECONDS) if left else 0.0
 
     def _is_named(self, pool: str, request: OperatorRequest) -> bool:
-        from supervisor_memkill.rules.requests import unmatched
-
         if request.names_pool(pool):
             return True
         if len(unmatched(request.names, self._open_names(request.act, (pool,)))) < len(request.names):
             return True
-        return _is_for_workers(request.act) and any(
+        return may_name_workers(request.act) and any(
             names_worker(request, pool, report.worker) for report in self._coordinator.view(pool).reports
         )
 
     def _put(self, pool: str, request: OperatorRequest) -> Sent:
         """A lost reply leaves it open whether the request was made: the same one is made again."""
-        from supervisor_memkill.coordination.contract import CoordinationUnknown
         from supervisor_memkill.coordination.redis import MAX_OPEN_REQUESTS
-        from supervisor_memkill.rules.requests import encode
 
         at = time.monotonic()
         for tried in range(1, TRIES + 1):
@@ -160,8 +153,6 @@ class FleetRequester:
 
     def views(self, sent: Sequence[Sent], timeout_seconds: float | None) -> Iterator[Views]:
         """The pools again and again, until the time is over. Raises MemkillError if Redis stays away."""
-        from supervisor_memkill.coordination.contract import CoordinationUnknown
-
         began = seen_at = time.monotonic()
         is_away = False
         while True:
@@ -229,8 +220,6 @@ def silent_hosts(sent: Sequence[Sent], views: Views) -> list[str]:
 
 def draining(views: Views) -> list[str]:
     """The workers of all hosts whose drain is under way, as far as Redis shows it."""
-    from supervisor_memkill.rules.drain import State
-
     states = {one.value for one in State}
     found = set[str]()
     for view in views.values():
@@ -259,15 +248,9 @@ def listener_of(worker_id: str) -> str:
     return "/".join(worker_id.split("/", 2)[:2])
 
 
-def _is_for_workers(act: Act) -> bool:
-    from supervisor_memkill.rules.requests import Act as Acts
-
-    return act in (Acts.RESTART, Acts.CANCEL)
-
-
 def _place(request: OperatorRequest) -> str:
     """A newer request of the same place replaces the older one: a pause or its end, or the same restart."""
-    if not _is_for_workers(request.act):
+    if not may_name_workers(request.act):
         return "pause"
     names = "\n".join(sorted(request.names))
     return f"{request.act.value} {hashlib.sha256(names.encode()).hexdigest()[:32]}"
@@ -276,24 +259,13 @@ def _place(request: OperatorRequest) -> str:
 def fleet_requester(arguments: argparse.Namespace, environ: Mapping[str, str]) -> FleetRequester:
     """For the Redis of the configuration. Raises MemkillError."""
     from supervisor_memkill.commands.configuration import find_configuration
-    from supervisor_memkill.commands.context import CLIENT_NAME
-    from supervisor_memkill.coordination.contract import MAX_SILENT_HEARTBEATS
-    from supervisor_memkill.coordination.redis import RedisCoordinator
-    from supervisor_memkill.world.redis_client import connect
+    from supervisor_memkill.commands.context import NEEDS_REDIS, connect_to_pools
 
     config = find_configuration(arguments, environ).config
     if not config.pools:
         raise UsageError("no [memkill:NAME] section was found: name its file with --config")
-    url = config.redis
-    if url is None:
+    if config.redis is None:
         raise UsageError(NEEDS_REDIS)
-    coordinator = RedisCoordinator(
-        functools.cache(lambda: connect(url, CLIENT_NAME)),
-        "",
-        "",
-        prefix=config.key_prefix,
-        heartbeat_seconds=config.heartbeat_seconds,
-        slot_ttl_seconds=config.slot_ttl_seconds,
-    )
+    coordinator = connect_to_pools(config, config.redis)
     within = MAX_SILENT_HEARTBEATS * config.heartbeat_seconds + ANSWER_SLACK_SECONDS
     return FleetRequester(coordinator, [pool.name for pool in config.pools], answers_within_seconds=within)

@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from supervisor_memkill.errors import MemkillError, UsageError
-from supervisor_memkill.world.event_protocol import SUBSCRIPTION
+from supervisor_memkill.listener import state_file
+from supervisor_memkill.listener.state_file import HiddenState, StateError
+from supervisor_memkill.rules.requests import Act, OperatorRequest, TakenRequest, encode, unmatched
+from supervisor_memkill.world.event_protocol import REQUEST_TYPE, SUBSCRIPTION
 
 if TYPE_CHECKING:
     from supervisor_memkill.commands.context import Context
     from supervisor_memkill.listener.state_values import ListenerState
-    from supervisor_memkill.rules.requests import Act, OperatorRequest, TakenRequest
 
 TAKEN_WITHIN_SECONDS = 15.0
 """A listener takes a request within a turn; supervisord may need seconds to answer it."""
@@ -51,8 +53,6 @@ class Requester:
 
     def state(self) -> ListenerState:
         """The listener's state as of now. Raises StateError."""
-        from supervisor_memkill.listener import state_file
-
         return state_file.read(self._path)
 
     def withdrawn(self) -> set[tuple[str, str]]:
@@ -65,8 +65,6 @@ class Requester:
         A listener that ended may be away for `LISTENER_AWAY_SECONDS`: supervisord starts it again. Raises
         MemkillError after that.
         """
-        from supervisor_memkill.listener.state_file import StateError
-
         until = None if timeout_seconds is None else time.monotonic() + timeout_seconds
         alive_at = time.monotonic()
         while True:
@@ -96,9 +94,6 @@ class Requester:
         supervisord keeps a request for a listener that does not run, and delivers it when that listener
         starts, maybe days later: so nothing is sent then.
         """
-        from supervisor_memkill.rules.requests import OperatorRequest, encode
-        from supervisor_memkill.world.event_protocol import REQUEST_TYPE
-
         request = OperatorRequest(secrets.token_hex(8), act, tuple(names), lasts_seconds, except_hard)
         try:
             payload = encode(request)
@@ -118,29 +113,24 @@ class Requester:
 
     def _check_names(self, request: OperatorRequest) -> None:
         """Raises MemkillError if a name names nothing: nothing is requested for the other names, either."""
-        from supervisor_memkill.rules.requests import Act, unmatched
-
-        is_for_workers = request.act in (Act.RESTART, Act.CANCEL)
-        known = {*self.pools, *(self._names_in_state(request.act) if is_for_workers else ())}
+        names_workers = may_name_workers(request.act)
+        known = {*self.pools, *(self._names_in_state(request.act) if names_workers else ())}
         missing = unmatched(request.names, known)
-        if missing and is_for_workers:
+        if missing and names_workers:
             # The listener has not looked yet, or not since the worker was added.
             missing = unmatched(missing, self._present_names())
         if missing:
-            wrong = NOBODY if is_for_workers else NO_POOL
+            wrong = NOBODY if names_workers else NO_POOL
             raise MemkillError(wrong.format(names=" ".join(missing), pools=", ".join(self.pools)))
 
     def _names_in_state(self, act: Act) -> set[str]:
         """The workers and their groups; for a cancel also what open requests name: it may have gone."""
-        from supervisor_memkill.listener.state_file import StateError
-        from supervisor_memkill.rules.requests import Act as Acts
-
         try:
             state = self.state()
         except StateError:
             return set()
         known = with_groups(one.worker for pool in state.pools for one in pool.workers)
-        if act is Acts.CANCEL:
+        if act is Act.CANCEL:
             for taken in state.requests:
                 known |= {*taken.request.names, *with_groups(taken.workers)}
         return known
@@ -152,8 +142,6 @@ class Requester:
 
     def _wait_for_listener(self) -> None:
         """Raises MemkillError if the listener does not run. A state that cannot be read tells nothing."""
-        from supervisor_memkill.listener.state_file import StateError
-
         until = time.monotonic() + STARTS_WITHIN_SECONDS
         while True:
             try:
@@ -167,8 +155,6 @@ class Requester:
             time.sleep(LOOK_SECONDS)
 
     def _taken(self, identity: str) -> TakenRequest | None:
-        from supervisor_memkill.listener.state_file import HiddenState, StateError
-
         try:
             return self.state().request(identity)
         except HiddenState as error:
@@ -177,16 +163,12 @@ class Requester:
             return None
 
     def _refused(self, identity: str) -> str:
-        from supervisor_memkill.listener.state_file import StateError
-
         try:
             return self.state().refused.get(identity, "")
         except StateError:
             return ""
 
     def _why_not_taken(self) -> str:
-        from supervisor_memkill.listener.state_file import StateError
-
         try:
             state = self.state()
         except StateError as error:
@@ -199,6 +181,11 @@ class Requester:
         return SUBSCRIBE
 
 
+def may_name_workers(act: Act) -> bool:
+    """Its names may be those of workers; else they are those of pools alone."""
+    return act in (Act.RESTART, Act.CANCEL)
+
+
 def with_groups(workers: Iterable[str]) -> set[str]:
     """The workers (``group:name``) and their groups."""
     return {name for worker in workers for name in (worker, worker.partition(":")[0])}
@@ -209,7 +196,6 @@ def requester(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Requ
     from supervisor_memkill.commands.configuration import find_configuration
     from supervisor_memkill.commands.context import build
     from supervisor_memkill.commands.found_listener import find_listener
-    from supervisor_memkill.listener import state_file
 
     configuration = find_configuration(arguments, environ)
     context = build(configuration, configuration.supervisord(arguments, environ), environ, own_group="")

@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import functools
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from supervisor_memkill.clock import boot_clock
 from supervisor_memkill.commands.by_hand import examine_by_hand
 from supervisor_memkill.commands.configuration import Configuration
-from supervisor_memkill.commands.context import CLIENT_NAME, build
+from supervisor_memkill.commands.context import NEEDS_REDIS, build, connect_to_pools
 from supervisor_memkill.commands.fleet_status import fleet_pool, problems
 from supervisor_memkill.commands.found_listener import FoundListener, find_listener
 from supervisor_memkill.commands.status_of import matches, status_of
 from supervisor_memkill.commands.status_values import FleetPoolLine, Status
 from supervisor_memkill.coordination.contract import CoordinationUnknown
 from supervisor_memkill.errors import ConfigError, UsageError
-from supervisor_memkill.world.redis_client import connect
 from supervisor_memkill.world.supervisord import SupervisordError
-
-NEEDS_REDIS = "--fleet needs redis in [memkill]: without it no other host takes part"
 
 
 def read_here(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Status:
@@ -86,18 +82,8 @@ def with_problems(status: Status, configuration: Configuration) -> Status:
 
 def _pools(arguments: argparse.Namespace, configuration: Configuration) -> Iterator[FleetPoolLine]:
     """Raises CoordinationUnknown."""
-    from supervisor_memkill.coordination.redis import RedisCoordinator
-
     config = configuration.config
-    url = config.redis or ""
-    shared = RedisCoordinator(
-        functools.cache(lambda: connect(url, CLIENT_NAME)),
-        "",
-        "",
-        prefix=config.key_prefix,
-        heartbeat_seconds=config.heartbeat_seconds,
-        slot_ttl_seconds=config.slot_ttl_seconds,
-    )
+    shared = connect_to_pools(config, config.redis or "")
     for pool in config.pools:
         line = fleet_pool(pool.name, shared.view(pool.name), arguments.names)
         if line.workers or matches(arguments.names, pool.name, ""):
