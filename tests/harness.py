@@ -6,7 +6,9 @@ import contextlib
 import os
 import random
 import shutil
+import signal
 import socket
+import subprocess
 import tempfile
 import time
 import uuid
@@ -165,3 +167,31 @@ class Offspring:
             with contextlib.suppress(psutil.Error):
                 process.kill()
         return living
+
+
+class StartedProcess:
+    """A server of a test, as the process that the test started."""
+
+    _process: subprocess.Popen[bytes] | None = None
+    """None: it was not started."""
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def pause(self) -> None:
+        """It takes connections and answers nothing."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
+    def kill(self) -> None:
+        """SIGKILL for this process alone: its children are left as they are."""
+        if self._process is not None:
+            if self._process.poll() is None:
+                self._process.kill()
+            self._process.wait()

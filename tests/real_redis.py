@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import signal
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,10 +11,10 @@ from typing import Any
 import pytest
 import redis
 
-from tests.harness import free_port, require_program, wait_for
+from tests.harness import StartedProcess, free_port, require_program, wait_for
 
 
-class RealRedis:
+class RealRedis(StartedProcess):
     """A Redis server of its own, on a port and a unix socket, that keeps nothing on disk."""
 
     def __init__(self, directory: Path, *arguments: str, program: Sequence[str] = ()) -> None:
@@ -27,7 +26,6 @@ class RealRedis:
         self.unix_url = f"unix://{self.socket}?db=0"
         self._program = list(program) or [require_program("redis-server")]
         self._arguments = arguments
-        self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> RealRedis:
         """Start it, empty, and wait until it answers."""
@@ -66,28 +64,9 @@ class RealRedis:
         path = self.directory / "redis.out"
         return path.read_text(errors="replace") if path.exists() else ""
 
-    @property
-    def pid(self) -> int:
-        assert self._process is not None
-        return self._process.pid
-
-    def pause(self) -> None:
-        """It takes connections and answers nothing."""
-        assert self._process is not None
-        self._process.send_signal(signal.SIGSTOP)
-
-    def resume(self) -> None:
-        assert self._process is not None
-        self._process.send_signal(signal.SIGCONT)
-
     def stop(self) -> None:
         """Connections are refused from now on; its data is gone."""
-        if self._process is not None:
-            if self._process.poll() is None:
-                self._process.kill()
-            self._process.wait()
-
-    kill = stop
+        self.kill()
 
     def restart(self) -> None:
         self.stop()

@@ -15,7 +15,7 @@ import pytest
 from supervisor_memkill.processes import ProcessInfo, ProcessState
 from supervisor_memkill.world.supervisord import Supervisord, SupervisordError
 from tests import journals
-from tests.harness import PATIENCE_SECONDS, Offspring, free_port, wait_for
+from tests.harness import PATIENCE_SECONDS, Offspring, StartedProcess, free_port, wait_for
 
 
 def program(name: str, command: str, kind: str = "program", **settings: object) -> str:
@@ -25,7 +25,7 @@ def program(name: str, command: str, kind: str = "program", **settings: object) 
     return "\n".join(lines) + "\n"
 
 
-class RealSupervisord:
+class RealSupervisord(StartedProcess):
     """A supervisord of its own, in a directory of its own, running the given program sections."""
 
     def __init__(
@@ -66,7 +66,6 @@ class RealSupervisord:
         self._minfds = minfds
         self._arguments = [argument.format(config=self.config) for argument in arguments]
         self._offspring = Offspring()
-        self._process: subprocess.Popen[bytes] | None = None
         self.write_config(sections)
 
     def write_config(self, sections: str) -> None:
@@ -120,11 +119,6 @@ class RealSupervisord:
             return self.proxy.pid() == self._process.pid
         except SupervisordError:
             return False
-
-    @property
-    def pid(self) -> int:
-        assert self._process is not None
-        return self._process.pid
 
     def is_alive(self) -> bool:
         return self._process is not None and self._process.poll() is None
@@ -189,21 +183,6 @@ class RealSupervisord:
                 self._process.wait(seconds)
         self.kill()
         self._offspring.end()
-
-    def kill(self) -> None:
-        """SIGKILL for supervisord alone: its children are left as they are."""
-        if self._process is not None:
-            if self._process.poll() is None:
-                self._process.kill()
-            self._process.wait()
-
-    def pause(self) -> None:
-        assert self._process is not None
-        self._process.send_signal(signal.SIGSTOP)
-
-    def resume(self) -> None:
-        assert self._process is not None
-        self._process.send_signal(signal.SIGCONT)
 
     def restart(self) -> None:
         self.stop()

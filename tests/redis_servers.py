@@ -114,10 +114,11 @@ def _node(directory: Path, certificates: Certificates) -> Iterator[Node]:
 
 def _cluster_info(server: RealRedis) -> str:
     """Redis's own text: redis-py's parsing of it differs between versions."""
-    return _answer_of(server.port, "CLUSTER INFO")
+    return answer_of(server.port, "CLUSTER INFO")
 
 
-def _answer_of(port: int, command: str) -> str:
+def answer_of(port: int, command: str) -> str:
+    """The bytes that the server sends in answer, as text; redis-py parses none of them."""
     with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
         connection.sendall(f"{command}\r\n".encode())
         return connection.recv(65536).decode()

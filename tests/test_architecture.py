@@ -55,6 +55,12 @@ MAY_IMPORT: dict[str, set[str]] = {
 """Each folder, and cli.py, with the folders that it may import."""
 CONTRACTS = {"supervisor_memkill.workers.contract", "supervisor_memkill.coordination.contract"}
 MAX_FLOORS = 10
+LISTENER = (
+    "supervisor_memkill.cli",
+    "supervisor_memkill.listener.serve",
+    "supervisor_memkill.commands.context",
+)
+"""What the process of a listener loads at its start."""
 
 
 def imports() -> Iterator[tuple[str, str, str]]:
@@ -102,33 +108,26 @@ def test_folders_stand_on_floors_without_a_circle() -> None:
     assert floors <= MAX_FLOORS
 
 
+def loaded_with(*modules: str) -> set[str]:
+    """The names of all modules that a Python has loaded once it imported these."""
+    program = f"import sys, {', '.join(modules)}; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
 @pytest.mark.parametrize("module", CORE)
 def test_core_imports_nothing_that_reaches_the_world(module: str) -> None:
-    program = (
-        f"import sys, supervisor_memkill.{module};"
-        "print(*{'psutil', 'redis', 'xmlrpc', 'http', 'socket', 'subprocess'} & sys.modules.keys())"
-    )
-    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert found.stdout.strip() == ""
+    world = {"psutil", "redis", "xmlrpc", "http", "socket", "subprocess"}
+    assert world & loaded_with(f"supervisor_memkill.{module}") == set()
 
 
 def test_listener_loads_redis_and_the_demo_only_where_they_are_used() -> None:
-    program = (
-        "import sys, supervisor_memkill.cli, supervisor_memkill.listener.serve;"
-        "import supervisor_memkill.commands.context;"
-        "print(*[name for name in sys.modules if name.partition('.')[0] in ('redis', 'supervisor')"
-        " or 'memkill.demo' in name])"
-    )
-    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert found.stdout.strip() == ""
+    loaded = loaded_with(*LISTENER)
+    assert {name for name in loaded if name.partition(".")[0] in ("redis", "supervisor")} == set()
+    assert {name for name in loaded if "memkill.demo" in name} == set()
 
 
 def test_listener_loads_what_is_for_suspects_only_where_jobs_are_named_and_never_calculates() -> None:
-    program = (
-        "import sys, supervisor_memkill.cli, supervisor_memkill.listener.serve;"
-        "import supervisor_memkill.commands.context, supervisor_memkill.notices.history;"
-        "print(*[name for name in sys.modules if 'suspects_' in name or 'least_squares' in name"
-        " or 'interval' in name or 'job_watch' in name])"
-    )
-    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert found.stdout.strip() == ""
+    loaded = loaded_with(*LISTENER, "supervisor_memkill.notices.history")
+    words = ("suspects_", "least_squares", "interval", "job_watch")
+    assert {name for name in loaded if any(word in name for word in words)} == set()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import redis
@@ -300,42 +299,38 @@ def test_lost_reply_is_not_taken_for_lost_data(server: RealRedis, proxy: LossyPr
 # --- the data of before -------------------------------------------------------------------------
 
 
-def test_older_dump_is_noticed(short_path: Path) -> None:
+def test_older_dump_is_noticed() -> None:
     """Restored by hand, while the slot was given after it was made."""
-    server = RealRedis(short_path, "--dbfilename", "dump.rdb")
-    try:
-        server.start()
-        with at(server.url, settle_seconds=3600) as coordinator:
-            publish(coordinator)
-            with admin(server) as other:
-                settle_now(other)
-                other.save()
-            publish(coordinator)
-            assert CALLS["acquire"](coordinator).granted
-            server.restart()  # by a kill: the dump stays
-            assert coordinator.view(POOL).holders == ()
-            assert coordinator.view(POOL).reports, "the dump was read"
-            refused = coordinator.acquire(POOL, rules(), ask("b", 9.0))
-            assert refused.refused is Cause.DATA_LOST
-            assert publish(coordinator, SlotClaim("a", "token-a")).held == {"token-a"}
-            assert CALLS["acquire"](coordinator).granted
-    finally:
-        server.stop()
+    with (
+        redis_server("--dbfilename", "dump.rdb") as server,
+        at(server.url, settle_seconds=3600) as coordinator,
+    ):
+        publish(coordinator)
+        with admin(server) as other:
+            settle_now(other)
+            other.save()
+        publish(coordinator)
+        assert CALLS["acquire"](coordinator).granted
+        server.restart()  # by a kill: the dump stays
+        assert coordinator.view(POOL).holders == ()
+        assert coordinator.view(POOL).reports, "the dump was read"
+        refused = coordinator.acquire(POOL, rules(), ask("b", 9.0))
+        assert refused.refused is Cause.DATA_LOST
+        assert publish(coordinator, SlotClaim("a", "token-a")).held == {"token-a"}
+        assert CALLS["acquire"](coordinator).granted
 
 
-def test_restart_that_loses_nothing_changes_nothing(short_path: Path) -> None:
-    server = RealRedis(short_path, "--dbfilename", "dump.rdb")
-    try:
-        server.start()
-        with at(server.url, settle_seconds=3600) as coordinator:
-            publish(coordinator)
-            with admin(server) as other:
-                settle_now(other)
-                assert CALLS["acquire"](coordinator).granted
-                other.save()
-            server.restart()
-            assert coordinator.view(POOL).holders == ("one/s/a",)
-            refused = coordinator.acquire(POOL, rules(), ask("b", 9.0))
-            assert refused.refused is Cause.SLOTS_TAKEN
-    finally:
-        server.stop()
+def test_restart_that_loses_nothing_changes_nothing() -> None:
+    with (
+        redis_server("--dbfilename", "dump.rdb") as server,
+        at(server.url, settle_seconds=3600) as coordinator,
+    ):
+        publish(coordinator)
+        with admin(server) as other:
+            settle_now(other)
+            assert CALLS["acquire"](coordinator).granted
+            other.save()
+        server.restart()
+        assert coordinator.view(POOL).holders == ("one/s/a",)
+        refused = coordinator.acquire(POOL, rules(), ask("b", 9.0))
+        assert refused.refused is Cause.SLOTS_TAKEN

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import socket
-import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -17,32 +15,18 @@ from supervisor_memkill.errors import Unknown
 from supervisor_memkill.world.redis_client import ask, connect
 from tests.fuzz.effort import tries
 from tests.fuzz.values import NUMBER_TEXTS, TEXTS, assert_one_line, near
+from tests.world.answering_server import FakeServer
 
 
-class Says:
+class Says(FakeServer):
     """A server that answers the first words of every connection with `answer`, and closes."""
 
     def __init__(self) -> None:
         self.answer = b""
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self._listener.getsockname()[1]
-        self._thread = threading.Thread(target=self._serve, daemon=True)
-        self._thread.start()
+        super().__init__(self._say, read=lambda connection: connection.recv(65536))
 
-    def _serve(self) -> None:
-        while True:
-            try:
-                connection, _ = self._listener.accept()
-            except OSError:
-                return
-            with connection, contextlib.suppress(OSError):
-                connection.recv(65536)
-                connection.sendall(self.answer)
-
-    def close(self) -> None:
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        self._thread.join(10)
+    def _say(self, connection: socket.socket) -> None:
+        connection.sendall(self.answer)
 
 
 @pytest.fixture(scope="module")

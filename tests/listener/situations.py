@@ -9,12 +9,7 @@ from supervisor_memkill.coordination.in_process import InProcessCoordinator
 from supervisor_memkill.processes import ProcessState
 from supervisor_memkill.rules.drain import State
 from supervisor_memkill.workers.contract import Traits
-from tests.listener_world import (
-    FRESH,
-    Life,
-    QuietKind,
-    World,
-)
+from tests.listener_world import FRESH, Life, QuietKind, World
 
 
 def only_one_is_bloated(world: World) -> None:
@@ -51,6 +46,13 @@ class Meanwhile(InProcessCoordinator):
 
 P = ProcessState
 STATES = [State.QUIETING, State.DRAINING, State.STOPPING, State.STARTING, State.SETTLING]
+
+
+def run_to(state: State, life: Life, world: World) -> str:
+    """The worker whose drain is in this state; from the stop on, its jobs are finished."""
+    if state not in (State.QUIETING, State.DRAINING):
+        world.finish_jobs()
+    return life.run_to(state)
 
 
 def is_replaced(world: World) -> bool:

@@ -10,28 +10,14 @@ import pytest
 from supervisor_memkill.processes import ProcessState
 from supervisor_memkill.rules.drain import State
 from supervisor_memkill.world.supervisord import NoAnswer
-from tests.listener.situations import (
-    STATES,
-    P,
-    run_until_replaced,
-)
-from tests.listener_world import (
-    BLOATED,
-    EPOCH,
-    FRESH,
-    Killed,
-    Life,
-    StopKind,
-    World,
-)
+from tests.listener.situations import STATES, P, run_to, run_until_replaced
+from tests.listener_world import BLOATED, EPOCH, FRESH, Killed, Life, StopKind, World
 
 
 @pytest.mark.parametrize("state", STATES)
 def test_worker_that_the_operator_stops_stays_stopped(world: World, path: Path, state: State) -> None:
     life = Life(world, path)
-    if state not in (State.QUIETING, State.DRAINING):
-        world.finish_jobs()
-    name = life.run_to(state)
+    name = run_to(state, life, world)
     world.operator_stops(name)
     if not world.workers[name].stopped_by_operator:
         return  # Stopped or STOPPING by us already: supervisord refuses the operator's stop.
@@ -69,9 +55,7 @@ def test_worker_that_the_operator_restarts_is_only_watched(
     world: World, path: Path, state: State, listener_away: bool
 ) -> None:
     life = Life(world, path)
-    if state not in (State.QUIETING, State.DRAINING):
-        world.finish_jobs()
-    name = life.run_to(state)
+    name = run_to(state, life, world)
     if listener_away:
         life.die()
         life = Life(world, path)

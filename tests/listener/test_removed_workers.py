@@ -9,24 +9,14 @@ import pytest
 
 from supervisor_memkill.coordination.contract import Published
 from supervisor_memkill.rules.drain import State
-from tests.listener.situations import (
-    STATES,
-    run_until_replaced,
-)
-from tests.listener_world import (
-    Life,
-    SharedCoordinator,
-    StopKind,
-    World,
-)
+from tests.listener.situations import STATES, run_to, run_until_replaced
+from tests.listener_world import Life, SharedCoordinator, StopKind, World
 
 
 @pytest.mark.parametrize("state", STATES)
 def test_worker_removed_from_the_configuration_is_let_go(world: World, path: Path, state: State) -> None:
     life = Life(world, path)
-    if state not in (State.QUIETING, State.DRAINING):
-        world.finish_jobs()
-    del world.workers[life.run_to(state)]
+    del world.workers[run_to(state, life, world)]
     world.finish_jobs()
     run_until_replaced(life, world)
     assert not life.stream.having("kind.failed"), "no kind is asked about a process that is not there"

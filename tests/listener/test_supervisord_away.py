@@ -9,27 +9,15 @@ import pytest
 
 from supervisor_memkill.rules.drain import State
 from supervisor_memkill.world.supervisord import ShuttingDown, SupervisordError, Unreachable
-from tests.listener.situations import (
-    STATES,
-    run_until_replaced,
-)
-from tests.listener_world import (
-    FRESH,
-    Life,
-    QuietKind,
-    SharedCoordinator,
-    World,
-    pool_config,
-)
+from tests.listener.situations import STATES, run_to, run_until_replaced
+from tests.listener_world import FRESH, Life, QuietKind, SharedCoordinator, World, pool_config
 
 
 @pytest.mark.parametrize("state", STATES)
 @pytest.mark.parametrize("error", [Unreachable("refused"), ShuttingDown("shutting down")])
 def test_drain_waits_while_supervisord_is_away(world: World, path: Path, state: State, error: Any) -> None:
     life = Life(world, path)
-    if state not in (State.QUIETING, State.DRAINING):
-        world.finish_jobs()
-    life.run_to(state)
+    run_to(state, life, world)
     before = list(world.happened)
     world.away = error
     life.run(60)

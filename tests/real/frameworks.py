@@ -18,11 +18,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from supervisor_memkill.listener import journal
 from supervisor_memkill.processes import ProcessInfo, ProcessState
-from supervisor_memkill.rules.drain import Drain
 from tests.harness import PROGRAMS, short_directory, wait_for
 from tests.programs.job_body import ENOUGH, PUSHED, RECORD
+from tests.real.watched import Watched
 from tests.real_redis import RealRedis
 from tests.real_supervisord import RealSupervisord, program
 
@@ -60,7 +59,7 @@ class Left:
     """Epoch seconds."""
 
 
-class FrameworkFleet:
+class FrameworkFleet(Watched):
     """Workers of one framework, one program each, and their feed; the listener starts when told to."""
 
     def __init__(
@@ -258,21 +257,6 @@ class FrameworkFleet:
 
     def process(self, name: str) -> ProcessInfo:
         return self.supervisord.process(f"{name}:{name}")
-
-    def drains(self) -> Mapping[str, Drain]:
-        """What the journal holds; nothing while there is none."""
-        try:
-            return journal.read(self.journal)[0].drains
-        except FileNotFoundError:
-            return {}
-
-    def log(self) -> str:
-        return self.supervisord.log("memkill.log")
-
-    def events(self, name: str, text: str = "") -> list[str]:
-        """The listener's lines that tell this event and hold this text."""
-        lines = [line for line in self.log().splitlines() if line.split(" ")[3:4] == [name]]
-        return [line for line in lines if text in line]
 
     def dry_run(self) -> str:
         """What a dry run by hand shows, and what it complains of."""

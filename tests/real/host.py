@@ -9,11 +9,10 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from supervisor_memkill.listener import journal
 from supervisor_memkill.processes import ProcessInfo, ProcessState
-from supervisor_memkill.rules.drain import Drain
 from tests.harness import PROGRAMS, wait_for
 from tests.leaky_workers import LeakyWorkers
+from tests.real.watched import Watched
 from tests.real_supervisord import RealSupervisord, program
 
 POOL = "job"
@@ -24,7 +23,7 @@ SLOT_TTL_SECONDS = 5.0
 Settings = Mapping[str, object]
 
 
-class Host:
+class Host(Watched):
     """One supervisord with its workers and its listener."""
 
     def __init__(
@@ -101,21 +100,6 @@ class Host:
         (self.directory / f"{name}.started").rmdir()
         self.supervisord.ctl("restart", f"{name}:{name}", check=True)
         return self.process(f"{name}:{name}").pid
-
-    def log(self) -> str:
-        return self.supervisord.log("memkill.log")
-
-    def events(self, name: str, text: str = "") -> list[str]:
-        """The listener's lines that tell this event and hold this text."""
-        lines = [line for line in self.log().splitlines() if line.split(" ")[3:4] == [name]]
-        return [line for line in lines if text in line]
-
-    def drains(self) -> Mapping[str, Drain]:
-        """What the journal holds; nothing while there is none."""
-        try:
-            return journal.read(self.journal)[0].drains
-        except FileNotFoundError:
-            return {}
 
     # --- the listener ---------------------------------------------------------------------------
 

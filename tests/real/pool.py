@@ -12,11 +12,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from supervisor_memkill.listener import journal
 from supervisor_memkill.processes import ProcessInfo, ProcessState
-from supervisor_memkill.rules.drain import Drain, State
+from supervisor_memkill.rules.drain import State
 from tests.harness import PATIENCE_SECONDS, PROGRAMS, wait_for
 from tests.leaky_workers import LeakyWorkers
+from tests.real.watched import Watched
 from tests.real_supervisord import RealSupervisord, program
 
 MAX_RSS = "40MB"
@@ -41,7 +41,7 @@ GATE = {"busy_command": "cat %(here)s/gate"}
 Settings = Mapping[str, object]
 
 
-class LeakyPool:
+class LeakyPool(Watched):
     """One pool of leaky workers, each a program of its own, under one supervisord.
 
     Every job leaves a worker over its limit, so that each job of a test is one drain. While the pool
@@ -182,20 +182,6 @@ class LeakyPool:
 
     def process(self, worker: str) -> ProcessInfo:
         return self.supervisord.process(worker)
-
-    def log(self) -> str:
-        return self.supervisord.log("memkill.log")
-
-    def events(self, name: str) -> list[str]:
-        """The listener's lines that tell this event."""
-        return [line for line in self.log().splitlines() if line.split(" ")[3:4] == [name]]
-
-    def drains(self) -> Mapping[str, Drain]:
-        """What the journal holds; nothing while there is none."""
-        try:
-            return journal.read(self.journal)[0].drains
-        except FileNotFoundError:
-            return {}
 
     def _serving(self) -> set[int]:
         """The pids that take jobs, by the workers' own word."""

@@ -11,12 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from supervisor_memkill.listener import journal
 from supervisor_memkill.processes import ProcessInfo, ProcessState
-from supervisor_memkill.rules.drain import Drain
 from supervisor_memkill.world.supervisord import Supervisord
 from tests.harness import short_directory, wait_for
 from tests.real.repeating import repeating
+from tests.real.watched import Watched
 from tests.real_redis import RealRedis
 from tests.real_supervisord import RealSupervisord, program
 from tests.workers.sidekiq_app import SidekiqJobs, sidekiq_command
@@ -121,7 +120,7 @@ class Beat:
     at: float
 
 
-class Fleet:
+class Fleet(Watched):
     """Sidekiqs under one supervisord; the listener starts when the test says so."""
 
     def __init__(
@@ -246,21 +245,6 @@ class Fleet:
         }
         return set(self.names) - serving
 
-    def drains(self) -> Mapping[str, Drain]:
-        """What the journal holds; nothing while there is none."""
-        try:
-            return journal.read(self.journal)[0].drains
-        except FileNotFoundError:
-            return {}
-
-    def log(self) -> str:
-        return self.supervisord.log("memkill.log")
-
-    def events(self, name: str, text: str = "") -> list[str]:
-        """The listener's lines that tell this event and hold this text."""
-        lines = [line for line in self.log().splitlines() if line.split(" ")[3:4] == [name]]
-        return [line for line in lines if text in line]
-
     def story(self) -> str:
         """All that a failed test needs to be understood."""
         logs = ["memkill.log", "supervisord.log", *(f"{name}.log" for name in self.names)]
@@ -353,6 +337,17 @@ def sampling(look: Callable[[], set[str]]) -> Iterator[list[set[str]]]:
 
     with repeating(sample, SAMPLE_SECONDS):
         yield samples
+
+
+def replace_each_among_bursts(fleet: Fleet) -> None:
+    """Each worker is replaced while jobs come at the moment of each quiet; each job runs once."""
+    before = fleet.wait_until_in_service()
+    with bursting(fleet, jobs=4, seconds=2.5) as moments:
+        fleet.listen()
+        fleet.wait_until_replaced(before)
+    fleet.wait_until_finished()
+    fleet.assert_each_job_once()
+    assert len(moments) >= 2 * len(fleet.names)
 
 
 @contextlib.contextmanager

@@ -21,9 +21,9 @@ from tests.real.sidekiq_fleet import (
     Fleet,
     Sidekiq,
     bloated,
-    bursting,
     feeding,
     observing,
+    replace_each_among_bursts,
     running_fleet,
 )
 from tests.real_redis import RealRedis
@@ -53,13 +53,7 @@ def test_jobs_that_come_at_the_moment_of_the_quiet_are_run_once(redis_server: Re
     """The jobs outlast Sidekiq's own wait, so that each stop on a stale busy count would run one twice."""
     sidekiqs = [bloated(f"sidekiq_{n}", concurrency=2, timeout_seconds=1) for n in range(4)]
     with running_fleet(redis_server, *sidekiqs, pool={"max_draining": 3}) as fleet:
-        before = fleet.wait_until_in_service()
-        with bursting(fleet, jobs=4, seconds=2.5) as moments:
-            fleet.listen()
-            fleet.wait_until_replaced(before)
-        fleet.wait_until_finished()
-        fleet.assert_each_job_once()
-        assert len(moments) >= 2 * len(fleet.names)
+        replace_each_among_bursts(fleet)
 
 
 def test_a_record_that_counted_its_jobs_before_the_quiet_is_not_believed(redis_server: RealRedis) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from tests.harness import words_for_root
 from tests.real.debian import version_of
-from tests.real.sidekiq_fleet import Sidekiq, bloated, bursting, observing, running_fleet
+from tests.real.sidekiq_fleet import Sidekiq, bloated, observing, replace_each_among_bursts, running_fleet
 from tests.real_redis import RealRedis
 
 pytestmark = pytest.mark.real
@@ -36,13 +36,7 @@ def test_jobs_that_come_at_the_moment_of_the_quiet_are_run_once(
     """The jobs outlast Sidekiq's own wait, so that each stop on a stale busy count would run one twice."""
     sidekiqs = [bloated(f"sidekiq_{n}", concurrency=2, timeout_seconds=1, suite=suite) for n in range(3)]
     with running_fleet(valkey, *sidekiqs, pool={"max_draining": 2}) as fleet:
-        before = fleet.wait_until_in_service()
-        with bursting(fleet, jobs=4, seconds=2.5) as moments:
-            fleet.listen()
-            fleet.wait_until_replaced(before)
-        fleet.wait_until_finished()
-        fleet.assert_each_job_once()
-        assert len(moments) >= 2 * len(fleet.names)
+        replace_each_among_bursts(fleet)
         with capsys.disabled():
             sidekiq, server = version_of("ruby-sidekiq", suite), version_of("valkey-server", suite)
             jobs = len(fleet.jobs.finished())

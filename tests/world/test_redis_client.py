@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -14,8 +13,9 @@ import redis
 
 from supervisor_memkill.errors import MemkillError, Unknown
 from supervisor_memkill.world.redis_client import ask, connect
-from tests.harness import free_port, require_program, short_directory, wait_for
+from tests.harness import free_port, wait_for
 from tests.real_redis import RealRedis
+from tests.redis_servers import answer_of, sentinel
 
 SECRET = "s3cret"
 
@@ -69,8 +69,8 @@ def test_a_cluster_is_reached_through_any_of_its_nodes(short_path: Path) -> None
     server = RealRedis(short_path, *arguments)
     try:
         server.start()
-        _ask(server, "CLUSTER ADDSLOTSRANGE 0 16383")
-        wait_for(lambda: "cluster_state:ok" in _ask(server, "CLUSTER INFO"))
+        answer_of(server.port, "CLUSTER ADDSLOTSRANGE 0 16383")
+        wait_for(lambda: "cluster_state:ok" in answer_of(server.port, "CLUSTER INFO"))
         url = f"redis+cluster://127.0.0.1:{server.port},127.0.0.1:1"
         with closing(connect(url, "test")) as client:
             client.set("{a}key", "value")
@@ -79,46 +79,17 @@ def test_a_cluster_is_reached_through_any_of_its_nodes(short_path: Path) -> None
         server.stop()
 
 
-def _ask(server: RealRedis, command: str) -> str:
-    with socket.create_connection(("127.0.0.1", server.port), timeout=5) as connection:
-        connection.sendall(f"{command}\r\n".encode())
-        return connection.recv(65536).decode()
-
-
 @pytest.mark.real
-def test_a_master_is_found_through_the_sentinel_that_answers(redis_server: RealRedis) -> None:
-    with short_directory() as directory, _sentinel(directory, redis_server.port) as port:
+def test_a_master_is_found_through_the_sentinel_that_answers(
+    redis_server: RealRedis, short_path: Path
+) -> None:
+    settings = [f"requirepass {SECRET}", f"sentinel monitor mymaster 127.0.0.1 {redis_server.port} 1"]
+    with sentinel(short_path, settings) as port:
         url = f"redis+sentinel://127.0.0.1:1,127.0.0.1:{port}/mymaster/4?sentinel_password={SECRET}"
         with closing(connect(url, "test")) as client:
             client.set("key", "value")
         with closing(connect(f"redis://127.0.0.1:{redis_server.port}/4", "test")) as client:
             assert client.get("key") == "value"
-
-
-@contextmanager
-def _sentinel(directory: Path, master_port: int) -> Iterator[int]:
-    port = free_port()
-    settings = directory / "sentinel.conf"
-    settings.write_text(
-        f"port {port}\nbind 127.0.0.1\nrequirepass {SECRET}\n"
-        f"sentinel monitor mymaster 127.0.0.1 {master_port} 1\n"
-    )
-    command = [require_program("redis-server"), str(settings), "--sentinel"]
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-    try:
-        wait_for(lambda: _listens(port), message="the sentinel does not answer")
-        yield port
-    finally:
-        process.kill()
-        process.wait()
-
-
-def _listens(port: int) -> bool:
-    try:
-        socket.create_connection(("127.0.0.1", port), timeout=5).close()
-    except OSError:
-        return False
-    return True
 
 
 @contextmanager
