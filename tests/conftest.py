@@ -19,7 +19,9 @@ from tests.order import place_of
 from tests.real_redis import RealRedis
 from tests.real_supervisord import RealSupervisord
 
-hypothesis.settings.register_profile("unhurried", deadline=None)  # machines are shared and noisy
+hypothesis.settings.register_profile(  # machines are shared and noisy
+    "unhurried", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
 hypothesis.settings.load_profile("unhurried")
 
 os.environ.pop("COLUMNS", None)
