@@ -1,0 +1,20 @@
+"""A drain from its stop on, where others act at the same time, and where several conditions meet."""
+
+from __future__ import annotations
+
+import pytest
+
+from supervisor_memkill.processes import ProcessState
+from supervisor_memkill.rules.causes import StepCause
+from supervisor_memkill.rules.drain import StopAnswer
+from tests.builders import EPOCH, PID
+from tests.rules.steps import NOW, P, S, outcome, seen, step, stopping
+
+
+@pytest.mark.parametrize("state", [P.STARTING, P.RUNNING])
+def test_process_of_an_operator_that_the_stop_did_not_reach_is_only_watched(state: ProcessState) -> None:
+    """It began before supervisord's answer, but a process that got the stop is STOPPING or STOPPED."""
+    record = stopping(stop_answer=StopAnswer.ACCEPTED, stop_accepted_at=NOW - 10)
+    taken = step(record, seen(state, pid=PID + 1, start=EPOCH - 20, looked_at=NOW))
+    assert outcome(taken) == (S.SETTLING, None)
+    assert taken.cause is StepCause.RESTARTED_BY_OTHERS
