@@ -258,10 +258,10 @@ def _place(request: OperatorRequest) -> str:
 
 def fleet_requester(arguments: argparse.Namespace, environ: Mapping[str, str]) -> FleetRequester:
     """For the Redis of the configuration. Raises MemkillError."""
-    from supervisor_memkill.commands.configuration import find_configuration
+    from supervisor_memkill.commands.by_hand import find_by_hand
     from supervisor_memkill.commands.context import NEEDS_REDIS, connect_to_pools
 
-    config = find_configuration(arguments, environ).config
+    config = find_by_hand(arguments, environ).config
     if not config.pools:
         raise UsageError("no [memkill:NAME] section was found: name its file with --config")
     if config.redis is None:

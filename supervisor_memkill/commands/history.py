@@ -56,12 +56,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """Show the history. Raises MemkillError."""
-    from supervisor_memkill.commands.configuration import find_configuration
+    from supervisor_memkill.commands.by_hand import find_by_hand
     from supervisor_memkill.commands.history_screen import screen
     from supervisor_memkill.commands.history_values import as_json, shown
 
     wanted = _wanted(arguments)
-    configuration = find_configuration(arguments, environ)
+    configuration = find_by_hand(arguments, environ)
     if arguments.fleet:
         records, notes = read_fleet(configuration)
     else:

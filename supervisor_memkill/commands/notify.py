@@ -18,13 +18,13 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """Send it. FAILURE if it could not be sent to each URL. Raises MemkillError."""
     if not arguments.test:
         raise UsageError("notify sends only test messages: write notify --test")
-    from supervisor_memkill.commands.configuration import find_configuration
+    from supervisor_memkill.commands.by_hand import find_by_hand
     from supervisor_memkill.config.options import NOTIFY_VARIABLE
     from supervisor_memkill.notices.messages import sample_message
     from supervisor_memkill.notices.secret_urls import names
     from supervisor_memkill.notices.send import send
 
-    config = find_configuration(arguments, environ).config
+    config = find_by_hand(arguments, environ).config
     if not config.notify:
         raise UsageError(f"no URL to test: set notify in [memkill], or {NOTIFY_VARIABLE} in the environment")
     errors = send(config.notify, sample_message(config.host))

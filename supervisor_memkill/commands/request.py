@@ -193,10 +193,10 @@ def with_groups(workers: Iterable[str]) -> set[str]:
 
 def requester(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Requester:
     """For the supervisord that the arguments name. Raises MemkillError."""
-    from supervisor_memkill.commands.configuration import find_configuration
+    from supervisor_memkill.commands.by_hand import find_by_hand
     from supervisor_memkill.commands.context import build
     from supervisor_memkill.commands.found_listener import find_listener
 
-    configuration = find_configuration(arguments, environ)
+    configuration = find_by_hand(arguments, environ)
     context = build(configuration, configuration.supervisord(arguments, environ), environ, own_group="")
     return Requester(context, state_file.path_beside(find_listener(configuration, context).journal))

@@ -23,11 +23,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """Show the suspects. Raises MemkillError."""
-    from supervisor_memkill.commands.configuration import find_configuration
+    from supervisor_memkill.commands.by_hand import find_by_hand
     from supervisor_memkill.commands.suspects_screen import screen
     from supervisor_memkill.commands.suspects_values import as_json
 
-    configuration = find_configuration(arguments, environ)
+    configuration = find_by_hand(arguments, environ)
     made = read(arguments, environ, configuration)
     output.show_made(made, environ, as_json=as_json if arguments.json else None, screen=screen)
     return SUCCESS

@@ -12,7 +12,7 @@ import pytest
 from supervisor_memkill.listener.history_file import paths_beside
 from supervisor_memkill.notices.records import to_line
 from tests.command_line import CONFIG, assert_one_line, run
-from tests.harness import PROGRAMS, short_directory
+from tests.harness import PROGRAMS, free_port, short_directory
 from tests.notices.record_values import DRAIN, drain, killed
 
 
@@ -37,6 +37,20 @@ def test_history_is_read_while_nothing_runs(config: Path, written: Path) -> None
     assert "\x1b" not in done.stdout
     everything = run(config.parent, "history", "--config", str(config), "--since", "all", "--json")
     assert [one["outcome"] for one in json.loads(everything.stdout)["records"]] == ["killed", "done"]
+
+
+def test_without_config_the_file_counts_that_the_command_of_the_listener_names(
+    config: Path, written: Path
+) -> None:
+    """supervisord need not include it: status and doctor find it in the same way."""
+    address = f"127.0.0.1:{free_port()}"
+    config.with_name("supervisord.conf").write_text(
+        f"[inet_http_server]\nport = {address}\n[supervisorctl]\nserverurl = http://{address}\n"
+        f"[eventlistener:memkill]\ncommand = supervisor-memkill --config {config}\nevents = TICK_60\n"
+    )
+    done = run(config.parent, "history", "job")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "sidekiq:sidekiq_0" in done.stdout
 
 
 def test_names_and_filters_are_taken_from_the_command_line(config: Path, written: Path) -> None:

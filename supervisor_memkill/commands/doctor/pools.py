@@ -277,12 +277,13 @@ def check_baseline(facts: Facts) -> Iterator[Finding]:
             if (is_known and back_off is not None and back_off.limit_bytes in (0, limit)) or (
                 is_fresh and is_near
             ):
-                shown = "unknown memory" if memory is None else format_size(memory)
-                yield BASELINE.found(
-                    f"{one.worker} has {shown} after {format_duration(age)}, and max_rss is"
-                    f" {format_size(limit)}",
-                    _at(pool),
+                what = (
+                    f"the listener saw it at a new process of {one.worker}; max_rss is {format_size(limit)}"
                 )
+                if memory is not None and is_near:
+                    seen = f"{format_size(memory)} after {format_duration(age)}"
+                    what = f"{one.worker} has {seen}, and max_rss is {format_size(limit)}"
+                yield BASELINE.found(what, _at(pool))
                 break
 
 

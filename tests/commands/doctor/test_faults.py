@@ -207,6 +207,8 @@ def test_httpok_of_programs_outside_the_pools_is_no_rival() -> None:
 def test_limit_below_the_baseline_is_known_from_the_listeners_own_delays() -> None:
     contents = Contents(back_offs={"jobs:two": planted.BELOW})
     assert names(looked_at(contents=contents)) == ["limit-below-baseline"]
+    (what,) = whats(looked_at(contents=contents))
+    assert what.startswith("the listener saw it at a new process of jobs:two;"), "this one may need less yet"
     former = dataclasses.replace(planted.BELOW, limit_bytes=LIMIT // 2)
     assert names(looked_at(contents=Contents(back_offs={"jobs:two": former}))) == [], "the limit was raised"
 
