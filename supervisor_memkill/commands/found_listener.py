@@ -25,6 +25,7 @@ from supervisor_memkill.listener.state_file import HiddenState, NoState, StateEr
 from supervisor_memkill.listener.state_values import ListenerState
 from supervisor_memkill.processes import ProcessInfo, ProcessState
 from supervisor_memkill.world.addresses import is_of_this_machine
+from supervisor_memkill.world.full_disk import why_unwritable
 
 NO_STATE = "no listener of this supervisord (pid {pid}) has written its state yet"
 ELSEWHERE = (
@@ -48,6 +49,8 @@ class FoundListener:
     """There is a state, and it is damaged or has the format of another version."""
     process: ProcessInfo | None = None
     """Its process as supervisord sees it; None: supervisord has none of this name."""
+    unwritable: str = ""
+    """Why it can write neither its journal nor its state: its disk is full, say. Empty: that is not known."""
     changes: tuple[str, ...] | None = None
     """What changed in the configuration's files since it read them; None: unknown."""
 
@@ -107,7 +110,8 @@ def find_listener(configuration: Configuration, context: Context) -> FoundListen
     listeners = which.listeners(supervisord.all_processes(), groups)
     living = which.journal_of_living(supervisord, groups)
     found = _best(context, living, supervisord.pid())
-    found = dataclasses.replace(found, process=_process(found.state, listeners))
+    unwritable = why_unwritable(found.journal.parent)
+    found = dataclasses.replace(found, process=_process(found.state, listeners), unwritable=unwritable)
     if found.state is None:
         return found
     return dataclasses.replace(found, changes=_changes(found.state, configuration))

@@ -169,12 +169,16 @@ class Requester:
             return ""
 
     def _why_not_taken(self) -> str:
+        from supervisor_memkill.world.full_disk import why_unwritable
+
         try:
             state = self.state()
         except StateError as error:
             return f"{SUBSCRIBE} ({error})"
         if not state.is_alive:
             return f"{NO_LISTENER.format(pid=state.pid)}{TAKES_IT_LATER}"
+        if unwritable := why_unwritable(self._path.parent):
+            return f"{unwritable}: the listener cannot write its journal; it takes this request when it can"
         if "journal" in state.away:
             why = state.away["journal"].error
             return f"the listener cannot write its journal, and takes no request: {why}"

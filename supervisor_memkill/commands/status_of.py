@@ -98,6 +98,11 @@ def _why_not_working(found: FoundListener, now: float) -> str:
         )
     silent_seconds = now - state.written_at
     if silent_seconds > state.silent_after_seconds:
+        if found.unwritable:
+            return (
+                f"{found.unwritable}: the listener (pid {state.pid}) cannot write its journal, and begins no"
+                f" drain; all below is as seen {format_duration(round(silent_seconds))} ago"
+            )
         return (
             f"the listener's process lives (pid {state.pid}), but it has done nothing for"
             f" {format_duration(round(silent_seconds))}: see its log"
@@ -109,7 +114,7 @@ def _problems(found: FoundListener, listener: ListenerLine, now: float) -> Itera
     if listener.problem:
         yield listener.problem
     state = found.state
-    if state is None or not listener.alive:
+    if state is None or not listener.alive or (listener.problem and found.unwritable):
         return
     period = state.origin.tick_seconds
     without_tick_seconds = now - (state.started_at if state.ticked_at is None else state.ticked_at)

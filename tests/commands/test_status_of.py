@@ -79,6 +79,15 @@ def test_what_is_not_well_is_a_problem(made: FoundListener, words: str) -> None:
     assert words in " ".join(status(made).problems)
 
 
+def test_listener_whose_disk_is_full_is_not_called_deaf() -> None:
+    """Its state is old because it cannot be written: the TICKs in it say nothing."""
+    written = listener(written_at=NOW - 181, ticked_at=NOW - 181)
+    (problem,) = status(found(written, unwritable="no space is left in the file system of /own")).problems
+    assert problem.startswith("no space is left in the file system of /own: the listener (pid ")
+    assert "begins no drain; all below is as seen 3m01s ago" in problem
+    assert status(found(unwritable="no space is left in the file system of /own")).problems == ()
+
+
 def test_worker_that_does_not_come_back_is_a_problem() -> None:
     assert DRAINED.drain is not None
     drain = dataclasses.replace(DRAINED.drain, not_back="its start failed")

@@ -85,6 +85,8 @@ class ListenerFacts:
     """Why its state cannot be read although there may be one; empty: it can, or there is none."""
     unreadable: str = ""
     """Why its state says nothing although it may be read; empty: it says something, or there is none."""
+    unwritable: str = ""
+    """Why it can write neither its journal nor its state; empty: it can, or that is not known."""
     changes: tuple[str, ...] = ()
     """What changed in our sections since the listener read them."""
     user: str = ""

@@ -225,7 +225,9 @@ def check_ticks(facts: Facts) -> Iterator[Finding]:
         return  # Its section has no TICK.
     limit = DEAF_PERIODS * (period or UNKNOWN_PERIOD_SECONDS)
     silent = facts.listener.now - max(state.ticked_at or 0.0, state.started_at)
-    if silent > limit:
+    if silent > limit and facts.listener.unwritable:
+        yield OUTAGE.found(f"{facts.listener.unwritable}: the listener cannot write its journal", "journal")
+    elif silent > limit:
         since = "since its start" if state.ticked_at is None else "since the last one"
         yield HEARS_NOTHING.found(f"no TICK came for {format_duration(silent)}, {since}", state.origin.name)
 

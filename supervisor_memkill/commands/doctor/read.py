@@ -215,6 +215,7 @@ def _with_state(found: FoundListener) -> ListenerFacts:
         is_alive=found.is_alive,
         hidden=found.problem if found.is_hidden else "",
         unreadable=found.problem if found.is_unreadable else "",
+        unwritable=found.unwritable,
         changes=found.changes or (),
         now=boot_clock(),
     )

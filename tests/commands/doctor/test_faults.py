@@ -204,6 +204,14 @@ def test_httpok_of_programs_outside_the_pools_is_no_rival() -> None:
     assert names(planted.rival(RivalKind.HEALTH, "httpok -a http://x")) == ["rival-by-health"]
 
 
+def test_listener_whose_disk_is_full_is_not_called_deaf() -> None:
+    full = "no space is left in the file system of /own"
+    made = planted.state(ticked_at=planted.NOW - 200)
+    made = dataclasses.replace(made, listener=dataclasses.replace(made.listener, unwritable=full))
+    assert names(made) == ["listener-outage"]
+    assert full in whats(made)[0]
+
+
 def test_limit_below_the_baseline_is_known_from_the_listeners_own_delays() -> None:
     contents = Contents(back_offs={"jobs:two": planted.BELOW})
     assert names(looked_at(contents=contents)) == ["limit-below-baseline"]
