@@ -18,6 +18,7 @@ from supervisor_memkill.listener import state_file
 from supervisor_memkill.listener.state_file import HiddenState, StateError
 from supervisor_memkill.rules.requests import Act, OperatorRequest, TakenRequest, encode, unmatched
 from supervisor_memkill.world.event_protocol import REQUEST_TYPE, SUBSCRIPTION
+from supervisor_memkill.world.full_disk import why_unwritable
 
 if TYPE_CHECKING:
     from supervisor_memkill.commands.context import Context
@@ -169,8 +170,6 @@ class Requester:
             return ""
 
     def _why_not_taken(self) -> str:
-        from supervisor_memkill.world.full_disk import why_unwritable
-
         try:
             state = self.state()
         except StateError as error:
