@@ -15,7 +15,7 @@ from supervisor_memkill.listener import observer
 from supervisor_memkill.listener.findings import Finding, Pool
 from supervisor_memkill.listener.former_looks import FormerLook
 from supervisor_memkill.processes import ProcessInfo, ProgramInfo
-from supervisor_memkill.rules.policy import Sighting, Terms, Verdict, judge, judge_all
+from supervisor_memkill.rules.policy import Sighting, Terms, Verdict, judge_all
 from supervisor_memkill.workers.contract import Advice
 from supervisor_memkill.world.memory import ProcessTable
 
@@ -43,7 +43,7 @@ class Draft:
     """The last look, if only the memory may have changed since."""
 
     def finding(self, verdict: Verdict) -> Finding:
-        """That of the last look itself, if nothing changed."""
+        """That of the last look itself, if nothing changed: growth.py then goes by what it read since."""
         if self.former is not None:
             former = self.former.finding
             if former.seen is self.seen and former.verdict == verdict:
@@ -52,11 +52,8 @@ class Draft:
 
     def look(self, finding: Finding, now: float) -> FormerLook:
         """What the next look may take over of this one, at `now`."""
-        if self.former is None:
-            return FormerLook(finding, self.counts_children, now)
-        if self.former.finding is finding:
-            return self.former
-        return FormerLook(finding, self.counts_children, self.former.examined_at)
+        examined_at = now if self.former is None else self.former.examined_at
+        return FormerLook(finding, self.counts_children, examined_at)
 
 
 def draft_again(
@@ -93,13 +90,5 @@ def draft_again(
 
 def judged(drafts: Sequence[Draft], terms: Terms, now: float) -> tuple[Finding, ...]:
     """The findings of all workers of a pool: each draft with its verdict."""
-    if terms.max_total_bytes is not None:
-        verdicts = judge_all([draft.seen for draft in drafts], terms, now)
-    else:
-        verdicts = [
-            draft.former.finding.verdict
-            if draft.former is not None and draft.former.finding.seen is draft.seen
-            else judge(draft.seen, terms, now)
-            for draft in drafts
-        ]
+    verdicts = judge_all([draft.seen for draft in drafts], terms, now)
     return tuple(draft.finding(verdict) for draft, verdict in zip(drafts, verdicts, strict=True))
