@@ -193,9 +193,7 @@ class Requests:
                 request.id, request.act, request.names, workers, taken.pools or None, taken.fleet_pool or None
             )
         )
-        if request.act is Act.UNPAUSE:
-            ended = set(before.pauses) - set(self._ledger.contents.pauses)
-            self._report_unpaused(pool for pool in before.pauses if pool in ended)
+        self._report_unpaused(pool for pool in before.pauses if pool not in self._ledger.contents.pauses)
 
     # --- the end of requests ------------------------------------------------------------------------
 
@@ -255,7 +253,7 @@ def _is_before(taken: TakenRequest, cancel: Arrival) -> bool:
 
 def _ends(unpause: Arrival, pools: Iterable[str], pool: str, pause: Pause) -> bool:
     """Likewise: a pause that was made after the end of the pause goes on."""
-    is_before = pause.since <= unpause.made_at or pause.fleet or not unpause.fleet_pool
+    is_before = pause.since <= unpause.made_at or pause.fleet
     return pool in pools and is_before
 
 

@@ -218,6 +218,16 @@ def test_cancel_withdraws_all_but_a_restart_that_has_begun(
     assert scene.workers() == left
 
 
+def test_cancel_that_came_with_a_restart_withdraws_it_however_late_both_are_taken(scene: Scene) -> None:
+    """They wait while the journal cannot be written."""
+    scene.can_save = False
+    scene.receive(request(Act.RESTART), request(Act.CANCEL, number=2))
+    scene.now += 60.0
+    scene.can_save = True
+    scene.turn()
+    assert scene.workers() == []
+
+
 def test_cancel_leaves_the_workers_alone_that_it_does_not_name(scene: Scene) -> None:
     scene.receive(request(Act.RESTART), request(Act.CANCEL, "jobs:two", number=2))
     assert scene.workers() == ["jobs:one"]

@@ -131,6 +131,9 @@ EXPLAINED: dict[str, str] = {
     "-> (any((pool.failure is not None for pool in survey.pools)))": (
         "without any, the contents stay the same, and the same contents are not written again"
     ),
+    "listener/requests.py, end: over or ended or served -> True": (
+        "without any, the contents stay the same, and the same contents are not written again"
+    ),
     "coordination/rules.py, others: own is not None and own >= queues -> (own is not None)": (
         "a worker's request and its report come from one look, with the same queues"
     ),
