@@ -133,6 +133,29 @@ def test_offer_beyond_the_most_that_wait_is_left_for_the_next_report(scene: Scen
     assert [one.request for one in scene.of(RequestTaken)] == [one.id for one in offers]
 
 
+def test_offer_that_the_journal_has_does_not_wait_again(scene: Scene) -> None:
+    """While a request waits, no drain may begin."""
+    scene.requests.offered("jobs", offer(Act.RESTART))
+    scene.turn()
+    scene.requests.offered("jobs", offer(Act.RESTART))
+    assert not scene.requests.are_waiting
+
+
+@pytest.mark.parametrize("ended", [(), (identity(1),)])
+def test_request_that_comes_again_is_taken_once(scene: Scene, ended: tuple[str, ...]) -> None:
+    scene.has(ended_requests=ended)
+    scene.receive(request(Act.RESTART), request(Act.RESTART))
+    scene.receive(request(Act.RESTART))
+    assert len(scene.of(RequestTaken)) == (0 if ended else 1)
+
+
+def test_offer_with_another_id_than_its_request_is_refused(scene: Scene) -> None:
+    scene.requests.offered("jobs", dataclasses.replace(offer(Act.RESTART), id=identity(2)))
+    scene.turn()
+    assert scene.requests.refusals == {identity(2): Refusal("jobs", "it has another id than in Redis")}
+    assert scene.contents.requests == {}
+
+
 def test_offer_of_a_request_that_has_ended_is_answered_and_not_reported(scene: Scene) -> None:
     scene.has(ended_requests=(identity(1),))
     scene.requests.offered("jobs", offer(Act.RESTART))
