@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.harness import short_directory
+from tests.real.listener_process import AnsweringSupervisord
 from tests.real.pool import LeakyPool
 
 StartPool = Callable[..., LeakyPool]
@@ -28,3 +29,11 @@ def start_pool() -> Iterator[StartPool]:
             return pool.start()
 
         yield start
+
+
+@pytest.fixture
+def supervisord() -> Iterator[AnsweringSupervisord]:
+    """Answers the listener as supervisord does, and keeps no process."""
+    answering = AnsweringSupervisord()
+    yield answering
+    answering.close()

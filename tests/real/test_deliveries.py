@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,13 +20,6 @@ pytestmark = pytest.mark.real
 GHOSTS = "".join(f"[memkill:ghost{number}]\nmax_rss = 1GB\n" for number in range(3))
 """Pools that match no worker: the first check reports each of them."""
 CHOSEN = "pool.note listener.ended"
-
-
-@pytest.fixture
-def supervisord() -> Iterator[AnsweringSupervisord]:
-    answering = AnsweringSupervisord()
-    yield answering
-    answering.close()
 
 
 def executable(path: Path, text: str) -> Path:

@@ -94,13 +94,6 @@ ABSENT = {"MemkillMetricsAbsent": "40m"}
 
 
 @pytest.fixture
-def supervisord() -> Iterator[AnsweringSupervisord]:
-    answering = AnsweringSupervisord()
-    yield answering
-    answering.close()
-
-
-@pytest.fixture
 def port() -> int:
     return free_port()
 

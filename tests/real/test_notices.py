@@ -26,13 +26,6 @@ GHOSTS = "".join(f"[memkill:ghost{number}]\nmax_rss = 1GB\n" for number in range
 
 
 @pytest.fixture
-def supervisord() -> Iterator[AnsweringSupervisord]:
-    answering = AnsweringSupervisord()
-    yield answering
-    answering.close()
-
-
-@pytest.fixture
 def mailbox() -> Iterator[Mailbox]:
     with mail_server() as found:
         yield found

@@ -23,13 +23,6 @@ pytestmark = pytest.mark.real
 
 
 @pytest.fixture
-def supervisord() -> Iterator[AnsweringSupervisord]:
-    answering = AnsweringSupervisord()
-    yield answering
-    answering.close()
-
-
-@pytest.fixture
 def listener(supervisord: AnsweringSupervisord, tmp_path: Path) -> Iterator[ListenerProcess]:
     with listener_under(supervisord, tmp_path) as process:
         yield process
