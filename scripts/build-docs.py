@@ -161,7 +161,9 @@ def _fields(kind: type[Event]) -> str:
 
 def _meaning(kind: type[Event]) -> str:
     text = " ".join(inspect.cleandoc(kind.__doc__ or "").partition("\n\n")[0].split())
-    return as_rst(re.sub("`+", "", text))
+    parts = re.split("`+([^`]*)`+", text)  # Every second part is a name that the docstring marks.
+    whole = "".join(f"``{part}``" if number % 2 else _marked(part) for number, part in enumerate(parts))
+    return whole if whole.startswith("supervisord ") else whole[0].upper() + whole[1:]
 
 
 def _advice(kind: type[Event]) -> str:

@@ -21,10 +21,14 @@ def _add_pools(parser: argparse.ArgumentParser) -> None:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_pools(parser)
-    parser.add_argument("--for", dest="lasts", metavar="TIME", help="how long (default: until unpause)")
+    parser.add_argument(
+        "--for", dest="lasts", metavar="TIME", help="how long, such as 2h (default: until unpause)"
+    )
     parser.add_argument("--except-hard", action="store_true", help="still drain a worker over hard_max_rss")
     parser.add_argument("--wait", action="store_true", help="wait until no drain is under way any more")
-    parser.add_argument("--timeout", metavar="TIME", help="with --wait: end with status 1 after this time")
+    parser.add_argument(
+        "--timeout", metavar="TIME", help="with --wait: end with status 1 after this time, such as 30m"
+    )
 
 
 def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:

@@ -38,10 +38,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a pool, a worker (group:name) or a group; *, ? and [...] match",
     )
     parser.add_argument("--wait", action="store_true", help="show the progress until all are replaced")
-    parser.add_argument("--timeout", metavar="TIME", help="with --wait: end with status 1 after this time")
+    parser.add_argument(
+        "--timeout", metavar="TIME", help="with --wait: end with status 1 after this time, such as 30m"
+    )
     parser.add_argument("--cancel", action="store_true", help="withdraw restarts that have not begun")
     parser.add_argument(
-        "--expires", metavar="TIME", default="1d", help="forget the request after this time (default: 1d)"
+        "--expires",
+        metavar="TIME",
+        default="1d",
+        help="forget the request after this time, such as 12h (default: 1d)",
     )
     add_fleet(parser)
 
@@ -228,7 +233,7 @@ class _Watcher:
 
 COMMAND = Command(
     "restart",
-    "replace workers one by one by ordinary drains, without losing a job",
+    "replace workers one after another, without losing a job",
     run,
     (CONFIG, *SERVER_OPTIONS),
     add_arguments,

@@ -53,7 +53,10 @@ def load_pool(
         read_values(section.name, section.entries, kind.options, names, found, wrong) if kind else {}
     )
     if section.get(REQUIRED) is None:
-        found.append(f"{section.place}: [{section.name}] {REQUIRED} is missing: {POOL_KEYS[REQUIRED].help}")
+        found.append(
+            f"{section.place}: [{section.name}] {REQUIRED} is missing: write {REQUIRED} = SIZE, such as 500MB"
+            " or 1.5GB, or 80% (of this machine's memory); a worker that uses more is drained"
+        )
     if _is_above(values["max_rss"], values["hard_max_rss"]):
         found.append(f"{place_of(section, 'hard_max_rss')}: must be above max_rss")
     if kind and not wrong & kind.options.keys():  # what does not parse cannot be compared

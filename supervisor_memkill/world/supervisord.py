@@ -217,15 +217,15 @@ class Supervisord:
             ) from None
         except FileNotFoundError as error:
             raise NoSocket(
-                f"supervisord cannot be reached at {self.url}: there is no such file (does it run, is this"
-                " its address? by hand, --serverurl names another one; if it runs, its socket was removed:"
-                " kill -HUP PID makes a new one, and restarts all programs of this supervisord)"
+                f"supervisord cannot be reached at {self.url}: there is no such file (does it run, and is"
+                " the address right? by hand, write another address with --serverurl; if it runs, its socket"
+                " was removed: kill -HUP PID makes a new one, and restarts all programs of this supervisord)"
             ) from error
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
             raise Unreachable(
-                f"supervisord cannot be reached at {self.url}: {reason} (does it run, is this its address?"
-                " by hand, --serverurl names another one)"
+                f"supervisord cannot be reached at {self.url}: {reason} (does it run, and is the address"
+                " right? by hand, write another address with --serverurl)"
             ) from error
 
 

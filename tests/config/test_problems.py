@@ -173,7 +173,7 @@ def test_what_cannot_be_told_to_be_wrong_passes(written: Written, lines: str) ->
 def test_the_limit_is_required(written: Written) -> None:
     assert REQUIRED in POOL_KEYS
     (problem,) = written.problems("[memkill:jobs]\nstrikes = 2\n")
-    assert problem.startswith("1: [memkill:jobs] max_rss is missing: the limit")
+    assert problem.startswith("1: [memkill:jobs] max_rss is missing: write max_rss = SIZE")
 
 
 @pytest.mark.parametrize("name", ["", " jobs", "a b", "{jobs}"])

@@ -62,7 +62,7 @@ def check_files(facts: Facts) -> Iterator[Finding]:
     configuration = facts.configuration
     if not configuration.is_found:
         yield NOT_FOUND.found(
-            "neither the command line of this supervisord nor a file at a standard place leads to it"
+            "its file is neither in the command line of this supervisord nor at a standard place"
         )
     elif not configuration.has_pools:
         yield NO_POOLS.found("no section for a pool was found", ", ".join(map(str, configuration.files[:1])))

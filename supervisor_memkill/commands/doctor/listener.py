@@ -291,7 +291,9 @@ def check_how_it_looks(facts: Facts) -> Iterator[Finding]:
         restart = f"run supervisorctl restart {running[0]}; its drains go on afterwards"
         yield UNREADABLE.found(listener.unreadable, running[0], change=restart)
     if listener.user and listener.asking_user and listener.user != listener.asking_user:
-        yield OTHER_USER.found(f"this is {listener.asking_user}, and the listener is {listener.user}")
+        yield OTHER_USER.found(
+            f"this command has the user {listener.asking_user}, and the listener the user {listener.user}"
+        )
 
 
 def _living(facts: Facts) -> ListenerState | None:
