@@ -334,7 +334,7 @@ PLANTED: Mapping[str, tuple[Callable[[], Facts], str]] = {
     "listener-in-dry-run": (lambda: state(dry_run=True), "changes nothing"),
     "listener-hidden": (lambda: listener(hidden="it belongs to www-data"), "www-data"),
     "listener-state-unreadable": (lambda: listener(state=None, is_alive=False, unreadable="format 9"), "9"),
-    "asked-as-another-user": (lambda: listener(user="www-data"), "the user root, and the listener the user www-data"),
+    "asked-as-another-user": (lambda: listener(user="www-data"), "the user root, and the listener"),
     "pool-matches-nothing": (lambda: looked_at(programs=("job",)), "did you mean jobs"),
     "worker-matched-twice": (_overlapping, "match equally well"),
     "pool-unrecognised": (
