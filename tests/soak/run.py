@@ -6,6 +6,7 @@ Judged by what the jobs themselves wrote down: none may be lost, run twice, or c
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import random
 import shutil
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from supervisor_memkill.processes import ProcessState
 from tests.harness import short_directory
 from tests.real.frameworks import LISTENER, FrameworkFleet
 from tests.real_redis import RealRedis
@@ -238,7 +240,8 @@ def drive(
         # A worker that the listener leaves quiet or stopped takes no jobs, and all others do.
         for fleet in fleets:
             fleet.supervisord.ctl("stop", LISTENER)
-        # Some brokers give what a stop left behind to a worker that asks for another job.
+            fleet.wait_for(functools.partial(is_none_stopping, fleet))
+        # Some brokers give what a stop left behind to a worker that gets another job.
         sent = {fleet: set(fleet.pushed()) for fleet in fleets}
         progress.wait(
             "jobs",
@@ -251,6 +254,11 @@ def drive(
         lambda: sum(len(set(fleet.pushed()) - dropped(fleet)) for fleet in fleets),
     )
     return "; ".join(filter(None, [stuck, lacking]))
+
+
+def is_none_stopping(fleet: FrameworkFleet) -> bool:
+    """No worker is at its end: none can still take a job that it will not run."""
+    return all(fleet.process(name).state is not ProcessState.STOPPING for name in fleet.names)
 
 
 def keep_records(fleet: FrameworkFleet, folder: Path) -> None:
