@@ -1,8 +1,8 @@
 """Coordination through Redis: the same rules for any number of hosts, on Redis's clock.
 
 ``lua/common.lua`` describes the data in Redis. Each call is one round trip, and may be repeated with the
-same effect. Every call names the last state that this listener saw, so that lost data, or an older copy,
-is noticed: then no slot is granted until all listeners have had time to report again.
+same effect. Every call names the last write of this listener, so that lost data, or an older copy, is
+noticed: then no slot is granted until all listeners have had time to report again.
 """
 
 from __future__ import annotations
@@ -279,7 +279,8 @@ class RedisCoordinator:
             found: dict[str, Any] = json.loads(answer)
             if not isinstance(found, dict):
                 raise TypeError("it is no object")
-            if "epoch" in found and not values.get("dry"):
+            has_written = "epoch" in found and "taken_by" not in found and not values.get("dry")
+            if has_written:
                 self._known[pool] = {
                     "epoch": checked.text(found["epoch"]),
                     "seq": checked.number(found["seq"]),

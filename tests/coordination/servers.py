@@ -160,7 +160,7 @@ class Fleet:
     def passes(self, seconds: float, *living: Host) -> None:
         """Time passes, and those who live tell of themselves at every heartbeat."""
         end = self.clock.now + seconds
-        while self.clock.now + HEARTBEAT <= end:
+        while living and self.clock.now + HEARTBEAT <= end:
             self.clock.now += HEARTBEAT
             for host in living:
                 host.beat()
@@ -227,11 +227,11 @@ def key(pool: str = POOL, part: str = "") -> str:
 
 def contents(client: redis.Redis) -> object:
     """All that the pool is, but for what counts the writes, and the names of the epoch and of the reports."""
-    fields = {name: json.loads(text) for name, text in stored(client).items()}
+    fields = {name: json.loads(text) for name, text in stored(client).items() if not name.startswith("k:")}
     for name, values in fields.items():
         if name.startswith("l:"):
             values.pop("report", None)
-    for name in ("seq", "epoch", "swept"):
+    for name in ("seq", "epoch", "born_of", "swept"):
         fields["meta"].pop(name, None)
     return fields, [
         client.zrange(key(part=part), 0, -1, withscores=True) for part in (":up", ":ask", ":wait")

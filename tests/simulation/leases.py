@@ -60,6 +60,8 @@ class Leases:
     """By pool and machine."""
     lost: dict[tuple[str, str], Lease] = field(default_factory=dict)
     """By pool and worker: leases in force when Redis lost them, until their machine reports again."""
+    not_noticed: dict[tuple[str, str], Lease] = field(default_factory=dict)
+    """Leases that Redis lost when it fell back to older data, until a listener that saw newer data writes."""
     ended: dict[str, float] = field(default_factory=dict)
     """When the last drain of each pool ended, by Redis's clock and as far as Redis knows."""
 
@@ -81,15 +83,16 @@ class Leases:
         since, others = at, still
         if before and lease and before.token == lease.token == token and self._is_in_force(lease, now):
             since, others = before.since, before.in_force
-        self.lost.pop((pool, worker), None)
+        self._found_again(pool, worker)
         heard = {machine: heard for (its_pool, machine), heard in self.heard.items() if its_pool == pool}
         self.granted[worker] = Grant(token, since, at, others, still, heard, request["hard"])
         self.leases[pool, worker] = Lease(token, now)
 
     def published(self, pool: str, request: Mapping[str, Any], now: float) -> None:
         machine = request["listener"].split("/")[0]
-        for key in [key for key in self.lost if key[0] == pool and key[1].startswith(f"{machine}/")]:
-            del self.lost[key]
+        for lost in (self.lost, self.not_noticed):
+            for key in [key for key in lost if key[0] == pool and key[1].startswith(f"{machine}/")]:
+                del lost[key]
         for name, token, is_out, _ in request["holdings"]:
             worker = worker_id(name)
             lease = self.leases.get((pool, worker))
@@ -99,12 +102,16 @@ class Leases:
 
     def released(self, pool: str, request: Mapping[str, Any], now: float) -> None:
         worker = worker_id(request["id"])
-        self.lost.pop((pool, worker), None)
+        self._found_again(pool, worker)
         lease = self.leases.get((pool, worker))
         if lease is not None and lease.token == request["token"]:
             del self.leases[pool, worker]
         if request["drained"]:
             self.ended[pool] = max(self.ended.get(pool, -1e12), now - request["ago"] / 1000)
+
+    def _found_again(self, pool: str, worker: str) -> None:
+        self.lost.pop((pool, worker), None)
+        self.not_noticed.pop((pool, worker), None)
 
     def lose(self, pools: Iterable[str], now: float) -> None:
         """Redis lost the data of these pools."""
@@ -115,14 +122,24 @@ class Leases:
                     self.lost[key] = lease
             self.ended.pop(pool, None)
 
-    def fall_back(self, older: Mapping[tuple[str, str], Lease]) -> None:
+    def fall_back(self, older: Mapping[tuple[str, str], Lease], now: float) -> None:
         """Redis has this older data again. A slot that it has too is held on, as it was renewed then."""
         self.lost.clear()
         self.ended.clear()
         present = self.leases
+        self.not_noticed = {
+            key: lease
+            for key, lease in present.items()
+            if self._is_in_force(lease, now) and (key not in older or older[key].token != lease.token)
+        }
         self.leases = {
             key: lease for key, lease in older.items() if key in present and present[key].token == lease.token
         }
+
+    def loss_is_noticed(self, pool: str) -> None:
+        """A listener that saw newer data of the pool reaches Redis."""
+        for key in [key for key in self.not_noticed if key[0] == pool]:
+            self.lost[key] = self.not_noticed.pop(key)
 
     def lost_by_living(self, pool: str, worker: str, now: float, live_seconds: float) -> list[str]:
         """The other workers of the pool whose slot was lost, and whose machine renewed it in this time."""
@@ -135,6 +152,7 @@ class Leases:
     def clock_jumped(self) -> None:
         """How long ago a lost lease was renewed is unknown from now on."""
         self.lost.clear()
+        self.not_noticed.clear()
 
     def clock_went_back(self, now: float) -> None:
         self.ended.clear()

@@ -29,11 +29,19 @@ class Arrival:
     machine: str
     looked_at: float
     """When its supervisord had last reported all workers, at the time of the request."""
+    wrote_at: float
+    """When the last write that this listener knows of reached Redis."""
 
 
 def pool_of(keys: Sequence[str]) -> str:
     """The name of the pool that has these keys."""
     return keys[0].partition("{")[2].rstrip("}")
+
+
+def _has_written(request: Mapping[str, Any], found: Mapping[str, Any]) -> bool:
+    """The call changed the data: it neither looked only, nor was refused for its listener's name."""
+    is_known = "again" not in found and not found.get("taken", False) and "taken_by" not in found
+    return is_known and not request.get("dry", False)
 
 
 class NotSent(Exception):
@@ -93,7 +101,9 @@ class SharedRedis(Server):
         """How far its clock is ahead of the world's."""
         self.went_back_at = -1e9
         """When its clock was last set back."""
-        self._kept: tuple[Any, dict[tuple[str, str], Lease]] | None = None
+        self._kept: tuple[Any, dict[tuple[str, str], Lease], float] | None = None
+        self._fell_back: tuple[float, float] | None = None
+        """When it fell back last, and from when its data was since then; by the world's clock."""
 
     def clock(self) -> float:
         return REDIS_EPOCH + self._world.engine.now + self.ahead
@@ -110,15 +120,17 @@ class SharedRedis(Server):
         self, arrival: Arrival, pool: str, request: Mapping[str, Any], found: Mapping[str, Any]
     ) -> None:
         now = self.clock()
-        if "again" in found:
-            return  # It changed nothing: the whole report follows.
+        if not _has_written(request, found):
+            return
+        fell_back = self._fell_back
+        if fell_back is not None and fell_back[1] < arrival.wrote_at < fell_back[0]:
+            self.leases.loss_is_noticed(pool)
         if "workers" in request:
-            if not found["taken"]:
-                self.leases.published(pool, request, now)
-                heard = Heard(self._world.engine.now, arrival.looked_at)
-                self.leases.heard[pool, arrival.machine] = heard
+            self.leases.published(pool, request, now)
+            heard = Heard(self._world.engine.now, arrival.looked_at)
+            self.leases.heard[pool, arrival.machine] = heard
         elif "urgency" in request:
-            if not request["dry"] and "refused" not in found:
+            if "refused" not in found:
                 self._waits_for_cooldown(arrival, pool, request, now)
                 self._heeds_lost_slots(arrival, pool, request, now)
                 self.leases.acquired(pool, request, now, self._world.engine.now)
@@ -157,14 +169,15 @@ class SharedRedis(Server):
 
     def keep(self) -> None:
         """Remember the stored data, to fall back on."""
-        self._kept = (self.lua.dump(), dict(self.leases.leases))
+        self._kept = (self.lua.dump(), dict(self.leases.leases), self._world.engine.now)
 
     def fall_back(self) -> None:
         """A replica that lacked the last writes was promoted, or an older dump was loaded."""
         if self._kept is not None:
-            data, leases = self._kept
+            data, leases, kept_at = self._kept
+            self._fell_back = (self._world.engine.now, kept_at)
             self.lua.load(data)
-            self.leases.fall_back(leases)
+            self.leases.fall_back(leases, self.clock())
 
     def flush(self) -> None:
         self.lua.flushall()
@@ -199,6 +212,8 @@ class RedisClient:
     def __init__(self, machine: Machine, redis: SharedRedis) -> None:
         self._machine = machine
         self._redis = redis
+        self._wrote_at: dict[str, float] = {}
+        """By pool; see `Arrival`."""
 
     def register_script(self, text: str) -> Callable[..., Any]:
         script = self._redis.lua.register_script(text)
@@ -207,7 +222,8 @@ class RedisClient:
             machine = self._machine
             machine.asks_for_slot(args)
             machine.tells(keys, args)
-            arrival = Arrival(machine.name, machine.looked_at)
+            pool = pool_of(keys)
+            arrival = Arrival(machine.name, machine.looked_at, self._wrote_at.get(pool, -1e9))
             executed_at: list[float] = []
 
             def execute() -> Any:
@@ -216,6 +232,8 @@ class RedisClient:
 
             answer = self._ask(execute)
             machine.is_answered(args, answer)
+            if args and _has_written(json.loads(args[0]), json.loads(answer)):
+                self._wrote_at[pool] = executed_at[-1]
             machine.world.requests.answered(machine, keys, args, answer, executed_at[-1])
             return answer
 

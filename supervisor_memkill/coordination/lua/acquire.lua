@@ -131,7 +131,7 @@ if not request.dry then
       not_back = own.not_back,
     })
   end
-  save_meta(meta, now)
+  save_meta(meta, now, request)
 end
 return cjson.encode({
   refused = refused, detail = detail, others = others, draining = draining,

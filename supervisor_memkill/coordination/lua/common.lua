@@ -8,6 +8,7 @@
 --                    does not come back into service, or '')
 --     l:<listener>   JSON: instance, until, seen (ms), workers, version, process, rules, report, answers: see
 --                    publish
+--     k:<listener>   JSON: epoch and seq of the last write of this listener
 --     requests       JSON: the open requests of people to all listeners; see open_requests
 --     q:<request id> the text of such a request, which only listeners and commands read
 --   KEYS[2]  PREFIX:{POOL}:up    sorted set of the workers, those in service apart; see up_score
@@ -29,12 +30,13 @@ local function clock()
   return tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 end
 
--- epoch: new after each loss of data. seq: number of writes. at: time of the last write. settle: no slot
--- is granted before this time. settle_cause: why, if settle_of is that same time; a listener of an older
--- version changes settle alone. began: when a listener that is new itself found no key of this pool.
--- released: end of the last drain. rules: "min_available/max_draining" to the time until which they count.
--- rules_of: the same to {listener, till}, the last listener that has these. sigs: the known sets of queues,
--- each as one text; false if the number is free. swept: see publish. slots: ids of the workers that hold one.
+-- epoch: new after each loss of data. born: when it began, if born_of is that same epoch; a listener of an
+-- older version changes epoch alone. seq: number of writes. at: time of the last write. settle: no slot is
+-- granted before this time. settle_cause: why, if settle_of is that same time; a listener of an older version
+-- changes settle alone. began: when a listener that is new itself found no key of this pool. released: end of
+-- the last drain. rules: "min_available/max_draining" to the time until which they count. rules_of: the same
+-- to {listener, till}, the last listener that has these. sigs: the known sets of queues, each as one text;
+-- false if the number is free. swept: see publish. slots: ids of the workers that hold one.
 
 -- No slot is granted before this time.
 local function hold(meta, till, cause)
@@ -58,19 +60,31 @@ local function read_meta()
   return text and cjson.decode(text) or nil
 end
 
+-- Whether the data is older than the last write of this listener that it knows of. Once others wrote to such
+-- data, neither the time nor the number of writes shows that.
+local function is_older(meta, now, listener, known)
+  if known.at > meta.at or (known.epoch == meta.epoch and known.seq > meta.seq) then return true end
+  if known.epoch ~= meta.epoch then return meta.born_of == meta.epoch and meta.born < known.at end
+  if now - known.at >= FORGET then return false end -- The field may have been removed.
+  local text = redis.call('HGET', KEYS[1], 'k:' .. listener)
+  local own = text and cjson.decode(text) or nil
+  return not own or own.epoch ~= known.epoch or own.seq < known.seq
+end
+
 -- Whether data was lost since the listener saw the pool last.
-local function is_lost(meta, now, known)
+local function is_lost(meta, now, request)
   return not meta or now < meta.at - CLOCK_SLACK
-    or (known and (known.at > meta.at or (known.epoch == meta.epoch and known.seq > meta.seq)))
+    or (request.known and is_older(meta, now, request.listener, request.known))
 end
 
 local function load_meta(now, request)
   local meta = read_meta()
-  local lost = is_lost(meta, now, request.known)
+  local lost = is_lost(meta, now, request)
   local is_new = not meta and request.is_new and has_no_key()
   meta = meta or {version = request.version, rules = {}, sigs = {}, slots = {}, released = 0}
   if lost then
     meta.epoch, meta.seq, meta.at, meta.settle, meta.began = request.fresh_epoch, 0, now, 0, nil
+    meta.born, meta.born_of = now, meta.epoch
     meta.released, meta.rules = math.min(meta.released, now), {}
     -- Until then, every listener reports again which workers are in service and which ask.
     if is_new then
@@ -88,10 +102,11 @@ local function load_meta(now, request)
   return meta
 end
 
-local function save_meta(meta, now)
+local function save_meta(meta, now, request)
   -- Never earlier, not even by the slack: a listener that saw the later time would assume a loss of data.
   meta.seq, meta.at = meta.seq + 1, math.max(meta.at, now)
-  redis.call('HSET', KEYS[1], 'meta', cjson.encode(meta))
+  local own = cjson.encode({epoch = meta.epoch, seq = meta.seq})
+  redis.call('HSET', KEYS[1], 'meta', cjson.encode(meta), 'k:' .. request.listener, own)
 end
 
 -- The slots that are taken, by worker id. Expired slots are removed for good. If a slot expired while no

@@ -43,7 +43,7 @@ if taken then return cjson.encode({taken = true, taken_by = taken_by(before, now
 local CHUNK = 100
 local function reported_again()
   if not before or before.instance ~= request.instance or before.report ~= request.base then return nil end
-  if is_lost(read_meta(), now, request.known) then return nil end
+  if is_lost(read_meta(), now, request) then return nil end
   local other, ids, found = {}, {}, {}
   for _, worker in ipairs(request.workers) do other[worker[1]] = true end
   for _, id in ipairs(request.gone) do other[id] = true end
@@ -141,7 +141,7 @@ local silent = redis.call(
 for _, id in ipairs(silent) do
   forget(id)
   local listener = string.match(id, '^([^/]+/[^/]+)/')
-  if listener then redis.call('HDEL', KEYS[1], 'l:' .. listener) end
+  if listener then redis.call('HDEL', KEYS[1], 'l:' .. listener, 'k:' .. listener) end
 end
 if swept ~= NOT_UP and redis.call('ZCOUNT', KEYS[2], up_score(swept, 0), up_score(swept, SPAN - 1)) == 0 then
   meta.sigs[swept] = false
@@ -182,7 +182,7 @@ for _, entry in ipairs(open_requests(now)) do
   end
 end
 
-save_meta(meta, now)
+save_meta(meta, now, request)
 return cjson.encode({
   open = open[1] and open or nil, offers = offers[1] and offers or nil,
   taken = false, held = held, epoch = meta.epoch, seq = meta.seq, at = meta.at,

@@ -16,5 +16,5 @@ local slot = slots[request.id]
 local released = slot ~= nil and slot.token == request.token
 if released then drop_slot(meta, slots, request.id) end
 if request.drained then meta.released = math.max(meta.released, now - request.ago) end
-save_meta(meta, now)
+save_meta(meta, now, request)
 return cjson.encode({released = released, epoch = meta.epoch, seq = meta.seq, at = meta.at})

@@ -27,6 +27,9 @@ from tests.coordination.servers import (
 
 pytestmark = pytest.mark.real
 
+DAY = 86400.0
+PARTS = ("", ":up", ":ask", ":wait")
+
 
 def lose_everything(client: redis.Redis) -> None:
     client.flushall()
@@ -56,6 +59,19 @@ def change_meta(client: redis.Redis, **changes: Callable[[Any], Any]) -> None:
     for name, change in changes.items():
         meta[name] = change(meta[name])
     client.hset(key(), "meta", json.dumps(meta))
+
+
+def keep_a_copy(client: redis.Redis) -> None:
+    """A replica gets no more writes from now on."""
+    for part in PARTS:
+        client.copy(key(part=part), f"older{part}", replace=True)
+
+
+def fall_back_on_the_copy(client: redis.Redis) -> None:
+    """This replica was promoted."""
+    client.delete(*(key(part=part) for part in PARTS))
+    for part in PARTS:
+        client.copy(f"older{part}", key(part=part))
 
 
 LOSSES = [
@@ -257,3 +273,115 @@ def test_forgotten_scripts_are_sent_again(fleet: Fleet, pair: tuple[Host, Host])
     one.release("a")
     fleet.redis.script_flush()
     assert two.coordinator.view(POOL).holders == ()
+
+
+def test_loss_is_noticed_though_more_was_written_since_than_was_lost(
+    fleet: Fleet, pair: tuple[Host, Host]
+) -> None:
+    """A replica without the last writes was promoted. A listener that had not seen these wrote first."""
+    one, two = pair
+    three = fleet.host("three", report("e"))
+    three.beat()
+    keep_a_copy(fleet.redis)
+    assert one.ask("a").granted
+    two.beat()
+    fall_back_on_the_copy(fleet.redis)
+    for _ in range(9):
+        fleet.passes(1)
+        three.beat()
+    assert two.ask("c", urgency=9.0).refused is Cause.DATA_LOST
+
+
+def test_older_data_from_before_the_last_loss_is_noticed_though_others_wrote_to_it(
+    fleet: Fleet, pair: tuple[Host, Host]
+) -> None:
+    one, two = pair
+    keep_a_copy(fleet.redis)
+    lose_the_hash(fleet.redis)
+    fleet.passes(TTL + 1, one, two)
+    fall_back_on_the_copy(fleet.redis)
+    fleet.passes(1)
+    fleet.host("three", report("e"), epochs={POOL: ""}).beat()
+    assert two.ask("c", urgency=9.0).refused is Cause.DATA_LOST
+
+
+def test_listener_that_was_away_for_more_than_a_day_is_no_sign_of_a_loss(
+    fleet: Fleet, pair: tuple[Host, Host]
+) -> None:
+    """Meanwhile the others removed what Redis held of it."""
+    one, two = pair
+    fleet.passes(DAY + FRESH)
+    for _ in range(2):
+        one.beat()
+    assert f"k:{two.coordinator.name}" not in stored(fleet.redis)
+    two.beat()
+    assert one.ask("a").granted
+
+
+def test_listener_that_was_away_for_less_than_a_day_notices_a_loss(
+    fleet: Fleet, pair: tuple[Host, Host]
+) -> None:
+    one, two = pair
+    keep_a_copy(fleet.redis)
+    two.beat()
+    fall_back_on_the_copy(fleet.redis)
+    fleet.passes(DAY - HEARTBEAT)
+    one.beat()
+    two.beat()
+    assert one.ask("a").refused is Cause.DATA_LOST
+
+
+def test_listener_whose_name_was_taken_for_a_while_is_no_sign_of_a_loss(
+    fleet: Fleet, pair: tuple[Host, Host]
+) -> None:
+    """The other listener of its name wrote last."""
+    one, two = pair
+    fleet.passes(FRESH + 1, two)
+    namesake = fleet.host("one", over("a"), report("b"), instance="another", epochs={POOL: ""})
+    namesake.beat()
+    two.beat()
+    assert one.ask("a").refused is Cause.NAME_TAKEN
+    fleet.passes(FRESH + 1, two)
+    one.beat()
+    assert two.ask("c", urgency=9.0).granted
+
+
+def test_loss_of_the_first_write_of_a_listener_is_noticed_though_others_wrote_since(
+    fleet: Fleet, pair: tuple[Host, Host]
+) -> None:
+    _, two = pair
+    keep_a_copy(fleet.redis)
+    three = fleet.host("three", over("e", 9.0), report("f"))
+    three.beat()
+    fall_back_on_the_copy(fleet.redis)
+    fleet.passes(1)
+    two.beat()
+    two.beat()
+    assert three.ask("e").refused is Cause.DATA_LOST
+
+
+def test_loss_is_noticed_in_an_epoch_in_which_the_listener_had_not_written_yet(
+    fleet: Fleet, pair: tuple[Host, Host]
+) -> None:
+    """In the epoch before, it wrote more often than it did since."""
+    one, two = pair
+    set_the_clock_back(fleet.redis)
+    one.beat()
+    keep_a_copy(fleet.redis)
+    two.beat()
+    fleet.passes(TTL)
+    assert two.ask("c", urgency=9.0).refused is not Cause.DATA_LOST
+    fall_back_on_the_copy(fleet.redis)
+    fleet.passes(1)
+    for _ in range(4):
+        one.beat()
+    assert two.ask("c", urgency=9.0).refused is Cause.DATA_LOST
+
+
+def test_epoch_that_a_listener_of_an_older_version_began_is_no_sign_of_a_loss(
+    fleet: Fleet, pair: tuple[Host, Host]
+) -> None:
+    """It keeps the fields that it does not know, and so the time at which the epoch before began."""
+    one, _ = pair
+    change_meta(fleet.redis, epoch=lambda _: "by an older version", seq=lambda _: 1)
+    assert one.ask("a").granted
