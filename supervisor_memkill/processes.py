@@ -41,7 +41,7 @@ STOPPED_STATES = frozenset({ProcessState.STOPPED, ProcessState.EXITED, ProcessSt
 """The states in which startProcess works. Not BACKOFF: supervisord is still trying."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ProcessId:
     """Identifies a process, also against a later one with the same pid. Comparable within one boot."""
 
@@ -53,7 +53,7 @@ class ProcessId:
     """
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ProcessInfo:
     """One entry of supervisord's getAllProcessInfo."""
 
@@ -83,7 +83,7 @@ class ProcessInfo:
         return max(0, self.now - self.start)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ProgramInfo:
     """The settings of a program from getAllConfigInfo; durations in seconds."""
 

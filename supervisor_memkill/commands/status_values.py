@@ -334,5 +334,5 @@ def as_json(status: Status, *, in_one_line: bool = False) -> str:
 def _plain(value: Any) -> Any:
     """The value as JSON has it. dataclasses.asdict would copy each text, which takes long for large pools."""
     if dataclasses.is_dataclass(value):
-        return {name: _plain(one) for name, one in vars(value).items()}
+        return {one.name: _plain(getattr(value, one.name)) for one in dataclasses.fields(value)}
     return [_plain(one) for one in value] if isinstance(value, tuple) else value

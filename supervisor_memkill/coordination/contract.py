@@ -24,7 +24,7 @@ class CoordinationUnknown(MemkillError):
     """The coordinator did not answer: a request may or may not have had its effect."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Report:
     """One worker as its own listener sees it."""
 

@@ -114,7 +114,7 @@ class Pool:
         return self.config.idle_within_seconds
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Finding:
     """One worker and the verdict about it."""
 

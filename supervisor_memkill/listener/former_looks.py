@@ -24,7 +24,7 @@ YOUNG_SECONDS = 60.0
 """A process that began lately is examined at each look: a shell may still start or become the worker."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class FormerLook:
     """One worker without any reason for a drain."""
 

@@ -34,7 +34,7 @@ FEW = 8
 """So many processes are asked for one by one; if more have changed, it is cheaper to ask for all."""
 
 
-@dataclass
+@dataclass(slots=True)
 class _Known:
     """One process as supervisord reported it."""
 

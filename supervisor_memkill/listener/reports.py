@@ -86,7 +86,10 @@ class Reports:
             if advice not in self._hints.get(finding.worker, ()):
                 made = WorkerUnsafe if advice.refuses else WorkerHint
                 self._notifier.report(made(finding.worker, advice.text))
-        self._hints[finding.worker] = hints
+        if hints:
+            self._hints[finding.worker] = hints
+        else:
+            self._hints.pop(finding.worker, None)
 
     def _forget_hints_of_other_settings(self, finding: Finding) -> None:
         """After `supervisorctl update` with other settings: report again what is still wrong."""

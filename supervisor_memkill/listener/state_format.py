@@ -55,10 +55,10 @@ class Encoder:
 
     def _worker(self, worker: WorkerState, before: Mapping[str, tuple[WorkerState, str]]) -> str:
         known = before.get(worker.worker)
-        if known is None or (known[0] is not worker and known[0] != worker):
-            known = worker, _dumps(_plain(worker))
-        self._texts[worker.worker] = known
-        return known[1]
+        is_known = known is not None and (known[0] is worker or known[0] == worker)
+        written = known[1] if known is not None and is_known else _dumps(_plain(worker))
+        self._texts[worker.worker] = worker, written
+        return written
 
 
 def _with_list(values: Mapping[str, Any], name: str, texts: Sequence[str]) -> str:
@@ -73,7 +73,7 @@ def _dumps(value: Any) -> str:
 def _plain(value: Any) -> Any:
     """The value as JSON has it. dataclasses.asdict would copy each text, at each look of the listener."""
     if dataclasses.is_dataclass(value):
-        return {name: _plain(one) for name, one in vars(value).items()}
+        return {one.name: _plain(getattr(value, one.name)) for one in dataclasses.fields(value)}
     if isinstance(value, Mapping):
         return {name: _plain(one) for name, one in value.items()}
     return [_plain(one) for one in value] if isinstance(value, tuple) else value

@@ -40,7 +40,7 @@ class DrainState:
     """Since when the command `before_stop` runs; None: it does not run."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class WorkerState:
     """One worker at the last look."""
 

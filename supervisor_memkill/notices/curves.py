@@ -16,6 +16,8 @@ Points = tuple[tuple[int, int], ...]
 class Curve:
     """The memory of one process. When it is full, every second point goes."""
 
+    __slots__ = ("_bytes", "_gap_seconds", "_last", "_seconds", "pid")
+
     def __init__(self, pid: int) -> None:
         self.pid = pid
         self._seconds = array("q")

@@ -127,7 +127,7 @@ class Terms:
     """When the pool's drain_hours open, for an operator; empty: drains may begin now."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Sighting:
     """One worker at one check."""
 
@@ -167,7 +167,7 @@ class Sighting:
         return self.memory_bytes if self.memory_least_bytes is None else self.memory_least_bytes
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """The result of one check of one worker."""
 
@@ -339,8 +339,10 @@ class Strikes:
         """Count one check. If the memory is unknown, the count stays."""
         if memory_bytes is None or limit_bytes is None:
             return
-        count = self.of(process) + 1 if memory_bytes > limit_bytes else 0
-        self._counts[process.worker] = (process.pid, process.start, count)
+        if memory_bytes > limit_bytes:
+            self._counts[process.worker] = (process.pid, process.start, self.of(process) + 1)
+        else:
+            self._counts.pop(process.worker, None)
 
     def keep(self, workers: Iterable[str]) -> None:
         """Forget every worker but these."""

@@ -58,7 +58,7 @@ class Target:
     """The note of its drain, from the quiet on; None while no drain has begun."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Reading:
     """What a kind found out about one process. None always means unknown."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 OK, UNAUTHORIZED, FORBIDDEN, NOT_FOUND = 200, 401, 403, 404
 """The statuses that supervisord's server answers with."""
@@ -32,10 +32,12 @@ def post(
     body: bytes,
     limit_seconds: float,
     limit_bytes: int,
-) -> tuple[int, bytes]:
-    """Send the body once; the status and the body of the answer.
+    take: Callable[[bytes], None],
+) -> int:
+    """Send the body once; the status of the answer. `take` gets the body of an answer that is OK, in parts.
 
-    Raises NoHttp; TimeoutError if the whole answer is not there within the limit; OSError.
+    A long answer is never whole in memory: Python would keep much of that memory for itself. Raises NoHttp;
+    TimeoutError if the whole answer is not there within the limit; OSError; what `take` raises.
     """
     end = time.monotonic() + limit_seconds
     connection.settimeout(limit_seconds)
@@ -48,15 +50,19 @@ def post(
             raise NoHttp("the head of its answer does not end")
         received += _some(connection, end)
     status, length = _read_head(bytes(received[:split]))
-    del received[: split + 4]
-    while length is None or len(received) < length:
-        chunk = _some(connection, end, may_end=length is None)
-        if not chunk:
-            break
-        received += chunk
-        if len(received) > limit_bytes:
+    part, taken_bytes = bytes(received[split + 4 :]), 0
+    while True:
+        part = part if length is None else part[: length - taken_bytes]
+        taken_bytes += len(part)
+        if taken_bytes > limit_bytes:
             raise TooLong
-    return status, bytes(received[:length])
+        if part and status == OK:
+            take(part)
+        if taken_bytes == length:
+            return status
+        part = _some(connection, end, may_end=length is None)
+        if not part:
+            return status
 
 
 def _some(connection: socket.socket, end: float, *, may_end: bool = False) -> bytes:

@@ -6,7 +6,7 @@ as long as it lives. Like there, expat parses. Dates and binary values are refus
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 from xml.parsers import expat
 
@@ -42,19 +42,34 @@ def _escaped(text: str) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
-def value(answer: bytes) -> Any:
-    """The value that the answer holds. Raises Fault; ValueError if it is no answer that is understood."""
-    reader = _Reader()
-    parser = expat.ParserCreate()
-    parser.buffer_text = True
-    parser.StartElementHandler = reader.start
-    parser.EndElementHandler = reader.end
-    parser.CharacterDataHandler = reader.text
-    try:
-        parser.Parse(answer, True)
-    except (expat.ExpatError, LookupError) as error:  # LookupError: an encoding that Python does not know
-        raise ValueError(f"not XML: {error}") from error
-    return reader.result()
+class Answer:
+    """The text of one answer, part by part. Each method raises ValueError for what is not understood."""
+
+    def __init__(self, members: Collection[str] | None = None) -> None:
+        """`members`: of each struct only these members are kept, but all of a fault; None: all are kept."""
+        self._reader = _Reader(members)
+        self._parser = expat.ParserCreate()
+        self._parser.buffer_text = True
+        self._parser.StartElementHandler = self._reader.start
+        self._parser.EndElementHandler = self._reader.end
+        self._parser.CharacterDataHandler = self._reader.text
+
+    def take(self, part: bytes) -> None:
+        """The next part of the text."""
+        self._parse(part, is_end=False)
+
+    def value(self) -> Any:
+        """The value that the answer holds, when all parts were taken. Raises Fault, too."""
+        self._parse(b"", is_end=True)
+        return self._reader.result()
+
+    def _parse(self, part: bytes, *, is_end: bool) -> None:
+        try:
+            self._parser.Parse(part, is_end)
+        except (expat.ExpatError, LookupError) as error:  # LookupError: an encoding that Python does not know
+            raise ValueError(f"not XML: {error}") from error
+        except (TypeError, ArithmeticError) as error:
+            raise ValueError(f"not understood: {error}") from error
 
 
 def _truth(text: str) -> bool:
@@ -78,7 +93,11 @@ _AROUND = frozenset(
 class _Reader:
     """Takes the elements in their order. It needs no recursion, however deep they are nested."""
 
-    def __init__(self) -> None:
+    def __init__(self, members: Collection[str] | None) -> None:
+        """`members`: see `Answer`."""
+        self._members = members
+        self._texts: dict[str, str] = {}
+        """Texts that are kept: structs of the same sort share their names and many values."""
         self._values: list[Any] = []
         """The values that are complete, and belong to no complete array or struct yet."""
         self._begins: list[int] = []
@@ -91,6 +110,8 @@ class _Reader:
     def start(self, name: str, attributes: object) -> None:
         if name in ("array", "struct"):
             self._begins.append(len(self._values))
+        elif name == "fault":
+            self._is_fault = True
         self._text, self._is_bare = "", name == "value"
 
     def text(self, text: str) -> None:
@@ -104,12 +125,7 @@ class _Reader:
         elif name == "array":
             self._values.append(self._inner())
         elif name == "struct":
-            inner = self._inner()
-            if not all(isinstance(key, str) for key in inner[::2]):
-                raise ValueError("a member without a name")
-            self._values.append(dict(zip(inner[::2], inner[1::2], strict=True)))
-        elif name == "fault":
-            self._is_fault = True
+            self._values.append(self._struct(self._inner()))
         elif name == "nil":
             self._values.append(None)
         elif name not in _AROUND:
@@ -121,6 +137,17 @@ class _Reader:
         inner = self._values[begin:]
         del self._values[begin:]
         return inner
+
+    def _struct(self, inner: Sequence[Any]) -> dict[str, Any]:
+        names, values = inner[::2], inner[1::2]
+        if not all(isinstance(name, str) for name in names):
+            raise ValueError("a member without a name")
+        kept = frozenset(names) if self._members is None or self._is_fault else self._members
+        members = zip(names, values, strict=True)
+        return {self._shared(name): self._shared(value) for name, value in members if name in kept}
+
+    def _shared(self, value: Any) -> Any:
+        return self._texts.setdefault(value, value) if isinstance(value, str) else value
 
     def result(self) -> Any:
         """The one value of the answer. Raises Fault, ValueError."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import xmlrpc.client
 from collections.abc import Callable, Mapping, Sequence
@@ -20,6 +21,8 @@ from supervisor_memkill.notices.event import Notifier
 from supervisor_memkill.notices.log import LogSink
 from supervisor_memkill.workers.contract import Kind, Tools
 from supervisor_memkill.workers.sidekiq.records import FIELDS
+from supervisor_memkill.world import xml_rpc
+from supervisor_memkill.world.http_post import OK
 from supervisor_memkill.world.memory import ProcessTable
 from supervisor_memkill.world.supervisord import Supervisord, SupervisordError
 from tests.fuzz.redis_answers import ERRORS, HOST, INFO, FuzzedRedis, field
@@ -193,7 +196,13 @@ class WorldsSupervisord(Supervisord):
         self._draw, self._world = draw, world
         self.is_wrong = False
 
-    def _exchange(self, body: bytes) -> tuple[int, bytes]:
+    def _exchange(self, body: bytes, answer: xml_rpc.Answer) -> int:
+        status, text = self._status_and_text(body)
+        if status == OK:
+            answer.take(text)
+        return status
+
+    def _status_and_text(self, body: bytes) -> tuple[int, bytes]:
         arguments, method = xmlrpc.client.loads(body.decode())
         answer = self._answer(str(method).rpartition(".")[2], arguments)
         if not self.is_wrong:
@@ -227,11 +236,11 @@ class WorldsSupervisord(Supervisord):
 
 
 def _entry(process: Any) -> dict[str, Any]:
-    return {**vars(process), "state": int(process.state)}
+    return {**dataclasses.asdict(process), "state": int(process.state)}
 
 
 def _program(program: Any) -> dict[str, Any]:
-    known = {name: value for name, value in vars(program).items() if value is not None}
+    known = {name: value for name, value in dataclasses.asdict(program).items() if value is not None}
     return {**known, "group_prio": program.group_priority, "stopasgroup": False}
 
 

@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 
 from supervisor_memkill.errors import MemkillError, UsageError
 from supervisor_memkill.processes import ProcessInfo, ProgramInfo
+from supervisor_memkill.world import xml_rpc
+from supervisor_memkill.world.http_post import OK
 from supervisor_memkill.world.supervisord import Supervisord, SupervisordError, from_environment
 from tests.fuzz.effort import tries
 from tests.fuzz.values import (
@@ -154,8 +156,11 @@ class Answering(Supervisord):
         super().__init__("unix:///nowhere.sock")
         self._answer = status, body
 
-    def _exchange(self, body: bytes) -> tuple[int, bytes]:
-        return self._answer
+    def _exchange(self, body: bytes, answer: xml_rpc.Answer) -> int:
+        status, text = self._answer
+        if status == OK:
+            answer.take(text)
+        return status
 
 
 def assert_right_or_told(call: str, supervisord: Supervisord) -> None:

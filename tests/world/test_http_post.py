@@ -33,15 +33,24 @@ class Piecemeal:
 
 
 def answer(*pieces: bytes, limit_seconds: float = LIMIT_SECONDS, limit_bytes: int = 100) -> tuple[int, bytes]:
-    """The status and the body of an answer in these pieces."""
-    return post(cast(Any, Piecemeal(*pieces)), "/RPC2", {}, b"", limit_seconds, limit_bytes)
+    """The status, and the body as far as it is passed on, of an answer in these pieces."""
+    status, parts = answer_in_parts(*pieces, limit_seconds=limit_seconds, limit_bytes=limit_bytes)
+    return status, b"".join(parts)
+
+
+def answer_in_parts(
+    *pieces: bytes, limit_seconds: float = LIMIT_SECONDS, limit_bytes: int = 100
+) -> tuple[int, list[bytes]]:
+    """The status and the parts of the body as they are passed on."""
+    connection, parts = cast(Any, Piecemeal(*pieces)), list[bytes]()
+    return post(connection, "/RPC2", {}, b"", limit_seconds, limit_bytes, parts.append), parts
 
 
 def test_answer_in_pieces_gets_no_more_time_than_a_whole_one() -> None:
     """Each read may wait for what is left of the limit, and not for the limit anew."""
     connection = Piecemeal(b"HTTP/1.0 200 OK\r\n", b"Content-Length: 3\r\n\r\n", b"a", b"b")
     with pytest.raises(TimeoutError):
-        post(cast(Any, connection), "/RPC2", {}, b"", LIMIT_SECONDS, 100)
+        post(cast(Any, connection), "/RPC2", {}, b"", LIMIT_SECONDS, 100, list[bytes]().append)
     assert connection.limits[0] == LIMIT_SECONDS
     assert connection.limits == sorted(set(connection.limits), reverse=True), "less for each read"
     assert len(connection.limits) == 6
@@ -49,7 +58,8 @@ def test_answer_in_pieces_gets_no_more_time_than_a_whole_one() -> None:
 
 def test_request_has_its_path_its_fields_its_length_and_its_body() -> None:
     connection = Piecemeal(b"HTTP/1.0 200 OK\r\n\r\n", b"")
-    post(cast(Any, connection), "/RPC2", {"Accept": "text/xml", "X-A": "b"}, b"body", LIMIT_SECONDS, 100)
+    fields = {"Accept": "text/xml", "X-A": "b"}
+    post(cast(Any, connection), "/RPC2", fields, b"body", LIMIT_SECONDS, 100, list[bytes]().append)
     head = b"POST /RPC2 HTTP/1.0\r\nAccept: text/xml\r\nX-A: b\r\nContent-Length: 4\r\n"
     assert connection.sent == head + b"\r\nbody"
 
@@ -61,7 +71,7 @@ def test_request_has_its_path_its_fields_its_length_and_its_body() -> None:
         ((b"HTTP/1.0 200 OK\r\nContent-Length: 3\r\n\r\n", b"ab", b"c"), (200, b"abc")),
         ((b"HTTP/1.0 200 OK\r", b"\n\r\nab", b"c", b""), (200, b"abc")),
         ((b"HTTP/1.1 401 Unauthorized\r\nServer: Medusa\r\ncontent-length:0\r\n\r\n",), (401, b"")),
-        ((b"HTTP/1.0 404\r\nCONTENT-LENGTH: 1\r\n\r\n", b"a and another answer"), (404, b"a")),
+        ((b"HTTP/1.0 200\r\nCONTENT-LENGTH: 1\r\n\r\n", b"a and another answer"), (200, b"a")),
     ],
 )
 def test_answer_ends_with_its_length_or_else_with_the_connection(
@@ -96,6 +106,20 @@ def test_head_without_an_end_is_given_up() -> None:
     assert answer(longest, *end) == (200, b"")
     with pytest.raises(NoHttp, match="does not end"):
         answer(longest + b"x", *end)
+
+
+def test_body_is_passed_on_as_it_comes() -> None:
+    """The whole body is never in memory here."""
+    head = b"HTTP/1.0 200 OK\r\nContent-Length: 4\r\n\r\n"
+    assert answer_in_parts(head + b"a", b"bc", b"d") == (200, [b"a", b"bc", b"d"])
+    assert answer_in_parts(head, b"a", b"bcd") == (200, [b"a", b"bcd"])
+
+
+def test_body_of_a_refusal_is_read_and_not_passed_on() -> None:
+    head = b"HTTP/1.0 404 Not Found\r\nContent-Length: 3\r\n\r\n"
+    assert answer(head, b"a", b"bc") == (404, b"")
+    with pytest.raises(NoHttp, match="closed"):
+        answer(head, b"a", b"")
 
 
 @pytest.mark.parametrize("length", [b"", b"Content-Length: 101\r\n"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import xmlrpc.client
+from collections.abc import Collection
 from typing import Any
 
 import pytest
@@ -22,16 +23,45 @@ VALUES = st.recursive(
 )
 
 
+def value_of(answer: bytes, members: Collection[str] | None = None, part_bytes: int = 1000) -> Any:
+    """The value of an answer that comes in parts."""
+    reader = xml_rpc.Answer(members)
+    for begin in range(0, len(answer), part_bytes):
+        reader.take(answer[begin : begin + part_bytes])
+    return reader.value()
+
+
 def theirs(answer: bytes) -> Any:
     (value,), _ = xmlrpc.client.loads(answer)
     return value
 
 
 @tries(150)
-@given(VALUES)
-def test_answer_has_the_value_that_the_standard_library_reads(value: Any) -> None:
+@given(VALUES, st.integers(1, 200))
+def test_answer_has_the_value_that_the_standard_library_reads(value: Any, part_bytes: int) -> None:
+    """Wherever the answer is cut into parts, also within a character."""
     answer = xmlrpc.client.dumps((value,), methodresponse=True, allow_none=True).encode()
-    assert xml_rpc.value(answer) == theirs(answer)
+    assert value_of(answer, part_bytes=part_bytes) == theirs(answer)
+
+
+def test_only_the_named_members_of_structs_are_kept() -> None:
+    entries = [{"name": f"a{number}", "group": "a", "logfile": "/tmp/log"} for number in range(3)]
+    answer = xmlrpc.client.dumps((entries,), methodresponse=True).encode()
+    kept = value_of(answer, {"name", "group", "else"})
+    assert kept == [{"name": f"a{number}", "group": "a"} for number in range(3)]
+
+
+def test_fault_is_kept_whole() -> None:
+    answer = xmlrpc.client.dumps(xmlrpc.client.Fault(70, "NOT_RUNNING: a:b")).encode()
+    with pytest.raises(xml_rpc.Fault, match="70: NOT_RUNNING: a:b"):
+        value_of(answer, {"name"})
+
+
+def test_equal_texts_of_an_answer_take_memory_once() -> None:
+    """Thousands of processes have few groups."""
+    answer = xmlrpc.client.dumps(([{"group": "jobs"}, {"group": "jobs"}],), methodresponse=True).encode()
+    one, other = value_of(answer)
+    assert one["group"] is other["group"]
 
 
 @tries(150)
@@ -56,12 +86,12 @@ def test_standard_library_reads_each_call(arguments: list[str | int | bool]) -> 
 )
 def test_value_without_a_type_is_a_string(value: str) -> None:
     answer = f"<methodResponse><params><param>{value}</param></params></methodResponse>".encode()
-    assert xml_rpc.value(answer) == theirs(answer)
+    assert value_of(answer) == theirs(answer)
 
 
 def test_fault_has_its_code_and_text() -> None:
     with pytest.raises(xml_rpc.Fault) as raised:
-        xml_rpc.value(xmlrpc.client.dumps(xmlrpc.client.Fault(70, "NOT_RUNNING: a:b")).encode())
+        value_of(xmlrpc.client.dumps(xmlrpc.client.Fault(70, "NOT_RUNNING: a:b")).encode())
     assert (raised.value.code, raised.value.text) == (70, "NOT_RUNNING: a:b")
 
 
@@ -84,13 +114,13 @@ def test_fault_has_its_code_and_text() -> None:
 )
 def test_what_is_not_understood_is_no_value(inner: str) -> None:
     with pytest.raises(ValueError, match=r"."):
-        xml_rpc.value(f"<methodResponse>{inner}</methodResponse>".encode())
+        value_of(f"<methodResponse>{inner}</methodResponse>".encode())
 
 
 def test_depth_is_no_problem() -> None:
     depth = 100_000
     opening, closing = "<value><array><data>", "</data></array></value>"
-    found = xml_rpc.value(f"<methodResponse>{opening * depth}{closing * depth}</methodResponse>".encode())
+    found = value_of(f"<methodResponse>{opening * depth}{closing * depth}</methodResponse>".encode())
     levels = 0
     while found:
         (found,), levels = found, levels + 1
@@ -102,4 +132,4 @@ def test_depth_is_no_problem() -> None:
 @given(st.binary(max_size=80))
 def test_any_bytes_are_a_value_or_none(answer: bytes) -> None:
     with contextlib.suppress(ValueError, xml_rpc.Fault):
-        xml_rpc.value(answer)
+        value_of(answer)

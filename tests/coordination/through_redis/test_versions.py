@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import json
 
@@ -65,8 +66,7 @@ def test_view_shows_what_was_told(pair: tuple[Host, Host]) -> None:
     for host, seen in itertools.chain(
         itertools.product([one], one.reports), itertools.product([two], two.reports)
     ):
-        values = {**vars(seen), "worker": host(seen.worker)}
-        assert vars(told[host(seen.worker)]) == values
+        assert told[host(seen.worker)] == dataclasses.replace(seen, worker=host(seen.worker))
 
 
 def test_view_of_a_pool_that_nobody_told_of_is_empty(fleet: Fleet) -> None:
