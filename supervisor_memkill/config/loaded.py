@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -54,6 +53,8 @@ def loaded(reading: ParsedFiles, named: Path | None, secrets: Iterable[str] = ()
 
 
 def _loaded_section(section: Section) -> LoadedSection:
+    import hashlib  # For a child process: it loads OpenSSL, which would be 0.6 MB of a listener.
+
     values = sorted((entry.key, entry.value) for entry in section.entries)
     text = json.dumps(values).encode(errors="surrogateescape")
     return LoadedSection(str(absolute(section.place.path)), hashlib.sha256(text).hexdigest()[:16])

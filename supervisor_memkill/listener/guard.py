@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import traceback
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TypeVar
@@ -65,7 +64,9 @@ class Guard:
 
 def _where(error: BaseException) -> str:
     """File and line where the error was raised; empty if unknown."""
-    frames = traceback.extract_tb(error.__traceback__)
-    if not frames:
+    trace = error.__traceback__
+    if trace is None:
         return ""
-    return f"{Path(frames[-1].filename).name}:{frames[-1].lineno}"
+    while trace.tb_next is not None:
+        trace = trace.tb_next
+    return f"{Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}"

@@ -8,7 +8,6 @@ the environment, which is another one after a restart, after a logout, and by ha
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -81,6 +80,8 @@ def _is_usable(path: Path, uid: int) -> bool:
 
 
 def _name(address: str) -> str:
+    import hashlib  # For a child process: it loads OpenSSL, which would be 0.6 MB of a listener.
+
     slug = re.sub(r"[^A-Za-z0-9]+", "-", address).strip("-")[-40:]
     digest = hashlib.sha256(address.encode(errors="surrogateescape")).hexdigest()[:8]
     return f"{slug}-{digest}{SUFFIX}"

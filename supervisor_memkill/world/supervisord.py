@@ -6,7 +6,7 @@ a second stop would be answered NOT_RUNNING, as if somebody else had stopped the
 
 from __future__ import annotations
 
-import base64
+import binascii
 import re
 import socket
 from collections.abc import Callable, Collection, Mapping
@@ -127,7 +127,9 @@ class Supervisord:
         if username or password:
             # bytes of the environment that are not UTF-8 are sent unchanged
             credentials = f"{username or ''}:{password or ''}".encode(errors="surrogateescape")
-            self._headers["Authorization"] = "Basic " + base64.b64encode(credentials).decode()
+            self._headers["Authorization"] = (
+                "Basic " + binascii.b2a_base64(credentials, newline=False).decode()
+            )
 
     def pid(self) -> int:
         """supervisord's own process id."""

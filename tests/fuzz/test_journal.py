@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -78,8 +78,8 @@ def path() -> Iterator[Path]:
 
 def sealed(body: Any) -> bytes:
     """A whole journal with this body: what another version, or one with a fault, may have written."""
-    digest = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
-    return json.dumps({"sha256": digest, "body": body}).encode()
+    checksum = zlib.crc32(json.dumps(body, sort_keys=True).encode())
+    return json.dumps({"crc32": checksum, "body": body}).encode()
 
 
 def is_id(value: object) -> bool:

@@ -112,6 +112,8 @@ def test_listener_starts_whatever_the_journal_holds(path: Path, garbage: bytes) 
         (b"{}", "the field 'body' is missing"),
         (b"[1]", "a field has a value of the wrong type"),
         (b'{"body": {}, "sha256": ""}', "its checksum is wrong"),
+        (b'{"body": {}, "crc32": 1}', "its checksum is wrong"),
+        (b'{"body": {}}', "the field 'crc32' is missing"),
     ],
 )
 def test_damage_is_named_in_plain_words(data: bytes, words: str) -> None:

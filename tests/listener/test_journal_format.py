@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -121,11 +122,33 @@ def test_jobs_of_a_stop_are_a_list_of_texts() -> None:
             drain_from_json({**values, "stop": {**values["stop"], "jobs": wrong}})
 
 
-def test_unknown_format_is_named() -> None:
+def with_checksum(body: object, *, is_former: bool) -> bytes:
+    """A journal with this body. `is_former`: as former listeners wrote it."""
+    text = json.dumps(body, sort_keys=True).encode()
+    checksum = {"sha256": hashlib.sha256(text).hexdigest()} if is_former else {"crc32": zlib.crc32(text)}
+    return json.dumps({**checksum, "body": body}).encode()
+
+
+@pytest.mark.parametrize("is_former", [False, True])
+def test_unknown_format_is_named(is_former: bool) -> None:
     body = {**json.loads(encode(Contents(), "boot", 5.0))["body"], "format": 9}
-    digest = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
     with pytest.raises(ValueError, match="its format 9 is not known"):
-        decode(json.dumps({"sha256": digest, "body": body}).encode(), 6.0)
+        decode(with_checksum(body, is_former=is_former), 6.0)
+
+
+def test_journal_of_a_former_listener_is_read() -> None:
+    """It had another checksum: its drains go on after an update all the same."""
+    contents = Contents(drain_ended_at={"jobs": 40.0}, instance="ab12cd34ab12cd34")
+    body = json.loads(encode(contents, "boot", 50.0))["body"]
+    assert decode(with_checksum(body, is_former=True), 60.0) == (contents, "boot")
+
+
+@pytest.mark.parametrize("is_former", [False, True])
+def test_changed_journal_is_damaged(is_former: bool) -> None:
+    body = json.loads(encode(Contents(instance="ab12cd34ab12cd34"), "boot", 5.0))["body"]
+    changed = with_checksum(body, is_former=is_former).replace(b"ab12", b"ab13")
+    with pytest.raises(ValueError, match="its checksum is wrong"):
+        decode(changed, 6.0)
 
 
 @pytest.mark.parametrize(

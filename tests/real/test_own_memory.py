@@ -46,6 +46,10 @@ NOT_NEEDED = {
         "getopt",
         "csv",
         "uuid",
+        "hashlib",
+        "_hashlib",
+        "base64",
+        "traceback",
     ),
 }
 ONCE = (
