@@ -108,6 +108,7 @@ class Hearing:
     def judge(self, *, is_in_charge: bool) -> Judgement:
         """Called often. `is_in_charge`: this listener has the journal."""
         now, period = self._clock(), self._period
+        was_frozen = self._has_been_frozen(self._looked_at, now)
         self._silence += min(now - self._looked_at, 2 * self.look_seconds)
         self._looked_at = now
         has_no_ticks = self._subscribed == 0 and not self._heard  # It was reported at the start.
@@ -122,11 +123,16 @@ class Hearing:
         standing = self._ask()
         if not standing.is_sent_events:
             return Judgement.HEARS
+        if was_frozen or self._has_been_frozen(now, self._clock()):
+            return Judgement.HEARS  # The TICKs of this time may wait, unread.
         if standing.siblings and not is_in_charge:
             self._forget_silence()
             self._notifier.report(ListenerStandsBy(standing.siblings))
             return Judgement.HEARS
         return self._judge_deaf(has_siblings=standing.siblings > 0)
+
+    def _has_been_frozen(self, since: float, now: float) -> bool:
+        return now - since > 2 * self.look_seconds
 
     def _ask(self) -> Standing:
         standing = self._standing()

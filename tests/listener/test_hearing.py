@@ -31,14 +31,20 @@ class Ear:
         self.stream = Lines()
         self.now = 0.0
         self.standing = SENT
+        self.freezes_while_it_asks = 0.0
         log: Any = LogSink(self.stream)  # type: ignore[arg-type]
         self.hearing = Hearing(
             period,
-            lambda: self.standing,
+            self.ask,
             DeafRecord(record) if record is not None else None,
             Notifier([log]),
             lambda: self.now,
         )
+
+    def ask(self) -> Standing:
+        self.now += self.freezes_while_it_asks
+        self.freezes_while_it_asks = 0.0
+        return self.standing
 
     def run(self, seconds: float, *, in_charge: bool = True, tick: str = "", every: float = 60.0) -> bool:
         """Let time pass as the main loop does, maybe with TICKs; whether the listener must end."""
@@ -74,6 +80,24 @@ def test_listener_that_gets_its_ticks_goes_on(record: Path) -> None:
     ear = Ear(record)
     assert not ear.run(7200, tick="TICK_60")
     assert not ear.stream.lines
+
+
+def test_listener_that_was_frozen_while_it_asked_reads_its_ticks_first(record: Path) -> None:
+    ear = Ear(record)
+    assert not ear.run(149)
+    ear.freezes_while_it_asks = 3600.0
+    assert not ear.run(1)
+    assert ear.now == 3750
+    assert not ear.run(7200, tick="TICK_60", every=1.0)
+    assert not ear.reports
+
+
+def test_listener_that_was_frozen_before_it_judges_reads_its_ticks_first(record: Path) -> None:
+    ear = Ear(record)
+    assert not ear.run(149)
+    ear.now += 3600.0
+    assert ear.hearing.judge(is_in_charge=True) is Judgement.HEARS
+    assert ear.run(1000), "no TICK waited"
 
 
 def test_restarts_wait_longer_each_time_and_end(record: Path) -> None:
