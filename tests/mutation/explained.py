@@ -137,9 +137,6 @@ EXPLAINED: dict[str, str] = {
     "coordination/rules.py, others: own is not None and own >= queues -> (own is not None)": (
         "a worker's request and its report come from one look, with the same queues"
     ),
-    "world/xml_rpc.py, value: parser.buffer_text = True -> pass": (
-        "only spares calls: without it, a text comes in more pieces"
-    ),
     "world/http_post.py, _some: left_seconds <= 0 -> (left_seconds < 0)": (
         "in the very moment either may be right: a read that may take no time ends at once"
     ),
