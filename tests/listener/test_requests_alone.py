@@ -355,6 +355,14 @@ def test_pause_ends_at_its_end_and_another_pause_is_reported_again(scene: Scene)
     assert [one.pool for one in scene.of(PoolPaused)] == ["jobs", "mail", "jobs"]
 
 
+def test_pause_ends_at_its_end_also_if_its_request_is_not_kept_any_more(scene: Scene) -> None:
+    """Newer requests took its place."""
+    scene.has(pauses={"jobs": Pause(NOW - 60.0, NOW)})
+    scene.end()
+    assert scene.contents.pauses == {}
+    assert scene.of(PoolUnpaused) == [PoolUnpaused("jobs")]
+
+
 def test_pause_that_lasts_counts_its_days(scene: Scene) -> None:
     scene.receive(request(Act.PAUSE, lasts=None))
     for seconds in (86399.0, 1.0):

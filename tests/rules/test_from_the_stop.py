@@ -8,7 +8,7 @@ from supervisor_memkill.processes import ProcessState
 from supervisor_memkill.rules.causes import StepCause
 from supervisor_memkill.rules.drain import StopAnswer
 from tests.builders import EPOCH, PID
-from tests.rules.steps import NOW, P, S, outcome, seen, step, stopping
+from tests.rules.steps import NOW, A, P, S, outcome, seen, step, stopping
 
 
 @pytest.mark.parametrize("state", [P.STARTING, P.RUNNING])
@@ -18,3 +18,12 @@ def test_process_of_an_operator_that_the_stop_did_not_reach_is_only_watched(stat
     taken = step(record, seen(state, pid=PID + 1, start=EPOCH - 20, looked_at=NOW))
     assert outcome(taken) == (S.SETTLING, None)
     assert taken.cause is StepCause.RESTARTED_BY_OTHERS
+
+
+def test_kill_is_the_cause_also_where_the_stop_reached_a_new_process() -> None:
+    """It may have cost a job: the operator needs to know that first."""
+    record = stopping(stop_answer=StopAnswer.ACCEPTED, stop_accepted_at=NOW - 10)
+    stopped = seen(P.STOPPED, start=EPOCH - 20, stop=EPOCH, looked_at=NOW, is_kill_logged=True)
+    taken = step(record, stopped)
+    assert outcome(taken) == (S.STARTING, A.START)
+    assert taken.cause is StepCause.KILLED
