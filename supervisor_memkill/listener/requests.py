@@ -125,15 +125,13 @@ class Requests:
             identity = arrival.request.id
             if identity not in contents.requests and identity not in contents.ended_requests:
                 if arrival.request.act is Act.RESTART and self._has_no_room(members):
-                    ended = _with_ended(contents, (identity,))
-                    self._ledger.save(ended, must=False)
+                    self._ledger.save(_with_ended(contents, (identity,)), must=False)
                     self._refuse(identity, TOO_MANY_OPEN, arrival.fleet_pool)
-                    self._waiting.popleft()
-                    continue
-                changed = self._with(contents, arrival, members, age_of)
-                if not self._ledger.save(changed, must=True):
-                    return
-                self._report_taken(changed.requests[identity], before=contents)
+                else:
+                    changed = self._with(contents, arrival, members, age_of)
+                    if not self._ledger.save(changed, must=True):
+                        return
+                    self._report_taken(changed.requests[identity], before=contents)
             self._waiting.popleft()
 
     def _has_no_room(self, members: Members) -> bool:

@@ -10,7 +10,7 @@ import pytest
 
 from supervisor_memkill.coordination.contract import Offer
 from supervisor_memkill.listener.journal_format import Contents
-from supervisor_memkill.listener.requests import MAX_WAITING, Refusal, Requests
+from supervisor_memkill.listener.requests import MAX_WAITING, TOO_MANY_OPEN, Refusal, Requests
 from supervisor_memkill.notices.event import Event, Notifier
 from supervisor_memkill.notices.request_events import (
     PoolPaused,
@@ -25,6 +25,7 @@ from supervisor_memkill.rules.causes import Reason
 from supervisor_memkill.rules.drain import Drain, State
 from supervisor_memkill.rules.requests import (
     MAX_ENDED_KEPT,
+    MAX_OPEN,
     Act,
     OperatorRequest,
     Pause,
@@ -118,6 +119,26 @@ def test_request_is_refused_while_the_most_wait_and_taken_when_it_comes_again(sc
     scene.turn()
     scene.receive(payloads[-1])
     assert len(scene.of(RequestTaken)) == MAX_WAITING + 1
+
+
+def test_request_that_is_not_understood_is_reported_and_does_not_wait(scene: Scene) -> None:
+    scene.receive("[]")
+    assert len(scene.of(RequestRefused)) == 1 and not scene.requests.are_waiting
+
+
+@pytest.mark.parametrize("act", list(Act))
+def test_only_a_restart_is_refused_while_the_most_restarts_are_open(scene: Scene, act: Act) -> None:
+    """A refused one stays refused when it comes again: it may be wanted no more by then."""
+    for number in range(MAX_OPEN):
+        scene.receive(request(Act.RESTART, number=number))
+    scene.events.clear()
+    for _ in range(2):
+        scene.requests.offered("jobs", offer(act, number=MAX_OPEN))
+        scene.turn()
+    refused = [one.error for one in scene.of(RequestRefused)]
+    assert refused == ([TOO_MANY_OPEN] if act is Act.RESTART else [])
+    assert len(scene.of(RequestTaken)) == (0 if act is Act.RESTART else 1)
+    assert (identity(MAX_OPEN) in scene.contents.ended_requests) is (act is Act.RESTART)
 
 
 def test_offer_beyond_the_most_that_wait_is_left_for_the_next_report(scene: Scene) -> None:
