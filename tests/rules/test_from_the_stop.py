@@ -7,7 +7,7 @@ import pytest
 from supervisor_memkill.processes import ProcessState
 from supervisor_memkill.rules.causes import StepCause
 from supervisor_memkill.rules.drain import StopAnswer
-from tests.builders import EPOCH, PID
+from tests.builders import EPOCH, PID, reading
 from tests.rules.steps import NOW, A, P, S, outcome, seen, step, stopping
 
 
@@ -27,3 +27,10 @@ def test_kill_is_the_cause_also_where_the_stop_reached_a_new_process() -> None:
     taken = step(record, stopped)
     assert outcome(taken) == (S.STARTING, A.START)
     assert taken.cause is StepCause.KILLED
+
+
+def test_lost_stop_is_held_and_not_given_up_while_coordination_does_not_answer() -> None:
+    record = stopping(is_quiet=False, quiet_attempts=0)
+    taken = step(record, seen(P.RUNNING, reading=reading(), asked=True, answer=None))
+    assert outcome(taken) == (S.STOPPING, None)
+    assert taken.cause is None
