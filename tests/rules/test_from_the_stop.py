@@ -6,9 +6,9 @@ import pytest
 
 from supervisor_memkill.processes import ProcessState
 from supervisor_memkill.rules.causes import StepCause
-from supervisor_memkill.rules.drain import StopAnswer
+from supervisor_memkill.rules.drain import State, StopAnswer
 from tests.builders import EPOCH, PID, reading
-from tests.rules.steps import NOW, A, P, S, outcome, seen, step, stopping
+from tests.rules.steps import NOW, A, P, S, outcome, seen, settling, step, stopping
 
 
 @pytest.mark.parametrize("state", [P.STARTING, P.RUNNING])
@@ -34,3 +34,10 @@ def test_lost_stop_is_held_and_not_given_up_while_coordination_does_not_answer()
     taken = step(record, seen(P.RUNNING, reading=reading(), asked=True, answer=None))
     assert outcome(taken) == (S.STOPPING, None)
     assert taken.cause is None
+
+
+@pytest.mark.parametrize(("survivors", "state"), [((7,), S.SETTLING), ((), S.DONE)])
+def test_drain_is_done_only_once_the_old_processes_are_gone(survivors: tuple[int, ...], state: State) -> None:
+    """Their memory is not free before."""
+    taken = step(settling(running_since=NOW - 10), seen(P.RUNNING, reading=reading(), survivors=survivors))
+    assert outcome(taken) == (state, None)
