@@ -38,10 +38,11 @@ _SLEEPERS = """
 command = {sleep} 86400
 process_name = %(program_name)s_%(process_num)d
 numprocs = {count}
+autostart = false
 startsecs = 0
 stopwaitsecs = 1
+redirect_stderr = true
 stdout_logfile = NONE
-stderr_logfile = NONE
 """
 _PROGRAMS = """
 [program:gap]
@@ -89,10 +90,11 @@ class Stage:
         self.here = here
         self._count = count
         self._pools = [f"sleepers_{number}" for number in range(pools)]
+        self._size = count // pools
         self.redis = RealRedis(here)
         sleep = shutil.which("sleep")
         self._programs = _PROGRAMS.format(sleep=sleep, gaps=GAPS) + "".join(
-            _SLEEPERS.format(name=name, sleep=sleep, count=count // pools) for name in self._pools
+            _SLEEPERS.format(name=name, sleep=sleep, count=self._size) for name in self._pools
         )
         self._listeners: dict[str, str] = {}
         for name in (ALONE, SHARED, TICKS_ALONE):
@@ -115,14 +117,18 @@ class Stage:
         """From one TICK of memmon to the next."""
         tick = f"TICK_{self.memmon_seconds:g}"
         self._listeners[MEMMON] = _LISTENER.format(name=MEMMON, command=command, events=tick, here=here)
-        self.supervisord = RealSupervisord(here, self._programs, minfds=4 * count + 1024)
+        self.supervisord = RealSupervisord(here, self._programs, minfds=2 * count + 1024)
         self.proxy = Supervisord(self.supervisord.url, timeout_seconds=120)
-        """More patient: supervisord starts thousands of processes, one after another, before it answers."""
+        """More patient: an answer about thousands of processes takes long on a busy machine."""
 
     def start(self) -> None:
         """Start Redis, supervisord and all processes, and wait for them."""
         self.redis.start()
         self.supervisord.start()
+        # By itself, supervisord would start all of them before it answers: minutes with thousands.
+        for name in self._pools:
+            for number in range(self._size):
+                self.proxy.start(f"{name}:{name}_{number}")
         expected = self._count + GAPS + 1
         wait_for(lambda: self._running() >= expected, seconds=300, message="all processes running")
         self._running_since = time.monotonic()
