@@ -330,7 +330,7 @@ DRAIN_READERS: Mapping[str, Reader] = {
     "stop": lambda value: read_fields(Stop, STOP_READERS, value),
     "tree": _tree,
     "stopped_seen_at": _or_none(seconds),
-    "stopped_start": count,
+    "stopped_start": _or_none(count),
     "start_attempts": count,
     "next_start_at": seconds,
     "quiet_seconds": _or_none(seconds),

@@ -179,8 +179,11 @@ class Drain:
     tree: tuple[ProcessId, ...] = ()
     """The processes that must be gone before the start; read immediately before the stop."""
     stopped_seen_at: float | None = None
-    stopped_start: int = 0
-    """supervisord's start time while the process was stopped. A later one shows that it was started since."""
+    stopped_start: int | None = 0
+    """supervisord's start time while the process was STOPPED. A later one shows that it was started since.
+
+    None: the process had ended by itself. If it is STOPPED later, somebody stopped it after a start.
+    """
     start_attempts: int = 0
     next_start_at: float = 0.0
     quiet_seconds: float | None = None
@@ -277,9 +280,11 @@ def _acknowledge_stop(drain: Drain, outcome: Outcome, now: float, before: Drain)
 
 
 def _without_attempt(drain: Drain, before: Drain, margin_seconds: float) -> Drain:
-    """The record without the last attempt, which was certainly not sent."""
+    """The record without the last attempt, which was certainly not sent. The next one has the same cause."""
     earlier = before.stop if before.state is State.STOPPING else without_stop(before).stop
-    stop = dataclasses.replace(earlier, margin_seconds=margin_seconds, sent_at=drain.stop.sent_at)
+    stop = dataclasses.replace(
+        earlier, margin_seconds=margin_seconds, sent_at=drain.stop.sent_at, cause=drain.stop.cause
+    )
     return dataclasses.replace(drain, stop=stop)
 
 

@@ -209,9 +209,20 @@ def _start_when_gone(
 def start(drain: Drain, process: ProcessInfo, now: float, cause: StepCause | None) -> Step:
     """Start the worker, which is stopped because of this drain."""
     seen_at = now if drain.stopped_seen_at is None else drain.stopped_seen_at
-    changes = {"stopped_start": process.start, "stopped_seen_at": seen_at, "running_since": None}
-    drain = move(drain, State.STARTING, now, **changes)
+    drain = move(
+        drain,
+        State.STARTING,
+        now,
+        stopped_start=_stopped_start(process),
+        stopped_seen_at=seen_at,
+        running_since=None,
+    )
     return Step(_count_start(drain, now), Action.START, cause)
+
+
+def _stopped_start(process: ProcessInfo) -> int | None:
+    """See Drain.stopped_start. supervisord's times are whole seconds: two starts may have the same one."""
+    return process.start if process.state is ProcessState.STOPPED else None
 
 
 def _count_start(drain: Drain, now: float) -> Drain:
@@ -227,7 +238,8 @@ def starting(drain: Drain, seen: Seen, plan: Plan, now: float) -> Step:
     if process.state in (ProcessState.STOPPED, ProcessState.EXITED, ProcessState.FATAL):
         if now < drain.next_start_at:
             return Step(drain)
-        return Step(_count_start(dataclasses.replace(drain, stopped_start=process.start), now), Action.START)
+        drain = dataclasses.replace(drain, stopped_start=_stopped_start(process))
+        return Step(_count_start(drain, now), Action.START)
     if process.state in (ProcessState.STARTING, ProcessState.RUNNING):
         return settle(drain, process, now, None)
     return Step(drain)
@@ -310,7 +322,7 @@ def _needs_as_much_at_once(drain: Drain, hard_limit_bytes: int) -> bool:
 
 def _start_after_delay(drain: Drain, process: ProcessInfo, now: float) -> Step:
     """The new process ended by itself: the start failed, and is tried again after the delay."""
-    drain = move(drain, State.STARTING, now, stopped_start=process.start, running_since=None)
+    drain = move(drain, State.STARTING, now, stopped_start=_stopped_start(process), running_since=None)
     return Step(drain, cause=StepCause.NEW_PROCESS_ENDED)
 
 

@@ -54,6 +54,17 @@ def test_worker_that_somebody_stopped_after_our_start_stays_stopped() -> None:
     assert outcome(step(starting(), observed, now=9999.0)) == (S.LET_GO, None)
 
 
+@pytest.mark.parametrize("ended", [P.EXITED, P.FATAL])
+def test_stop_in_the_second_of_our_start_is_an_operators_too(ended: ProcessState) -> None:
+    """Our start of an ended process failed at once, and supervisord was waiting to repeat it."""
+    started = step(starting(), seen(ended, start=EPOCH), now=NOW).drain
+    assert outcome(step(started, seen(P.STOPPED, start=EPOCH), now=9999.0)) == (S.LET_GO, None)
+    first = step(stopping(), seen(ended, start=EPOCH)).drain
+    assert outcome(step(first, seen(P.STOPPED, start=EPOCH), now=9999.0)) == (S.LET_GO, None)
+    later = step(settling(), seen(ended, start=EPOCH)).drain
+    assert outcome(step(later, seen(P.STOPPED, start=EPOCH), now=9999.0)) == (S.LET_GO, None)
+
+
 def test_supervisord_repeats_a_start_in_backoff() -> None:
     assert outcome(step(starting(), seen(P.BACKOFF, start=EPOCH), now=9999.0)) == (S.STARTING, None)
 

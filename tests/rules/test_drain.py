@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from supervisor_memkill.rules.causes import StepCause
 from supervisor_memkill.rules.drain import (
     COMES_BACK_SECONDS,
     FAILED_STARTS,
@@ -123,7 +124,8 @@ def test_unsent_stop_leaves_the_record_of_earlier_stops_unchanged() -> None:
     assert acknowledged(again.drain, A.STOP, Outcome.NOT_SENT, before) == before
     first = step(draining(), seen(reading=reading(quiet=True, busy=0, idle=True))).drain
     assert (first.state, first.stop.attempts) == (S.STOPPING, 1)
-    assert acknowledged(first, A.STOP, Outcome.NOT_SENT, draining()).stop.attempts == 0
+    unsent = acknowledged(first, A.STOP, Outcome.NOT_SENT, draining()).stop
+    assert (unsent.attempts, unsent.cause) == (0, StepCause.IDLE)
 
 
 @pytest.mark.parametrize("action", [A.START, A.THAW])
