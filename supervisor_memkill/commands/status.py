@@ -21,8 +21,8 @@ LOOKS_SHARE = 10
 """A look at a large pool in Redis takes long: the pause after it is so many times longer."""
 STEP_SECONDS = 0.1
 """How soon a signal ends the watching."""
-BEGIN_SCREEN, END_SCREEN = "\x1b[?1049h\x1b[?25l", "\x1b[?25h\x1b[?1049l"
-"""The alternate screen without a cursor, and back."""
+BEGIN_SCREEN, END_SCREEN = "\x1b[?1049h\x1b[?25l\x1b[?7l", "\x1b[?7h\x1b[?25h\x1b[?1049l"
+"""The alternate screen without a cursor, where a line that is too long is cut; and back."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -62,7 +62,7 @@ def _text(arguments: argparse.Namespace, status: Status, terminal: Terminal) -> 
 
     if arguments.json:
         return as_json(status, in_one_line=arguments.watch)
-    return output.text_of(screen(status, terminal, with_workers=bool(arguments.names)))
+    return output.text_of(screen(output.as_shown(status), terminal, with_workers=bool(arguments.names)))
 
 
 # --- again and again ------------------------------------------------------------------------------------

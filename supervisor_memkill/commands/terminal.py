@@ -7,7 +7,6 @@ other processes, and nothing in them may steer the terminal.
 from __future__ import annotations
 
 import enum
-import textwrap
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -72,12 +71,21 @@ class Terminal:
         return f"\x1b[{style.value}m{text}\x1b[0m"
 
     def wrap(self, text: str, indent: str = "  ") -> list[str]:
-        """The text in lines that fit; further lines are indented."""
+        """The text in lines that break between words; further lines are indented.
+
+        A word that is longer than a line, such as a path, stays whole, so that it can be copied.
+        """
         text = clean(text)
         if self.columns is None or width(text) <= self.columns:
             return [text]
-        made = textwrap.wrap(text, self.columns, subsequent_indent=indent, break_on_hyphens=False)
-        return [cut(line, self.columns) for line in made]
+        lead, (first, *words) = text[: len(text) - len(text.lstrip())], text.split() or [""]
+        lines = [lead + first]
+        for word in words:
+            if width(longer := f"{lines[-1]} {word}") <= self.columns:
+                lines[-1] = longer
+            else:
+                lines.append(indent + word)
+        return lines
 
 
 def _can_write(text: str, encoding: str | None) -> bool:

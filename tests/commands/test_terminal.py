@@ -60,6 +60,18 @@ def test_text_is_cut_by_the_columns_that_it_takes(text: str, columns: int, expec
     assert width(pad(cut(text, columns), columns)) == columns
 
 
+def test_lines_break_between_words_alone_and_a_path_stays_whole() -> None:
+    path = f"/var/lib/{'x' * 40}/memkill.journal"
+    assert Terminal(30).wrap(f"note: the journal {path} is damaged") == [
+        "note: the journal",
+        f"  {path}",
+        "  is damaged",
+    ]
+    assert Terminal(30).wrap(path) == [path]
+    assert Terminal(12).wrap("  one two three") == ["  one two", "  three"]
+    assert Terminal(9).wrap("世界 世界 世界") == ["世界 世界", "  世界"], "by the columns that it takes"
+
+
 @pytest.mark.parametrize(
     ("share", "shown"),
     [(0, "...."), (0.01, "#..."), (0.5, "##.."), (0.99, "###."), (1, "####"), (7, "####")],
