@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from supervisor_memkill.config import ini
 from supervisor_memkill.config.entries import place_of, problem_of, read_redis_file, read_values, unknown_key
 from supervisor_memkill.config.ini import Section
-from supervisor_memkill.config.load_pool import load_pool
+from supervisor_memkill.config.load_pool import kinds_with, load_pool
 from supervisor_memkill.config.options import (
     EXTRAS,
     GLOBAL_KEYS,
@@ -76,7 +76,7 @@ def examine(
     """What is sound in the files, and all that is not; arguments as for `load`."""
     problems = [*files.problems, *_misspelt_sections(files)]
     names = {"host_node_name": hostname, **ini.environment_names(environ)}
-    values, wrong = _load_global(files, environ, names, problems)
+    values, wrong = _load_global(files, environ, names, kinds, problems)
     for key, problem in _without_extra(values, is_installed):
         if key not in wrong:
             problems.append(problem)
@@ -118,13 +118,17 @@ def _config(values: Mapping[str, Any], hostname: str, pools: Iterable[PoolConfig
 
 
 def _load_global(
-    files: ParsedFiles, environ: Mapping[str, str], names: Mapping[str, str], problems: list[str]
+    files: ParsedFiles,
+    environ: Mapping[str, str],
+    names: Mapping[str, str],
+    kinds: Callable[[str], type[Kind]],
+    problems: list[str],
 ) -> tuple[dict[str, Any], set[str]]:
     """The value of every global key, and the keys whose value is wrong and stays as text."""
     section = next((section for section in files.sections if section.name == SECTION), None)
     entries = section.entries if section else ()
     found = [
-        problem_of(SECTION, entry, unknown_key(entry.key, GLOBAL_KEYS, POOL_KEYS, "a pool, [memkill:NAME]"))
+        problem_of(SECTION, entry, _unknown_global_key(entry.key, kinds))
         for entry in entries
         if entry.key not in GLOBAL_KEYS
     ]
@@ -141,6 +145,13 @@ def _load_global(
         found.extend(_too_short_lease(section, values))
     problems.extend(found)
     return values, wrong
+
+
+def _unknown_global_key(key: str, kinds: Callable[[str], type[Kind]]) -> str:
+    pool = "a pool, [memkill:NAME]"
+    if key not in POOL_KEYS and (owners := kinds_with(key, kinds)):
+        return f"belongs in {pool}, with {owners}"
+    return unknown_key(key, GLOBAL_KEYS, POOL_KEYS, pool)
 
 
 def _without_extra(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -23,6 +24,7 @@ from supervisor_memkill.config.values import PoolConfig
 from supervisor_memkill.errors import MemkillError
 from supervisor_memkill.rules.step import OnTimeout
 from supervisor_memkill.units import Size
+from supervisor_memkill.workers import registry
 
 if TYPE_CHECKING:
     from supervisor_memkill.workers.contract import Kind
@@ -43,7 +45,7 @@ def load_pool(
             f"{section.place}: [{section.name}]: must be [memkill:NAME], NAME without white space and braces"
         )
     kind = _load_kind(section, names, kinds, found)
-    found.extend(_unknown_pool_keys(section, kind))
+    found.extend(_unknown_pool_keys(section, kind, kinds))
     wrong = set[str]()
     values = read_values(section.name, section.entries, POOL_KEYS, names, found, wrong)
     read_redis_file(section.name, section.entries, values, found)
@@ -152,10 +154,26 @@ def _is_above(soft: object, hard: object) -> bool:
     return False
 
 
-def _unknown_pool_keys(section: Section, kind: type[Kind] | None) -> Iterator[str]:
+def kinds_with(key: str, kinds: Callable[[str], type[Kind]]) -> str:
+    """The kinds that have this option, as ``worker = a, b or c``; empty: none has it."""
+    found: list[str] = []
+    for name in registry.kinds():
+        with contextlib.suppress(MemkillError):  # A broken package says nothing about this key.
+            if key in kinds(name).options:
+                found.append(name)
+    words = " or ".join(filter(None, [", ".join(found[:-1]), *found[-1:]]))
+    return f"worker = {words}" if words else ""
+
+
+def _unknown_pool_keys(
+    section: Section, kind: type[Kind] | None, kinds: Callable[[str], type[Kind]]
+) -> Iterator[str]:
     known = {**POOL_KEYS, **(kind.options if kind else {})}
     for entry in section.entries:
         # the keys of a kind that could not be loaded are unknown: only likely typing errors are reported
         if entry.key not in known and (kind or difflib.get_close_matches(entry.key, known, cutoff=0.8)):
-            text = unknown_key(entry.key, known, GLOBAL_KEYS, f"[{SECTION}]")
+            owners = "" if entry.key in GLOBAL_KEYS else kinds_with(entry.key, kinds)
+            text = f"{entry.key} belongs to {owners}"
+            if not owners:
+                text = unknown_key(entry.key, known, GLOBAL_KEYS, f"[{SECTION}]")
             yield problem_of(section.name, entry, text)

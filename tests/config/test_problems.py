@@ -2,13 +2,39 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from supervisor_memkill.config.load import examine, load
 from supervisor_memkill.config.options import POOL_KEYS, REQUIRED
 from supervisor_memkill.config.sections import read_file
 from supervisor_memkill.errors import ConfigError
+from supervisor_memkill.workers.registry import load_kind
 from tests.config.written import Written, find_kind
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (
+            "[memkill:jobs]\nmax_rss = 1GB\nquiet_signal = TSTP\n",
+            "3: [memkill:jobs] quiet_signal = 'TSTP': quiet_signal belongs to worker = custom",
+        ),
+        (
+            "[memkill:jobs]\nmax_rss = 1GB\nrecord_hosts = a\n",
+            "record_hosts belongs to worker = sidekiq, celery, resque or rq",
+        ),
+        ("[memkill]\nbroker = redis://a/0\n", "belongs in a pool, [memkill:NAME], with worker = celery"),
+    ],
+)
+def test_key_of_another_kind_is_named_with_the_kinds_that_have_it(
+    tmp_path: Path, text: str, problem: str
+) -> None:
+    path = tmp_path / "a.conf"
+    path.write_text(text)
+    (line,) = examine(read_file(path), {}, "here", load_kind).problems
+    assert line.endswith(problem)
 
 
 @pytest.mark.parametrize(
