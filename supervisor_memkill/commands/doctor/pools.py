@@ -17,8 +17,6 @@ from supervisor_memkill.rules.pools import OddityKind
 from supervisor_memkill.units import format_duration, format_size
 from supervisor_memkill.workers.contract import Advice
 
-FRESH_SECONDS = 600.0
-"""What a process uses at this age at most is its baseline."""
 SETTING = "the setting, in supervisord's section of the program; then: supervisorctl update"
 
 UNMATCHED = Fault(
@@ -101,7 +99,7 @@ PAUSED = Fault(
 BASELINE = Fault(
     "limit-below-baseline",
     Severity.WARNING,
-    "new processes of a pool use about as much as max_rss",
+    "new processes of a pool use about as much as max_rss by the end of settle, before jobs made them grow",
     "a drain gives no memory back, and each worker is drained again and again, with growing delays",
     "set a larger max_rss in the pool's section",
 )
@@ -263,28 +261,40 @@ def check_sizes(facts: Facts) -> Iterator[Finding]:
 
 
 def check_baseline(facts: Facts) -> Iterator[Finding]:
-    """By the listener's own experience, else by what young processes use."""
+    """By what the listener measured after a drain, at the end of settle; else by processes that settle now.
+
+    What an older process uses is no baseline: its jobs may have made it grow.
+    """
     for pool in facts.pools:
         limit = pool.survey.terms.limit_bytes
         if limit is None:
             continue
         for one in pool.survey.findings:
-            memory, age = one.seen.memory_bytes, one.seen.uptime_seconds
-            back_off = facts.contents.back_offs.get(one.worker)
-            is_known = back_off is not None and back_off.cause is BackOffCause.BELOW_BASELINE
-            is_fresh = one.seen.process.state is ProcessState.RUNNING and age < FRESH_SECONDS
-            is_near = memory is not None and is_below_baseline(memory, limit)
-            if (is_known and back_off is not None and back_off.limit_bytes in (0, limit)) or (
-                is_fresh and is_near
-            ):
-                what = (
-                    f"the listener saw it at a new process of {one.worker}; max_rss is {format_size(limit)}"
-                )
-                if memory is not None and is_near:
-                    seen = f"{format_size(memory)} after {format_duration(age)}"
-                    what = f"{one.worker} has {seen}, and max_rss is {format_size(limit)}"
-                yield BASELINE.found(what, _at(pool))
+            seen = _measured_by_listener(facts, one, limit) or _measured_now(pool, one, limit)
+            if seen:
+                yield BASELINE.found(f"{seen}; max_rss is {format_size(limit)}", _at(pool))
                 break
+
+
+def _measured_by_listener(facts: Facts, one: Seen, limit: int) -> str:
+    """Empty: the last drain of the worker with this limit shows no baseline above the limit."""
+    back_off = facts.contents.back_offs.get(one.worker)
+    if back_off is None or back_off.cause is not BackOffCause.BELOW_BASELINE:
+        return ""
+    if back_off.limit_bytes not in (0, limit):
+        return ""
+    memory = back_off.memory_bytes
+    size = "" if memory is None else f", which had {format_size(memory)} at the end of settle"
+    return f"the listener saw it at a new process of {one.worker}{size}"
+
+
+def _measured_now(pool: PoolFacts, one: Seen, limit: int) -> str:
+    """Empty: the process has settled, or does not show a baseline above the limit."""
+    memory, age = one.seen.memory_bytes, one.seen.uptime_seconds
+    settles = one.seen.process.state is ProcessState.RUNNING and age <= pool.survey.terms.settle_seconds
+    if not settles or memory is None or not is_below_baseline(memory, limit):
+        return ""
+    return f"{one.worker} has {format_size(memory)} after {format_duration(age)}, before the end of settle"
 
 
 def check_measures(facts: Facts) -> Iterator[Finding]:

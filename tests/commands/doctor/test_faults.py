@@ -217,6 +217,9 @@ def test_limit_below_the_baseline_is_known_from_the_listeners_own_delays() -> No
     assert names(looked_at(contents=contents)) == ["limit-below-baseline"]
     (what,) = whats(looked_at(contents=contents))
     assert what.startswith("the listener saw it at a new process of jobs:two;"), "this one may need less yet"
+    measured = dataclasses.replace(planted.BELOW, memory_bytes=LIMIT)
+    (what,) = whats(looked_at(contents=Contents(back_offs={"jobs:two": measured})))
+    assert "which had 200MB at the end of settle" in what
     former = dataclasses.replace(planted.BELOW, limit_bytes=LIMIT // 2)
     assert names(looked_at(contents=Contents(back_offs={"jobs:two": former}))) == [], "the limit was raised"
 
@@ -234,9 +237,16 @@ def with_first(process: Mapping[str, Any] | None = None, **seen: Any) -> Facts:
 
 def test_memory_of_a_process_that_ended_says_nothing_about_the_limit() -> None:
     """supervisord still has its start, and so it looks young."""
-    bloated: dict[str, Any] = {"memory_bytes": LIMIT, "age_seconds": 300.0}
+    bloated: dict[str, Any] = {"memory_bytes": LIMIT, "age_seconds": 1.0}
     assert names(with_first(**bloated)) == ["limit-below-baseline"]
     assert names(with_first({"state": ProcessState.STOPPING}, **bloated)) == []
+
+
+def test_memory_that_jobs_leaked_after_settle_is_no_baseline() -> None:
+    """What a process uses a minute after its start may be its jobs'."""
+    settle_seconds = looked_at().pools[0].survey.terms.settle_seconds
+    assert names(with_first(memory_bytes=LIMIT, age_seconds=settle_seconds)) == ["limit-below-baseline"]
+    assert names(with_first(memory_bytes=LIMIT, age_seconds=settle_seconds + 1)) == []
 
 
 def test_memory_that_is_unknown_for_no_stated_cause_is_no_fault() -> None:
