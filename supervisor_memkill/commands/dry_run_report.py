@@ -30,6 +30,7 @@ FIRST_HEADINGS = ("WORKER", "PID", "MEMORY", "LOOKS LIKE")
 """While no pool is configured, and some workers are recognised."""
 
 NOT_DRAINED = "no worker is drained until this is solved"
+CANNOT_WRITE = "the listener cannot write its journal"
 NOT_DRIVEN = "its drain is unfinished, and no listener works"
 NO_PROGRAMS = "this supervisord has no program besides event listeners"
 NO_LIMIT = (
@@ -86,12 +87,14 @@ def check(
     first_wait: FirstWait | None = None,
     has_pools: bool = True,
     has_listener: bool = True,
+    unwritable: str = "",
 ) -> Report:
     """Check all workers once.
 
     `clock` is the boot clock. `coordinator` must be a throwaway one: the check takes slots in it, to find out
     which worker would wait. `first_wait` None: coordination is in process. `has_pools` False: no pool is
-    configured. `has_listener` False: surely no listener works.
+    configured. `has_listener` False: surely no listener works. `unwritable`: why the listener can write no
+    journal, without which it drains nothing; empty: it can, or that is not known.
     """
     survey = surveyor.check(contents)
     rows: list[Row] = []
@@ -103,7 +106,7 @@ def check(
         notes.append(NO_LIMIT)
     for pool in survey.pools:
         try:
-            standings = _standings(pool, coordinator, contents, clock, first_wait)
+            standings = _standings(pool, coordinator, contents, clock, first_wait, can_write=not unwritable)
             notes += dry_run_notes.of_coordination(pool, coordinator, contents, first_wait)
             notes += _never(pool, coordinator)
         except CoordinationUnknown as error:
@@ -125,6 +128,8 @@ def check(
             notes.append(f"[memkill:{pool.pool.name}] none of its workers is recognised: {pool.unrecognised}")
         if pool.failure is not None:
             unknown.append(f"[memkill:{pool.pool.name}] could not be checked: {pool.failure!r}")
+    if unwritable:
+        unknown.append(f"{NOT_DRAINED}: {unwritable}, and {CANNOT_WRITE}")
     return Report(tuple(rows), tuple(dict.fromkeys([*notes, *unknown])), is_whole=not unknown)
 
 
@@ -162,6 +167,8 @@ def _standings(
     contents: Contents,
     clock: Clock,
     first_wait: FirstWait | None,
+    *,
+    can_write: bool,
 ) -> dict[str, _Standing]:
     """The standing of each worker; the most urgent one asks first. Raises CoordinationUnknown."""
     pool = survey.pool
@@ -176,8 +183,11 @@ def _standings(
     for finding in survey.asking():
         answer = coordinator.acquire(pool.name, pool.rules, finding.request(finding.worker))
         words = granted if answer.granted else f"would wait: {finding.words_of(answer)}"
+        words = words if can_write else f"would wait: {CANNOT_WRITE}"
         peers = standings[finding.worker].peers
-        standings[finding.worker] = _Standing(peers, answer.granted, f"{finding.verdict.words}, {words}")
+        standings[finding.worker] = _Standing(
+            peers, answer.granted and can_write, f"{finding.verdict.words}, {words}"
+        )
     return standings
 
 

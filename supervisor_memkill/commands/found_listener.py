@@ -24,6 +24,7 @@ from supervisor_memkill.listener.journal import read_boot_id
 from supervisor_memkill.listener.state_file import HiddenState, NoState, StateError
 from supervisor_memkill.listener.state_values import ListenerState
 from supervisor_memkill.processes import ProcessInfo, ProcessState
+from supervisor_memkill.world import started_by
 from supervisor_memkill.world.addresses import is_of_this_machine
 from supervisor_memkill.world.full_disk import why_unwritable
 
@@ -110,8 +111,9 @@ def find_listener(configuration: Configuration, context: Context) -> FoundListen
     listeners = which.listeners(supervisord.all_processes(), groups)
     living = which.journal_of_living(supervisord, groups)
     found = _best(context, living, supervisord.pid())
-    unwritable = why_unwritable(found.journal.parent)
-    found = dataclasses.replace(found, process=_process(found.state, listeners), unwritable=unwritable)
+    found = dataclasses.replace(found, process=_process(found.state, listeners))
+    unwritable = why_unwritable(found.journal.parent, is_root=_may_be_root(found))
+    found = dataclasses.replace(found, unwritable=unwritable)
     if found.state is None:
         return found
     return dataclasses.replace(found, changes=_changes(found.state, configuration))
@@ -156,6 +158,15 @@ def _process(state: ListenerState | None, listeners: Sequence[ProcessInfo]) -> P
         return next((one for one in listeners if one.worker == state.origin.name), None)
     groups = {one.group for one in listeners}
     return listeners[0] if len(groups) == 1 else None
+
+
+def _may_be_root(found: FoundListener) -> bool:
+    """Whether the user of the listener is root, or not known."""
+    if found.state is not None and found.is_alive:
+        return started_by.see(found.state.pid).uid in (0, None)
+    return (
+        found.process is None or not found.process.pid or started_by.see(found.process.pid).uid in (0, None)
+    )
 
 
 def _read(named: Path, configuration: Configuration) -> ParsedFiles:

@@ -7,7 +7,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from supervisor_memkill.errors import MemkillError
 
@@ -41,7 +41,31 @@ def show_made(
     screen: Callable[[Made, Terminal], Sequence[str]],
 ) -> None:
     """Write the values as JSON, or as lines for the terminal if `as_json` is None. Raises as `show` does."""
-    show(as_json(made) if as_json is not None else text_of(screen(made, terminal(environ))))
+    show(as_json(made) if as_json is not None else text_of(screen(as_shown(made), terminal(environ))))
+
+
+def as_shown(made: Made, encoding: str | None = None) -> Made:
+    """The same values with texts as `show` writes them: an escape takes its room in a column.
+
+    `encoding`: that of the output; None: that of standard output.
+    """
+    shown: Made = _as_shown(made, encoding or sys.stdout.encoding or "utf-8")
+    return shown
+
+
+def _as_shown(value: Any, encoding: str) -> Any:
+    if type(value) is str:
+        return value.encode(encoding, "backslashreplace").decode(encoding)
+    if type(value) in (tuple, list):
+        return type(value)(_as_shown(one, encoding) for one in value)
+    if isinstance(value, Mapping):
+        return {_as_shown(key, encoding): _as_shown(one, encoding) for key, one in value.items()}
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        names = [field.name for field in dataclasses.fields(value) if field.init]
+        return dataclasses.replace(
+            value, **{name: _as_shown(getattr(value, name), encoding) for name in names}
+        )
+    return value
 
 
 def text_of(lines: Sequence[str]) -> str:

@@ -6,6 +6,8 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from supervisor_memkill.commands.terminal import pad, width
+
 GAP = "  "
 MIN_LAST_COLUMNS = 24
 """The least width of the last column, in characters, before another column gives way."""
@@ -41,7 +43,7 @@ class Table:
         *head, last = shown
         room = None if columns is None else columns - self._head_width(shown)
         for row in (self.headings, *self.rows):
-            start = "".join(row[index].ljust(self._widths[index]) + GAP for index in head)
+            start = "".join(pad(row[index], self._widths[index]) + GAP for index in head)
             if room is None:
                 yield start + row[last]
             elif room >= MIN_LAST_COLUMNS:
@@ -60,7 +62,7 @@ class Table:
 
     @property
     def _widths(self) -> Sequence[int]:
-        return [max(map(len, column)) for column in zip(self.headings, *self.rows, strict=True)]
+        return [max(map(width, column)) for column in zip(self.headings, *self.rows, strict=True)]
 
 
 def wrap(text: str, columns: int | None) -> str:

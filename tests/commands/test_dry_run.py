@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import re
 
 import pytest
 
-from supervisor_memkill.commands.dry_run_report import NO_LIMIT, NO_PROGRAMS, as_json, as_table
+from supervisor_memkill.commands.dry_run_report import (
+    NO_LIMIT,
+    NO_PROGRAMS,
+    NOT_DRAINED,
+    as_json,
+    as_table,
+)
+from supervisor_memkill.commands.output import as_shown
 from supervisor_memkill.listener.journal_format import Contents
 from supervisor_memkill.processes import ProcessState
 from supervisor_memkill.rules.drain import State
@@ -44,6 +53,29 @@ def test_command_before_the_stop_that_cannot_be_run_is_noted_and_refuses_no_drai
     sound = report_on(world, pool_config(before_stop=("/bin/sh", "-c", "true")))
     assert not any("before_stop" in note for note in sound.notes)
     assert [one.verdict for one in report.rows] == [one.verdict for one in sound.rows]
+
+
+def test_listener_that_cannot_write_its_journal_drains_nothing(world: World) -> None:
+    sound = report_on(world)
+    assert row(sound, "one").would_drain and sound.is_whole
+    full = "no space is left in the file system of /own"
+    report = report_on(world, unwritable=full)
+    assert not any(one.would_drain for one in report.rows)
+    assert row(report, "one").verdict.endswith("would wait: the listener cannot write its journal")
+    assert row(report, "two").verdict == row(report, "one").verdict, "no other drain is in its way"
+    assert report.notes[-1] == f"{NOT_DRAINED}: {full}, and the listener cannot write its journal"
+    assert not report.is_whole
+
+
+def test_names_that_the_output_writes_as_escapes_shift_no_column(world: World) -> None:
+    report = report_on(world)
+    report = dataclasses.replace(
+        report, rows=(dataclasses.replace(report.rows[0], worker="größe"), *report.rows)
+    )
+    lines = as_table(as_shown(report, "ascii")).splitlines()[: len(report.rows) + 1]
+    assert r"gr\xf6\xdfe" in lines[1]
+    begins = [re.sub(r"(\S+ +\S+ +).*", r"\1", line) for line in lines]
+    assert len(set(map(len, begins))) == 1, begins
 
 
 def test_settings_that_would_lose_jobs_are_noted_and_hold(world: World) -> None:

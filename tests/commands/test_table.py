@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from supervisor_memkill.commands.output import as_shown
 from supervisor_memkill.commands.table import Table, wrap
+from supervisor_memkill.commands.terminal import width
 
 ROWS = [
     ("sidekiq", "sidekiq:sidekiq_0", "12274", "2.4GB", "over its limit, would be drained now"),
@@ -46,6 +48,20 @@ def test_no_line_is_longer_than_the_terminal_and_no_word_is_cut(columns: int) ->
     text, _ = TABLE.fit(columns)
     assert all(len(line) <= max(columns, len("sidekiq:sidekiq_0  MEMORY")) for line in text.splitlines())
     assert {*text.split()} >= {"sidekiq:sidekiq_0", "2.4GB", "drained", "limit,", "under"}
+
+
+def test_columns_stay_in_line_where_a_name_takes_other_columns_than_characters() -> None:
+    rows = [("größe", "1", "under its limit"), ("世界", "2", "under its limit")]
+    table = Table(("WORKER", "PID", "VERDICT"), as_shown(rows, "ascii"), ())
+    text, _ = table.fit(None)
+    output = text.encode("ascii", "backslashreplace").decode()
+    assert (
+        len({line.index(end) for line, end in zip(output.splitlines(), ["PID", "1", "2"], strict=True)}) == 1
+    )
+    heading, *lines = Table(("WORKER", "PID", "VERDICT"), rows, ()).fit(None)[0].splitlines()
+    assert {width(line.partition(end)[0]) for line, end in zip(lines, "12", strict=True)} == {
+        heading.index("PID")
+    }
 
 
 def test_sentence_stands_below_where_the_necessary_columns_leave_no_room() -> None:
