@@ -15,7 +15,7 @@ from pathlib import Path
 from supervisor_memkill.commands import which
 from supervisor_memkill.commands.prepared import Settled
 from supervisor_memkill.commands.which import Asked
-from supervisor_memkill.config import listener_environment, supervisord_files
+from supervisor_memkill.config import listener_environment, misplaced, supervisord_files
 from supervisor_memkill.config.ini import Section
 from supervisor_memkill.config.load import examine
 from supervisor_memkill.config.sections import ParsedFiles
@@ -63,6 +63,18 @@ class Configuration:
     def sections(self) -> SupervisordSections:
         """supervisord's own sections, as its files have them now."""
         return supervisord_files.sections_of(self.supervisords_path, self.environ)
+
+    @property
+    def misplaced(self) -> tuple[str, ...]:
+        """Keys of ours in supervisord's sections, where they have no effect, one line of text each."""
+        files: dict[str, Path] = {}
+        for main in filter(None, (self.reading.main, self.supervisords_path)):
+            with contextlib.suppress(ConfigError):
+                for path in supervisord_files.supervisord_files(main, self.environ, socket.gethostname()):
+                    files.setdefault(os.path.realpath(path), path)
+        kinds = {pool.worker for pool in self.config.pools}
+        keys = {key for kind in kinds for key in load_kind(kind).options}
+        return tuple(misplaced.find(files.values(), self.config.pools, keys))
 
     def settled(self, url: str, environ: Mapping[str, str], *, is_listener: bool) -> Settled:
         """The part that a command is built from. `url`: supervisord's; `environ`: that of this process."""

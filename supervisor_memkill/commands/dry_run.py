@@ -63,6 +63,7 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
         first_wait=_first_wait(context.config),
         has_pools=bool(context.config.pools),
         has_listener=not listener.is_dead,
+        unwritable=listener.unwritable,
     )
     owner = journal.hidden_by(journal_path)
     notes = list(report.notes)
@@ -73,6 +74,7 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     if not configuration.is_found:
         notes.insert(0, NO_CONFIGURATION)
     notes += [f"{one}: its sections are not known" for one in configuration.reading.unread]
+    notes += configuration.misplaced
     if owner is not None:
         notes.append(
             f"the journal {journal_path} belongs to the user with the uid {owner}: this dry run does not see"
@@ -85,9 +87,10 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     report = dataclasses.replace(report, notes=tuple(notes), files=files, is_whole=is_whole)
     if not context.config.pools:
         report = _with_proposals(report, context, configuration.eventlistener_groups)
-    columns = output.columns()
     output.show(
-        dry_run_report.as_json(report) if arguments.json else dry_run_report.as_table(report, columns)
+        dry_run_report.as_json(report)
+        if arguments.json
+        else dry_run_report.as_table(output.as_shown(report), output.columns())
     )
     return SUCCESS if report.is_whole else FAILURE
 

@@ -64,13 +64,14 @@ def prepare(arguments: argparse.Namespace, environ: Mapping[str, str], process: 
         configuration = find_configuration(arguments, environ, above)
         if not configuration.config.pools:
             where = arguments.config or "the configuration of supervisord"
-            unread = "; ".join(["", *configuration.reading.unread])
-            raise UsageError(f"no [memkill:NAME] section in {where}{unread}")
+            more = "; ".join(["", *configuration.reading.unread, *configuration.misplaced])
+            raise UsageError(f"no [memkill:NAME] section in {where}{more}")
         url, _, _ = address_from_environment(environ)
         return Prepared(
             above,
             configuration.settled(url, environ, is_listener=True),
             configuration.reading.unread,
+            configuration.misplaced,
             loaded(configuration.reading, arguments.config, configuration.config.redis_files),
         )
 

@@ -42,6 +42,8 @@ def listen(prepared: Prepared, environ: Mapping[str, str], sinks: Sequence[Sink]
     notifier = Notifier([LogSink(sys.stderr, settled.config.log_level), *sinks])
     for problem in prepared.unread:
         notifier.report(SupervisordAlert(f"{problem}: its sections are not known"))
+    for problem in prepared.misplaced:
+        notifier.report(SupervisordAlert(problem))
     supervisord = OwnSupervisord(*address_from_environment(environ), starter=above)
     _check_access(supervisord, notifier)
     own_group, own_name = (_name(environ, part) for part in ("GROUP", "PROCESS"))

@@ -33,5 +33,7 @@ class Prepared:
     settled: Settled
     unread: tuple[str, ...] = ()
     """The included files that cannot be read, one line of text each."""
+    misplaced: tuple[str, ...] = ()
+    """Keys of ours in supervisord's sections, one line of text each."""
     loaded: Loaded = field(default_factory=Loaded)
     """The files and sections as they were read."""

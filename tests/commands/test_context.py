@@ -77,6 +77,18 @@ def test_files_that_the_named_file_includes_are_read_as_supervisord_reads_them(t
     assert found.reading.paths == (main, included)
 
 
+def test_misplaced_keys_of_all_files_are_known_once(beside_supervisords: Path) -> None:
+    """That of the named file, and that of supervisord's own files, which may include the named one."""
+    named, main = beside_supervisords / "named.conf", beside_supervisords / "supervisord.conf"
+    named.write_text("[memkill:job]\nmax_rss = 1GB\nworker = dramatiq\n[program:job]\ncommand_has = x\n")
+    main.write_text(f"{SUPERVISORDS}[program:web]\nmax_rss = 1GB\n[include]\nfiles = named.conf\n")
+    lines = find_configuration(arguments(config=named), {}).misplaced
+    assert [line.partition(" =")[0] for line in lines] == [
+        f"{named}:5: [program:job] command_has",
+        f"{main}:10: [program:web] max_rss",
+    ]
+
+
 def test_supervisords_own_configuration_that_cannot_be_read_is_passed_over_where_another_is_named(
     beside_supervisords: Path, config: Path
 ) -> None:

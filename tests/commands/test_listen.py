@@ -28,6 +28,9 @@ def test_listener_without_a_pool_says_so(tmp_path: Path) -> None:
     path.write_text("")
     done = run(tmp_path, "--config", str(path), changes=UNDER_SUPERVISORD)
     assert_logged(done, 2, "no [memkill:NAME] section", "empty.conf")
+    path.write_text("[program:web]\nmax_rss = 1GB\n")
+    done = run(tmp_path, "--config", str(path), changes=UNDER_SUPERVISORD)
+    assert_logged(done, 2, "no [memkill:NAME] section", "[program:web] max_rss = '1GB'", "[memkill:web]")
 
 
 def test_listener_has_no_json(tmp_path: Path, config: Path) -> None:

@@ -15,6 +15,13 @@ WRONG = Fault(
     "the listener does not start; a listener that runs keeps the values that it read at its start",
     "correct the line or the file that is named",
 )
+MISPLACED = Fault(
+    "key-misplaced",
+    Severity.WARNING,
+    "a key of supervisor-memkill stands in a section of supervisord, such as max_rss in [program:x]",
+    "supervisord ignores it without a word, and the listener does not have it",
+    "move the key to the section that the finding names",
+)
 NOT_FOUND = Fault(
     "configuration-not-found",
     Severity.ERROR,
@@ -43,7 +50,7 @@ HOOK = Fault(
     "nobody gets the events that the hook is for",
     "correct hook in [memkill], or the mode of the file",
 )
-FAULTS = (WRONG, NOT_FOUND, UNREAD, NO_POOLS, HOOK)
+FAULTS = (WRONG, MISPLACED, NOT_FOUND, UNREAD, NO_POOLS, HOOK)
 
 _PLACE = re.compile(r"(?P<at>\S+:\d+|environment): (?P<what>.+)", re.DOTALL)
 
@@ -56,6 +63,9 @@ def check_problems(facts: Facts) -> Iterator[Finding]:
             yield WRONG.found(problem)
         else:
             yield WRONG.found(placed["what"], placed["at"], change=f"correct {placed['at']}")
+    for problem in facts.configuration.misplaced:
+        placed = _PLACE.fullmatch(problem)
+        yield MISPLACED.found(problem) if placed is None else MISPLACED.found(placed["what"], placed["at"])
 
 
 def check_files(facts: Facts) -> Iterator[Finding]:

@@ -31,6 +31,8 @@ class ConfigurationFacts:
     """Each begins with its place, if it has one."""
     unread: tuple[str, ...] = ()
     """The included files that cannot be read."""
+    misplaced: tuple[str, ...] = ()
+    """Keys of ours in supervisord's sections; each begins with its place."""
     files: tuple[Path, ...] = ()
     hook_problem: str = ""
     """Why the command of `hook` cannot be executed; empty: it can, there is none, or that is not known."""

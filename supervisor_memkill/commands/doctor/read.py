@@ -108,6 +108,7 @@ class _Reader:
             or bool(given.problems),
             problems=given.problems,
             unread=given.reading.unread,
+            misplaced=given.misplaced,
             files=given.reading.paths,
             hook_problem=gather.why_not_executable(*given.config.hook[:1]),
         )

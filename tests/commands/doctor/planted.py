@@ -192,7 +192,7 @@ def changed_world(change: Callable[[World], object], **settings: Any) -> Facts:
 
 def _bloat_young(world: World) -> None:
     worker = world.workers["jobs:one"]
-    worker.start, worker.memory = EPOCH + int(world.now) - 300, int(0.95 * LIMIT)
+    worker.start, worker.memory = EPOCH + int(world.now) - 1, int(0.95 * LIMIT)
 
 
 def _quiet(world: World) -> None:
@@ -273,6 +273,10 @@ PLANTED: Mapping[str, tuple[Callable[[], Facts], str]] = {
     "configuration-wrong": (
         lambda: configuration(problems=("/etc/a.conf:7: [memkill:a] strike: unknown key",)),
         "unknown key",
+    ),
+    "key-misplaced": (
+        lambda: configuration(misplaced=("/etc/a.conf:7: [program:a] max_rss = '1GB': has no effect",)),
+        "[program:a] max_rss = '1GB': has no effect",
     ),
     "configuration-not-found": (lambda: configuration(is_found=False), "standard place"),
     "hook-missing": (lambda: configuration(hook_problem="/opt/tell does not exist"), "/opt/tell"),
@@ -361,7 +365,7 @@ PLANTED: Mapping[str, tuple[Callable[[], Facts], str]] = {
         "behind a wrapper",
     ),
     "pool-never-drains": (lambda: looked_at(min_available=3), "has only 3 workers in all"),
-    "limit-below-baseline": (lambda: changed_world(_bloat_young), "190MB after 5m00s"),
+    "limit-below-baseline": (lambda: changed_world(_bloat_young), "190MB after 1s"),
     "memory-unknown": (lambda: _unread(None), "out of sight"),
     "measure-unreadable": (lambda: changed_world(_lose_measure), "SYS_PTRACE"),
     "worker-quiet": (lambda: changed_world(_quiet), "takes no new job"),
