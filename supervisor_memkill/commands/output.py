@@ -49,7 +49,10 @@ def as_shown(made: Made, encoding: str | None = None) -> Made:
 
     `encoding`: that of the output; None: that of standard output.
     """
-    shown: Made = _as_shown(made, encoding or sys.stdout.encoding or "utf-8")
+    encoding = encoding or sys.stdout.encoding or "utf-8"
+    if encoding.lower().startswith("utf"):
+        return made  # It has every character, and there may be thousands of values.
+    shown: Made = _as_shown(made, encoding)
     return shown
 
 

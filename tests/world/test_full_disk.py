@@ -17,7 +17,7 @@ def why(is_root: int = False, **changes: int) -> str:
     order = ("f_bsize", "f_frsize", "f_blocks", "f_bfree", "f_bavail", "f_files", "f_ffree", "f_favail")
     values = dict(zip((*order, "f_flag", "f_namemax"), SOUND, strict=True)) | changes
     return why_unwritable(
-        Path("/run/x"), lambda path: os.statvfs_result(tuple(values.values())), is_root=is_root
+        Path("/run/x"), lambda path: os.statvfs_result(tuple(values.values())), is_root=bool(is_root)
     )
 
 
