@@ -18,6 +18,7 @@ from supervisor_memkill.listener.journal_format import Contents
 from supervisor_memkill.listener.rivals import RivalKind
 from supervisor_memkill.processes import ENDED_BY_SIGNAL, ProcessState
 from supervisor_memkill.rules.drain import State
+from supervisor_memkill.rules.policy import BackOffCause
 from supervisor_memkill.units import format_size
 from supervisor_memkill.workers.contract import Advice
 from supervisor_memkill.world.machine import MemoryLimit
@@ -247,6 +248,13 @@ def test_memory_that_jobs_leaked_after_settle_is_no_baseline() -> None:
     settle_seconds = looked_at().pools[0].survey.terms.settle_seconds
     assert names(with_first(memory_bytes=LIMIT, age_seconds=settle_seconds)) == ["limit-below-baseline"]
     assert names(with_first(memory_bytes=LIMIT, age_seconds=settle_seconds + 1)) == []
+    assert names(with_first(memory_bytes=LIMIT // 2, age_seconds=settle_seconds)) == []
+    assert names(with_first(memory_bytes=None, memory_why="", age_seconds=settle_seconds)) == []
+
+
+def test_delay_for_another_cause_says_nothing_about_the_baseline() -> None:
+    other = dataclasses.replace(planted.BELOW, cause=BackOffCause.AFTER_RESUME, limit_bytes=0)
+    assert names(looked_at(contents=Contents(back_offs={"jobs:two": other}))) == []
 
 
 def test_memory_that_is_unknown_for_no_stated_cause_is_no_fault() -> None:
