@@ -15,7 +15,8 @@ from supervisor_memkill.rules.evidence import END_SECONDS
 from supervisor_memkill.rules.requests import Act, OperatorRequest, RunningProcess, encode
 from supervisor_memkill.rules.step import OnTimeout
 from tests.simulation.machine import Machine
-from tests.simulation.promises import BrokenPromise, backs_off
+from tests.simulation.promises.judge import BrokenPromise
+from tests.simulation.promises.slots_and_peers import backs_off
 from tests.simulation.shape import LIMIT, LONGEST_CLOSED_MINUTES, PoolShape
 from tests.simulation.supervisord import Worker
 
@@ -53,7 +54,7 @@ def heal(world: World) -> None:
         for pool in world.shape.pools:
             unpause = OperatorRequest(f"{world.rng.getrandbits(64):016x}", Act.UNPAUSE, ("*",))
             world.requests.make(pool.config.name, unpause)
-    world.promises.orderly_from = world.engine.now + world.shape.slot_ttl + 4 * world.shape.heartbeat
+    world.promises.peers.orderly_from = world.engine.now + world.shape.slot_ttl + 4 * world.shape.heartbeat
 
 
 def _forget_ages(world: World, machine: Machine) -> None:

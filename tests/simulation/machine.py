@@ -1,4 +1,4 @@
-"""One machine: its clocks, its supervisord, and the listener that ships, life after life."""
+"""One machine: its clocks, its supervisord, its processes, and how its listener reaches servers."""
 
 from __future__ import annotations
 
@@ -7,44 +7,20 @@ import json
 import random
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import ConnectionError as NoConnection
 
-from supervisor_memkill.config.values import Config
-from supervisor_memkill.coordination.contract import Coordinator
-from supervisor_memkill.coordination.in_process import InProcessCoordinator
-from supervisor_memkill.coordination.redis import RedisCoordinator
-from supervisor_memkill.listener.findings import Pool
 from supervisor_memkill.listener.journal_format import Contents
-from supervisor_memkill.listener.known_processes import KnownProcesses
-from supervisor_memkill.listener.listener import Listener
-from supervisor_memkill.listener.serve import run_turns
-from supervisor_memkill.listener.survey import Surveyor
-from supervisor_memkill.notices.event import Notifier
-from supervisor_memkill.notices.history import HistorySink
-from supervisor_memkill.notices.log import LogSink
-from supervisor_memkill.processes import ProcessInfo, ProcessState
-from supervisor_memkill.units import Size
-from supervisor_memkill.workers.contract import Tools
-from supervisor_memkill.world.event_protocol import Ticks
-from supervisor_memkill.world.memory import ProcessTable
+from supervisor_memkill.processes import ProcessState
 from supervisor_memkill.world.supervisord import NoAnswer, Unreachable
-from tests.places import Places
 from tests.simulation.ears import Ears
 from tests.simulation.engine import Actor, Engine
 from tests.simulation.events import ProcessEvents
 from tests.simulation.evidence import Commands
-from tests.simulation.gateway import Gateway
-from tests.simulation.inbox import Inbox
-from tests.simulation.journals import DiskJournal, MemoryJournal
-from tests.simulation.kinds import Records, make_kind
 from tests.simulation.process import RECORD_LIVES_SECONDS, Process
-from tests.simulation.servers import PREFIX, NoReply, NotSent, RedisClient, Server, pool_of
+from tests.simulation.servers import NoReply, NotSent, Server, pool_of
 from tests.simulation.supervisord import SimSupervisord, Worker
-from tests.simulation.table import Processes
-from tests.simulation.trace import Counted, LogLines, ReadableHistory, TrueIntervals
 
 if TYPE_CHECKING:
     from tests.simulation.shape import Shape
@@ -54,31 +30,12 @@ EPOCH = 1_700_000_000.0
 SUPERVISORD_TIMEOUT_SECONDS = 5.0
 
 
-OWN_WORKER = "memkill:memkill"
-
-
-class Known(KnownProcesses):
-    """Notes how much the listener can know when it looks without asking for all processes."""
-
-    def __init__(self, machine: Machine, *parts: Any, **settings: Any) -> None:
-        super().__init__(*parts, **settings)
-        self._machine = machine
-
-    def all(self, table: ProcessTable | None = None, *, may_lag: bool = False) -> Sequence[ProcessInfo]:
-        asked = self._machine.times_reported
-        found = super().all(table, may_lag=may_lag)
-        if self._machine.times_reported == asked:
-            self._machine.world.trace.count("look by events")
-            self._machine.looked_at = self._machine.events.known_until()
-        return found
-
-
 class Killed(BaseException):
     """The listener is dead: raised where a SIGKILL would strike."""
 
 
 class Machine:
-    """One host: its clocks, its supervisord, its workers and its listener."""
+    """One host: its clocks, its supervisord, its workers, and what the listener of this life knows."""
 
     def __init__(self, world: World, name: str, shape: Shape) -> None:
         self.world = world
@@ -386,130 +343,14 @@ class Machine:
             if "token" in request and not request["dry"]:
                 self.answers[request["token"]] = "refused" not in json.loads(answer)
 
-    # --- the listener -----------------------------------------------------------------------------
+    # --- its lives --------------------------------------------------------------------------------
 
-    def live(self) -> None:
-        """Its supervisord starts the listener again whenever it ends."""
-        while not self.is_gone:
-            try:
-                self._wait_for_its_start()
-                self._live_once()
-            except Killed:
-                self.actor.doom = None
-
-    def _wait_for_its_start(self) -> None:
-        """A supervisord that hangs starts nothing; then it does so at once."""
-        seconds, has_hung = self.world.weather.restart_seconds(self), self.server.hangs()
-        self.breathe(0.0 if has_hung else seconds)
-        while self.supervisord.is_down or self.supervisord.is_shutting_down or self.server.hangs():
-            self.breathe(0.5)
-
-    def _live_once(self) -> None:
+    def begins_life(self) -> None:
+        """The listener begins a life: it knows of no answer."""
         self.lives += 1
         self._pausable, self.backs_off = True, False
         self.answers.clear()
         self.unanswered.clear()
-        self.world.requests.begins_life(self)
-        self.world.trace.say(self.name, f"the listener starts, life {self.lives}")
-        own_start = self.events.rng.uniform(0.2, 1.5)
-        self.engine.after(own_start, lambda: self.events.happen(OWN_WORKER, ProcessState.RUNNING))
-        journal = self._journal()
-        try:
-            listener = self._listener(journal)
-            inbox: Any = Inbox(self)
-            if run_turns(listener, inbox, Ticks(), self.wall, self.ears.hearing()):
-                self.ears.judge_end()
-        finally:
-            self.ears.life_ended()
-            self.commands.listener_died()
-            journal.unlock()
-
-    def _journal(self) -> Any:
-        if not self.shape.on_disk:
-            return MemoryJournal(self)
-        return DiskJournal(self, self.world.directory / f"{self.name}.journal")
-
-    def _listener(self, journal: Any) -> Listener:
-        gateway: Any = Gateway(self)
-        stream: Any = LogLines(self.world.trace, self.name, f"{journal.path.parent}/")
-        notifier = Notifier(
-            [LogSink(stream, "info", lambda: 0.0), Places(self.point), Counted(self.world.trace)]
-        )
-        kinds = {pool.config.name: pool.habits.kind for pool in self.shape.pools}
-        pools = [
-            Pool(config, make_kind(kinds[name], self, self._tools(name, gateway)))
-            for name, config in self.pools.items()
-        ]
-        config = Config(
-            host=self.name,
-            heartbeat_seconds=self.shape.heartbeat,
-            slot_ttl_seconds=self.shape.slot_ttl,
-            min_free=Size(exact_bytes=self.shape.min_free) if self.shape.min_free else None,
-            pools=tuple(self.pools.values()),
-        )
-        process_table = self._table
-        surveyor = Surveyor(
-            gateway,
-            pools,
-            self.clock,
-            own_group="memkill",
-            known=self._known(gateway),
-            process_table=process_table,
-            machine_bytes=lambda: 10**6,
-            local_time=lambda: datetime.fromtimestamp(self.wall(), timezone.utc).replace(tzinfo=None),
-        )
-        return Listener(
-            config,
-            pools,
-            gateway,
-            surveyor,
-            journal,
-            lambda contents: self._coordinator(config, gateway, contents),
-            notifier,
-            self.clock,
-            process_table=process_table,
-            history=HistorySink(
-                ReadableHistory(self.world.trace),
-                self.name,
-                self.wall,
-                intervals=lambda: TrueIntervals(self.world.trace, self.clock),
-                ticks=self.clock,
-            ),
-            machine=self,
-            begin_command=self.commands.begin,
-        )
-
-    def _known(self, gateway: Any) -> KnownProcesses:
-        return Known(
-            self,
-            gateway,
-            self._table,
-            self.clock,
-            wall=self.wall,
-            own_worker=OWN_WORKER,
-            is_subscribed=self.events.is_subscribed,
-        )
-
-    def _tools(self, pool: str, gateway: Any) -> Tools:
-        records = Records(self, pool)
-        return Tools(redis=lambda: records, signal=gateway.signal, clock=self.clock, host=self.name)
-
-    def _coordinator(self, config: Config, gateway: Gateway, contents: Contents) -> Coordinator:
-        if not self.shape.shares:
-            return InProcessCoordinator(self.clock, contents.drain_ended_at)
-        client = RedisClient(self, self.world.redis)
-        return RedisCoordinator(
-            lambda: client,
-            f"{self.name}/{gateway.identification()}",
-            contents.instance,
-            prefix=PREFIX,
-            heartbeat_seconds=config.heartbeat_seconds,
-            slot_ttl_seconds=config.slot_ttl_seconds,
-            epochs=contents.epochs,
-        )
-
-    def _table(self) -> ProcessTable:
-        return ProcessTable(Processes(self), self.clock)
 
     def reboot(self) -> None:
         """Another boot; the journal is of the one before."""

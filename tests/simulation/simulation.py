@@ -8,7 +8,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from tests.simulation.liveness import demand
-from tests.simulation.promises import BrokenPromise
+from tests.simulation.promises.judge import BrokenPromise
 from tests.simulation.shape import draw
 from tests.simulation.trace import Trace
 from tests.simulation.world import World

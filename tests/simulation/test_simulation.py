@@ -10,9 +10,10 @@ from collections import Counter
 
 import pytest
 
+from tests.simulation.drain_places import DRAIN_STATES
 from tests.simulation.shape import draw
 from tests.simulation.simulation import Result, run
-from tests.simulation.weather import DRAIN_STATES, Weather
+from tests.simulation.weather import Weather
 from tests.simulation.world import World
 
 CHUNK = 25

@@ -1,7 +1,7 @@
 """The faults, drawn from the seed: each world has a few sorts of faults, some of them often.
 
 Two sorts of sorts: the standing ones are asked at every request, reading or place; the sudden ones happen
-at times of their own. After `clear_up` nothing goes wrong any more.
+at times of their own, to servers, to workers, or by operators. After `clear_up` nothing goes wrong any more.
 """
 
 from __future__ import annotations
@@ -11,23 +11,16 @@ import random
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from supervisor_memkill.processes import ProcessState
-from supervisor_memkill.rules.drain import State
-from supervisor_memkill.rules.requests import Act, OperatorRequest, encode
+from tests.simulation.operators import Operators
 from tests.simulation.process import Process
-from tests.simulation.shape import BLOATED, HUGE
-from tests.simulation.supervisord import Worker
+from tests.simulation.server_faults import ServerFaults
+from tests.simulation.worker_faults import WorkerFaults
 
 if TYPE_CHECKING:
     from tests.simulation.machine import Machine
     from tests.simulation.world import World
 
 STANDING = ("losses", "slowness", "deaths", "pauses")
-DRAIN_STATES = ("quieting", "draining", "stopping", "starting", "settling")
-PLACES = (
-    *(f"{state}.{what}" for state in DRAIN_STATES for what in ("saved", "acted")),
-    *(f"{act} before" for act in ("quiet", "stop", "start")),
-)
 REQUESTS_OF_ALL = "operator requests of all"
 SHARE = 0.3
 """The chance of each sort of fault to occur in one world."""
@@ -46,46 +39,49 @@ class Weather:
         """
         self._world = world
         self._rng = rng
+        self.servers = ServerFaults(self, world, rng)
+        self._workers = WorkerFaults(self, world, rng)
+        operators = Operators(self, world, rng, self._workers)
         self._sudden: dict[str, Callable[[Machine], None]] = {
             "partition": self._partition,
             "kill": self.kill,
             "pause": self.pause,
-            "redis outage": self._redis_outage,
-            "redis hangs": self._redis_hangs,
-            "redis loses all": self._redis_flush,
-            "redis falls back": self._redis_fall_back,
-            "redis evicts": self._redis_evict,
-            "redis clock": self._redis_clock,
-            "wall clock": self._wall_clock,
-            "wall clock in a drain": self._wall_clock_in_a_drain,
-            "supervisord hangs": self._supervisord_hangs,
-            "supervisord restart": self.restart_supervisord,
-            "reboot": self.reboot,
-            "worker dies": self._worker_dies,
-            "worker hangs": self._worker_hangs,
-            "worker refuses to start": self._worker_refuses,
-            "worker grows": self._worker_grows,
-            "burst": self._burst,
-            "operator stops": self._operator_stops,
-            "operator starts": self._operator_starts,
-            "operator restarts": self._operator_restarts,
-            "operator removes": self._operator_removes,
-            "operator quiets": self._operator_quiets,
-            "operator resumes": self._operator_resumes,
-            "operator aims": self._operator_aims,
-            "operator requests": self._operator_requests,
+            "redis outage": self.servers.redis_outage,
+            "redis hangs": self.servers.redis_hangs,
+            "redis loses all": self.servers.redis_flush,
+            "redis falls back": self.servers.redis_fall_back,
+            "redis evicts": self.servers.redis_evict,
+            "redis clock": self.servers.redis_clock,
+            "wall clock": self.servers.wall_clock,
+            "wall clock in a drain": self.servers.wall_clock_in_a_drain,
+            "supervisord hangs": self.servers.supervisord_hangs,
+            "supervisord restart": self.servers.restart_supervisord,
+            "reboot": self.servers.reboot,
+            "worker dies": self._workers.worker_dies,
+            "worker hangs": self._workers.worker_hangs,
+            "worker refuses to start": self._workers.worker_refuses,
+            "worker grows": self._workers.worker_grows,
+            "burst": self._workers.burst,
+            "operator stops": operators.stops,
+            "operator starts": operators.starts,
+            "operator restarts": operators.restarts,
+            "operator removes": operators.removes,
+            "operator quiets": operators.quiets,
+            "operator resumes": operators.resumes,
+            "operator aims": operators.aims,
+            "operator requests": operators.requests,
             "records away": self._records_go,
             "record lost": self._record_is_lost,
             "memory unknown": self._memory_goes,
             "disk full": self._disk_full,
         }
         met = set() if calm else {name for name in (*STANDING, *self._sudden) if rng.random() < SHARE}
-        self._sudden[REQUESTS_OF_ALL] = self._operator_requests_of_all
+        self._sudden[REQUESTS_OF_ALL] = operators.requests_of_all
         if not calm and also is not None and also.random() < SHARE:
             met.add(REQUESTS_OF_ALL)
         later: dict[str, Callable[[Machine], None]] = {
-            "new process grows": self._new_process_grows,
-            "worker hears late": self._worker_hears_late,
+            "new process grows": self._workers.new_process_grows,
+            "worker hears late": self._workers.worker_hears_late,
         }
         self._sudden |= later
         for name in later if not calm else ():
@@ -274,7 +270,7 @@ class Weather:
 
     def _record_is_lost(self, machine: Machine) -> None:
         """The record of one Sidekiq is deleted, and written again after a while."""
-        process = self._any_worker(machine).process
+        process = self._workers.any_worker(machine).process
         if process is not None and process.habits.kind == "sidekiq":
             self._unrecorded[process.nonce] = self._world.engine.now + self._rng.uniform(0.5, 30.0)
 
@@ -287,218 +283,3 @@ class Weather:
 
         machine.disk_is_full = True
         self._world.engine.after(self._rng.uniform(0.5, 30.0), free)
-
-    # --- sudden: Redis ------------------------------------------------------------------------------
-
-    def _redis_outage(self, machine: Machine) -> None:
-        redis = self._world.redis
-
-        def back() -> None:
-            redis.is_away = False
-
-        redis.is_away = True
-        self._world.engine.after(self._rng.uniform(1.0, 2 * self._world.shape.slot_ttl), back)
-
-    def _redis_hangs(self, machine: Machine) -> None:
-        self._world.redis.hang(self._rng.uniform(1.0, 2 * self._world.shape.slot_ttl))
-
-    def _redis_flush(self, machine: Machine) -> None:
-        self._world.redis.flush()
-
-    def _redis_fall_back(self, machine: Machine) -> None:
-        self._world.redis.keep()
-        later = self._rng.choice((0.05, 1.0, 10.0, 30.0))
-        self._world.engine.after(later, lambda: None if self.is_clear else self._world.redis.fall_back())
-
-    def _redis_evict(self, machine: Machine) -> None:
-        pool = self._rng.choice(self._world.shape.pools).config.name
-        self._world.redis.evict(pool, self._rng.choice(("", ":up", ":ask", ":wait")))
-
-    def _redis_clock(self, machine: Machine) -> None:
-        self._world.redis.jump(self._rng.choice((-40.0, -5.0, -0.5, 0.5, 5.0, 40.0)))
-
-    # --- sudden: the machine ------------------------------------------------------------------------
-
-    def _wall_clock(self, machine: Machine) -> None:
-        far = 30.0 if self.heals else 3600.0
-        machine.set_wall(self._rng.choice((-far, -20.0, -2.0, 2.0, 20.0, far)))
-
-    def _wall_clock_in_a_drain(self, machine: Machine) -> None:
-        """supervisord moves the start of a young process when the clock is set back."""
-        place = self._rng.choice(PLACES)
-        self.when_at(machine, place, lambda: None if self.is_clear else self._wall_clock(machine))
-
-    def _supervisord_hangs(self, machine: Machine) -> None:
-        machine.server.hang(self._rng.choice((2.0, 6.0, 20.0, 60.0)))
-
-    def restart_supervisord(self, machine: Machine) -> None:
-        supervisord = machine.supervisord
-        if supervisord.is_down or supervisord.is_shutting_down:
-            return
-        supervisord.shut_down()
-
-        def down() -> None:
-            supervisord.go_down()
-            self._world.standings.supervisord_took(machine)
-            machine.server.drop()
-            machine.events.forget()
-            self.kill(machine)
-
-        self._world.engine.after(self._rng.uniform(0.5, 6.0), down)
-        self._world.engine.after(self._rng.uniform(7.0, 10.0), supervisord.come_up)
-
-    def reboot(self, machine: Machine) -> None:
-        if machine.supervisord.is_down or machine.supervisord.is_shutting_down:
-            return
-        machine.supervisord.go_down()
-        self._world.standings.supervisord_took(machine)
-        machine.server.drop()
-        self.kill(machine)
-        machine.reboot()
-        self._world.engine.after(self._rng.uniform(5.0, 15.0), machine.supervisord.come_up)
-
-    # --- sudden: workers ----------------------------------------------------------------------------
-
-    def _any_worker(self, machine: Machine) -> Worker:
-        return self._rng.choice(list(machine.supervisord.workers.values()))
-
-    def _worker_dies(self, machine: Machine) -> None:
-        machine.supervisord.die(self._any_worker(machine), self._rng.choice((0, 1)))
-
-    def _worker_hangs(self, machine: Machine) -> None:
-        worker = self._any_worker(machine)
-        if worker.process is not None and worker.process.hung_at is None:
-            self._world.standings.hides(worker)
-            worker.process.look(self._world.engine.now)
-            worker.process.hung_at = self._world.engine.now
-
-    def _worker_refuses(self, machine: Machine) -> None:
-        worker = self._any_worker(machine)
-
-        def mend() -> None:
-            worker.fails = ""
-
-        worker.fails = self._rng.choice(("dies", "no file"))
-        self._world.engine.after(self._rng.uniform(1.0, 40.0), mend)
-
-    def _worker_grows(self, machine: Machine) -> None:
-        process = self._any_worker(machine).process
-        if process is not None:
-            process.memory = self._rng.choice((BLOATED, HUGE))
-
-    def _new_process_grows(self, machine: Machine) -> None:
-        """The next process that a drain starts is soon above its hard limit."""
-
-        def grow() -> None:
-            for drain in machine.disk.drains.values() if not self.is_clear else ():
-                process = machine.supervisord.workers[drain.worker].process
-                if drain.state is State.SETTLING and process is not None:
-                    process.memory = HUGE
-
-        def begin() -> None:
-            self._world.engine.after(1.0, grow)
-
-        self.when_at(machine, "settling.saved", begin)
-
-    def _worker_hears_late(self, machine: Machine) -> None:
-        """Its next quiet takes effect long after it was sent; its peers may be gone meanwhile."""
-        for process in machine.living():
-            if process.habits.kind in ("sidekiq", "celery"):
-                process.hears_from = self._world.engine.now + self._rng.choice((10.0, 40.0, 90.0))
-
-    def _burst(self, machine: Machine) -> None:
-        """All machines at once."""
-        for one in self._world.machines:
-            for process in one.living():
-                process.memory = max(process.memory, BLOATED + self._rng.randrange(50))
-
-    # --- sudden: operators --------------------------------------------------------------------------
-
-    def _drained_or_any(self, machine: Machine) -> Worker:
-        drained = list(machine.disk.drains)
-        if drained and self._rng.random() < 0.7:
-            return machine.supervisord.workers[drained[0]]
-        return self._any_worker(machine)
-
-    def _operator_stops(self, machine: Machine) -> None:
-        self._world.operator(machine, self._drained_or_any(machine), "stop")
-
-    def _operator_starts(self, machine: Machine) -> None:
-        self._world.operator(machine, self._any_worker(machine), "start")
-
-    def _operator_restarts(self, machine: Machine) -> None:
-        worker = self._drained_or_any(machine)
-        self._world.operator(machine, worker, "stop")
-
-        def start_when_stopped() -> None:
-            if worker.state is ProcessState.STOPPING:
-                self._world.engine.after(0.5, start_when_stopped)
-            else:
-                self._world.operator(machine, worker, "start")
-
-        start_when_stopped()
-
-    def _operator_removes(self, machine: Machine) -> None:
-        """Remove a worker with its process: supervisord refuses to remove a running one."""
-        worker = self._any_worker(machine)
-        pool = [one for one in self._world.workers_of(worker.pool) if not one.removed]
-        if len(pool) > 2:
-            self._world.operator(machine, worker, "remove")
-
-    def _operator_quiets(self, machine: Machine) -> None:
-        worker = self._any_worker(machine)
-        signal = {"sidekiq": "TSTP", "celery": "USR1"}.get(worker.habits.kind)
-        booted = worker.process is not None and worker.process.is_booted(self._world.engine.now)
-        if signal and booted and worker.state is ProcessState.RUNNING:
-            self._world.operator(machine, worker, signal)
-
-    def _operator_resumes(self, machine: Machine) -> None:
-        """The operator resumes a quiet worker, whoever quieted it."""
-        for worker in machine.supervisord.workers.values():
-            is_quiet = worker.process is not None and worker.process.quiet_at is not None
-            if is_quiet and worker.habits.kind == "celery" and worker.state is ProcessState.RUNNING:
-                self._world.operator(machine, worker, "USR2")
-                return
-
-    def _operator_aims(self, machine: Machine) -> None:
-        """The operator acts exactly when a drain reaches one of its places."""
-        place = self._rng.choice(PLACES)
-        act = self._rng.choice(
-            (self._operator_stops, self._operator_stops, self._operator_restarts, self._operator_resumes)
-        )
-        self.when_at(machine, place, lambda: None if self.is_clear else act(machine))
-
-    def _operator_requests(self, machine: Machine) -> None:
-        """A person requests something; the request may come again, late, and it may get lost."""
-        if machine.supervisord.is_down or self._rng.random() < 0.1:
-            return
-        _, request = self._draw_request(machine)
-        machine.mail.append(encode(request))
-        if self._rng.random() < 0.3:
-            again, boot = self._rng.uniform(0.1, 60.0), machine.boot
-
-            def repeat() -> None:
-                if machine.boot == boot:  # No event outlives its supervisord.
-                    machine.mail.append(encode(request))
-
-            self._world.engine.after(again, repeat)
-
-    def _draw_request(self, machine: Machine) -> tuple[str, OperatorRequest]:
-        """A request, and a pool that it is for."""
-        act = self._rng.choice((Act.RESTART, Act.RESTART, Act.RESTART, Act.CANCEL, Act.PAUSE, Act.UNPAUSE))
-        worker, pool = self._any_worker(machine).name, self._rng.choice(self._world.shape.pools).config.name
-        names = (pool,) if act in (Act.PAUSE, Act.UNPAUSE) else (self._rng.choice((pool, worker, "*")),)
-        lasts = self._rng.choice((5.0, 30.0, 300.0))
-        identity = f"{self._rng.getrandbits(64):016x}"
-        return pool, OperatorRequest(identity, act, names, lasts, except_hard=self._rng.random() < 0.5)
-
-    def _operator_requests_of_all(self, machine: Machine) -> None:
-        """A person requests something of all hosts; the request may come again, also much later."""
-        world = self._world
-        pool, request = self._draw_request(machine)
-        if not world.shape.shares:
-            return
-        world.requests.make(pool, request)
-        if self._rng.random() < 0.3:
-            again = self._rng.uniform(0.1, 60.0)
-            world.engine.after(again, lambda: None if self.is_clear else world.requests.make(pool, request))

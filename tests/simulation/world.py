@@ -11,9 +11,10 @@ from pathlib import Path
 from supervisor_memkill.processes import ProcessState
 from supervisor_memkill.world.supervisord import SupervisordError
 from tests.simulation.engine import Engine
+from tests.simulation.lives import Lives
 from tests.simulation.machine import Machine
 from tests.simulation.process import Habits, Process
-from tests.simulation.promises import Promises
+from tests.simulation.promises.promises import Promises
 from tests.simulation.requests import FleetRequests
 from tests.simulation.servers import SharedRedis
 from tests.simulation.shape import BLOATED, FRESH, PoolShape, Shape
@@ -82,7 +83,7 @@ class World:
                 if self.rng.random() < self.shape.bloated:
                     process.memory = BLOATED + self.rng.randrange(90)
         for machine in self.machines:
-            self.engine.start(machine.actor, machine.live)
+            self.engine.start(machine.actor, Lives(machine).live)
 
     def end(self) -> None:
         self.engine.end()

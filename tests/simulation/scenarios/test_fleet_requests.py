@@ -67,7 +67,7 @@ def test_host_that_lost_its_journal_with_a_reboot_replaces_nothing_twice() -> No
         ask(s, lasts=3600.0)
         s.until(lambda: is_served(s), within=300)
         before = starts(s, north)
-        s.world.weather.reboot(north)
+        s.world.weather.servers.reboot(north)
         s.until(lambda: north.disk.requests, within=120)
         s.passes(120.0)
         assert starts(s, north) == before

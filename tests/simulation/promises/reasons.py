@@ -1,0 +1,89 @@
+"""Reasons: what a drain or a pause states as its reason is true."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from supervisor_memkill.rules.causes import Reason
+from supervisor_memkill.rules.drain import State
+from supervisor_memkill.rules.policy import AGE_SPREAD, BackOff, BackOffCause
+from supervisor_memkill.rules.shortage import Yields
+from tests.simulation.promises.act import Act
+from tests.simulation.promises.judge import TURN_SECONDS, Judge
+from tests.simulation.shape import HARD_LIMIT, LIMIT
+
+if TYPE_CHECKING:
+    from tests.simulation.machine import Machine
+
+
+class Reasons(Judge):
+    """Judges S6 of an action, and L1 of a pause after a drain."""
+
+    def l1_back_off(self, machine: Machine, name: str, pause: BackOff) -> None:
+        """The pause of a worker has the cause that it states."""
+        before = machine.disk.drains.get(name)
+        measured = machine.measured.get(before.pid, (0, 0))[1] if before is not None else 0
+        is_true = {
+            BackOffCause.AFTER_RESUME: before is not None and before.state is State.RESUMING,
+            BackOffCause.NOT_BEGUN: before is not None and before.state is State.QUIETING,
+            BackOffCause.BELOW_BASELINE: measured > LIMIT / 2,
+            BackOffCause.NOTHING_GAINED: before is not None and before.reason is Reason.MAX_TOTAL_RSS,
+        }
+        if not is_true[pause.cause]:
+            self.broken("L1", machine, f"{name} backs off, for {pause.cause.words}")
+
+    def s6_reason(self, act: Act) -> None:
+        """What the drain states as its reason is true."""
+        if act.drain.stops_new_process:
+            measured = act.machine.measured.get(act.process.pid, (-1e9, 0))[1]
+            if act.config.hard_max_rss is None or (act.drain.stop.attempts == 1 and measured <= HARD_LIMIT):
+                self.broken("S6", act.machine, f"{act.worker.name} is new, and within its hard limit")
+        elif act.drain.reason.is_own_limit:
+            self.s6_memory(act)
+        elif act.drain.reason.is_for_machine:
+            self._shortage(act)
+        elif act.attempts > 1 or act.machine.wall_set_at > self.times.began[act.drain.token] - TURN_SECONDS:
+            return
+        elif act.drain.reason is Reason.RESTART:
+            times = [
+                self.times.taken_at[act.machine.name, act.machine.boot, identity]
+                for identity, taken in act.machine.disk.requests.items()
+                if act.worker.name in taken.workers
+            ]
+            if times and act.process.created > max(times):
+                self.broken("restart", act.machine, f"{act.worker.name} began after every request for it")
+        elif act.drain.reason is Reason.MAX_AGE:
+            age, limit = self.world.engine.now - act.process.created, act.config.max_age_seconds or 0.0
+            if age < limit * (1 - AGE_SPREAD):
+                self.broken("S6", act.machine, f"{act.worker.name} is taken out for its age, {age:.0f} s")
+        elif act.drain.reason is Reason.MAX_TOTAL_RSS:
+            self._total(act)
+
+    def _shortage(self, act: Act) -> None:
+        """The machine had less than min_free left when it was read last, and the pool yields."""
+        left, least = act.machine.free_read, self.world.shape.min_free
+        if act.attempts > 1 or (least is not None and left < least and act.config.yields is not Yields.NO):
+            return
+        self.broken("S6", act.machine, f"{act.worker.name} is taken for the machine, which has {left} left")
+
+    def _total(self, act: Act) -> None:
+        """The last measurements of all processes of the pool on this machine are above the total."""
+        pids = {
+            process.pid
+            for worker in self.world.workers_of(act.worker.pool, act.machine.name)
+            for process in (worker.process, worker.last)
+            if process is not None
+        }
+        total = sum(act.machine.measured.get(pid, (0.0, 0))[1] for pid in pids)
+        limit = act.config.max_total_rss.exact_bytes if act.config.max_total_rss else None
+        if limit is None or total <= limit:
+            self.broken("S6", act.machine, f"{act.worker.name} is taken out for a total of {total}")
+
+    def s6_memory(self, act: Act) -> None:
+        """A failed reading never counts as over the limit: a drained worker was measured in this drain."""
+        if act.attempts > 1:
+            return
+        at, measured = act.machine.measured.get(act.process.pid, (-1e9, 0))
+        if measured <= LIMIT or at < self.times.began[act.drain.token]:
+            text = f"{act.worker.name} is taken out, and was not measured to be over its limit"
+            self.broken("S6", act.machine, text)
