@@ -13,6 +13,7 @@ import pytest
 
 from supervisor_memkill.config.values import Config, PoolConfig
 from supervisor_memkill.coordination.contract import (
+    Age,
     Answer,
     CoordinationUnknown,
     Offer,
@@ -22,6 +23,7 @@ from supervisor_memkill.coordination.contract import (
     RequestAnswers,
     Rules,
     SlotClaim,
+    no_age,
 )
 from supervisor_memkill.coordination.in_process import InProcessCoordinator
 from supervisor_memkill.errors import Unknown
@@ -176,6 +178,7 @@ class Told(NamedTuple):
     pool: str
     reports: Sequence[Report]
     slot_claims: Sequence[SlotClaim]
+    age_seconds: float
 
 
 class SharedCoordinator(InProcessCoordinator):
@@ -202,8 +205,9 @@ class SharedCoordinator(InProcessCoordinator):
         reports: Sequence[Report],
         slot_claims: Sequence[SlotClaim],
         answers: RequestAnswers | None = None,
+        age: Age = no_age,
     ) -> Published:
-        self.told.append(Told(self._world.now, pool, reports, slot_claims))
+        self.told.append(Told(self._world.now, pool, reports, slot_claims, age()))
         self._reach()
         published = super().publish(pool, rules, reports, slot_claims)
         self.answers = dict(answers or {})

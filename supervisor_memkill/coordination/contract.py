@@ -1,11 +1,11 @@
 """The contract of coordination: publish, consider, acquire, release, view.
 
-Every call may be repeated with the same effect. The coordinator uses its own clock: callers pass no time.
+Every call may be repeated with the same effect. The coordinator uses its own clock: callers pass durations.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -18,6 +18,15 @@ MAX_SILENT_HEARTBEATS = 3
 
 UNNAMED = "?"
 """In place of a listener's name: a listener of an older version, which does not name its settings."""
+
+
+Age = Callable[[], float]
+"""For how many seconds it has been since the reported workers were seen: a listener may be frozen since."""
+
+
+def no_age() -> float:
+    """They are seen now."""
+    return 0.0
 
 
 class CoordinationUnknown(MemkillError):
@@ -345,6 +354,7 @@ class Coordinator(Protocol):
         reports: Sequence[Report],
         slot_claims: Sequence[SlotClaim],
         answers: RequestAnswers | None = None,
+        age: Age = no_age,
     ) -> Published:
         """Replace this listener's reports of the pool and its answers to requests, and renew its slots."""
         ...

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from supervisor_memkill.clock import Clock
 from supervisor_memkill.coordination import rules as judge
 from supervisor_memkill.coordination.contract import (
+    Age,
     Answer,
     PoolView,
     Published,
@@ -19,6 +20,7 @@ from supervisor_memkill.coordination.contract import (
     RequestAnswers,
     Rules,
     SlotClaim,
+    no_age,
 )
 
 
@@ -42,6 +44,7 @@ class InProcessCoordinator:
         reports: Sequence[Report],
         slot_claims: Sequence[SlotClaim],
         answers: RequestAnswers | None = None,
+        age: Age = no_age,
     ) -> Published:
         state = self._pool(pool)
         state.asking_since = judge.asking_since(reports, state.asking_since, self._clock())

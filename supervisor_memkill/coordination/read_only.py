@@ -8,6 +8,7 @@ from typing import Protocol
 
 from supervisor_memkill.clock import Clock
 from supervisor_memkill.coordination.contract import (
+    Age,
     Answer,
     PoolView,
     Published,
@@ -16,6 +17,7 @@ from supervisor_memkill.coordination.contract import (
     RequestAnswers,
     Rules,
     SlotClaim,
+    no_age,
 )
 from supervisor_memkill.coordination.in_process import InProcessCoordinator
 
@@ -46,6 +48,7 @@ class ReadOnlyCoordinator:
         reports: Sequence[Report],
         slot_claims: Sequence[SlotClaim],
         answers: RequestAnswers | None = None,
+        age: Age = no_age,
     ) -> Published:
         view = self._views[pool] = self._shared.view(pool)
         others = [

@@ -18,6 +18,7 @@ from typing import Any, Protocol
 from supervisor_memkill import checked
 from supervisor_memkill.coordination.contract import (
     MAX_SILENT_HEARTBEATS,
+    Age,
     Answer,
     Cause,
     CoordinationUnknown,
@@ -28,6 +29,7 @@ from supervisor_memkill.coordination.contract import (
     RequestAnswers,
     Rules,
     SlotClaim,
+    no_age,
 )
 from supervisor_memkill.coordination.pool_data import answers_to_json, offers_of, view_of
 from supervisor_memkill.errors import MemkillError, one_line
@@ -122,6 +124,7 @@ class RedisCoordinator:
         reports: Sequence[Report],
         slot_claims: Sequence[SlotClaim],
         answers: RequestAnswers | None = None,
+        age: Age = no_age,
     ) -> Published:
         values = {
             "process": {} if self._processes is None else self._processes.own(),
@@ -132,7 +135,7 @@ class RedisCoordinator:
             "answered": dict.fromkeys(answers or {}, True),
             "answers": _json(answers_to_json(answers or {})),
         }
-        found = self._publish_changes(pool, reports, values)
+        found = self._publish_changes(pool, reports, values, age)
         with _understood():
             held = found["held"] if found["held"] != {} else []  # Lua's JSON of an empty table
             return Published(
@@ -145,7 +148,7 @@ class RedisCoordinator:
             )
 
     def _publish_changes(
-        self, pool: str, reports: Sequence[Report], values: Mapping[str, Any]
+        self, pool: str, reports: Sequence[Report], values: Mapping[str, Any], age: Age
     ) -> dict[str, Any]:
         """Send what changed since the last report, or all workers if that report is not in Redis any more."""
         last, number = self._sent.pop(pool, None), fresh_token(8)
@@ -161,11 +164,12 @@ class RedisCoordinator:
                 base=last.number,
                 workers=[self._worker(report) for report in changed],
                 gone=gone,
+                age=_ms(age()),
                 **values,
             )
         if "again" in found:
             workers = [self._worker(report) for report in reports]
-            found = self._run("publish", pool, report=number, workers=workers, **values)
+            found = self._run("publish", pool, report=number, workers=workers, age=_ms(age()), **values)
         if found.get("taken") is False:
             self._sent[pool] = _Sent(number, present)
         return found

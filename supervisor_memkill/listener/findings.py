@@ -171,6 +171,8 @@ class PoolSurvey:
     terms: Terms
     findings: tuple[Finding, ...]
     """Empty if the look failed."""
+    looked_at: float
+    """When the look began, on the boot clock."""
     failure: Exception | None = None
     """Why the look failed; an error in one kind does not affect the other pools."""
     unrecognised: str | None = None

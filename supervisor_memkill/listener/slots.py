@@ -10,6 +10,7 @@ from supervisor_memkill.clock import Clock
 from supervisor_memkill.config.values import Config
 from supervisor_memkill.coordination.contract import (
     MAX_SILENT_HEARTBEATS,
+    Age,
     Answer,
     Cause,
     CoordinationUnknown,
@@ -18,6 +19,7 @@ from supervisor_memkill.coordination.contract import (
     Report,
     Request,
     SlotClaim,
+    no_age,
 )
 from supervisor_memkill.listener.findings import Finding, Pool, PoolSurvey, slot_claims
 from supervisor_memkill.listener.fleet import Fleet
@@ -80,7 +82,7 @@ class Slots:
     def publish(self, survey: PoolSurvey) -> None:
         """Send the reports of this survey, and renew the pool's slots. Raises CoordinationUnknown."""
         self._fleet.looked(survey)
-        self._publish(survey.pool, self._reports_of(survey))
+        self._publish(survey.pool, self._reports_of(survey), lambda: self._clock() - survey.looked_at)
 
     def _reports_of(self, survey: PoolSurvey) -> Sequence[Report]:
         """The reports; that of a worker which has the same finding as before is the same object."""
@@ -104,14 +106,14 @@ class Slots:
         Raises CoordinationUnknown.
         """
         if self._claims(pool):
-            self._publish(pool, ())
+            self._publish(pool, (), no_age)
 
-    def _publish(self, pool: Pool, reports: Sequence[Report]) -> None:
+    def _publish(self, pool: Pool, reports: Sequence[Report], age: Age) -> None:
         for one in [one for one in self._unreleased if one.pool == pool.name]:
             self._give_back(one)
             self._unreleased.remove(one)
         published = self._coordinator.publish(
-            pool.name, pool.rules, reports, self._claims(pool), self._fleet.answers(pool.name)
+            pool.name, pool.rules, reports, self._claims(pool), self._fleet.answers(pool.name), age
         )
         self._outage.back(pool.name)
         if self._coordinator.is_shared:

@@ -43,6 +43,8 @@ class _Look:
     contents: Contents
     table: ProcessTable
     depth: Depth
+    began_at: float
+    """On the boot clock."""
     counts: bool
     """It is a check: strikes count."""
 
@@ -138,7 +140,7 @@ class Surveyor:
         *,
         counts: bool = False,
     ) -> Survey:
-        table = self._process_table()
+        began_at, table = self._clock(), self._process_table()
         # A look between two checks needs no exact times: only settled workers are taken over.
         processes = self.known.all(table, may_lag=depth is Depth.KNOWN)
         if self._programs.are_of_other(processes) or (counts and self._has_refused):
@@ -149,7 +151,7 @@ class Surveyor:
             self._strikes.keep(process.worker for process in processes)
         if pools == self._pools:
             self._has_refused = False
-        look = _Look(contents, table, depth, counts=counts)
+        look = _Look(contents, table, depth, began_at, counts=counts)
         surveys = [self._survey_safely(pool, assignment.members[pool.name], look) for pool in pools]
         # A look at one pool does not show the largest worker of all pools.
         if shortage is not None and (pools == self._pools or asks_for_machine(contents.drains)):
@@ -195,7 +197,7 @@ class Surveyor:
         try:
             return self._survey(pool, processes, look)
         except Exception as error:  # noqa: BLE001 - a kind may be anybody's code
-            return PoolSurvey(pool, self.terms(pool.config), (), failure=error)
+            return PoolSurvey(pool, self.terms(pool.config), (), look.began_at, failure=error)
 
     def _survey(self, pool: Pool, processes: Sequence[ProcessInfo], look: _Look) -> PoolSurvey:
         terms, contents = self.terms(pool.config), look.contents
@@ -216,7 +218,7 @@ class Surveyor:
         findings = self._findings_again(pool, surroundings, look)
         if findings is None:
             findings = self._findings(pool, surroundings, look)
-        return PoolSurvey(pool, terms, findings, unrecognised=unrecognised)
+        return PoolSurvey(pool, terms, findings, look.began_at, unrecognised=unrecognised)
 
     def _findings_again(
         self, pool: Pool, surroundings: Surroundings, look: _Look

@@ -11,6 +11,7 @@ from typing import Any
 import redis
 
 from supervisor_memkill.coordination.contract import (
+    Age,
     Answer,
     Published,
     Report,
@@ -18,6 +19,7 @@ from supervisor_memkill.coordination.contract import (
     RequestAnswer,
     Rules,
     SlotClaim,
+    no_age,
 )
 from supervisor_memkill.coordination.redis import RedisCoordinator
 from supervisor_memkill.world.redis_client import connect
@@ -110,12 +112,13 @@ class Host:
         self.reports = list(reports)
         self.drains: dict[str, SlotClaim] = {}
         self.answers: dict[str, RequestAnswer] = {}
+        self.age: Age = no_age
         self.coordinator = listening(client, f"{name}/s", instance, **values)
 
     def beat(self) -> Published:
         """What its heartbeat tells."""
         claims = list(self.drains.values())
-        return self.coordinator.publish(POOL, self.rules, self.reports, claims, self.answers)
+        return self.coordinator.publish(POOL, self.rules, self.reports, claims, self.answers, self.age)
 
     def ask(self, worker: str, **values: Any) -> Answer:
         """Ask with the token of the drain that runs, or else a new one; journal it when it is granted.

@@ -50,7 +50,7 @@ def finding(one: Any = QUIET, **process: Any) -> Finding:
 
 
 def survey(*findings: Finding, traits: Traits = SIDEKIQ_LIKE, failure: Exception | None = None) -> Survey:
-    return Survey((PoolSurvey(pool(traits), TERMS, findings, failure),), ())
+    return Survey((PoolSurvey(pool(traits), TERMS, findings, 0.0, failure),), ())
 
 
 def adoption(**contents: Any) -> tuple[Adoption, FakeLedger]:

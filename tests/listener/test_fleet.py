@@ -54,7 +54,7 @@ class Scene:
         """At a pool with a worker for each verdict."""
         findings = tuple(Finding(Sighting(info(), 100, reading(busy=2)), one) for one in verdicts)
         pool: Any = SimpleNamespace(name="jobs")
-        self.fleet.looked(PoolSurvey(pool, TERMS, findings, failure=failure))
+        self.fleet.looked(PoolSurvey(pool, TERMS, findings, 0.0, failure=failure))
 
     def line(self) -> AnswerLine:
         (line,) = self.fleet.answers("jobs")[ID].lines

@@ -34,6 +34,24 @@ def test_listener_reports_its_workers_at_once(world: World, path: Path) -> None:
     assert world.happened == []
 
 
+def test_report_is_as_old_as_its_look(world: World, path: Path) -> None:
+    """The listener was frozen before it sent the report: a worker may have ended since."""
+
+    class Freezing(QuietKind):
+        def read(self, *arguments: Any) -> Any:
+            readings = super().read(*arguments)
+            world.advance(90.0)
+            return readings
+
+    coordinator = SharedCoordinator(world)
+    life = Life(world, path, coordinate=lambda contents: coordinator)
+    life.listener.turn(ticked=False)
+    assert coordinator.told[-1].age_seconds == 0.0
+    life.die()
+    Life(world, path, kind=Freezing, coordinate=lambda contents: coordinator).listener.turn(ticked=False)
+    assert coordinator.told[-1].age_seconds == 90.0
+
+
 def test_each_step_of_a_drain_is_reported_to_the_other_hosts_once(world: World, path: Path) -> None:
     only_one_is_bloated(world)
     coordinator = SharedCoordinator(world)

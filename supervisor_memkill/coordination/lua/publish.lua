@@ -10,6 +10,7 @@
 --   is_new               true: the listener never saw this pool, also not before it was restarted
 --   fresh_epoch, settle  if data was lost: the new epoch, and how long no slot is granted (ms)
 --   fresh, ttl           how long the report counts, how long a slot lasts (ms)
+--   age                  how long ago the workers were seen (ms): they do not count as in service for so much less
 --   min_available, max_draining
 --   report               a random id of this report
 --   workers              list of {id, JSON of the worker, 1 if in service, queues, urgency or -1}
@@ -38,6 +39,9 @@ local now = clock()
 local taken, before = is_taken(request, now)
 if taken then return cjson.encode({taken = true, taken_by = taken_by(before, now), held = {}}) end
 
+-- Until then the workers count as in service: not for longer than a report counts after they were seen.
+local up_till = now + math.max(-1, request.fresh - request.age)
+
 -- The workers that are reported again as they were: list of {id, JSON of the worker, score}; nil if one of
 -- them is not here any more as the listener reported it.
 local CHUNK = 100
@@ -61,7 +65,7 @@ local function reported_again()
       local score = redis.call('ZSCORE', KEYS[2], ids[index])
       if not kept or not score then return nil end
       local sig = math.floor(tonumber(score) / SPAN)
-      found[#found + 1] = {ids[index], kept .. seen, up_score(sig, now + request.fresh)}
+      found[#found + 1] = {ids[index], kept .. seen, up_score(sig, up_till)}
     end
   end
   return found
@@ -94,7 +98,7 @@ for _, worker in ipairs(request.workers) do
   ids[#ids + 1] = id
   redis.call('HSET', KEYS[1], 'w:' .. id, string.sub(text, 1, -2) .. ',"seen":' .. string.format('%.0f', now) .. '}')
   local index = is_up == 1 and sig_index(meta, sig) or NOT_UP
-  redis.call('ZADD', KEYS[2], up_score(index, now + request.fresh), id)
+  redis.call('ZADD', KEYS[2], up_score(index, up_till), id)
   if urgency >= 0 then
     redis.call('ZADD', KEYS[3], urgency, id)
     redis.call('ZADD', KEYS[4], 'NX', string.format('%.0f', now), id)

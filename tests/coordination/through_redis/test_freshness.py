@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
-from supervisor_memkill.coordination.contract import Cause, ListenerRules
+from supervisor_memkill.coordination.contract import Cause, ListenerRules, no_age
 from supervisor_memkill.coordination.rules import PATIENCE_SECONDS
 from tests.builders import report
 from tests.coordination.servers import (
@@ -36,6 +37,43 @@ def test_workers_of_a_silent_listener_are_not_in_service(fleet: Fleet, pair: tup
     fleet.passes(1, one)
     assert one.ask("a").refused is Cause.TOO_FEW_IN_SERVICE
     assert one.coordinator.view(POOL).silent == {two("c"), two("d")}
+
+
+@pytest.mark.parametrize("what", ["new", "changed", "unchanged"])
+def test_worker_counts_for_three_heartbeats_after_it_was_seen_and_not_after_its_late_report(
+    fleet: Fleet, pair: tuple[Host, Host], what: str
+) -> None:
+    """Its listener was frozen between the look and the report, and the worker may have ended since."""
+    one, two = pair
+    if what == "new":
+        fleet.redis.hdel(key(), f"l:{two.name}/s")  # Redis asks for the whole report.
+    elif what == "changed":
+        two.reports = [replace(each, busy=7) for each in two.reports]
+    two.age = lambda: FRESH - 2
+    two.beat()
+    assert one.ask("a").others_in_service == 3
+    one.release("a", drained=False)
+    fleet.passes(3, one)
+    assert one.ask("a").others_in_service == 1
+    one.release("a", drained=False)
+    two.age = no_age
+    two.beat()
+    assert one.ask("a").others_in_service == 3
+    one.release("a", drained=False)
+    two.age = lambda: 99 * FRESH
+    two.beat()
+    assert one.ask("a").others_in_service == 1
+
+
+def test_report_that_redis_asks_for_as_a_whole_is_as_old_as_the_look(
+    fleet: Fleet, pair: tuple[Host, Host]
+) -> None:
+    """The listener may be frozen until it gets this answer."""
+    one, two = pair
+    fleet.redis.hdel(key(), f"l:{two.name}/s")
+    two.age = iter([0.0, FRESH + 1]).__next__
+    two.beat()
+    assert one.ask("a").others_in_service == 1
 
 
 def test_slot_of_a_silent_listener_is_not_left_out_of_the_count_twice(
