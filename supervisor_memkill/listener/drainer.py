@@ -205,6 +205,8 @@ class Drainer:
             if kept.evidence is None or not kept.evidence.runs:
                 self._evidence.forget(kept.worker)
             self._notifier.report(StepEnded(kept.worker, kept.pid, kept.state, kept.touched))
+            if step.action is Action.STOP and kept.stop.answer is StopAnswer.ACCEPTED:
+                self.step(kept)  # See at once which process the stop reached: an operator may restart it.
 
     def _report_saved(self, drain: Drain) -> None:
         self._notifier.report(StepSaved(drain.worker, drain.pid, drain.state))

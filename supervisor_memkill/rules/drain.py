@@ -139,7 +139,10 @@ class Stop:
     A supervisord that hung carries the stop out at the time at which it starts that listener.
     """
     accepted_at: float | None = None
-    """When supervisord's answer came that accepted the stop; None: none came, or an older version got it."""
+    """When supervisord's answer came that accepted the stop, while it is not known which process it reached.
+
+    None: no answer came, or the process is known, or an older version got the answer.
+    """
 
 
 @dataclass(frozen=True)

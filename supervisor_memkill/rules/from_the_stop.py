@@ -85,6 +85,8 @@ def stopping(drain: Drain, seen: Seen, plan: Plan, now: float) -> Step:
         return settle(_with_logged_kill(drain, seen), process, now, StepCause.RESTARTED_BY_OTHERS)
     if process.state is ProcessState.RUNNING and drain.stop.answer is not StopAnswer.ACCEPTED:
         return _stop_again(drain, seen, plan, now)
+    if process.state is ProcessState.STOPPING:
+        drain = change_stop(drain, accepted_at=None)  # The stop reached this process, and no later one.
     return Step(drain)
 
 

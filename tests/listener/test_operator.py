@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from supervisor_memkill.processes import ProcessState
-from supervisor_memkill.rules.drain import State
+from supervisor_memkill.rules.drain import State, StopAnswer
 from supervisor_memkill.world.supervisord import NoAnswer
 from tests.listener.situations import STATES, P, run_to, run_until_replaced
 from tests.listener_world import BLOATED, EPOCH, FRESH, Killed, Life, StopKind, World
@@ -118,6 +118,15 @@ def test_worker_that_ended_before_our_stop_was_sent_is_not_started(world: World,
     world.process = look_then_end  # type: ignore[method-assign]
     life.run(5)
     assert ended and f"start {ended[0]}" not in world.happened
+
+
+def test_process_that_the_stop_reached_is_looked_at_at_once(world: World, path: Path) -> None:
+    """An operator may restart the worker before the next beat, and stop it again."""
+    world.finish_jobs()
+    life = Life(world, path)
+    name = life.run_to(State.STOPPING)
+    stop = life.drains()[name].stop
+    assert (stop.answer, stop.accepted_at) == (StopAnswer.ACCEPTED, None)
 
 
 def test_worker_without_autostart_is_not_started_after_supervisord_restarted(

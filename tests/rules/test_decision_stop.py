@@ -104,6 +104,14 @@ def test_stop_that_reached_a_new_process_is_finished_with_this_process() -> None
     assert outcome(stopped) == (S.STARTING, A.START)
 
 
+def test_stop_that_reached_the_drained_process_reached_no_later_one() -> None:
+    """A look saw it STOPPING, so that an operator stopped the process that another one started since."""
+    record = stopping(stop_answer=StopAnswer.ACCEPTED, stop_accepted_at=NOW)
+    looked = step(record, seen(P.STOPPING, looked_at=NOW)).drain
+    later = seen(P.STOPPED, start=EPOCH, stop=EPOCH + 1, now=EPOCH + 1, looked_at=NOW + 1)
+    assert outcome(step(looked, later, now=NOW + 1)) == (S.LET_GO, None)
+
+
 def test_process_of_the_same_second_as_the_drained_one_can_get_its_stop() -> None:
     record = stopping(stop_answer=StopAnswer.ACCEPTED, stop_accepted_at=NOW)
     assert outcome(step(record, seen(P.STOPPING, pid=PID + 1, looked_at=NOW))) == (S.STOPPING, None)
