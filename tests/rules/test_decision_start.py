@@ -251,6 +251,11 @@ def test_first_new_process_is_stopped_for_the_hard_limit_though_it_is_not_measur
     assert outcome(hard(settling(start_attempts=2, memory_after_bytes=449))) == (S.STOPPING, A.STOP)
 
 
+def test_time_that_the_worker_was_quiet_ends_with_its_first_process() -> None:
+    record = settling(quiet_sent_at=10.0, quiet_seconds=48.0, memory_after_bytes=100)
+    assert hard(record).drain.quiet_seconds == 48.0
+
+
 def test_stop_of_a_new_process_that_was_certainly_not_sent_leaves_no_trace_of_the_former_stop() -> None:
     """The first process was stopped, and supervisord confirmed it; that says nothing about this one."""
     record = settling(stop_answer=StopAnswer.ACCEPTED, memory_after_bytes=100)
