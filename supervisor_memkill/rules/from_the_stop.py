@@ -170,7 +170,7 @@ def _stopped(drain: Drain, seen: Seen, process: ProcessInfo, now: float) -> Step
         return end(drain, now, StepCause.STOPPED_BY_OTHERS)
     if drain.stopped_seen_at is None:
         killed = was_kill(drain.stop, process, seen.survivors, now, is_logged=seen.is_kill_logged)
-        drain = change_stop(drain, was_kill=killed or drain.stop.was_kill)  # of an earlier process
+        drain = change_stop(drain, was_kill=killed)
     cause = StepCause.KILLED if drain.stop.was_kill else None
     return _start_when_gone(drain, seen, process, now, cause)
 
