@@ -92,6 +92,7 @@ def test_process_that_an_operator_started_before_the_answer_to_the_stop_got_this
     ours = (S.STOPPING, None) if state is P.STOPPING else (S.STARTING, A.START)
     assert outcome(taken) == (ours if is_ours else others), what
     assert (taken.cause is StepCause.STOPPED_NEW_PROCESS) is is_ours
+    assert taken.drain.pid == (PID if state is P.STOPPED else PID + 1)
 
 
 def test_stop_that_reached_a_new_process_is_finished_with_this_process() -> None:
@@ -150,6 +151,10 @@ def test_stop_of_a_worker_in_service_is_repeated_only_while_peers_suffice() -> N
     assert outcome(step(record, beside_another)) == (S.LET_GO, None)
     hard = seen(P.RUNNING, reading=reading(), memory_bytes=500, asked=True, answer=FULL)
     assert outcome(step(record, hard, hard_limit_bytes=400)) == (S.STOPPING, A.STOP)
+    unknown = seen(P.RUNNING, reading=reading(recognised=None), asked=True, answer=answer())
+    assert step(record, unknown).cause is StepCause.NOT_DRAINABLE_NOW
+    protected = seen(P.RUNNING, reading=reading(jobs=("Import",)), asked=True, answer=answer())
+    assert step(record, protected, protect_jobs=("Imp*",)).cause is StepCause.PROTECTED_JOB
     told = stopping(is_quiet=False, quiet_attempts=1)
     assert outcome(step(told, alone)) == (S.STOPPING, None), "it may be quiet, so the drain stays"
 

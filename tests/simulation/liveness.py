@@ -81,12 +81,12 @@ def _lose(world: World, machine: Machine) -> None:
 
 
 def _mend(world: World, machine: Machine, worker: Worker, *, starts: bool) -> None:
-    worker.fails = ""
+    worker.fails, worker.habits = "", worker.habits.without_endless()
     process = worker.process
     if process is not None:
         process.hung_at = None
         process.end_jobs(world.engine.now, 5.0)
-        process.habits = worker.habits = worker.habits.without_endless()
+        process.habits = worker.habits
     standing = world.standings.of(worker)
     if process is not None and process.quiet_at is not None and not standing.owed and not worker.removed:
         world.operator(machine, worker, "stop")  # He had quieted it.
