@@ -1,8 +1,7 @@
 """The journal's format: its contents as JSON, and back.
 
-Each field has a reader here, so that a value of the wrong type never gets into a drain. Format 1, which no
-release wrote, can still be read: there a drain has the fields of its stop, and a back-off has a sentence as
-its cause.
+Each field has a reader here, so that a value of the wrong type never gets into a drain. Journals of format 1
+are read, too.
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from supervisor_memkill.checked import count, flag, items, mapping, seconds, text
+from supervisor_memkill.listener import journal_format_1
 from supervisor_memkill.processes import ProcessId, ProcessInfo
 from supervisor_memkill.rules.causes import Reason, StepCause
 from supervisor_memkill.rules.drain import Drain, State, Stop, StopAnswer
@@ -107,7 +107,7 @@ def decode(data: bytes, now: float) -> tuple[Contents, str]:
         body = envelope["body"]
         if not _is_undamaged(envelope, body):
             raise ValueError("its checksum is wrong")
-        return _contents(_as_format_2(body)), _boot(body, now)
+        return _contents(_in_present_format(body)), _boot(body, now)
     except KeyError as error:
         raise ValueError(f"damaged: the field {error.args[0]!r:.40} is missing") from error
     except ValueError as error:
@@ -124,6 +124,15 @@ def _parse(data: bytes) -> Any:
         return json.loads(data.decode("utf-8"))
     except (ValueError, RecursionError):
         raise ValueError("it is not JSON") from None
+
+
+def _in_present_format(body: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Raises ValueError for an unknown format."""
+    if body["format"] == FORMAT:
+        return body
+    if body["format"] != 1:
+        raise ValueError(f"its format {body['format']!r} is not known to this version")
+    return journal_format_1.as_format_2(body)
 
 
 def _contents(body: Mapping[str, Any]) -> Contents:
@@ -369,38 +378,3 @@ BACK_OFF_READERS: Mapping[str, Reader] = {
     "limit_bytes": count,
     "memory_bytes": _or_none(count),
 }
-
-
-# --- format 1 ----------------------------------------------------------------------------------
-
-_CAUSES_IN_FORMAT_1 = {
-    "its limit is below its baseline": BackOffCause.BELOW_BASELINE.value,
-    "its last drain was given up": BackOffCause.AFTER_RESUME.value,
-    "it could not be told to take no more jobs": BackOffCause.NOT_BEGUN.value,
-}
-
-
-def _as_format_2(body: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The body in the present format. Raises ValueError for an unknown format."""
-    if body["format"] == FORMAT:
-        return body
-    if body["format"] != 1:
-        raise ValueError(f"its format {body['format']!r} is not known to this version")
-    return {
-        **body,
-        "drains": [_drain_of_format_1(values) for values in body["drains"]],
-        "back_offs": {worker: _back_off_of_format_1(*one) for worker, one in body["pauses"].items()},
-        "pauses": {},
-    }
-
-
-def _drain_of_format_1(values: Mapping[str, Any]) -> dict[str, Any]:
-    stop = {name: values[f"stop_{name}"] for name in STOP_READERS if f"stop_{name}" in values}
-    return {**values, "stop": stop}
-
-
-def _back_off_of_format_1(
-    until: Any, seconds: Any, why: Any = "its limit is below its baseline", limit_bytes: Any = 0
-) -> dict[str, Any]:
-    cause = _CAUSES_IN_FORMAT_1[text(why)]
-    return {"until": until, "seconds": seconds, "cause": cause, "limit_bytes": limit_bytes}

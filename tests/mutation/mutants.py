@@ -65,6 +65,7 @@ PYTHON = (
     "listener/programs.py",
     "listener/recognition.py",
     "listener/journal_format.py",
+    "listener/journal_format_1.py",
     "listener/observer.py",
     "listener/pool_sizes.py",
     "listener/requests.py",
