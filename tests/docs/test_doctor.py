@@ -10,7 +10,7 @@ from typing import Any
 from supervisor_memkill.commands.doctor.catalogue import FAULTS, examine
 from supervisor_memkill.commands.doctor.finding import Severity
 from supervisor_memkill.commands.doctor.report import as_json
-from tests.commands.doctor import planted
+from tests.commands.doctor import facts_with
 from tests.docs.pages import DOCS, table
 
 PAGE = DOCS / "doctor.rst"
@@ -26,7 +26,7 @@ def test_severities_are_those_of_the_code() -> None:
 
 
 def test_every_key_of_the_json_is_on_the_page() -> None:
-    facts = planted.redis(policy="allkeys-lru")
+    facts = facts_with.redis(policy="allkeys-lru")
     rows = table(PAGE, "Keys of the JSON")
     documented = set(re.findall(r"[a-z_]+", " ".join(" ".join(row[:1]) for row in rows)))
     text = " ".join(" ".join(row) for row in rows)

@@ -29,7 +29,7 @@ from supervisor_memkill.workers.registry import load_kind
 from supervisor_memkill.world.machine import MemoryLimit
 from supervisor_memkill.world.memory import ProcessTable
 from tests.builders import report
-from tests.commands.doctor import planted
+from tests.commands.doctor import facts_with
 from tests.docs.pages import EXAMPLES, name_of
 
 EPOCH = 1_800_000_000
@@ -100,7 +100,7 @@ def look_at(path: Path) -> Facts:
     ]
     if not programs:  # An example of the listener's file alone.
         programs = [_sidekiq(pool, number) for pool in examined.config.pools for number in range(1)]
-    facts = planted.surroundings()
+    facts = facts_with.surroundings()
     return dataclasses.replace(
         facts,
         configuration=ConfigurationFacts(examined.config, problems=examined.problems),

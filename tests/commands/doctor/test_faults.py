@@ -23,8 +23,9 @@ from supervisor_memkill.units import format_size
 from supervisor_memkill.workers.contract import Advice
 from supervisor_memkill.world.machine import MemoryLimit
 from tests.builders import drain, info
-from tests.commands.doctor import planted
-from tests.commands.doctor.planted import PLANTED, looked_at
+from tests.commands.doctor import facts_with
+from tests.commands.doctor.facts_with import BELOW, INET, LISTENER, NOW, STATE, fresh_world, looked_at
+from tests.commands.doctor.planted import PLANTED
 from tests.listener_world import LIMIT
 
 
@@ -67,7 +68,7 @@ def test_every_fault_and_every_check_of_a_part_is_in_the_catalogue() -> None:
 
 
 def test_all_settings_of_a_program_are_named_at_once() -> None:
-    world = planted.fresh_world()
+    world = fresh_world()
     texts = ["stopsignal=TERM must be INT", "stopasgroup=true must go", "stopwaitsecs=10 is too short"]
     world.advice = tuple(Advice(text, refuses=True) for text in texts)
     findings = examine(looked_at(world))
@@ -77,11 +78,11 @@ def test_all_settings_of_a_program_are_named_at_once() -> None:
 
 
 def test_faults_of_all_sorts_are_found_at_once_the_worst_first() -> None:
-    facts = planted.configuration(problems=("/a:1: one", "/a:2: two"), unread=("/b: gone",))
+    facts = facts_with.configuration(problems=("/a:1: one", "/a:2: two"), unread=("/b: gone",))
     facts = dataclasses.replace(
         facts,
-        redis=planted.redis(away="refused", policy="allkeys-lru", clock_ahead_seconds=90.0).redis,
-        listener=planted.listener(processes=(), in_files=()).listener,
+        redis=facts_with.redis(away="refused", policy="allkeys-lru", clock_ahead_seconds=90.0).redis,
+        listener=facts_with.listener(processes=(), in_files=()).listener,
     )
     assert names(facts) == [
         *("configuration-wrong", "configuration-wrong", "listener-missing", "redis-away"),
@@ -95,13 +96,13 @@ def test_check_that_fails_is_a_finding_and_stops_no_other() -> None:
     def broken(facts: Facts) -> object:
         raise RuntimeError("a bug")
 
-    findings = examine(planted.redis(away="refused"), [broken, *CHECKS])  # type: ignore[list-item]
+    findings = examine(facts_with.redis(away="refused"), [broken, *CHECKS])  # type: ignore[list-item]
     assert [one.name for one in findings] == [CHECK_FAILED.name, "redis-away"]
     assert findings[0].what == "broken: RuntimeError: a bug"
 
 
 def test_section_of_a_finding_is_named_with_its_file_and_line() -> None:
-    world = planted.fresh_world()
+    world = fresh_world()
     world.advice = (Advice("stopsignal=TERM must be INT"),)
     places = {"jobs:one": "/etc/jobs.conf:3", "[memkill:jobs]": "/etc/memkill.conf:9"}
     facts = dataclasses.replace(looked_at(world, min_available=3), places=places)
@@ -112,7 +113,7 @@ def test_section_of_a_finding_is_named_with_its_file_and_line() -> None:
 
 
 def test_place_of_a_problem_is_where_it_stands() -> None:
-    (finding,) = examine(planted.configuration(problems=("/etc/a.conf:7: [memkill:a] x: bad",)))
+    (finding,) = examine(facts_with.configuration(problems=("/etc/a.conf:7: [memkill:a] x: bad",)))
     assert (finding.at, finding.change) == ("/etc/a.conf:7", "correct /etc/a.conf:7")
     assert finding.what == "[memkill:a] x: bad"
 
@@ -132,41 +133,41 @@ def test_place_of_a_problem_is_where_it_stands() -> None:
 )
 def test_server_that_other_machines_reach_needs_a_password(port: str, is_open: bool) -> None:
     name = "server-open-to-network"
-    without = planted.sections(unix_http_server=planted.INET, inet_http_server={"port": port})
-    guarded = planted.sections(
-        unix_http_server=planted.INET, inet_http_server={"port": port, "username": "u", "password": "p"}
+    without = facts_with.sections(unix_http_server=INET, inet_http_server={"port": port})
+    guarded = facts_with.sections(
+        unix_http_server=INET, inet_http_server={"port": port, "username": "u", "password": "p"}
     )
     assert (name in names(without)) is is_open
     assert name not in names(guarded)
 
 
 def test_files_that_are_not_known_are_no_missing_section() -> None:
-    assert names(planted.supervisord(sections=SupervisordSections())) == []
+    assert names(facts_with.supervisord(sections=SupervisordSections())) == []
 
 
 def test_worker_that_is_quiet_in_its_drain_is_no_fault() -> None:
-    world = planted.fresh_world()
+    world = fresh_world()
     world.workers["jobs:one"].quiet = True
     draining = drain(State.DRAINING, began_at=world.now, since=world.now)
     assert names(looked_at(world, Contents(drains={draining.worker: draining}))) == []
 
 
 def test_listener_that_has_not_heard_a_tick_yet_has_time_from_its_start() -> None:
-    young = planted.state(ticked_at=None, started_at=planted.NOW - 100)
-    old = planted.state(ticked_at=None, started_at=planted.NOW - 200)
+    young = facts_with.state(ticked_at=None, started_at=NOW - 100)
+    old = facts_with.state(ticked_at=None, started_at=NOW - 200)
     assert names(young) == []
     assert names(old) == ["listener-hears-no-ticks"]
 
 
 def test_listener_whose_section_has_no_tick_is_not_blamed_for_hearing_none() -> None:
     """One cause is one finding: that its section subscribes to none."""
-    origin = dataclasses.replace(planted.STATE.origin, tick_seconds=0.0)
-    silent = planted.state(origin=origin, ticked_at=None, started_at=planted.NOW - 86400)
+    origin = dataclasses.replace(STATE.origin, tick_seconds=0.0)
+    silent = facts_with.state(origin=origin, ticked_at=None, started_at=NOW - 86400)
     assert names(silent) == []
     unknown = dataclasses.replace(origin, tick_seconds=None)
     for seconds, expected in ((8000, []), (9500, ["listener-hears-no-ticks"])):
-        at = planted.NOW - seconds
-        assert names(planted.state(origin=unknown, ticked_at=at, started_at=at)) == expected
+        at = NOW - seconds
+        assert names(facts_with.state(origin=unknown, ticked_at=at, started_at=at)) == expected
 
 
 @pytest.mark.parametrize(
@@ -181,47 +182,48 @@ def test_listener_that_is_down_is_described_as_far_as_it_is_known(
     spawnerr: str, last_line: str, expected: str
 ) -> None:
     process = info(ProcessState.BACKOFF, group="memkill", name="memkill", spawnerr=spawnerr)
-    facts = planted.listener(processes=(process,), last_lines={planted.LISTENER: last_line})
+    facts = facts_with.listener(processes=(process,), last_lines={LISTENER: last_line})
     (finding,) = examine(facts)
-    assert (finding.what, finding.at) == (expected, planted.LISTENER)
-    assert finding.change.endswith(f"supervisorctl start {planted.LISTENER}")
+    assert (finding.what, finding.at) == (expected, LISTENER)
+    assert finding.change.endswith(f"supervisorctl start {LISTENER}")
 
 
 def test_listener_of_a_supervisord_that_is_away_is_not_called_missing() -> None:
-    facts = planted.supervisord(silence="connection refused")
+    facts = facts_with.supervisord(silence="connection refused")
     listener = dataclasses.replace(facts.listener, processes=(), in_files=())
     assert names(dataclasses.replace(facts, listener=listener)) == ["supervisord-unreachable"]
 
 
 def test_dead_listeners_state_is_no_evidence() -> None:
-    facts = planted.listener(
-        is_alive=False, state=dataclasses.replace(planted.STATE, ticked_at=0.0, version="0.0.1", dry_run=True)
+    facts = facts_with.listener(
+        is_alive=False,
+        state=dataclasses.replace(STATE, ticked_at=0.0, version="0.0.1", dry_run=True),
     )
     assert names(facts) == []
 
 
 def test_httpok_of_programs_outside_the_pools_is_no_rival() -> None:
-    assert names(planted.rival(RivalKind.HEALTH, "httpok -p web http://x")) == []
-    assert names(planted.rival(RivalKind.HEALTH, "httpok -a http://x")) == ["rival-by-health"]
+    assert names(facts_with.rival(RivalKind.HEALTH, "httpok -p web http://x")) == []
+    assert names(facts_with.rival(RivalKind.HEALTH, "httpok -a http://x")) == ["rival-by-health"]
 
 
 def test_listener_whose_disk_is_full_is_not_called_deaf() -> None:
     full = "no space is left in the file system of /own"
-    made = planted.state(ticked_at=planted.NOW - 200)
+    made = facts_with.state(ticked_at=NOW - 200)
     made = dataclasses.replace(made, listener=dataclasses.replace(made.listener, unwritable=full))
     assert names(made) == ["listener-outage"]
     assert full in whats(made)[0]
 
 
 def test_limit_below_the_baseline_is_known_from_the_listeners_own_delays() -> None:
-    contents = Contents(back_offs={"jobs:two": planted.BELOW})
+    contents = Contents(back_offs={"jobs:two": BELOW})
     assert names(looked_at(contents=contents)) == ["limit-below-baseline"]
     (what,) = whats(looked_at(contents=contents))
     assert what.startswith("the listener saw it at a new process of jobs:two;"), "this one may need less yet"
-    measured = dataclasses.replace(planted.BELOW, memory_bytes=LIMIT)
+    measured = dataclasses.replace(BELOW, memory_bytes=LIMIT)
     (what,) = whats(looked_at(contents=Contents(back_offs={"jobs:two": measured})))
     assert "which had 200MB at the end of settle" in what
-    former = dataclasses.replace(planted.BELOW, limit_bytes=LIMIT // 2)
+    former = dataclasses.replace(BELOW, limit_bytes=LIMIT // 2)
     assert names(looked_at(contents=Contents(back_offs={"jobs:two": former}))) == [], "the limit was raised"
 
 
@@ -253,7 +255,7 @@ def test_memory_that_jobs_leaked_after_settle_is_no_baseline() -> None:
 
 
 def test_delay_for_another_cause_says_nothing_about_the_baseline() -> None:
-    other = dataclasses.replace(planted.BELOW, cause=BackOffCause.AFTER_RESUME, limit_bytes=0)
+    other = dataclasses.replace(BELOW, cause=BackOffCause.AFTER_RESUME, limit_bytes=0)
     assert names(looked_at(contents=Contents(back_offs={"jobs:two": other}))) == []
 
 
@@ -285,7 +287,7 @@ def test_worker_that_ended_by_itself_is_down_unless_a_drain_starts_it(exitstatus
 
 
 def test_workers_own_redis_that_is_away_is_reported_by_its_pool_alone() -> None:
-    assert names(planted.redis(away="refused", is_ours=False)) == []
+    assert names(facts_with.redis(away="refused", is_ours=False)) == []
 
 
 # --- at the edge of a fault
@@ -302,14 +304,14 @@ def machine(memory: MemoryLimit | None, **settings: Any) -> Facts:
 @pytest.mark.parametrize(
     "facts",
     [
-        planted.redis(version=""),
-        planted.redis(version="5.0.14"),
-        planted.redis(clock_ahead_seconds=10.0),
-        planted.redis(clock_ahead_seconds=-10.0),
-        planted.supervisord(version="unknown"),
-        planted.supervisord(version="4.2.0"),
-        planted.sections(unix_http_server={"file": "/run/s.sock", "port": "*:1"}),
-        planted.sections(unix_http_server={"file": "/run/s.sock"}, inet_http_server={}),
+        facts_with.redis(version=""),
+        facts_with.redis(version="5.0.14"),
+        facts_with.redis(clock_ahead_seconds=10.0),
+        facts_with.redis(clock_ahead_seconds=-10.0),
+        facts_with.supervisord(version="unknown"),
+        facts_with.supervisord(version="4.2.0"),
+        facts_with.sections(unix_http_server={"file": "/run/s.sock", "port": "*:1"}),
+        facts_with.sections(unix_http_server={"file": "/run/s.sock"}, inet_http_server={}),
         machine(None),
     ],
 )
@@ -320,17 +322,20 @@ def test_what_is_unknown_or_just_good_enough_is_no_fault(facts: Facts) -> None:
 @pytest.mark.parametrize(
     ("facts", "what"),
     [
-        (planted.redis(version="4.0.14"), "its version is 4.0.14"),
-        (planted.supervisord(version="4.1.9"), "its version is 4.1.9"),
-        (planted.redis(policy="allkeys-lru"), "maxmemory-policy is allkeys-lru, maxmemory: none is set yet"),
+        (facts_with.redis(version="4.0.14"), "its version is 4.0.14"),
+        (facts_with.supervisord(version="4.1.9"), "its version is 4.1.9"),
         (
-            planted.redis(policy="allkeys-lru", maxmemory_bytes=1024**2),
+            facts_with.redis(policy="allkeys-lru"),
+            "maxmemory-policy is allkeys-lru, maxmemory: none is set yet",
+        ),
+        (
+            facts_with.redis(policy="allkeys-lru", maxmemory_bytes=1024**2),
             "maxmemory-policy is allkeys-lru, maxmemory: 1MB",
         ),
-        (planted.redis(is_full=True), "it is above its maxmemory"),
-        (planted.redis(is_full=True, maxmemory_bytes=1024**2), "it is above its maxmemory of 1MB"),
-        (planted.redis(clock_ahead_seconds=11.0), "its clock is 11s ahead of this machine's"),
-        (planted.redis(clock_ahead_seconds=-11.0), "its clock is 11s behind this machine's"),
+        (facts_with.redis(is_full=True), "it is above its maxmemory"),
+        (facts_with.redis(is_full=True, maxmemory_bytes=1024**2), "it is above its maxmemory of 1MB"),
+        (facts_with.redis(clock_ahead_seconds=11.0), "its clock is 11s ahead of this machine's"),
+        (facts_with.redis(clock_ahead_seconds=-11.0), "its clock is 11s behind this machine's"),
         (
             machine(MemoryLimit(3 * LIMIT - 1)),
             f"3 workers may grow to {format_size(3 * LIMIT)} in all, and {format_size(3 * LIMIT - 1)} are "
@@ -354,19 +359,22 @@ def test_pool_without_a_limit_needs_no_memory() -> None:
 @pytest.mark.parametrize(
     ("facts", "expected"),
     [
-        (planted.state(ticked_at=planted.NOW - 150), []),
+        (facts_with.state(ticked_at=NOW - 150), []),
         (
-            planted.state(ticked_at=planted.NOW - 151),
+            facts_with.state(ticked_at=NOW - 151),
             ["no TICK came for 2m31s, since the last one"],
         ),
         (
-            planted.state(ticked_at=None),
+            facts_with.state(ticked_at=None),
             ["no TICK came for 10m00s, since its start"],
         ),
-        (planted.state(ticked_at=None, origin=dataclasses.replace(planted.STATE.origin, tick_seconds=0)), []),
-        (planted.listener(events={}), []),
-        (planted.listener(user=""), []),
-        (planted.listener(asking_user=""), []),
+        (
+            facts_with.state(ticked_at=None, origin=dataclasses.replace(STATE.origin, tick_seconds=0)),
+            [],
+        ),
+        (facts_with.listener(events={}), []),
+        (facts_with.listener(user=""), []),
+        (facts_with.listener(asking_user=""), []),
     ],
 )
 def test_listener_is_blamed_only_for_what_is_known(facts: Facts, expected: list[str]) -> None:
@@ -376,22 +384,22 @@ def test_listener_is_blamed_only_for_what_is_known(facts: Facts, expected: list[
 def test_damaged_state_of_a_listener_that_does_not_run_is_no_finding_of_its_own() -> None:
     """The next listener writes a new one."""
     process = info(ProcessState.STOPPED, group="memkill", name="memkill")
-    facts = planted.listener(state=None, is_alive=False, unreadable="it is damaged", processes=(process,))
+    facts = facts_with.listener(state=None, is_alive=False, unreadable="it is damaged", processes=(process,))
     assert names(facts) == ["listener-down"]
 
 
 def test_listener_in_the_unknown_state_is_one_finding() -> None:
-    facts = planted.listener(
-        state=dataclasses.replace(planted.STATE, ticked_at=planted.NOW - 1000),
-        in_unknown_state=frozenset({planted.LISTENER}),
+    facts = facts_with.listener(
+        state=dataclasses.replace(STATE, ticked_at=NOW - 1000),
+        in_unknown_state=frozenset({LISTENER}),
     )
     assert names(facts) == ["listener-in-unknown-state"]
 
 
 def test_restart_of_the_listener_is_named_with_its_own_name() -> None:
-    own = dataclasses.replace(planted.STATE.origin, name="watch:watch")
-    facts = planted.listener(changes=("x",), state=dataclasses.replace(planted.STATE, origin=own))
+    own = dataclasses.replace(STATE.origin, name="watch:watch")
+    facts = facts_with.listener(changes=("x",), state=dataclasses.replace(STATE, origin=own))
     assert "supervisorctl restart watch:watch;" in examine(facts)[0].change
-    nameless = dataclasses.replace(planted.STATE.origin, name="")
-    facts = planted.listener(changes=("x",), state=dataclasses.replace(planted.STATE, origin=nameless))
+    nameless = dataclasses.replace(STATE.origin, name="")
+    facts = facts_with.listener(changes=("x",), state=dataclasses.replace(STATE, origin=nameless))
     assert "supervisorctl restart memkill;" in examine(facts)[0].change

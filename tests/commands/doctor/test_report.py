@@ -12,8 +12,9 @@ from supervisor_memkill.commands.doctor.catalogue import FAULTS, examine
 from supervisor_memkill.commands.doctor.facts import Facts, SupervisordFacts
 from supervisor_memkill.commands.doctor.finding import Severity
 from supervisor_memkill.commands.doctor.report import Style, as_json, as_text
-from tests.commands.doctor import planted
-from tests.commands.doctor.planted import PLANTED, looked_at
+from tests.commands.doctor import facts_with
+from tests.commands.doctor.facts_with import looked_at
+from tests.commands.doctor.planted import PLANTED
 
 
 def shown(facts: Facts, **style: object) -> str:
@@ -30,13 +31,13 @@ def test_where_all_is_well_one_line_says_so() -> None:
 
 
 def test_notes_alone_are_no_fault_and_the_last_line_counts_them() -> None:
-    text = shown(planted.state(dry_run=True))
+    text = shown(facts_with.state(dry_run=True))
     assert text.splitlines()[-1] == "nothing wrong was found: 1 pool with 3 workers; 1 note"
-    assert json.loads(as_json(examine(planted.state(dry_run=True)), looked_at()))["well"] is True
+    assert json.loads(as_json(examine(facts_with.state(dry_run=True)), looked_at()))["well"] is True
 
 
 def test_finding_says_what_is_so_what_would_happen_and_what_to_change() -> None:
-    assert shown(planted.redis(policy="allkeys-lru"), columns=80) == (
+    assert shown(facts_with.redis(policy="allkeys-lru"), columns=80) == (
         "warning redis-evicts  redis://localhost:6379/0\n"
         "  maxmemory-policy is allkeys-lru, maxmemory: none is set yet\n"
         "  then:   it may evict jobs of a framework; or the data of a pool: then no drain\n"
@@ -54,25 +55,25 @@ def test_section_stands_below_the_change() -> None:
 
 
 def test_last_line_counts_by_severity() -> None:
-    facts = planted.configuration(problems=("/a:1: one", "/a:2: two"), unread=("/b: gone",))
+    facts = facts_with.configuration(problems=("/a:1: one", "/a:2: two"), unread=("/b: gone",))
     assert shown(facts).splitlines()[-1] == "2 errors, 1 warning"
 
 
 @pytest.mark.parametrize("columns", [20, 40, 80, 200])
 def test_no_line_is_longer_than_the_terminal(columns: int) -> None:
-    facts = planted.configuration(problems=(f"/etc/{'x' * 300}:7: {'word ' * 60}", f"{'y' * 300}"))
+    facts = facts_with.configuration(problems=(f"/etc/{'x' * 300}:7: {'word ' * 60}", f"{'y' * 300}"))
     for text in (shown(facts, columns=columns), *everything()):
         assert max(map(len, text.splitlines())) <= max(columns, 80)
     assert max(map(len, shown(facts, columns=columns).splitlines())) <= max(columns, 40)
 
 
 def test_width_of_a_file_is_fixed() -> None:
-    facts = planted.configuration(problems=("word " * 60,))
+    facts = facts_with.configuration(problems=("word " * 60,))
     assert 80 < max(map(len, shown(facts).splitlines())) <= 100
 
 
 def test_colour_marks_the_severity_alone_and_only_if_it_is_asked_for() -> None:
-    facts = planted.redis(policy="allkeys-lru")
+    facts = facts_with.redis(policy="allkeys-lru")
     plain, coloured = shown(facts), shown(facts, has_colour=True)
     assert "\x1b" not in plain
     assert coloured.startswith("\x1b[33;1mwarning\x1b[0m redis-evicts")
@@ -88,10 +89,10 @@ def test_every_severity_has_a_colour(severity: Severity) -> None:
 def test_nothing_reaches_the_terminal_unescaped() -> None:
     """Names of workers, values of a file and answers of Redis may hold anything."""
     hostile = "\x1b]0;title\x07\x1b[2J\nnext\rline\u202e"
-    facts = planted.configuration(problems=(f"/a:1: {hostile}",), unread=(hostile,))
+    facts = facts_with.configuration(problems=(f"/a:1: {hostile}",), unread=(hostile,))
     for text in (
         shown(facts, columns=80),
-        shown(planted.redis(away=hostile)),
+        shown(facts_with.redis(away=hostile)),
         as_json(examine(facts), facts),
     ):
         assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f\u202e]", text)
@@ -99,7 +100,7 @@ def test_nothing_reaches_the_terminal_unescaped() -> None:
 
 
 def test_json_has_every_finding_with_its_texts() -> None:
-    facts = planted.redis(policy="allkeys-lru", away="refused")
+    facts = facts_with.redis(policy="allkeys-lru", away="refused")
     found = json.loads(as_json(examine(facts), facts))
     assert found["well"] is False
     assert [one["name"] for one in found["findings"]] == ["redis-away", "redis-evicts"]
