@@ -9,6 +9,7 @@ from typing import Any
 
 from supervisor_memkill import __version__
 from supervisor_memkill.commands.doctor import gather
+from supervisor_memkill.commands.doctor.catalogue import examine
 from supervisor_memkill.commands.doctor.facts import (
     ConfigurationFacts,
     Facts,
@@ -181,3 +182,12 @@ def changed_world(change: Callable[[World], object], **settings: Any) -> Facts:
     world = fresh_world()
     change(world)
     return looked_at(world, **settings)
+
+
+def names(facts: Facts) -> list[str]:
+    """The names of the faults that the doctor finds."""
+    return [finding.name for finding in examine(facts)]
+
+
+def whats(facts: Facts) -> list[str]:
+    return [finding.what for finding in examine(facts)]
