@@ -42,7 +42,11 @@ class Node:
             self.received.append("ping")
             return answer()
 
+        def active(_state: object, **arguments: object) -> object:
+            return arguments
+
         self._node.handler(ping)
+        self._node.handler(active)
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
 
@@ -121,6 +125,15 @@ def test_an_answer_that_is_pickled_is_never_read(
     node = start_node(serializer="pickle")
     assert broker_of(redis_server.url).ask(["ping"], ["one@here"], 0.5) == {"ping": []}
     assert node.received == ["ping"]
+
+
+def test_running_tasks_are_asked_for_without_their_arguments(
+    redis_server: RealRedis, start_node: Callable[..., Node]
+) -> None:
+    """They may be huge, or objects that JSON cannot hold: then no answer comes (celery/celery issue 7601)."""
+    start_node()
+    answers = broker_of(redis_server.url).ask(["ping", "active"], ["one@here"], 5.0)
+    assert answers == {"ping": [("one@here", {})], "active": [("one@here", {"safe": True})]}
 
 
 def test_keys_stand_in_the_namespace(redis_server: RealRedis, start_node: Callable[..., Node]) -> None:

@@ -10,7 +10,7 @@ from supervisor_memkill.errors import NotSent, Unknown
 from supervisor_memkill.testing.fakes import process, read_one, tools
 from supervisor_memkill.workers.celery.control import Answers
 from supervisor_memkill.workers.celery.kind import Celery
-from supervisor_memkill.workers.celery.nodes import QUESTIONS
+from supervisor_memkill.workers.celery.nodes import QUESTIONS, state_of
 from supervisor_memkill.workers.contract import Target
 from tests.workers.celery_machine import (
     CHILD,
@@ -109,6 +109,25 @@ def test_a_node_that_was_started_anew_by_hup_is_known_by_the_processes_of_its_po
     assert machine.read().recognised
     machine.node.children = [CHILD, 555]
     assert machine.read().recognised is False
+
+
+def test_a_solo_node_of_another_container_is_not_known_by_the_pid_that_it_names_as_its_pools() -> None:
+    """Containers of one image and host name have workers of the same pid. Ours is silent while it works."""
+    machine = Machine()
+    machine.now, machine.node.uptime, machine.node.queues = 20_000.0, 60, []
+    machine.node.children = [PID]
+    reading = machine.read({"node": ONE, "queues": [{"queue": "celery"}], "shared": []})
+    assert reading.recognised is False and not reading.idle
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_a_missing_answer_names_the_way_out_if_a_tasks_arguments_may_be_the_reason(question: str) -> None:
+    machine = Machine()
+    full = machine.control.ask(QUESTIONS, None, 1.0)
+    with pytest.raises(Unknown) as caught:
+        state_of(ONE, {**full, question: []})
+    assert f"{ONE} answered not in time to {question}" in str(caught.value)
+    assert ("set drain = stop" in str(caught.value)) is (question == "reserved")
 
 
 def test_a_node_under_another_host_name_of_this_machine_is_named_or_accepted() -> None:

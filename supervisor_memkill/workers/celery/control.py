@@ -26,6 +26,10 @@ MOST_TRIES = 2
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.002, 0.02
 """The pause between two looks for answers."""
 
+QUESTION_ARGUMENTS: Mapping[str, Mapping[str, Any]] = {"active": {"safe": True}}
+"""By question: what makes its answer short (celery/worker/control.py). A task's arguments may be huge, and
+objects in them cannot be sent as JSON: such an answer never comes. Safe is a short text of the arguments."""
+
 Answers = Mapping[str, Sequence[tuple[str, Any]]]
 """For each command, all answers that arrived: the node's name and its value."""
 
@@ -95,7 +99,8 @@ class Broker:
                 tickets = {str(uuid.uuid4()): name for name in names}
                 reply_to = {"exchange": mailbox.reply_exchange.name, "routing_key": key}
                 for ticket, name in tickets.items():
-                    _publish(channel, mailbox, Command(name), nodes, {"ticket": ticket, "reply_to": reply_to})
+                    command = Command(name, QUESTION_ARGUMENTS.get(name, {}))
+                    _publish(channel, mailbox, command, nodes, {"ticket": ticket, "reply_to": reply_to})
                 return self._collect(queue, tickets, None if whole else nodes, seconds)
             finally:
                 with suppress(

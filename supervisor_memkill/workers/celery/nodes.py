@@ -22,6 +22,12 @@ LAST_QUESTIONS = ("scheduled", "reserved", "active")
 """Asked only before the stop: `scheduled` lists every task with an ETA, and a worker may hold thousands. A
 task that becomes due in between is in `reserved` or `active` by then."""
 
+UNSENT_TASKS = (
+    ": it may have fetched very many tasks, or tasks with arguments that JSON cannot hold; if it stays so, "
+    "set drain = stop"
+)
+"""The answer to `reserved` holds all arguments of each task (celery/worker/request.py: info)."""
+
 _TITLE = re.compile(r"\[celeryd: (\S+):MainProcess\]")
 """With setproctitle (celery/platforms.py: set_mp_process_title)."""
 _WORKER = re.compile(r"(?:^|[/\s])celery\s(?:.*\s)?(?<!-A )(?<!--app )worker(?=\s|$)")
@@ -87,7 +93,7 @@ class Life:
     uptime_seconds: float
     """By the node's clock, in whole seconds; below 0 after that clock was set back."""
     children: frozenset[int]
-    """The pids of a prefork pool's processes; empty for other pools."""
+    """The pids of a prefork pool's processes, without the node's own, which a solo pool names."""
 
     def is_of(self, began: Mapping[int, Began], wall: float) -> bool:
         """It is one of these processes, by its pid and by its start; `wall` is epoch seconds.
@@ -141,7 +147,8 @@ def state_of(node: str, answers: Answers) -> NodeState:
         values = [value for name, value in answers[question] if name == node]
         if len(values) != 1:
             count = "more than once" if values else "not in time"
-            raise Unknown(f"{node} answered {count} to {question}")
+            hint = UNSENT_TASKS if question == "reserved" and not values else ""
+            raise Unknown(f"{node} answered {count} to {question}{hint}")
         given[question] = values[0]
     queues = _queues_in(given["active_queues"], node)
     return NodeState(
@@ -206,7 +213,7 @@ def _life_in(value: object, node: str) -> Life:
         raise Unknown(f"{node} answered without its uptime: {str(value)[:60]!r}")
     children = pool.get("processes") if isinstance(pool, dict) else None
     pids = children if isinstance(children, list) else []
-    return Life(pid, float(uptime), frozenset(one for one in pids if type(one) is int))
+    return Life(pid, float(uptime), frozenset(one for one in pids if type(one) is int) - {pid})
 
 
 def _queues_in(value: object, node: str) -> Sequence[Mapping[str, Any]]:

@@ -88,8 +88,9 @@ DUE_PATIENCE_SECONDS = 60.0
 """How long the stop waits for a moment without due tasks: there may be none."""
 
 NO_ANSWER = (
-    "it is booting, its solo pool runs a task, it uses another broker or control_exchange, or "
-    "worker_enable_remote_control is off; if it never answers, set drain = stop"
+    "it is booting, its solo pool runs a task, it uses another broker or control_exchange, its "
+    "task_serializer is not json, or worker_enable_remote_control is off; if it never answers, set "
+    "drain = stop"
 )
 SHOWN_NODES = 5
 
