@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from supervisor_memkill.errors import NotSent, Unknown
 from supervisor_memkill.testing.fakes import (
     STARTED,
+    FakeRedis,
     process,
 )
 from supervisor_memkill.workers.contract import Target
@@ -23,6 +24,7 @@ from tests.workers.resque_machine import (
     PID,
     WAITING,
     Machine,
+    iso_time,
     job,
     ruby_time,
 )
@@ -218,9 +220,60 @@ def test_two_records_of_one_process_cannot_be_told_apart() -> None:
     machine = Machine()
     machine.register()
     machine.register(f"{HOST}:{PID}:low")
-    assert machine.read().recognised is None
+    assert machine.read().recognised is None and "its own host name" in machine.read().why
     machine.put(f"worker:{HOST}:{PID}:low:started", ruby_time(STARTED - 60))
     assert machine.read().recognised, "one is left over from a dead process"
+
+
+def test_a_record_that_nobody_writes_any_more_hides_no_live_one() -> None:
+    """Of a container that ended: no worker removes its record until another worker starts."""
+    machine = Machine()
+    for identity in (IDENTITY, f"{HOST}:{PID}:low"):
+        machine.register(identity)
+    machine.put(
+        "workers:heartbeat",
+        {IDENTITY: iso_time(STARTED + 480), f"{HOST}:{PID}:low": iso_time(STARTED + 100)},
+    )
+    assert machine.read().recognised and machine.read().queues == {"high", "default"}
+
+
+def test_several_workers_below_one_supervised_process_are_not_drained_with_the_way_out() -> None:
+    machine = Machine(wrapped=True)
+    machine.processes.titles[51] = WAITING
+    machine.processes.children[51] = 50
+    for pid in (PID, 51):
+        machine.register(f"{HOST}:{pid}:high")
+    beats = {f"{HOST}:{pid}:high": iso_time(STARTED + 480) for pid in (PID, 51)}
+    machine.put("workers:heartbeat", beats)
+    reading = machine.read()
+    assert not reading.recognised and "start each as a process of supervisord" in reading.why
+
+
+class AwayAtTheThirdQuestion(FakeRedis):
+    def travel(self) -> None:
+        super().travel()
+        if self.round_trips % 3 == 0:
+            raise redis.ConnectionError("away")
+
+
+@pytest.mark.parametrize("store", [FakeRedis(), AwayAtTheThirdQuestion()], ids=["there", "away"])
+def test_other_names_are_asked_for_once_for_all_workers_and_their_loss_hides_no_reading(
+    store: FakeRedis,
+) -> None:
+    machine = Machine()
+    machine.store = store
+    machine.register()
+    targets = [Target(machine.supervised)]
+    for pid in (200, 201, 202):
+        machine.processes.titles[pid] = WAITING
+        machine.register(f"worker.1:{pid}:high", STARTED + pid - PID + 5)
+        targets.append(Target(process(pid, f"other{pid}")))
+    machine.beat(STARTED + 480)
+    readings = list(machine.kind.read(targets, machine.processes.table).values())
+    assert machine.store.round_trips == 3
+    assert [one.recognised for one in readings] == [True, False, False, False]
+    is_named = type(store) is FakeRedis
+    assert ["set record_hosts" in one.why for one in readings] == [False, is_named, is_named, is_named]
 
 
 def test_a_process_that_is_gone_and_an_outage_are_unknown_and_keep_the_note() -> None:

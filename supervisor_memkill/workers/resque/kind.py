@@ -8,7 +8,7 @@ stand-in that does the same; not run against Resque itself:
   turn without a job. So ``Paused`` means: no job is running, and none will until CONT. The record in
   Redis does not mean that: a job is registered a moment after it was taken off its queue.
 - While a job runs the title stays ``Forked``, so that a pause is confirmed when that job is done, or
-  after the worker's interval (INTERVAL, 5 s).
+  after the worker's interval (INTERVAL, 5 s; from 3.0 on up to MAX_INTERVAL).
 - USR2 kills a process that does not handle it: it goes only to a registered process with a title that
   the loop writes.
 - ``pause-all-workers`` (from 2.3) pauses all workers of a Redis, with the same title. Then nothing shows
@@ -149,21 +149,26 @@ class Resque(BaseKind):
                 target.process.worker: _reading(target, trees[target.process.worker], table, seen)
                 for target in targets
             }
-            return self._with_other_hosts(readings, trees, seen)
         except MemkillError as error:
             return all_unknown(targets, error)
+        self._name_other_hosts(readings, trees, seen)
+        return readings
 
-    def _with_other_hosts(
-        self, readings: Mapping[str, Reading], trees: Mapping[str, Mapping[int, Began]], seen: _Seen
-    ) -> Mapping[str, Reading]:
+    def _name_other_hosts(
+        self, readings: dict[str, Reading], trees: Mapping[str, Mapping[int, Began]], seen: _Seen
+    ) -> None:
         """Say of workers without a record whether one of another host name has their pid and start."""
-        named = dict(readings)
-        for worker, reading in readings.items():
-            if reading.recognised is False and trees[worker]:
-                names = self._other_names(seen.identities, trees[worker])
-                for pid, hosts in names.items():
-                    named[worker] = replace(reading, why=why_other_name(pid, self._hosts, hosts))
-        return named
+        lost = {worker: trees[worker] for worker, reading in readings.items() if reading.recognised is False}
+        began = {pid: one for tree in lost.values() for pid, one in tree.items()}
+        try:
+            names = self._other_names(seen.identities, began)
+        except MemkillError:
+            return
+        for worker, tree in lost.items():
+            for pid in tree:
+                if pid in names:
+                    why = why_other_name(pid, self._hosts, names[pid])
+                    readings[worker] = replace(readings[worker], why=why)
 
     def _other_names(
         self, identities: Collection[str], began: Mapping[int, Began]
@@ -238,7 +243,7 @@ class Resque(BaseKind):
         here = ask(self.tools.redis, lambda redis: redis.smembers(key))
         if here:
             hosts = (identity.partition(":")[0] for identity in here)
-            return elsewhere.describe_hosts(hosts, self.framework, self._hosts.own)
+            return elsewhere.describe_hosts(hosts, self.framework, self._hosts)
         found = elsewhere.places(self.tools.redis, "workers", lambda _, one: owner_in(one) is not None)
         return elsewhere.describe(found, self.framework, key, ":workers")
 

@@ -138,14 +138,30 @@ def record_of(began: Mapping[int, Began], now: float, records: Iterable[Record])
     """The record of the supervised process, otherwise of the worker below it; None without one.
 
     `began`: when each process of the tree began, the supervised one first. `now` is epoch seconds by Redis's
-    clock. Raises Unknown if the heartbeat is stale, or if several records match.
+    clock. Raises Unknown if every heartbeat is stale, or if several records match.
     """
     found = [one for one in records if one.pid in began and began[one.pid].fits(one.started)]
     own = [record for record in found if record.pid == next(iter(began))] or found
-    if len(own) > 1:
-        raise Unknown(f"{len(own)} Resque records for one supervised process")
-    for record in own:
-        if record.heartbeat is not None and now - record.heartbeat > HEARTBEAT_STALE_SECONDS:
-            raise Unknown(f"no heartbeat from Resque for {now - record.heartbeat:.0f} s")
-        return record
-    return None
+    if not own:
+        return None
+    fresh = [record for record in own if _silent_seconds(record, now) <= HEARTBEAT_STALE_SECONDS]
+    if not fresh:
+        silent = min(_silent_seconds(record, now) for record in own)
+        raise Unknown(f"no heartbeat from Resque for {silent:.0f} s")
+    if len({record.pid for record in fresh}) > 1:
+        raise Unknown(
+            f"{len(fresh)} Resque workers run under one supervised process (as with resque:workers and "
+            "resque-pool): start each as a process of supervisord"
+        )
+    if len(fresh) > 1:
+        names = sorted(record.identity for record in fresh)[:2]
+        raise Unknown(
+            f"two machines or containers with the same host name write {' and '.join(names)}: give each its "
+            "own host name"
+        )
+    return fresh[0]
+
+
+def _silent_seconds(record: Record, now: float) -> float:
+    """Since its last heartbeat; 0 for a version without heartbeats."""
+    return 0.0 if record.heartbeat is None else now - record.heartbeat
