@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from supervisor_memkill.errors import MemkillError
+from supervisor_memkill.workers.ownership import Hosts
 from supervisor_memkill.world.redis_client import ask
 
 SCANS, SCAN_KEYS, SEARCH_SECONDS = 20, 1000, 1.0
@@ -107,13 +108,14 @@ def describe(found: Iterable[Place], framework: str, expected_key: str, namespac
     return "; ".join(words[:SHOWN])
 
 
-def describe_hosts(hosts: Iterable[str], framework: str, own_host: str) -> str:
+def describe_hosts(found: Iterable[str], framework: str, hosts: Hosts) -> str:
     """A clause about records at the expected place, by the host that they name; empty if there are none."""
-    counts = Counter(hosts)
+    counts = Counter(found)
     if not counts:
         return ""
-    if own_host in counts:
-        return f"{framework} records of this host ({own_host}) exist, but of other processes"
+    own = sorted(name for name in counts if name in hosts)
+    if own:
+        return f"{framework} records of this host ({', '.join(own[:SHOWN])}) exist, but of other processes"
     shown = ", ".join(repr(host[:60]) for host, _ in counts.most_common(SHOWN))
     more = f" and {len(counts) - SHOWN} more" if len(counts) > SHOWN else ""
-    return f"{framework} records of the hosts {shown}{more} exist, but none of this host, {own_host!r}"
+    return f"{framework} records of the hosts {shown}{more} exist, but none of this host, {hosts.own!r}"

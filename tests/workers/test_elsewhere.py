@@ -25,9 +25,11 @@ MADE: dict[str, Callable[..., Any]] = {"sidekiq": Sidekiq, "resque": Resque, "rq
 KINDS = sorted(MADE)
 
 
-def found(server: RealRedis, name: str, *, namespace: str = "", url: str = "") -> str:
+def found(
+    server: RealRedis, name: str, *, namespace: str = "", url: str = "", values: dict[str, Any] | None = None
+) -> str:
     client = connect(url or server.url, "test")
-    kind = MADE[name]({}, tools(redis=lambda: client, namespace=namespace), HOST)
+    kind = MADE[name](values or {}, tools(redis=lambda: client, namespace=namespace), HOST)
     assert isinstance(kind, FindsOthers)
     try:
         return kind.find_others([], ProcessTable())
@@ -57,6 +59,13 @@ def test_empty_redis_has_nothing(redis_server: RealRedis, name: str) -> None:
 def test_records_of_another_host_are_named(redis_server: RealRedis, name: str) -> None:
     put(redis_server, name)
     assert "records of the hosts 'there' exist, but none of this host, 'here'" in found(redis_server, name)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_records_of_a_name_in_record_hosts_are_of_this_host(redis_server: RealRedis, name: str) -> None:
+    put(redis_server, name)
+    words = found(redis_server, name, values={"record_hosts": ("the*",)})
+    assert "records of this host (there) exist, but of other processes" in words
 
 
 @pytest.mark.parametrize("name", KINDS)

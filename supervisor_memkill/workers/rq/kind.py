@@ -210,7 +210,7 @@ class RQ(StopThenWait):
         here = sorted(ask(self.tools.redis, lambda redis: redis.smembers(key)))
         if here:
             hosts = ask(self.tools.redis, lambda redis: _hosts(redis, here))
-            return elsewhere.describe_hosts(hosts, self.framework, self._hosts.own)
+            return elsewhere.describe_hosts(hosts, self.framework, self._hosts)
         found = elsewhere.places(self.tools.redis, "workers", is_worker_key)
         return elsewhere.describe(found, self.framework, key, ":workers")
 

@@ -285,7 +285,7 @@ class Sidekiq(BaseKind):
         here = ask(self.tools.redis, lambda redis: redis.smembers(key))
         if here:
             hosts = (identity.rsplit(":", 2)[0] for identity in here)
-            return elsewhere.describe_hosts(hosts, self.framework, self._hosts.own)
+            return elsewhere.describe_hosts(hosts, self.framework, self._hosts)
         found = elsewhere.places(self.tools.redis, "processes", lambda _, one: owner_in(one) is not None)
         return elsewhere.describe(found, self.framework, key, ":processes")
 
