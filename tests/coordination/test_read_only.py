@@ -49,6 +49,39 @@ def test_worker_of_a_silent_host_keeps_nobody_waiting() -> None:
     assert coordinator.consider(POOL, rules(), ask("a")).granted
 
 
+def test_slot_that_another_host_holds_is_taken() -> None:
+    coordinator = looking(PoolView((), ("two/s/b",)), over("a"), report("c"))
+    answer = coordinator.consider(POOL, rules(), ask("a"))
+    assert (answer.refused, answer.detail) == (Cause.SLOTS_TAKEN, "two/s/b")
+
+
+def test_slot_that_was_shared_of_its_own_worker_does_not_count_beside_its_own_drains() -> None:
+    coordinator = looking(PoolView((), ("one/s/b",)), over("a"), report("c"))
+    assert coordinator.consider(POOL, rules(), ask("a")).granted
+
+
+def test_nothing_is_granted_while_a_worker_of_another_host_does_not_come_back() -> None:
+    view = PoolView((), ("two/s/b",), not_back={"two/s/b": "it does not start"})
+    answer = looking(view, over("a"), report("c")).consider(POOL, rules(max_draining=2), ask("a"))
+    assert (answer.refused, answer.detail) == (Cause.NOT_BACK, "two/s/b: it does not start")
+
+
+def test_cooldown_counts_from_the_end_of_the_last_drain_of_another_host() -> None:
+    view = PoolView((report("two/s/b"),), drain_ended_seconds_ago=20.0)
+    coordinator = looking(view, over("a"))
+    answer = coordinator.consider(POOL, rules(cooldown_seconds=60.0), ask("a"))
+    assert (answer.refused, answer.detail) == (Cause.COOLDOWN, "40s left")
+    assert coordinator.consider(POOL, rules(cooldown_seconds=20.0), ask("a")).granted
+
+
+def test_slot_that_it_took_for_itself_is_taken_until_it_is_released() -> None:
+    coordinator = looking(PoolView(()), over("a"), over("b"), report("c"))
+    assert coordinator.acquire(POOL, rules(), ask("a")).granted
+    assert coordinator.acquire(POOL, rules(), ask("b")).refused is Cause.SLOTS_TAKEN
+    coordinator.release(POOL, "a", "token-a", drained=False)
+    assert coordinator.consider(POOL, rules(), ask("b")).draining == 0
+
+
 def test_nothing_is_granted_while_the_pool_settles() -> None:
     view = PoolView((report("two/s/b"),), settling_seconds=12.0, settling_cause=Cause.DATA_LOST)
     coordinator = looking(view, over("a"))

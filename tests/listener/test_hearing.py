@@ -31,6 +31,8 @@ class Ear:
         self.stream = Lines()
         self.now = 0.0
         self.standing = SENT
+        self.asked = 0
+        """How often supervisord was asked."""
         self.freezes_while_it_asks = 0.0
         log: Any = LogSink(self.stream)  # type: ignore[arg-type]
         self.hearing = Hearing(
@@ -42,6 +44,7 @@ class Ear:
         )
 
     def ask(self) -> Standing:
+        self.asked += 1
         self.now += self.freezes_while_it_asks
         self.freezes_while_it_asks = 0.0
         return self.standing
@@ -80,6 +83,14 @@ def test_listener_that_gets_its_ticks_goes_on(record: Path) -> None:
     ear = Ear(record)
     assert not ear.run(7200, tick="TICK_60")
     assert not ear.stream.lines
+    assert not ear.asked, "supervisord is asked only after two periods without a TICK"
+
+
+def test_listener_without_the_journal_that_gets_no_ticks_ends_too(record: Path) -> None:
+    """No sibling has the journal: nobody would ever get them."""
+    ear = Ear(record)
+    assert ear.run(1000, in_charge=False)
+    assert ear.now == 150
 
 
 def test_listener_that_was_frozen_while_it_asked_reads_its_ticks_first(record: Path) -> None:
@@ -143,19 +154,14 @@ def test_supervisord_that_does_not_answer_is_no_deafness(record: Path, away: int
 def test_supervisord_that_hung_until_it_was_asked_has_time_for_its_tick(record: Path) -> None:
     """Its answer to the question may come a moment before the TICK."""
     ear = Ear(record)
-    asked = []
-
-    def thaws() -> Standing:
-        asked.append(ear.now)
-        return SENT
-
-    ear.hearing._standing = thaws
-    ear.hearing._looked_at, ear.now = 0.0, 0.0
-    ear.hearing._silence = 2.6 * 60  # no look was possible before
-    assert ear.hearing.judge(is_in_charge=True) is Judgement.HEARS
-    assert asked
+    assert not ear.run(119)
+    for seconds in (30, 2):
+        ear.now += seconds
+        assert ear.hearing.judge(is_in_charge=True) is Judgement.HEARS
+        assert ear.asked == 1
     ear.hearing.hears("TICK_60")
     assert not ear.run(100)
+    assert not ear.stream.lines
 
 
 def test_supervisord_that_begins_to_hang_meanwhile_is_no_deafness(record: Path) -> None:
@@ -164,6 +170,18 @@ def test_supervisord_that_begins_to_hang_meanwhile_is_no_deafness(record: Path) 
     ear.standing = AWAY
     assert not ear.run(100)
     assert not ear.reports
+
+
+def test_supervisord_that_hung_between_two_reports_is_no_deafness(record: Path) -> None:
+    """It is asked once in each period: only while it answers, a missing TICK counts."""
+    DeafRecord(record).save(restarts=2, period_seconds=0.0)
+    ear = Ear(record)
+    assert not ear.run(200)
+    assert ear.reports, "it ends after ten minutes"
+    ear.standing = AWAY
+    assert not ear.run(100)
+    ear.standing = SENT
+    assert not ear.run(500)
 
 
 def test_time_in_which_the_listener_did_not_run_is_no_silence(record: Path) -> None:
@@ -185,6 +203,16 @@ def test_listener_that_stands_by_is_not_deaf(record: Path) -> None:
     ear.standing = Standing(is_sent_events=True, siblings=1)
     assert not ear.run(10_000, in_charge=False)
     assert len(ear.stream.having("listener.stands_by")) == 1
+    assert not ear.reports
+
+
+def test_listener_that_takes_charge_of_its_sibling_has_time_for_its_first_tick(record: Path) -> None:
+    """What was silent until then were the TICKs for its sibling."""
+    ear = Ear(record)
+    ear.standing = Standing(is_sent_events=True, siblings=1)
+    assert not ear.run(600, in_charge=False)
+    ear.standing = SENT
+    assert not ear.run(100)
     assert not ear.reports
 
 
@@ -224,6 +252,15 @@ def test_listener_whose_restarts_cannot_be_counted_stays(tmp_path: Path) -> None
     assert "restarts cannot be written" in ear.reports[0]
 
 
+def test_siblings_of_which_none_can_count_its_restarts_report_it(tmp_path: Path) -> None:
+    """Without its end, the TICKs stay with a sibling that does not have the journal."""
+    (tmp_path / "file").write_text("")
+    ear = Ear(tmp_path / "file" / "record")
+    ear.standing = Standing(is_sent_events=True, siblings=1)
+    assert not ear.run(150)
+    assert "restarts cannot be written" in ear.reports[0]
+
+
 def test_listener_of_a_dry_run_hears_its_ticks() -> None:
     ear = Ear(None)
     assert not ear.run(7200, tick="TICK_60")
@@ -243,6 +280,14 @@ def test_listener_without_any_tick_event_says_so_at_once(record: Path) -> None:
     assert not ear.reports
 
 
+def test_ticks_that_the_file_does_not_name_any_more_are_missed_too(record: Path) -> None:
+    """supervisord still sends them, so that their end is a silence."""
+    ear = Ear(record, period=0.0)
+    ear.hearing.hears("TICK_60")
+    assert ear.run(1000)
+    assert ear.now == 150
+
+
 def test_unknown_period_counts_as_the_longest_until_a_tick_comes(record: Path) -> None:
     ear = Ear(record, period=None)
     assert not ear.run(8000)
@@ -258,11 +303,13 @@ def test_events_that_were_changed_without_an_update_do_not_make_it_deaf(record: 
     assert not ear.reports
 
 
-def test_stray_tick_of_another_listener_does_not_shorten_the_period(record: Path) -> None:
+def test_stray_tick_of_another_listener_does_not_change_the_period(record: Path) -> None:
     ear = Ear(record)
-    ear.hearing.hears("TICK_5")
-    ear.hearing.hears("TICK_60")
+    for stray in ("TICK_5", "TICK_3600"):
+        ear.hearing.hears(stray)
+        ear.hearing.hears("TICK_60")
     assert not ear.run(140)
+    assert ear.run(10)
 
 
 @pytest.mark.parametrize(

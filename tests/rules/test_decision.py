@@ -85,23 +85,34 @@ def test_drain_does_not_begin_while_coordination_does_not_answer() -> None:
 
 
 @pytest.mark.parametrize(
-    ("what", "given", "expected"),
+    ("what", "given", "cause"),
     [
-        ("granted", {}, (S.QUIETING, A.QUIET)),
-        ("refused", {"answer": answer(Cause.SLOTS_TAKEN)}, (S.LET_GO, None)),
-        ("held, peers gone", {"answer": answer(others=0)}, (S.LET_GO, None)),
-        ("held, another slot since", {"answer": FULL}, (S.LET_GO, None)),
-        ("memory fell", {"memory_bytes": 200}, (S.LET_GO, None)),
-        ("memory unknown", {"memory_bytes": None}, (S.LET_GO, None)),
-        ("another pid", {"pid": PID + 1}, (S.LET_GO, None)),
-        ("another start", {"start": START + 1}, (S.LET_GO, None)),
+        ("granted", {}, None),
+        ("refused", {"answer": answer(Cause.SLOTS_TAKEN)}, StepCause.REFUSED),
+        ("held, peers gone", {"answer": answer(others=0)}, StepCause.TOO_FEW_PEERS),
+        ("held, another slot since", {"answer": FULL}, StepCause.REFUSED),
+        ("memory fell", {"memory_bytes": 200}, StepCause.NOT_OVER_LIMIT),
+        ("memory unknown", {"memory_bytes": None}, StepCause.NOT_OVER_LIMIT),
+        ("another pid", {"pid": PID + 1}, StepCause.PROCESS_CHANGED),
+        ("another start", {"start": START + 1}, StepCause.PROCESS_CHANGED),
     ],
 )
 def test_drain_begins_only_if_nothing_changed_since_the_check(
-    what: str, given: dict[str, Any], expected: tuple[State, Action | None]
+    what: str, given: dict[str, Any], cause: StepCause | None
 ) -> None:
     observed = seen(**{"reading": reading(), "asked": True, "answer": answer(), **given})
-    assert outcome(step(drain(S.ASKING), observed)) == expected, what
+    taken = step(drain(S.ASKING), observed)
+    assert outcome(taken) == ((S.LET_GO, None) if cause else (S.QUIETING, A.QUIET)), what
+    assert taken.cause is cause, what
+
+
+@pytest.mark.parametrize("reason", [Reason.MAX_AGE, Reason.RESTART, Reason.MAX_TOTAL_RSS])
+@pytest.mark.parametrize("memory_bytes", [200, None])
+def test_drain_that_its_own_memory_did_not_ask_for_begins_whatever_the_memory_is(
+    reason: Reason, memory_bytes: int | None
+) -> None:
+    observed = seen(reading=reading(), asked=True, answer=answer(), memory_bytes=memory_bytes)
+    assert outcome(step(drain(S.ASKING, reason=reason), observed)) == (S.QUIETING, A.QUIET)
 
 
 @pytest.mark.parametrize("state", [P.STARTING, P.STOPPING, P.STOPPED, P.EXITED, P.BACKOFF, P.FATAL])
@@ -149,6 +160,12 @@ def test_worker_that_is_already_quiet_gets_no_second_quiet() -> None:
     assert outcome(step(drain(S.ASKING, is_quiet=True), observed)) == (S.DRAINING, None)
 
 
+def test_worker_that_is_already_quiet_is_let_go_when_its_slot_is_refused() -> None:
+    observed = seen(reading=reading(quiet=True), asked=True, answer=answer(Cause.SLOTS_TAKEN))
+    taken = step(drain(S.ASKING, is_quiet=True), observed)
+    assert (outcome(taken), taken.cause) == ((S.LET_GO, None), StepCause.REFUSED)
+
+
 @pytest.mark.parametrize("state", BEFORE_STOP)
 def test_worker_that_somebody_stopped_before_our_stop_stays_stopped(state: State) -> None:
     record = drain(state, quiet_attempts=1)
@@ -160,6 +177,18 @@ def test_worker_that_somebody_stopped_before_our_stop_stays_stopped(state: State
 def test_worker_that_ends_after_our_quiet_is_started(state: State, ended: ProcessState) -> None:
     record = drain(state, quiet_attempts=1)
     assert outcome(step(record, seen(ended, stop=EPOCH))) == (S.STARTING, A.START)
+
+
+@pytest.mark.parametrize("state", BEFORE_STOP)
+@pytest.mark.parametrize("ended", [P.EXITED, P.FATAL])
+def test_worker_that_ends_after_a_quiet_of_somebody_else_is_not_started(
+    state: State, ended: ProcessState
+) -> None:
+    """The listener did nothing to it, unless a damaged journal lost the drain that quieted it."""
+    taken = step(drain(state, is_quiet=True), seen(ended, stop=EPOCH))
+    assert (outcome(taken), taken.cause) == ((S.LET_GO, None), StepCause.ENDED_UNTOUCHED)
+    adopted = drain(state, is_quiet=True, reason=Reason.ADOPTED)
+    assert outcome(step(adopted, seen(ended, stop=EPOCH))) == (S.STARTING, A.START)
 
 
 @pytest.mark.parametrize("state", [*BEFORE_STOP, S.STOPPING])

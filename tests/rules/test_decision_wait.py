@@ -51,6 +51,20 @@ def test_stop_is_sent_only_after_a_trustworthy_idle(
     assert outcome(step(draining(), seen(reading=observed))) == expected, what
 
 
+def test_worker_that_was_quiet_before_the_drain_and_takes_jobs_again_is_let_go() -> None:
+    """It was granted its slot because it was out of service: it gives the slot back."""
+    taken = step(draining(quiet_attempts=0), seen(reading=reading(quiet=False)))
+    assert (outcome(taken), taken.cause) == ((S.LET_GO, None), StepCause.BACK_AT_WORK)
+
+
+@pytest.mark.parametrize("on_timeout", list(OnTimeout))
+def test_quiet_worker_that_is_idle_is_stopped_however_late(on_timeout: OnTimeout) -> None:
+    """Nothing is left to wait for, or to resume for."""
+    idle = seen(reading=reading(quiet=True, busy=0, idle=True))
+    taken = step(draining(), idle, now=9999.0, traits=CUSTOM_LIKE, on_timeout=on_timeout)
+    assert (outcome(taken), taken.cause) == ((S.STOPPING, A.STOP), StepCause.IDLE)
+
+
 def test_worker_over_the_hard_limit_is_stopped_while_jobs_run() -> None:
     observed = seen(reading=reading(quiet=True, busy=1), memory_bytes=500)
     assert outcome(step(draining(), observed, hard_limit_bytes=400)) == (S.STOPPING, A.STOP)

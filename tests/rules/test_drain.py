@@ -8,6 +8,7 @@ from supervisor_memkill.rules.causes import StepCause
 from supervisor_memkill.rules.drain import (
     COMES_BACK_SECONDS,
     FAILED_STARTS,
+    MAX_STOP_MARGIN_SECONDS,
     OVER,
     TRANSITIONS,
     Action,
@@ -49,7 +50,9 @@ SETTLE = 10.0
     ("record", "seconds", "why"),
     [
         (stopping(start_attempts=FAILED_STARTS + 1), 9999.0, ""),
+        (stopping(start_attempts=FAILED_STARTS + 1, running_since=90.0), 0.0, FAILED),
         (draining(start_attempts=FAILED_STARTS + 1), 9999.0, ""),
+        (drain(S.LET_GO, start_attempts=FAILED_STARTS + 1, running_since=90.0), 9999.0, ""),
         (starting(start_attempts=FAILED_STARTS), COMES_BACK_SECONDS, ""),
         (starting(start_attempts=FAILED_STARTS), COMES_BACK_SECONDS + 1, NO_START),
         (starting(start_attempts=FAILED_STARTS + 1), 0.0, FAILED),
@@ -103,6 +106,28 @@ def test_drain_ends_when_its_first_quiet_was_not_sent() -> None:
     assert acknowledged(quieting(), A.QUIET, Outcome.NOT_SENT).state is S.LET_GO
     assert acknowledged(quieting(), A.QUIET, Outcome.UNCERTAIN).state is S.QUIETING
     assert acknowledged(quieting(quiet_attempts=2), A.QUIET, Outcome.NOT_SENT).state is S.QUIETING
+
+
+def test_quiet_that_was_sent_is_acknowledged_from_then_on() -> None:
+    sent = acknowledged(quieting(), A.QUIET, Outcome.DONE)
+    assert (sent.state, sent.quiet_attempts) == (S.QUIETING, 1)
+    assert (sent.quiet_acknowledged, sent.quiet_sent_at) == (True, NOW)
+
+
+def test_accepted_stop_is_the_listeners_from_then_on() -> None:
+    stop = acknowledged(stopping(), A.STOP, Outcome.DONE).stop
+    assert (stop.answer, stop.accepted_at) == (StopAnswer.ACCEPTED, NOW)
+
+
+def test_stop_that_came_too_late_has_twice_the_time_at_the_next_attempt() -> None:
+    """A slow disk or machine must not prevent the stop for ever; the time that it may take has an end."""
+    record, margins = stopping(stop_attempts=0), []
+    for _ in range(5):
+        record = acknowledged(stopping(), A.STOP, Outcome.TOO_LATE, record)
+        assert record.stop.attempts == 0
+        margins.append(record.stop.margin_seconds)
+    assert margins == [10.0, 20.0, 40.0, MAX_STOP_MARGIN_SECONDS, MAX_STOP_MARGIN_SECONDS]
+    assert acknowledged(stopping(), A.STOP, Outcome.NOT_SENT, record).stop == record.stop
 
 
 def test_refused_stop_counts_as_somebody_elses_only_at_the_first_attempt() -> None:
