@@ -12,10 +12,10 @@ class View:
     """What is shared, made up."""
 
     def __init__(self, view: PoolView) -> None:
-        self._view = view
+        self.now = view
 
     def view(self, pool: str) -> PoolView:
-        return self._view
+        return self.now
 
 
 def looking(view: PoolView, *seen_here: Report) -> ReadOnlyCoordinator:
@@ -80,6 +80,15 @@ def test_slot_that_it_took_for_itself_is_taken_until_it_is_released() -> None:
     assert coordinator.acquire(POOL, rules(), ask("b")).refused is Cause.SLOTS_TAKEN
     coordinator.release(POOL, "a", "token-a", drained=False)
     assert coordinator.consider(POOL, rules(), ask("b")).draining == 0
+
+
+def test_pool_is_shown_as_it_was_when_it_was_judged() -> None:
+    shared = View(PoolView((report("two/s/b"),)))
+    coordinator = ReadOnlyCoordinator(shared, "one/s", FakeClock())
+    assert coordinator.view(POOL).reports, "not judged yet"
+    coordinator.publish(POOL, rules(), [over("a")], [])
+    shared.now = PoolView(())
+    assert coordinator.view(POOL).reports
 
 
 def test_nothing_is_granted_while_the_pool_settles() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+THE_NEXT_LOOK = "in the very moment either may be right: the next look comes soon"
 OWN_LIMIT_IS_KNOWN = "a reason without an urgency of its own is the own limit: both numbers are known"
 
 EXPLAINED: dict[str, str] = {
@@ -142,5 +143,19 @@ EXPLAINED: dict[str, str] = {
     ),
     "listener/growth.py, _read: finding.seen.sure_bytes or 0 -> (finding.seen.sure_bytes)": (
         "a worker whose memory is unknown is not watched"
+    ),
+    "listener/hearing.py, judge: self._silence < DOUBT_PERIODS * period -> "
+    "(self._silence <= DOUBT_PERIODS * period)": THE_NEXT_LOOK,
+    "listener/hearing.py, judge: self._silence - self._asked_at > period -> "
+    "(self._silence - self._asked_at >= period)": THE_NEXT_LOOK,
+    "listener/hearing.py, judge: self._silence - self._asked_at < self.look_seconds -> "
+    "(self._silence - self._asked_at <= self.look_seconds)": THE_NEXT_LOOK,
+    "listener/hearing.py, _has_been_frozen: now - since > 2 * self.look_seconds -> "
+    "(now - since >= 2 * self.look_seconds)": THE_NEXT_LOOK,
+    "listener/hearing.py, _judge_deaf: self._record is not None and restarts < MAX_RESTARTS and ends_in <= 0 "
+    "and self._record.save(restarts=restarts + 1, period_seconds=self._record.period_seconds) -> "
+    "(restarts < MAX_RESTARTS and ends_in <= 0 "
+    "and self._record.save(restarts=restarts + 1, period_seconds=self._record.period_seconds))": (
+        "without a record the restarts count as MAX_RESTARTS"
     ),
 }
