@@ -43,6 +43,17 @@ def test_worker_of_a_silent_host_does_not_stand_in() -> None:
     assert coordinator.consider(POOL, rules(), ask("a")).refused is Cause.TOO_FEW_IN_SERVICE
 
 
+def test_worker_of_another_host_that_is_not_in_service_does_not_stand_in() -> None:
+    coordinator = looking(PoolView((report("two/s/b", in_service=False),)), over("a"))
+    assert coordinator.consider(POOL, rules(), ask("a")).refused is Cause.TOO_FEW_IN_SERVICE
+
+
+def test_more_urgent_worker_of_another_host_goes_first() -> None:
+    coordinator = looking(PoolView((over("two/s/b", 2.5),)), over("a"), report("c"))
+    answer = coordinator.consider(POOL, rules(), ask("a"))
+    assert (answer.refused, answer.detail) == (Cause.MORE_URGENT, "two/s/b")
+
+
 def test_worker_of_a_silent_host_keeps_nobody_waiting() -> None:
     view = PoolView((over("two/s/b", 2.5),), silent=frozenset({"two/s/b"}))
     coordinator = looking(view, over("a"), report("c"))

@@ -40,6 +40,8 @@ PYTHON = (
     "rules/shortage.py",
     "rules/stop_end.py",
     "config/loaded.py",
+    "coordination/in_process.py",
+    "coordination/read_only.py",
     "coordination/rules.py",
     "workers/ownership.py",
     "listener/actions.py",
