@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from supervisor_memkill.child import in_child
-from supervisor_memkill.commands.command import FAILURE, INTERRUPTED, PROGRAM, WRONG_USE
+from supervisor_memkill.commands.command import FAILURE, INTERRUPTED, OUTPUT_CLOSED, WRONG_USE
 from supervisor_memkill.errors import ConfigError, MemkillError, UsageError
 
 if TYPE_CHECKING:
@@ -27,6 +27,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return the exit status."""
     if COMPLETES in os.environ:
         _complete()
+    if sys.stderr is None:  # Closed: an error would be written to standard output, in the midst of JSON.
+        sys.stderr = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
     return with_errors_as_lines(lambda: _run(sys.argv[1:] if argv is None else argv, os.environ))
 
 
@@ -65,7 +67,7 @@ def with_errors_as_lines(run: Callable[[], int]) -> int:
 
 
 def _complain(problem: object) -> None:
-    from supervisor_memkill.commands import listen
+    from supervisor_memkill.commands import listen, output
 
     try:
         is_log = listen.is_run_by_supervisord(os.environ, None)
@@ -74,7 +76,7 @@ def _complain(problem: object) -> None:
     if is_log:
         listen.report_refusal(str(problem))
     else:
-        print(f"{PROGRAM}: {problem}", file=sys.stderr)  # noqa: T201 - the one line of an error
+        output.warn(str(problem))
 
 
 def _run(argv: Sequence[str], environ: Mapping[str, str]) -> int:
@@ -90,7 +92,7 @@ def _run(argv: Sequence[str], environ: Mapping[str, str]) -> int:
 
     command, arguments = parse(argv, environ, process)
     if sys.stdout is None:
-        raise MemkillError("cannot write the output: standard output is closed")
+        raise MemkillError(OUTPUT_CLOSED)
     return command.run(arguments, environ)
 
 

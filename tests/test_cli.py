@@ -280,6 +280,29 @@ def test_closed_output_is_one_line(tmp_path: Path, arguments: str) -> None:
     assert_one_line(done, 1, "standard output is closed")
 
 
+@pytest.mark.parametrize("arguments", ["--help", "--version", "status --help"])
+def test_help_with_closed_output_is_one_line(tmp_path: Path, arguments: str) -> None:
+    program = f'exec "{sys.executable}" -m supervisor_memkill {arguments} >&-'
+    done = subprocess.run(
+        ["sh", "-c", program], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert_one_line(done, 1, "standard output is closed")
+
+
+@pytest.mark.parametrize("stream", ["2>&-", "2>/dev/full"])
+def test_error_that_cannot_be_written_leaves_the_exit_status_and_an_empty_output(
+    tmp_path: Path, stream: str
+) -> None:
+    """A program that reads JSON from standard output must not find an error in it."""
+    if "/dev/full" in stream and not Path("/dev/full").exists():
+        pytest.skip("this system has no /dev/full")
+    program = f'exec "{sys.executable}" -m supervisor_memkill frobnicate {stream}'
+    done = subprocess.run(
+        ["sh", "-c", program], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", "")
+
+
 def test_reader_that_goes_away_ends_the_command_without_a_word(tmp_path: Path) -> None:
     reading, writing = socket.socketpair()
     reading.close()

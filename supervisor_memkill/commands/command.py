@@ -14,6 +14,7 @@ if TYPE_CHECKING:  # The listener imports this module, and needs no argparse.
     """Takes the arguments and the environment, returns the exit status. Raises MemkillError."""
 
 PROGRAM = "supervisor-memkill"
+OUTPUT_CLOSED = "cannot write the output: standard output is closed"
 
 SUCCESS, FAILURE, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
 """Exit statuses. WRONG_USE includes errors in the configuration."""

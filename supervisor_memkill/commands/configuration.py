@@ -8,6 +8,7 @@ import dataclasses
 import os
 import pwd
 import socket
+import stat
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -101,7 +102,24 @@ def _journal_places(
         return (JournalPlace(configuration.config.journal),)
     addresses = [one for one in configuration.sections.addresses() if one is not None]
     uids = [os.geteuid()] if is_listener else _uids_of_listener(configuration)
-    return tuple(journal_place.place(addresses, url, environ, uid) for uid in dict.fromkeys(uids))
+    places = [(uid, journal_place.place(addresses, url, environ, uid)) for uid in dict.fromkeys(uids)]
+    return tuple(place if is_listener else _without_others(place, uid) for uid, place in places)
+
+
+def _without_others(place: JournalPlace, uid: int) -> JournalPlace:
+    """Whoever makes such a directory in /tmp first could show root a false state, or a FIFO."""
+    former = tuple(path for path in place.former if _is_private(path.parent, uid))
+    return dataclasses.replace(place, former=former)
+
+
+def _is_private(directory: Path, uid: int) -> bool:
+    """Only this user or root writes there, or there is no such directory."""
+    try:
+        found = directory.lstat()
+    except OSError:
+        return True
+    others_write = found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    return stat.S_ISDIR(found.st_mode) and found.st_uid in (uid, 0) and not others_write
 
 
 def _uids_of_listener(configuration: Configuration) -> list[int]:

@@ -163,7 +163,8 @@ class FleetRequester:
                 if time.monotonic() - seen_at > REDIS_AWAY_SECONDS:
                     raise
                 if not is_away:
-                    output.show(f"\n{error}: what was taken goes on; waiting for Redis\n")
+                    output.show("\n")
+                    output.say(f"{error}: what was taken goes on; waiting for Redis")
                 is_away = True
             else:
                 seen_at, is_away = time.monotonic(), False

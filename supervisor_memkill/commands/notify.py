@@ -29,7 +29,7 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
         raise UsageError(f"no URL to test: set notify in [memkill], or {NOTIFY_VARIABLE} in the environment")
     errors = send(config.notify, sample_message(config.host))
     for name, error in zip(names(config.notify), errors, strict=True):
-        output.show(f"{name}: {'sent' if error is None else f'failed: {error}'}\n")
+        output.say(f"{name}: {'sent' if error is None else f'failed: {error}'}")
     return SUCCESS if not any(errors) else FAILURE
 
 

@@ -9,7 +9,8 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from supervisor_memkill.errors import MemkillError
+from supervisor_memkill.commands.command import OUTPUT_CLOSED, PROGRAM
+from supervisor_memkill.errors import MemkillError, one_line
 
 if TYPE_CHECKING:
     from supervisor_memkill.commands.terminal import Terminal
@@ -22,6 +23,8 @@ def show(text: str) -> None:
 
     Raises BrokenPipeError when nobody reads any more, MemkillError when writing fails otherwise.
     """
+    if sys.stdout is None:
+        raise MemkillError(OUTPUT_CLOSED)
     encoding = sys.stdout.encoding or "utf-8"
     try:
         sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))
@@ -31,6 +34,11 @@ def show(text: str) -> None:
     except OSError as error:
         give_up()
         raise MemkillError(f"cannot write the output: {error.strerror or error}") from error
+
+
+def say(line: str) -> None:
+    """Write one line. Names in it, which may come from Redis, cannot steer the terminal. Raises as `show`."""
+    show(f"{one_line(line)}\n")
 
 
 def show_made(
@@ -76,8 +84,11 @@ def text_of(lines: Sequence[str]) -> str:
 
 
 def warn(text: str) -> None:
-    """Write one line to standard error: something is wrong, and the command goes on."""
-    print(f"supervisor-memkill: {text}", file=sys.stderr, flush=True)  # noqa: T201 - as `main` prints an error
+    """Write one line to standard error. Where that cannot be written, the exit status alone is left."""
+    try:
+        print(f"{PROGRAM}: {text}", file=sys.stderr, flush=True)  # noqa: T201 - the one line of an error
+    except OSError:
+        give_up(2)
 
 
 def columns() -> int | None:
@@ -97,9 +108,9 @@ def terminal(environ: Mapping[str, str]) -> Terminal:
     return dataclasses.replace(made, has_colour=made.has_colour and sys.stdout.isatty())
 
 
-def give_up() -> None:
+def give_up(stream_fd: int = 1) -> None:
     """Discard what is still buffered, so that Python does not complain about it when it ends."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream_fd)
 
 
 def has_colour(environ: Mapping[str, str]) -> bool:

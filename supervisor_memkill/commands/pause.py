@@ -11,7 +11,7 @@ from supervisor_memkill.commands.restart import EXPIRES_SECONDS, add_fleet, dura
 from supervisor_memkill.errors import MemkillError, UsageError
 from supervisor_memkill.units import format_duration
 
-NO_DRAIN = "no drain is under way\n"
+NO_DRAIN = "no drain is under way"
 
 
 def _add_pools(parser: argparse.ArgumentParser) -> None:
@@ -48,7 +48,7 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
         Act.PAUSE, arguments.names, lasts_seconds=lasts_seconds, except_hard=arguments.except_hard
     )
     _check_pools(arguments, taken.pools, made.pools)
-    output.show(f"paused {how_long}: {', '.join(taken.pools)}; drains under way continue\n")
+    output.say(f"paused {how_long}: {', '.join(taken.pools)}; drains under way continue")
     if not arguments.wait:
         return SUCCESS
 
@@ -58,7 +58,7 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
         left = [worker.worker for pool in paused for worker in pool.workers if worker.drain]
         # A new listener that has not looked at its workers yet cannot show their drains.
         if paused and not left:
-            output.show(NO_DRAIN)
+            output.say(NO_DRAIN)
             return SUCCESS
     raise MemkillError(f"a drain is still under way{': ' if left else ''}{', '.join(left)}")
 
@@ -79,16 +79,14 @@ def _pause_fleet(
     )
     silent = silent_hosts(sent, made.wait_for_answers(sent))
     pools = ", ".join(one.pool for one in sent)
-    output.show(
-        f"paused on all hosts {how_long}: {pools}; drains under way continue{when_they_come(silent)}\n"
-    )
+    output.say(f"paused on all hosts {how_long}: {pools}; drains under way continue{when_they_come(silent)}")
     if not arguments.wait:
         return SUCCESS
     left: list[str] = []
     for views in made.views(sent, timeout_seconds):
         left = [*draining(views), *(f"{one} is silent" for one in silent_hosts(sent, views))]
         if not left:
-            output.show(NO_DRAIN)
+            output.say(NO_DRAIN)
             return SUCCESS
     raise MemkillError(f"a drain is still under way, or may be: {', '.join(left)}")
 
@@ -105,12 +103,12 @@ def run_unpause(arguments: argparse.Namespace, environ: Mapping[str, str]) -> in
         sent = everywhere.send(Act.UNPAUSE, arguments.names, lasts_seconds=None)
         silent = silent_hosts(sent, everywhere.wait_for_answers(sent))
         pools = ", ".join(one.pool for one in sent)
-        output.show(f"not paused any more on all hosts: {pools}{when_they_come(silent)}\n")
+        output.say(f"not paused any more on all hosts: {pools}{when_they_come(silent)}")
         return SUCCESS
     made = requester(arguments, environ)
     taken = made.send(Act.UNPAUSE, arguments.names, lasts_seconds=EXPIRES_SECONDS)
     _check_pools(arguments, taken.pools, made.pools)
-    output.show(f"not paused any more: {', '.join(taken.pools)}\n")
+    output.say(f"not paused any more: {', '.join(taken.pools)}")
     return SUCCESS
 
 

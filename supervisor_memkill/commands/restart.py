@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 EXPIRES_SECONDS = 86400.0
 WITHDRAWN = "withdrawn: {what}; a drain under way is finished"
 NOT_BEGUN = "restarts that have not begun"
+STOPPED_WATCHING = "stopped watching; the restart goes on"
+NOT_CONFIRMED = "interrupted before the listener confirmed the request: the restart may begin or not"
 NOTHING_WITHDRAWN = "nothing is withdrawn: no restart of {names} waits; a drain under way is finished"
 
 
@@ -83,13 +86,22 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
                 everywhere, arguments.names, expires_seconds, timeout_seconds, waits=arguments.wait
             )
         return _restart(made, arguments.names, expires_seconds, timeout_seconds, waits=arguments.wait)
-    except KeyboardInterrupt:
-        command = "restart --fleet --cancel" if arguments.fleet else "restart --cancel"
-        output.show(
-            "\nstopped watching; the restart goes on. To withdraw what has not begun:"
-            f" supervisor-memkill {command} {' '.join(arguments.names)}\n"
-        )
+    except KeyboardInterrupt as interruption:
+        happened = STOPPED_WATCHING if isinstance(interruption, _StoppedWatching) else NOT_CONFIRMED
+        withdraw = ["supervisor-memkill", "restart", *(["--fleet"] if arguments.fleet else []), "--cancel"]
+        command = shlex.join([*withdraw, *arguments.names])
+        _say_apart(f"{happened}. To withdraw what has not begun: {command}")
         return INTERRUPTED
+
+
+class _StoppedWatching(KeyboardInterrupt):
+    """Ctrl-C after the request was confirmed."""
+
+
+def _say_apart(line: str) -> None:
+    """Below the line that is drawn again and again."""
+    output.show("\n")
+    output.say(line)
 
 
 def _restart(
@@ -108,7 +120,7 @@ def _restart(
     if not taken.workers:
         raise MemkillError(NOBODY.format(names=" ".join(names), pools=", ".join(made.pools)))
     workers = ", ".join(taken.workers)
-    output.show(f"requested: {len(taken.workers)} to be replaced, one after another: {workers}\n")
+    output.say(f"requested: {len(taken.workers)} to be replaced, one after another: {workers}")
     if not waits:
         return SUCCESS
     states = made.states(timeout_seconds)
@@ -131,8 +143,8 @@ def _restart_fleet(
 
     sent = made.send(Act.RESTART, names, lasts_seconds=expires_seconds)
     pools = ", ".join(one.pool for one in sent)
-    output.show(f"requested: a restart on all hosts that share {pools}\n")
-    follower = FleetProgress(sent, boot_clock, lambda line: output.show(f"\n{line}\n"))
+    output.say(f"requested: a restart on all hosts that share {pools}")
+    follower = FleetProgress(sent, boot_clock, _say_apart)
     if waits:
         return _watch(map(follower.progress, made.views(sent, timeout_seconds)))
     views = made.wait_for_answers(sent)
@@ -140,7 +152,7 @@ def _restart_fleet(
     workers, silent = follower.workers, silent_hosts(sent, views)
     if not workers and not silent:
         raise MemkillError(NOBODY.format(names=" ".join(names), pools=pools))
-    output.show(f"{workers} to be replaced, one after another{when_they_come(silent)}\n")
+    output.say(f"{workers} to be replaced, one after another{when_they_come(silent)}")
     return SUCCESS
 
 
@@ -151,7 +163,7 @@ def _cancel(made: Requester, names: Sequence[str], expires_seconds: float) -> in
     made.send(Act.CANCEL, names, lasts_seconds=expires_seconds)
     workers = sorted({worker for _, worker in made.withdrawn() - before})
     words = WITHDRAWN.format(what=", ".join(workers)) if workers else NOTHING_WITHDRAWN
-    output.show(f"{words.format(names=' '.join(names))}\n")
+    output.say(words.format(names=" ".join(names)))
     return SUCCESS
 
 
@@ -163,7 +175,7 @@ def _cancel_fleet(made: FleetRequester, names: Sequence[str], expires_seconds: f
     lasts_seconds = max(expires_seconds, made.longest_left_seconds())
     sent = made.send(Act.CANCEL, names, lasts_seconds=lasts_seconds)
     silent = silent_hosts(sent, made.wait_for_answers(sent))
-    output.show(f"{WITHDRAWN.format(what=NOT_BEGUN)}{when_they_come(silent)}\n")
+    output.say(f"{WITHDRAWN.format(what=NOT_BEGUN)}{when_they_come(silent)}")
     return SUCCESS
 
 
@@ -186,13 +198,15 @@ def _watch(looks: Iterator[Progress]) -> int:
     watcher = _Watcher()
     try:
         ended = watcher.watch(looks)
+    except KeyboardInterrupt:
+        raise _StoppedWatching from None
     finally:
         watcher.close()
     if ended is None:
         raise MemkillError(f"not all were replaced in time: {left(watcher.last)}")
     if not ended.is_served:
         raise MemkillError(f"not replaced: {left(ended)}")
-    output.show(f"replaced: all {ended.workers}\n")
+    output.say(f"replaced: all {ended.workers}")
     return SUCCESS
 
 
@@ -224,7 +238,7 @@ class _Watcher:
             words = as_words(line)
             if self._shown.get(line.worker) != words:
                 self._shown[line.worker] = words
-                output.show(f"{words}\n")
+                output.say(words)
 
     def close(self) -> None:
         if self._is_terminal and self.last is not None:

@@ -62,7 +62,7 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
 
     with server, Interruption() as interruption:
         host = f"[{address[0]}]" if ":" in address[0] else address[0]
-        output.show(f"the page is at http://{host}:{server.server_port}/ (Ctrl-C ends this)\n")
+        output.say(f"the page is at http://{host}:{server.server_port}/ (Ctrl-C ends this)")
         _warn_of_problems(arguments, environ)
         server.timeout = POLL_SECONDS
         while not interruption.number:

@@ -97,7 +97,7 @@ def _show_again(arguments: argparse.Namespace, environ: Mapping[str, str], *, dr
     try:
         shown = _status(arguments, environ)
     except MemkillError as error:  # It may pass, as a restart of supervisord does.
-        text, status = output.text_of(terminal.wrap(f"supervisor-memkill: {error}")), FAILURE
+        text, status = _text_of_error(error, terminal, as_object=arguments.json), FAILURE
     else:
         text, status = _text(arguments, shown, terminal), FAILURE if shown.problems else SUCCESS
     if draws:
@@ -107,6 +107,16 @@ def _show_again(arguments: argparse.Namespace, environ: Mapping[str, str], *, dr
     else:
         output.show(f"{time.strftime('%Y-%m-%d %H:%M:%S')}\n{text}\n")
     return status
+
+
+def _text_of_error(error: MemkillError, terminal: Terminal, *, as_object: bool) -> str:
+    """`as_object`: a program reads one object per line."""
+    if not as_object:
+        return output.text_of(terminal.wrap(f"supervisor-memkill: {error}"))
+    from supervisor_memkill.commands.status_read import unseen
+    from supervisor_memkill.commands.status_values import as_json
+
+    return as_json(unseen(error), in_one_line=True)
 
 
 def frame(lines: Sequence[str], height: int | None) -> str:

@@ -16,7 +16,7 @@ from supervisor_memkill.commands.found_listener import FoundListener, find_liste
 from supervisor_memkill.commands.status_of import matches, status_of
 from supervisor_memkill.commands.status_values import FleetPoolLine, Status
 from supervisor_memkill.coordination.contract import CoordinationUnknown
-from supervisor_memkill.errors import ConfigError, UsageError
+from supervisor_memkill.errors import ConfigError, MemkillError, UsageError
 from supervisor_memkill.world.supervisord import SupervisordError
 
 
@@ -47,8 +47,8 @@ def read_fleet(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Sta
     return with_problems(dataclasses.replace(status, pools=()), configuration)
 
 
-def unseen(error: SupervisordError) -> Status:
-    """The status while supervisord does not answer."""
+def unseen(error: MemkillError) -> Status:
+    """The status while nothing can be seen, as when supervisord does not answer."""
     return status_of(FoundListener(Path(), problem=str(error), is_hidden=True), boot_clock())
 
 

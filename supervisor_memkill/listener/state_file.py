@@ -7,9 +7,11 @@ disk, because a new listener writes a new one.
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import pwd
+import stat
 from pathlib import Path
 
 from supervisor_memkill.errors import MemkillError
@@ -62,8 +64,7 @@ def write(path: Path, state: ListenerState, encoder: Encoder | None = None) -> b
 def read(path: Path) -> ListenerState:
     """The last state that was written. Raises StateError, in words for a person."""
     try:
-        with path.open("rb") as file:
-            data = file.read(MAX_BYTES)
+        data = _read(path)
     except FileNotFoundError:
         raise NoState(f"no listener of this supervisord has written {path} yet") from None
     except PermissionError:
@@ -84,6 +85,15 @@ def read(path: Path) -> ListenerState:
             f"{path} is damaged, or another version wrote it ({error}): restart the listener, so that it"
             " writes a new one"
         ) from error
+
+
+def _read(path: Path) -> bytes:
+    """What the file holds; a FIFO would be waited for. Raises OSError."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    with os.fdopen(fd, "rb") as file:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise OSError(errno.EINVAL, "it is not a file")
+        return file.read(MAX_BYTES)
 
 
 def _owner(path: Path) -> str:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import queue
-import socket
-import socketserver
 import threading
 from functools import partial
 from pathlib import Path
@@ -19,36 +17,30 @@ from supervisor_memkill.notices.delivery_events import MetricsFailed
 from supervisor_memkill.notices.event import Event, Notifier
 from supervisor_memkill.notices.metrics import MetricsSink
 from supervisor_memkill.notices.pool_events import PoolLooked
+from supervisor_memkill.world.bounded_server import SILENT_SECONDS, BoundedServer
 
-CLIENT_SECONDS = 10.0
-"""A client that is silent for so long is cut off."""
+MAX_CONNECTIONS = 16
+"""Prometheus needs one; each one is a thread and a file of the listener."""
 
 
 class _Handler(WSGIRequestHandler):
-    timeout = CLIENT_SECONDS
+    timeout = SILENT_SECONDS
 
     def log_message(self, *arguments: object) -> None:
         """stderr is the listener's log."""
 
 
-class _Server(socketserver.ThreadingMixIn, WSGIServer):
-    daemon_threads = True
+class _Server(BoundedServer, WSGIServer):
+    most_connections = MAX_CONNECTIONS
 
     def server_bind(self) -> None:
-        """Without the search for a host name, which may take time."""
-        socketserver.TCPServer.server_bind(self)
-        self.server_name, self.server_port = self.server_address[:2]  # type: ignore[assignment]
+        super().server_bind()
         self.setup_environ()
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that went away is no event."""
 
 
 def start_server(host: str, port: int, registry: Any) -> WSGIServer:
     """Serve the metrics in threads of their own. Raises OSError."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    server_class = type("_Server", (_Server,), {"address_family": family})
-    server: WSGIServer = server_class((host, port), _Handler)
+    server = _Server((host, port), _Handler)
     server.set_app(prometheus_client.make_wsgi_app(registry))
     threading.Thread(target=server.serve_forever, args=(0.2,), name="metrics-http", daemon=True).start()
     return server

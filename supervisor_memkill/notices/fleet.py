@@ -11,11 +11,12 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from supervisor_memkill.errors import MemkillError
+from supervisor_memkill.errors import MemkillError, one_line
 from supervisor_memkill.notices.digest import WINDOW_SECONDS
 from supervisor_memkill.world.redis_client import ask
 
-MAX_LINES = 100
+MAX_LINES, MAX_CHARACTERS = 100, 800
+"""Of what other hosts left: whoever may write to Redis may have written it."""
 KEPT_SECONDS = 3600
 
 
@@ -78,7 +79,7 @@ class RedisFleet:
         try:
             # One by one: the command for several is newer than some servers.
             while len(found) < MAX_LINES and (line := self._pop(name)) is not None:
-                found.append(line)
+                found.append(one_line(line[:MAX_CHARACTERS]))
         except MemkillError:
             pass
         return found

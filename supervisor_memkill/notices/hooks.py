@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import threading
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -47,7 +46,7 @@ class HookWorker:
         try:
             self._feed(self._words, text, self._limit_seconds, self._given_up.is_set)
         except MemkillError as error:
-            self._report(HookFailed(delivery.event.name, self._shown(str(error))))
+            self._report(HookFailed(delivery.event.name, str(error)))
         except Exception as error:  # noqa: BLE001 - the thread would end, and no hook run any more
             self._report(HookFailed(delivery.event.name, f"{type(error).__name__}: {error}"))
         else:
@@ -55,10 +54,6 @@ class HookWorker:
 
     def _report(self, event: Event) -> None:
         self._outcomes.put(partial(Notifier.report, event=event))
-
-    def _shown(self, error: str) -> str:
-        """With the name of the command alone: its other words may hold a secret."""
-        return error.replace(shlex.join(self._words), shlex.quote(self._words[0]))
 
     def wait_seconds(self) -> float | None:
         return None

@@ -14,7 +14,7 @@ MAX_NAME, MAX_CLASSES = 100, 24
 """The longest name of a job's class, in characters, and the most classes of one interval."""
 LEAST_SECONDS, MOST_BYTES = 0.01, 2**50
 """No interval is shorter, and no process is larger: a line that says so is damaged."""
-MAX_LINE_BYTES = 32 * 1024
+MAX_LINE_BYTES = 64 * 1024
 """A line is shorter, whatever the interval holds."""
 
 

@@ -17,7 +17,7 @@ from supervisor_memkill.notices.digest import WINDOW_SECONDS, Batch, Digest
 from supervisor_memkill.notices.event import Notifier
 from supervisor_memkill.notices.fleet import Alone, Fleet
 from supervisor_memkill.notices.messages import Message, lines_of, message
-from supervisor_memkill.notices.secret_urls import names
+from supervisor_memkill.notices.secret_urls import names, scrub
 from supervisor_memkill.notices.send import send
 
 RETRY_SECONDS = (60.0, 300.0, 900.0)
@@ -102,7 +102,7 @@ class NoticeWorker:
 
     def _check(self) -> None:
         """Know at the start, not at the first alarm, which URL is wrong."""
-        self._report_each(range(len(self._urls)), self._send(self._urls, None, self._given_up.is_set))
+        self._report_each(range(len(self._urls)), self._sent(self._urls, None))
 
     def _deliver(self, batch: Batch) -> None:
         lines = [f"{self._host}: {line}" for line in lines_of(batch)]
@@ -129,12 +129,19 @@ class NoticeWorker:
     def _dispatch(self, made: Message, numbers: Sequence[int] | None = None, tries: int = 0) -> None:
         """Send to the URLs of these numbers, and once more later where that failed."""
         numbers = range(len(self._urls)) if numbers is None else numbers
-        errors = self._send([self._urls[number] for number in numbers], made, self._given_up.is_set)
+        errors = self._sent([self._urls[number] for number in numbers], made)
         self._report_each(numbers, errors)
         failed = [number for number, error in zip(numbers, errors, strict=True) if error is not None]
         if failed and tries < len(RETRY_SECONDS) and self._retries < MAX_RETRIES:
             self._retries += 1
             self._later(RETRY_SECONDS[tries], lambda: self._retry(made, failed, tries + 1))
+
+    def _sent(self, urls: Sequence[str], made: Message | None) -> Sequence[str | None]:
+        """What went wrong, per URL. Raises nothing: the thread would end, and no message be sent any more."""
+        try:
+            return self._send(urls, made, self._given_up.is_set)
+        except Exception as error:  # noqa: BLE001 - such as no file descriptor left
+            return [scrub(f"{type(error).__name__}: {error}", urls)] * len(urls)
 
     def _retry(self, made: Message, numbers: Sequence[int], tries: int) -> None:
         self._retries -= 1

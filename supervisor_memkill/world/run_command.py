@@ -21,12 +21,12 @@ _CHUNK_BYTES = 16 * 1024
 
 
 def run_command(words: Sequence[str], limit_seconds: float) -> str:
-    """Run the command and return its output.
+    """Run the command and return its output. An error names its first word: the others may hold a secret.
 
     Raises NotSent if it cannot be run or ends with a status other than 0. Raises MemkillError if its output
     is still open after the limit; then it is killed, with all processes that it started.
     """
-    name = shlex.join(words)
+    name = shlex.quote(words[0])
     process = _start(name, words, subprocess.DEVNULL)
     with process:
         try:
@@ -51,9 +51,10 @@ def feed_command(
 
     Raises NotSent and MemkillError as `run_command` does. It is done when its first process has ended,
     whatever that left in the background. `is_given_up`, asked all the while, ends it before its limit.
-    `name` stands for the command in an error. `began` gets the pid of its first process at once.
+    `name` stands for the command in an error; without it, the first word does. `began` gets the pid of its
+    first process at once.
     """
-    name = name or shlex.join(words)
+    name = name or shlex.quote(words[0])
     process = _start(name, words, subprocess.PIPE)
     began(process.pid)
     with contextlib.ExitStack() as closing:

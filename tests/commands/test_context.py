@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -283,3 +284,32 @@ def test_a_kind_knows_whether_its_pool_has_a_redis_and_what_its_limit_is(
     (pool,) = build_pools(config, Supervisord("http://127.0.0.1:1"))
     tools: Tools = pool.kind.tools  # type: ignore[attr-defined]  # of BaseKind
     assert (tools.has_redis, tools.max_rss_bytes) == (has_redis, max_rss_bytes)
+
+
+def directories_of_journals(tmp_path: Path) -> list[Path]:
+    """Those that a command by hand reads, where the journal may be in the directory `tmp_path`."""
+    config, environ = tmp_path / "memkill.conf", {"XDG_RUNTIME_DIR": str(tmp_path)}
+    config.write_text(CONFIG)
+    configuration = find_configuration(arguments(config=config), environ)
+    settled = configuration.settled("http://127.0.0.1:9", environ, is_listener=False)
+    return [path.parent for place in settled.journals for path in (place.path, *place.former)]
+
+
+@pytest.mark.parametrize(("mode", "is_read"), [(0o700, True), (0o755, True), (0o777, False), (None, True)])
+def test_directory_where_others_write_shows_no_journal_to_a_person(
+    tmp_path: Path, mode: int | None, is_read: bool
+) -> None:
+    """In /tmp anybody can make it first, and with it show root a false state, or a file that never ends."""
+    directory = tmp_path / "supervisor-memkill"
+    if mode is not None:
+        directory.mkdir()
+        directory.chmod(mode)
+    assert (directory in directories_of_journals(tmp_path)) is is_read
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory away")
+def test_directory_of_another_user_shows_no_journal_to_root(tmp_path: Path) -> None:
+    directory = tmp_path / "supervisor-memkill"
+    directory.mkdir(mode=0o700)
+    os.chown(directory, 65534, 65534)
+    assert directory not in directories_of_journals(tmp_path)

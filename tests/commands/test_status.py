@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import pty
 import select
@@ -126,3 +127,19 @@ def test_dumb_terminal_gets_no_escape_sequence(by_hand: ByHand) -> None:
     shown.signal(signal.SIGINT)
     assert shown.end() == 0
     assert "\x1b" not in shown.text
+
+
+def test_watched_json_is_one_object_per_line_also_while_supervisord_is_away(tmp_path: Path) -> None:
+    """A restart of supervisord is no reason for a program that reads the lines to fail."""
+    supervisord = AnsweringSupervisord()
+    by_hand = ByHand(tmp_path, supervisord.url)
+    by_hand.write(state())
+    shown = OnTerminal(by_hand, "--watch", "--json")
+    shown.read_until("\n")
+    supervisord.close()
+    shown.read_until("cannot be reached")
+    shown.signal(signal.SIGINT)
+    assert shown.end() == 1
+    objects = [json.loads(line) for line in shown.text.splitlines()]
+    assert not objects[0]["problems"] and objects[0]["listener"]["alive"]
+    assert "cannot be reached" in objects[-1]["problems"][0] and not objects[-1]["listener"]["alive"]

@@ -78,6 +78,35 @@ def test_growth_that_goes_on_whatever_runs_is_no_class(seed: int) -> None:
     assert of(Made(grows_always=10.0), seed).verdict is Verdict.UNCLEAR
 
 
+@pytest.mark.parametrize("jobs", [1.0, 0.999, 3.0, 5.0])
+@pytest.mark.parametrize("seed", SEEDS)
+def test_class_that_runs_all_the_time_is_no_suspect_for_growth_that_goes_on_whatever_runs(
+    seed: int, jobs: float
+) -> None:
+    """Such as a job that consumes a queue for ever: nothing shows whether it or the worker itself grows."""
+    always = [
+        dataclasses.replace(one, running_seconds={"Consume": jobs * one.seconds, **one.running_seconds})
+        for one in Made(grows_always=10.0, classes=("Mail", "Report")).observe(seed)
+    ]
+    (found,) = suspects_of(always)
+    assert (found.verdict, found.suspects) == (Verdict.UNCLEAR, ())
+
+
+def test_intervals_that_are_all_alike_show_no_suspect() -> None:
+    """With the same jobs and the same growth in each of them, every class explains it as well as another."""
+    alike = [
+        dataclasses.replace(
+            one,
+            before_bytes=(100 + number) * MB,
+            after_bytes=(101 + number) * MB,
+            running_seconds={"A": 20.0, "B": 10.0},
+        )
+        for number, one in enumerate(Made(processes=1).observe())
+    ]
+    (found,) = suspects_of(alike)
+    assert (found.verdict, found.suspects) == (Verdict.UNCLEAR, ())
+
+
 @pytest.mark.parametrize("seed", SEEDS)
 def test_growth_with_every_class_alike_is_no_class(seed: int) -> None:
     assert of(Made(dict.fromkeys(CLASSES, 10.0)), seed).verdict is Verdict.UNCLEAR

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -191,6 +192,22 @@ def test_state_of_another_pid_namespace_is_judged_by_its_age(life: Life) -> None
     other = dataclasses.replace(read(life), namespace="pid:[1]", pid=2**22 + 1, origin=origin)
     assert dataclasses.replace(other, written_at=boot_clock() - 100).is_alive
     assert not dataclasses.replace(other, written_at=boot_clock() - 200).is_alive
+
+
+@pytest.mark.parametrize("kind", ["fifo", "link", "directory"])
+def test_what_is_no_file_is_an_error_and_nobody_waits_for_it(tmp_path: Path, kind: str) -> None:
+    """Somebody may have put a FIFO there, which would be waited for without an end."""
+    path, other = tmp_path / "x.journal.state", tmp_path / "other"
+    other.write_text("secret")
+    if kind == "fifo":
+        os.mkfifo(path)
+    elif kind == "link":
+        path.symlink_to(other)
+    else:
+        path.mkdir()
+    with pytest.raises(StateError, match="cannot be read") as refused:
+        state_file.read(path)
+    assert "secret" not in str(refused.value)
 
 
 def test_file_is_private(life: Life) -> None:

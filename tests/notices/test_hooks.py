@@ -13,7 +13,7 @@ import pytest
 
 from supervisor_memkill.errors import MemkillError, NotSent
 from supervisor_memkill.notices.choice import chooser
-from supervisor_memkill.notices.delivery import DeliverySink, Outcomes
+from supervisor_memkill.notices.delivery import Delivery, DeliverySink, Outcomes
 from supervisor_memkill.notices.delivery_events import HookDropped, HookFailed
 from supervisor_memkill.notices.event import Event, Notifier
 from supervisor_memkill.notices.events import ListenerEnded, SupervisordAway
@@ -122,14 +122,14 @@ def test_failure_is_reported_once_per_error_and_again_after_a_success(
     ]
 
 
-def test_failure_names_the_command_without_its_other_words(make_desk: Callable[..., Desk]) -> None:
+@pytest.mark.parametrize("secret", ["s3cret", "s3cret\xa0word", "s3cret\tword"])
+def test_failure_names_the_command_without_its_other_words(secret: str) -> None:
     """They may hold a secret."""
-    desk = make_desk()
-    desk.command.error = NotSent("tell --token s3cret: status 1")
-    desk.report(away("1"))
-    desk.close()
-    (failed,) = [one for one in desk.log.events if isinstance(one, HookFailed)]
-    assert failed.error == "tell: status 1"
+    log, outcomes = Kept(), Outcomes()
+    worker = HookWorker(("/bin/sh", "-c", "exit 3", "--token", secret), 60.0, "here", outcomes)
+    worker.take(Delivery(away("1"), 99.0))
+    outcomes.get_nowait()(Notifier([log]))
+    assert log.events == [HookFailed("supervisord.away", "/bin/sh: status 3")]
 
 
 def test_error_of_the_program_itself_does_not_end_the_hooks(make_desk: Callable[..., Desk]) -> None:

@@ -34,11 +34,14 @@ class Post:
         self.tried = 0
         self.gone: set[str] = set()
         self.given_up = False
+        self.breaks: Exception | None = None
 
     def __call__(
         self, urls: Sequence[str], message: Message | None, is_given_up: Callable[[], bool]
     ) -> Sequence[str | None]:
         self.given_up = is_given_up()
+        if self.breaks is not None:
+            raise self.breaks
         if message is None:
             self.checked += urls
         else:
@@ -101,6 +104,19 @@ def test_failure_is_reported_again_after_a_success() -> None:
         host.post.gone = gone
         host.worker._check()
     assert host.failures() == [NoticeFailed("mailto://***", "no answer")] * 2
+
+
+def test_error_of_the_program_itself_does_not_end_the_messages_and_shows_no_secret() -> None:
+    host = Host()
+    host.post.breaks = OSError(24, f"Too many open files: {MAIL}")
+    host.event()
+    host.pass_seconds(GATHER_SECONDS)
+    assert host.failures() == [
+        NoticeFailed("mailto://***", "OSError: [Errno 24] Too many open files: ***"),
+    ]
+    host.post.breaks = None
+    host.pass_seconds(RETRY_SECONDS[0])
+    assert len(host.post.sent) == 1
 
 
 def test_storm_is_two_messages_with_the_whole_count() -> None:
@@ -260,3 +276,12 @@ def test_other_events_and_other_urls_are_claimed_apart() -> None:
     assert not other.leave("journal.away", ["line"])
     assert not RedisFleet(lambda: redis, "mk", "c", "urls").leave("supervisord.away", ["line"])
     assert RedisFleet(lambda: redis, "mk", "c", "urls").leave("journal.away", ["line"])
+
+
+def test_line_that_another_host_left_is_one_line_of_bounded_length() -> None:
+    """Whoever may write to Redis may have left it."""
+    redis = FakeRedis()
+    redis.lists["mk:{notice:journal.away:group}:lines"] = ["b: one\nb: two\x1b[2J", "c" * 10**6]
+    first, second = RedisFleet(lambda: redis, "mk", "a", "group").collect("journal.away")
+    assert first == "b: one\\nb: two\\x1b[2J"
+    assert len(second) < 1000

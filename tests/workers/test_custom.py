@@ -284,6 +284,16 @@ def test_a_quiet_command_that_fails_is_not_sent(command: tuple[str, ...], words:
         custom(quiet_command=command).quiet(Target(process(), {}), TABLE)
 
 
+def test_a_command_that_fails_is_named_without_its_other_words() -> None:
+    """They may hold a secret, and the reason reaches logs, messages and the web page."""
+    command = (*python("raise SystemExit(3)"), "-a", "s3cret")
+    reading = drain(custom(busy_command=command), {"told": True, "zero_at": 0.0})
+    assert reading.why == f"busy_command: {sys.executable}: status 3"
+    with pytest.raises(NotSent) as failed:
+        custom(quiet_command=command).quiet(Target(process(), {}), TABLE)
+    assert str(failed.value) == f"{sys.executable}: status 3"
+
+
 def test_a_command_that_hangs_is_killed_with_all_that_it_started(tmp_path: Path) -> None:
     record = tmp_path / "pid"
     code = (

@@ -42,7 +42,12 @@ class Access:
         if self.password is None:
             return True
         given = _password_in(authorization or "")
-        return given is not None and hmac.compare_digest(_digest(given), _digest(self.password.encode()))
+        return given is not None and hmac.compare_digest(_digest(given), _digest(self._password_bytes))
+
+    @property
+    def _password_bytes(self) -> bytes:
+        """Bytes of the environment that are not UTF-8 count as they are."""
+        return (self.password or "").encode(errors="surrogateescape")
 
 
 def _without_port(host: str) -> str:

@@ -51,6 +51,13 @@ def test_no_header_breaks_it(header: str) -> None:
     OPEN.knows_host(header)
 
 
+def test_password_of_bytes_that_are_no_utf8_is_compared_byte_by_byte() -> None:
+    """The environment may have any bytes: an 8-bit locale, say."""
+    access = Access("pass w\udcf6rd")
+    right = base64.b64encode(b"me:pass w\xf6rd").decode()
+    assert access.allows(f"Basic {right}") and not access.allows(basic("me:pass word"))
+
+
 def test_password_is_not_shown() -> None:
     assert SECRET not in repr(CLOSED)
 

@@ -16,13 +16,13 @@ from typing import Any
 
 import pytest
 
-from supervisor_memkill.commands.web import server as server_module
 from supervisor_memkill.commands.web.access import Access
 from supervisor_memkill.commands.web.once import WAIT_SECONDS, MadeOnce
 from supervisor_memkill.commands.web.page import page, policy
-from supervisor_memkill.commands.web.server import YOUNG_SECONDS, Connections, Log, PageServer
+from supervisor_memkill.commands.web.server import Log, PageServer
 from supervisor_memkill.commands.web.site import Made, Site
 from supervisor_memkill.commands.web.tries import AT_ONCE, SECONDS_EACH
+from supervisor_memkill.world.bounded_server import MAX_CONNECTIONS
 from tests.commands.web.document import Document
 from tests.commands.web.seen_values import seen
 from tests.harness import PATIENCE_SECONDS, free_port, wait_for
@@ -276,8 +276,7 @@ def test_stuck_clients_are_in_nobodys_way(start: Start) -> None:
     """More of them than there is room for: the oldest is cut off."""
     server = start()
     stuck = [
-        socket.create_connection(("127.0.0.1", server.port), PATIENCE_SECONDS)
-        for _ in range(server_module.MAX_CONNECTIONS)
+        socket.create_connection(("127.0.0.1", server.port), PATIENCE_SECONDS) for _ in range(MAX_CONNECTIONS)
     ]
     try:
         for one in stuck:
@@ -302,54 +301,6 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
-
-
-@pytest.fixture
-def pair() -> Iterator[Callable[[], tuple[socket.socket, socket.socket]]]:
-    with contextlib.ExitStack() as cleanup:
-
-        def make() -> tuple[socket.socket, socket.socket]:
-            ours, theirs = socket.socketpair()
-            cleanup.enter_context(ours)
-            cleanup.enter_context(theirs)
-            return ours, theirs
-
-        yield make
-
-
-def is_cut(theirs: socket.socket) -> bool:
-    theirs.setblocking(False)
-    try:
-        return theirs.recv(1) == b""
-    except BlockingIOError:
-        return False
-
-
-def test_oldest_is_cut_for_room_unless_it_is_young(pair: Any) -> None:
-    clock = Clock()
-    connections = Connections(clock, most=2)
-    (one, client_one), (two, client_two), (three, _) = pair(), pair(), pair()
-    assert connections.admit(one) and connections.admit(two)
-    clock.now = YOUNG_SECONDS - 0.1
-    assert not connections.admit(three) and not is_cut(client_one)
-    clock.now = YOUNG_SECONDS
-    assert not connections.admit(three), "its thread has not left yet"
-    assert is_cut(client_one) and not is_cut(client_two)
-    connections.leave(one)
-    assert connections.admit(three)
-
-
-def test_request_that_takes_too_long_is_cut(pair: Any) -> None:
-    """A client that sends a byte now and then is never silent."""
-    clock = Clock()
-    connections = Connections(clock)
-    (one, client_one), (two, client_two) = pair(), pair()
-    assert connections.admit(one)
-    clock.now = 1.0
-    assert connections.admit(two)
-    clock.now = server_module.WHOLE_SECONDS
-    connections.cut_old()
-    assert is_cut(client_one) and not is_cut(client_two)
 
 
 def test_equal_lines_of_the_log_come_rarely(capfd: pytest.CaptureFixture[str]) -> None:
