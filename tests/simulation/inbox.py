@@ -18,6 +18,9 @@ class Inbox:
         self._machine = machine
         self._serial = 0
         self._next = self._after(machine.wall())
+        self._is_sent = False
+        """The time of the next TICK has come: it stays sent if the clock is set back before it is taken."""
+        self._looked_at = machine.engine.now
 
     def _after(self, wall: float) -> float:
         period = self._machine.shape.tick
@@ -30,7 +33,7 @@ class Inbox:
             raise queue.Empty
         if (event := self._arrived()) is not None:
             return event
-        wait = self._next - self._machine.wall()
+        wait = 0.0 if self._is_tick_sent() else self._next - self._machine.wall()
         if wait > self._machine.shape.tick and self._machine.world.weather.deafens:
             # supervisord sends a TICK as soon as its period is another one (supervisor/supervisord.py: tick).
             self._next, wait = self._machine.wall(), 0.0
@@ -43,6 +46,11 @@ class Inbox:
                 # No real wait is shorter; a rounding error must not stop the clock.
                 self._machine.breathe(max(0.001, wait if timeout is None else min(wait, timeout)))
         return self.get_nowait()
+
+    def _is_tick_sent(self) -> bool:
+        since, self._looked_at = self._looked_at, self._machine.engine.now
+        self._is_sent = self._is_sent or self._machine.latest_wall_since(since) >= self._next
+        return self._is_sent
 
     def _arrived(self) -> Event | None:
         """A request or the change of a process."""
@@ -65,10 +73,9 @@ class Inbox:
             raise queue.Empty
         if (event := self._arrived()) is not None:
             return event
-        wall = self._machine.wall()
-        if wall < self._next or self._machine.events.stalled_seconds:
+        if not self._is_tick_sent() or self._machine.events.stalled_seconds:
             raise queue.Empty
-        when = self._next
+        when, wall, self._is_sent = self._next, self._machine.wall(), False
         self._next = self._after(max(when, wall - 3 * self._machine.shape.tick))
         name = f"TICK_{self._machine.shape.tick:.0f}"
         return self._numbered(name, when=int(when))

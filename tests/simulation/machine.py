@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import random
 from collections import deque
@@ -134,6 +135,15 @@ class Machine:
     def wall_at(self, when: float) -> float:
         """The time of the wall clock at that moment."""
         return EPOCH + when + next(ahead for since, ahead in reversed(self._ahead) if since <= when)
+
+    def latest_wall_since(self, when: float) -> float:
+        """The latest time that the wall clock has shown since that moment: it may have been set back."""
+        set_since = [
+            EPOCH + at + ahead_before
+            for (_, ahead_before), (at, _) in itertools.pairwise(self._ahead)
+            if at > when
+        ]
+        return max([self.wall(), *set_since])
 
     def set_wall(self, seconds: float) -> None:
         """Put the wall clock forward, or back; supervisord takes notice (process.py)."""

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import queue
+
 import pytest
 
 from supervisor_memkill.listener.hearing import DEAF_PERIODS, LOOKS_PER_PERIOD
+from tests.simulation.inbox import Inbox
 from tests.simulation.machine import Machine
 from tests.simulation.process import Habits
 from tests.simulation.scenarios.scene import SIDEKIQ, STOPS, Scene, scene
@@ -81,3 +85,22 @@ def test_supervisord_that_hangs_is_no_silence() -> None:
         s.east.server.hang(40.0)
         s.passes(60.0)
         assert not s.world.trace.counts[ENDED]
+
+
+@pytest.mark.parametrize("seconds_back", [2.0, 20.0])
+def test_tick_that_waits_stays_sent_if_the_clock_is_set_back(seconds_back: float) -> None:
+    """A listener that was frozen meanwhile finds it in the pipe."""
+    with scene() as s:
+        inbox = Inbox(s.east)
+        assert ticks_in(inbox) == []
+        s.passes(1.1 * period(s.east))
+        s.east.set_wall(-seconds_back)
+        assert len(ticks_in(inbox)) == 1
+
+
+def ticks_in(inbox: Inbox) -> list[str]:
+    found = []
+    with contextlib.suppress(queue.Empty):
+        while True:
+            found.append(inbox.get_nowait().name)
+    return [name for name in found if name.startswith("TICK")]
