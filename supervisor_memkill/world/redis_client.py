@@ -5,6 +5,7 @@ redis-py is imported only when a client is made or asked.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -91,7 +92,20 @@ def ask(redis: Callable[[], Any], question: Callable[[Any], Answer]) -> Answer:
         client = redis()
         return question(client)
     except (RedisError, RedisClusterException, OSError, *_NOT_REDIS) as error:
-        raise Unknown(f"Redis: {redis_errors.words(error, client)}") from error
+        words = redis_errors.words(error, client)
+        if redis_errors.is_of_another_server(error):
+            _hang_up(client)
+        raise Unknown(f"Redis: {words}") from error
+
+
+def _hang_up(client: Any) -> None:
+    """Look up the address anew for the next question: after a failover it may be that of the new master.
+
+    The former master keeps its connections, and would refuse every write for ever (redis/redis-py#460).
+    """
+    pool = getattr(client, "connection_pool", None)
+    if pool is not None:
+        pool.disconnect()
 
 
 def _client_options(target: RedisUrl, client_name: str) -> dict[str, Any]:
@@ -100,11 +114,27 @@ def _client_options(target: RedisUrl, client_name: str) -> dict[str, Any]:
         **options,
         **redis_tls.options(target.is_tls, options),
         **_limits(),
-        "client_name": client_name,
+        "redis_connect_func": _greeting(client_name, is_cluster=target.reach is Reach.CLUSTER),
         "decode_responses": True,
         "encoding_errors": "replace",  # a job's arguments may be any bytes
         "health_check_interval": HEALTH_CHECK_SECONDS,
     }
+
+
+def _greeting(client_name: str, *, is_cluster: bool) -> Callable[[Any], None]:
+    """What a new connection begins with. The name is for people: proxies refuse it (redis/redis-py#2384)."""
+
+    def greet(connection: Any) -> None:
+        from redis.exceptions import ResponseError
+
+        if not is_cluster:  # A cluster's client does this by itself.
+            connection.on_connect()
+        if client_name:
+            connection.send_command("CLIENT", "SETNAME", client_name, check_health=False)
+            with contextlib.suppress(ResponseError):
+                connection.read_response()
+
+    return greet
 
 
 def _limits() -> dict[str, Any]:
@@ -118,7 +148,19 @@ def _limits() -> dict[str, Any]:
         "socket_timeout": TIMEOUT_SECONDS,
         "socket_connect_timeout": TIMEOUT_SECONDS,
         "retry": _retry(0),
+        **_protocol(),
     }
+
+
+def _protocol() -> dict[str, int]:
+    """RESP2, which every server speaks.
+
+    From redis-py 8 on, the default begins with HELLO. It fails where the server does not have this command,
+    such as Redis 5 (redis/redis-py#4089), and where the user may not use it, as in Redis 6.0.
+    """
+    from redis import __version__
+
+    return {} if int(__version__.partition(".")[0]) < 5 else {"protocol": 2}
 
 
 def _retry(times: int) -> Any:

@@ -21,6 +21,13 @@ _SCRIPT = re.compile(
 """Where in a script the error came up: before Redis 7 and from Redis 7 on."""
 _ARGUMENTS = re.compile(r",? with args beginning with.*", re.DOTALL)
 
+_OF_ANOTHER_SERVER = re.compile(
+    "against a read only (replica|slave)|NOREPLICAS|Link with MASTER is down|previous master is now a slave"
+)
+_NO_HOST = re.compile(r"Error (-2|-3|-5|8) connecting")
+"""The resolver knows no such name: its words differ (glibc, musl, BSD)."""
+_NO_CONNECTION = re.compile(r"Error \S+ connecting|Timeout connecting")
+
 _USER = "if this Redis has a password but no users, leave out the user name: redis://:PASSWORD@HOST"
 _MASTER = "if this is the name of a sentinel's master, write redis+sentinel://HOST:PORT/MASTER/DB"
 _PLAIN = "if this port is without TLS, write redis:// in place of rediss://"
@@ -28,7 +35,27 @@ _TLS = "if this port is with TLS, write rediss:// in place of redis://"
 
 _HINTS = (
     (r"unknown command .SENTINEL", "this is no sentinel: write redis:// in place of redis+sentinel://"),
-    (r"unknown command", "if this is a sentinel, write redis+sentinel://HOST:PORT/MASTER/DB"),
+    (
+        r"unknown command",
+        "if this is a sentinel, write redis+sentinel://HOST:PORT/MASTER/DB; else this Redis, or a proxy in"
+        " front of it, lacks the command, or rename-command disabled it: fleet.rst of the documentation names"
+        " the commands that are needed",
+    ),
+    (
+        r"not allowed from script",
+        "this Redis restricts scripts, as ElastiCache Serverless does: fleet.rst of the documentation says"
+        " which Redis can be used",
+    ),
+    (
+        r"protected mode",
+        "this Redis has no password, and takes connections from its own machine alone: set a password for it,"
+        " and write redis://:PASSWORD@HOST",
+    ),
+    (
+        r"NOREPLICAS",
+        "this Redis takes data only while enough replicas are connected (min-replicas-to-write): start them;"
+        " after a failover they return by themselves",
+    ),
     (r"Cluster mode is not enabled|cluster support disabled", "write redis:// in place of redis+cluster://"),
     (r"Authentication required", "the URL needs its password: redis://:PASSWORD@HOST"),
     (r"without any password configured", "this Redis has no password: remove it from the URL"),
@@ -70,10 +97,17 @@ def words(error: Exception, client: Any) -> str:
         return _NO_SENTINEL
     if text.startswith("MISCONF"):
         text = "MISCONF"  # The rest is three sentences for programmers.
+    if "protected mode" in text:
+        text = "DENIED, because it is in protected mode"  # Likewise, nine sentences.
     if type(error).__name__ in ("MovedError", "AskError") or text.startswith(("MOVED ", "ASK ")):
         return _MOVED
     hint = _hint(text, client)
     return f"{text.rstrip('. ')}; {hint}" if hint else text
+
+
+def is_of_another_server(error: Exception) -> bool:
+    """What answered is no master, or none with its replicas: after a failover, another server may be one."""
+    return type(error).__name__ == "ReadOnlyError" or _OF_ANOTHER_SERVER.search(str(error)) is not None
 
 
 def _hint(text: str, client: Any) -> str:
@@ -86,6 +120,11 @@ def _hint(text: str, client: Any) -> str:
         return _PLAIN
     if pool is not None and not is_tls and "reset by peer" in text:
         return _TLS
-    if "Name or service not known" in text and "." not in str(options.get("host", ".")):
+    if _NO_HOST.search(text) and "." not in str(options.get("host", ".")):
         return _MASTER
+    if _NO_CONNECTION.search(text) and (named := getattr(pool, "master_address", None)):
+        return (
+            f"the sentinels name {named[0]}:{named[1]} as the master's address: it must be reachable from"
+            " here (sentinel announce-ip, replica-announce-ip)"
+        )
     return next((hint for pattern, hint in _HINTS if re.search(pattern, text)), "")

@@ -72,6 +72,10 @@ class RedisGate:
         self._refusing = False
         self._open.set()
 
+    def lead_to(self, server: RealRedis) -> None:
+        """New connections go to this server, as after a failover. Those that are open stay."""
+        self._upstream = ("127.0.0.1", server.port)
+
     def _serve(self, client: socket.socket) -> None:
         """One connection, in a thread of its own."""
         with self._lock:

@@ -14,6 +14,7 @@ import redis
 from supervisor_memkill.errors import MemkillError, Unknown
 from supervisor_memkill.world.redis_client import ask, connect
 from tests.harness import free_port, wait_for
+from tests.real.redis_gate import RedisGate
 from tests.real_redis import RealRedis
 from tests.redis_servers import answer_of, sentinel
 
@@ -145,3 +146,34 @@ def test_sentinels_that_do_not_answer_are_one_sentence_without_a_password() -> N
         ask(lambda: client, lambda redis: redis.ping())
     assert str(raised.value).startswith("Redis: no sentinel answers")
     assert "SECRET" not in str(raised.value) and "<" not in str(raised.value)
+
+
+def _with_a_command(client: redis.Redis) -> None:
+    client.set("key", "value")
+
+
+def _with_a_script(client: redis.Redis) -> None:
+    client.register_script("return redis.call('SET', KEYS[1], 'value')")(keys=["key"])
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("write", [_with_a_command, _with_a_script])
+def test_after_a_failover_the_address_is_looked_up_anew(
+    redis_server: RealRedis, short_path: Path, write: Callable[[redis.Redis], None]
+) -> None:
+    """The former master keeps its connections, and refuses every write (redis/redis-py#460)."""
+    (short_path / "new").mkdir()
+    new = RealRedis(short_path / "new").start()
+    try:
+        with RedisGate(redis_server) as gate, closing(connect(gate.url, "test")) as client:
+            ask(lambda: client, write)
+            with closing(redis_server.client()) as former:
+                former.replicaof("127.0.0.1", new.port)
+            gate.lead_to(new)
+            with pytest.raises(Unknown, match="this Redis is a replica, as after a failover"):
+                ask(lambda: client, write)
+            ask(lambda: client, write)
+            with closing(new.client()) as other:
+                assert other.get("key") == "value"
+    finally:
+        new.stop()

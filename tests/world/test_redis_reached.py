@@ -198,3 +198,20 @@ def test_celerys_broker_is_reached_with_tls(with_tls: tuple[int, int], certifica
             connection.release()
     with pytest.raises(MemkillError):
         ask_redis(lambda: connect(f"rediss://localhost:{port}/1", "test"), lambda redis: redis.ping())
+
+
+@pytest.mark.parametrize("disabled", ["HELLO", "CLIENT"])
+def test_a_redis_or_a_proxy_without_a_command_for_beginnings_is_reached(
+    ask: Ask, short_path: Path, disabled: str
+) -> None:
+    """As Redis 5 without HELLO (redis/redis-py#4089), and proxies without CLIENT (redis/redis-py#2384)."""
+    with redis_with(short_path / "redis", "--rename-command", disabled, "") as server:
+        assert ask(server.url) == ["ok"]
+
+
+def test_an_address_that_only_the_sentinels_can_reach_is_named(ask: Ask, directory: Path) -> None:
+    """As in a network of containers (s7anley/redis-sentinel-docker#11)."""
+    port = free_port()
+    with sentinel(directory, [f"sentinel monitor mymaster 127.0.0.1 {port} 1"]) as own:
+        (told,) = ask(f"redis+sentinel://127.0.0.1:{own}/mymaster")
+    assert f"the sentinels name 127.0.0.1:{port} as the master's address: it must be reachable" in told
