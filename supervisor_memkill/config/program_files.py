@@ -10,12 +10,13 @@ from __future__ import annotations
 import re
 import signal
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from supervisor_memkill.config import ini
 from supervisor_memkill.config.ini import Entry, Section
 from supervisor_memkill.config.sections import is_ours
+from supervisor_memkill.config.supervisord_sections import fill
 from supervisor_memkill.errors import ConfigError
 from supervisor_memkill.processes import ProgramInfo
 
@@ -51,6 +52,7 @@ _WORDS = {
     "off": False,
     "0": False,
 }
+_OF_EACH_PROCESS = ("command", "process_name")
 DEFAULT = "DEFAULT"
 """configparser's section whose entries hold for every section."""
 
@@ -85,8 +87,8 @@ def read(files: Iterable[Path], environ: Mapping[str, str], node_name: str) -> P
     `environ` and `node_name` fill ``%(ENV_X)s`` and ``%(host_node_name)s``.
     """
     problems: list[str] = []
-    sections = _sections(files, problems)
     names = {"host_node_name": node_name, **ini.environment_names(environ)}
+    sections = _sections(files, names, problems)
     programs: list[ProgramInfo] = []
     places: dict[str, str] = {}
     for part in _parts(sections):
@@ -105,7 +107,7 @@ def read(files: Iterable[Path], environ: Mapping[str, str], node_name: str) -> P
     return ProgramFiles(tuple(programs), too_large, tuple(problems), events, places)
 
 
-def _sections(files: Iterable[Path], problems: list[str]) -> dict[str, Section]:
+def _sections(files: Iterable[Path], names: Mapping[str, str], problems: list[str]) -> dict[str, Section]:
     """The sections by name. Of a repeated section or key the last value counts, as in supervisord."""
     merged: dict[str, tuple[Section, dict[str, Entry]]] = {}
     for path in files:
@@ -119,9 +121,23 @@ def _sections(files: Iterable[Path], problems: list[str]) -> dict[str, Section]:
             entries.update({entry.key: entry for entry in section.entries})
     _, defaults = merged.pop(DEFAULT, (None, dict[str, Entry]()))
     return {
-        name: Section(name, section.place, tuple({**defaults, **entries}.values()))
+        name: _filled(Section(name, section.place, tuple({**defaults, **entries}.values())), names)
         for name, (section, entries) in merged.items()
     }
+
+
+def _filled(section: Section, names: Mapping[str, str]) -> Section:
+    """With the names filled in that stand in the values of its settings, such as ``%(ENV_WORKERS)s``.
+
+    What differs between the processes of a program stays, and so does a name that is not known here.
+    """
+    known = {**names, "program_name": _name_in(section)}
+
+    def filled(entry: Entry) -> Entry:
+        value = None if entry.key in _OF_EACH_PROCESS else fill(entry.value, known)
+        return entry if value is None else replace(entry, value=value)
+
+    return replace(section, entries=tuple(map(filled, section.entries)))
 
 
 @dataclass(frozen=True)

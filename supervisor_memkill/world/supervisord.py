@@ -7,6 +7,7 @@ a second stop would be answered NOT_RUNNING, as if somebody else had stopped the
 from __future__ import annotations
 
 import binascii
+import contextlib
 import re
 import socket
 from collections.abc import Callable, Collection, Mapping
@@ -18,6 +19,8 @@ from supervisor_memkill.errors import MemkillError, UsageError
 from supervisor_memkill.processes import ProcessInfo, ProcessState, ProgramInfo
 from supervisor_memkill.world import http_post, xml_rpc
 
+_CHARACTER_BYTES = 4
+"""The longest character of UTF-8."""
 ANSWER_LIMIT_BYTES = 64 * 1024 * 1024
 """Far above an answer about thousands of processes (about 1 KB each)."""
 
@@ -167,11 +170,19 @@ class Supervisord:
 
     def log_end(self, size_bytes: int) -> str:
         """The end of its own log. Raises SupervisordError also if it has none."""
-        return _understood(checked.text, self._call("readLog", -size_bytes, 0))
+        return self._end_of("readLog", size_bytes=size_bytes)
 
     def stderr_end(self, worker: str, size_bytes: int) -> str:
         """The end of what a process wrote to stderr. Raises SupervisordError also if that is not kept."""
-        return _understood(checked.text, self._call("readProcessStderrLog", worker, -size_bytes, 0))
+        return self._end_of("readProcessStderrLog", worker, size_bytes=size_bytes)
+
+    def _end_of(self, method: str, *arguments: str, size_bytes: int) -> str:
+        """supervisord fails where the end begins within a character (Supervisor/supervisor#1485)."""
+        for missing in range(_CHARACTER_BYTES - 1):
+            with contextlib.suppress(CallFailed):
+                return _understood(checked.text, self._call(method, *arguments, missing - size_bytes, 0))
+        shortest = _CHARACTER_BYTES - 1 - size_bytes
+        return _understood(checked.text, self._call(method, *arguments, shortest, 0))
 
     def stop(self, worker: str) -> None:
         """Begin the stop. The process stays stopped, whatever its autorestart, until it is started."""
@@ -230,9 +241,10 @@ class Supervisord:
             ) from None
         except FileNotFoundError as error:
             raise NoSocket(
-                f"supervisord cannot be reached at {self.url}: there is no such file (does it run, and is"
-                " the address right? by hand, write another address with --serverurl; if it runs, its socket"
-                " was removed: kill -HUP PID makes a new one, and restarts all programs of this supervisord)"
+                f"supervisord cannot be reached at {self.url}: there is no such file (does it run, and is the"
+                f" address right? by hand, write another address with --serverurl{self._private()}; if it"
+                " runs, its socket was removed: kill -HUP PID makes a new one, and restarts all programs of"
+                " this supervisord)"
             ) from error
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
@@ -240,6 +252,15 @@ class Supervisord:
                 f"supervisord cannot be reached at {self.url}: {reason} (does it run, and is the address"
                 " right? by hand, write another address with --serverurl)"
             ) from error
+
+    def _private(self) -> str:
+        """What may hide a socket that is there."""
+        if not self.url.startswith(("unix:///tmp/", "unix:///var/tmp/")):
+            return ""
+        return (
+            "; with PrivateTmp= in a unit of systemd, its processes have a /tmp of their own: name a place in"
+            " /run in [unix_http_server]"
+        )
 
 
 def address_from_environment(env: Mapping[str, str]) -> tuple[str, str | None, str | None]:

@@ -12,6 +12,11 @@ from xml.parsers import expat
 
 Argument = str | bool | int
 
+_CONTROLS = bytes(byte for byte in range(0x20) if byte not in b"\t\n\r")
+_WITHOUT_CONTROLS = bytes.maketrans(_CONTROLS, b"?" * len(_CONTROLS))
+"""XML has no control characters, but supervisord sends those of a log or a setting as they are
+(Supervisor/supervisor#1499). In UTF-8 none of these bytes is a part of another character."""
+
 
 class Fault(Exception):
     """The answer is an error of the server's."""
@@ -55,8 +60,8 @@ class Answer:
         self._parser.CharacterDataHandler = self._reader.text
 
     def take(self, part: bytes) -> None:
-        """The next part of the text."""
-        self._parse(part, is_end=False)
+        """The next part of the text. A control character becomes a question mark."""
+        self._parse(part.translate(_WITHOUT_CONTROLS), is_end=False)
 
     def value(self) -> Any:
         """The value that the answer holds, when all parts were taken. Raises Fault, too."""

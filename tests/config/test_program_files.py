@@ -37,25 +37,35 @@ command = sleep 602
 stopsignal = SIGINT
 [program:two]
 stopsignal = 12
+[program:set]
+command = sleep 604
+process_name = %(program_name)s_%(process_num)d
+numprocs = %(ENV_COUNT)s
+numprocs_start = %(ENV_COUNT)s
+stopwaitsecs = %(ENV_SECONDS)s
+stopsignal = %(ENV_SIGNAL)s
+killasgroup = %(ENV_YES)s
+priority = %(ENV_COUNT)s
 [eventlistener:listener]
 command = sleep 603
-events = TICK_60,process_state
+events = TICK_60,%(ENV_EVENT)s
 """
+ENVIRONMENT = {"SECONDS": "60", "COUNT": "2", "SIGNAL": "INT", "YES": "yes", "EVENT": "process_state"}
 
 
 def _read(directory: Path, text: str | bytes) -> ProgramFiles:
     path = directory / "program.conf"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    return read([path], {"SECONDS": "60"}, "node")
+    return read([path], ENVIRONMENT, "node")
 
 
 def test_files_give_what_supervisord_reports(tmp_path: Path, start_supervisord: StartSupervisord) -> None:
     """But stopasgroup, which supervisord does not report."""
-    supervisord = start_supervisord(TEXT, environment={"SECONDS": "60"})
+    supervisord = start_supervisord(TEXT, environment=ENVIRONMENT)
     reported = {one.worker: one for one in supervisord.proxy.programs()}
     found = {one.worker: dataclasses.replace(one, stopasgroup=None) for one in _read(tmp_path, TEXT).programs}
     assert found == reported
-    assert len(found) == 7
+    assert len(found) == 9
 
 
 def test_defaults_hold_for_every_section(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ import pytest
 from supervisor_memkill.world.own_supervisord import OtherSupervisord, OwnSupervisord
 from supervisor_memkill.world.started_by import parent
 from supervisor_memkill.world.starter import Starter
-from supervisor_memkill.world.supervisord import NoAnswer, NoSocket, Unreachable
+from supervisor_memkill.world.supervisord import NoAnswer, NoSocket, Supervisord, Unreachable
 from tests.world.answering_server import FakeServer, http_answer
 
 
@@ -122,3 +122,11 @@ def test_a_socket_of_a_supervisord_that_has_ended_is_not_called_removed(tmp_path
         gone.wait()
     with pytest.raises(NoSocket, match=r"cannot be reached .*\(does it run"):
         OwnSupervisord(f"unix://{tmp_path}/s.sock", starter=Starter(gone.pid, gone.pid)).pid()
+
+
+@pytest.mark.parametrize(("place", "has_advice"), [("/tmp", True), ("/var/tmp", True), ("/run", False)])
+def test_a_private_tmp_may_hide_the_socket(place: str, has_advice: bool) -> None:
+    """As in Supervisor/supervisor#1084: supervisord runs, and its socket is in another /tmp."""
+    with pytest.raises(NoSocket) as raised:
+        Supervisord(f"unix://{place}/no-such-supervisor.sock").pid()
+    assert ("PrivateTmp=" in str(raised.value)) is has_advice

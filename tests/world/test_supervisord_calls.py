@@ -33,6 +33,8 @@ from tests.real_supervisord import program
 pytestmark = pytest.mark.real
 
 SLEEP = f'{sys.executable} -c "import time; time.sleep(600)"'
+COLOURED = "import sys; sys.stderr.write(chr(27) + '[31m' + chr(0x20AC) * 20); sys.stdin.read()"
+COLOURS = f'{sys.executable} -c "{COLOURED}"'
 IGNORES_TERM = "sh -c 'trap \"\" TERM; echo up; exec sleep 600'"
 
 
@@ -190,3 +192,14 @@ def test_another_users_socket_says_what_to_change(start_supervisord: StartSuperv
     words = as_another_user(lambda: str(supervisord.proxy.pid()))
     assert words.startswith("permission denied on unix://")
     assert "chown= and chmod=" in words
+
+
+def test_the_end_of_a_log_is_read_wherever_it_begins(start_any_supervisord: StartSupervisord) -> None:
+    """Also within a character of three bytes, and with control characters."""
+    supervisord = start_any_supervisord(program("w", COLOURS, stderr_logfile="%(here)s/w.log"))
+    supervisord.wait_for_state("w:w", ProcessState.RUNNING)
+    proxy = supervisord.proxy
+    wait_for(lambda: len(proxy.stderr_end("w:w", 1000)) == 25)
+    assert proxy.stderr_end("w:w", 1000) == "?[31m" + "\u20ac" * 20
+    for size in range(6, 20):
+        assert proxy.stderr_end("w:w", size) == "\u20ac" * (size // 3)

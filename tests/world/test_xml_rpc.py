@@ -133,3 +133,12 @@ def test_depth_is_no_problem() -> None:
 def test_any_bytes_are_a_value_or_none(answer: bytes) -> None:
     with contextlib.suppress(ValueError, xml_rpc.Fault):
         value_of(answer)
+
+
+def test_control_characters_do_not_hide_the_rest_of_an_answer() -> None:
+    """supervisord sends those of a log as they are, such as the colours of a worker's output."""
+    text = "".join(map(chr, range(32))) + "\x1b[31mrot ü\x1b[0m"
+    answer = xmlrpc.client.dumps((text,), methodresponse=True).encode()
+    shown = "".join(one if one in "\t\n" or one >= " " else "?" for one in text.replace("\r", "\n"))
+    for part_bytes in (1, 7, 1000):
+        assert value_of(answer, part_bytes=part_bytes) == shown
