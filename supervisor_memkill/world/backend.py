@@ -165,10 +165,20 @@ class PsutilBackend:
             return ""
 
     def directory(self, pid: int) -> str:
+        if LINUX:
+            return linux_process.directory(pid)
         return _read(pid, lambda process: process.cwd())
 
     def environment(self, pid: int) -> Mapping[str, str]:
+        if LINUX:
+            return linux_process.environment(pid)
         return _read(pid, lambda process: process.environ())
+
+    def user(self, pid: int) -> int:
+        """The number of its effective user. Raises Gone, Unknown."""
+        if LINUX:
+            return linux_process.user(pid)
+        return _read(pid, lambda process: process.uids().effective)
 
 
 def _read(pid: int, question: Callable[[psutil.Process], T]) -> T:

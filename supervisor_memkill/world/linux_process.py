@@ -29,6 +29,7 @@ _STATUSES = {b"T": STOPPED, b"Z": ZOMBIE, b"X": DEAD, b"x": DEAD}
 """By the letter in ``stat`` (proc(5)), with psutil's names. Every other one is that of a living process."""
 _HIDEPID = (
     "/proc is mounted with hidepid; run the listener as root, or with the group that gid= of this mount names"
+    " (if systemd starts supervisord, ProtectProc= of its unit does this: set ProtectProc=default)"
 )
 _OPTIONAL = frozenset({"Private_Hugetlb"})
 _TICKS_A_SECOND, _PAGE_BYTES = os.sysconf("SC_CLK_TCK"), os.sysconf("SC_PAGE_SIZE")
@@ -69,11 +70,23 @@ def started(pid: int, proc: Path = PROC) -> float:
 
 
 def status(pid: int, proc: Path = PROC) -> str:
-    """STOPPED, ZOMBIE or DEAD; RUNNING for all others. Raises Gone, Unknown."""
+    """STOPPED, ZOMBIE or DEAD; RUNNING for all others. Raises Gone, Unknown.
+
+    A process whose first thread has ended looks like a zombie while its other threads run: it is RUNNING.
+    """
     fields = _stat(pid, proc)
     if not fields:
         raise Unknown(f"process {pid} cannot be read: it has an empty stat")
-    return _STATUSES.get(fields[0], RUNNING)
+    found = _STATUSES.get(fields[0], RUNNING)
+    return RUNNING if found == ZOMBIE and _threads(fields) > 1 else found
+
+
+def _threads(fields: Sequence[bytes]) -> int:
+    """The number of threads, the ended first one included; 0 for a process that has ended as a whole."""
+    try:
+        return int(fields[20 - 3])
+    except (LookupError, ValueError):
+        return 0
 
 
 def parent(pid: int, proc: Path = PROC) -> int:
@@ -131,6 +144,29 @@ def command_line(pid: int, proc: Path = PROC) -> Sequence[str]:
     return text.removesuffix("\0").split(" ") if len(words) == 1 else words
 
 
+def directory(pid: int, proc: Path = PROC) -> str:
+    """Its working directory. Raises Gone, Unknown."""
+    try:
+        path = (proc / str(pid) / "cwd").readlink()
+    except (OSError, ValueError) as error:
+        raise _meaning(error, pid, proc) from error
+    return str(path) if path.exists() else str(path).removesuffix(" (deleted)")
+
+
+def environment(pid: int, proc: Path = PROC) -> Mapping[str, str]:
+    """The environment variables that it was started with. Raises Gone, Unknown."""
+    words = (word.partition("=") for word in os.fsdecode(_content(pid, "environ", proc)).split("\0"))
+    return {name: value for name, equals, value in words if name and equals}
+
+
+def user(pid: int, proc: Path = PROC) -> int:
+    """The number of its effective user: the second one of ``Uid`` in ``status``. Raises Gone, Unknown."""
+    found = re.search(r"^Uid:\s+\d+\s+(\d+)", _file(pid, "status", proc), re.MULTILINE)
+    if found is None:
+        raise Unknown(f"process {pid} cannot be read: its status has no user")
+    return int(found[1])
+
+
 def _stat(pid: int, proc: Path) -> list[bytes]:
     """The fields of ``stat`` from the third one on, to the 22nd one at least. Raises Gone, Unknown."""
     # The second field, the program's name in brackets, may itself hold spaces and brackets.
@@ -172,6 +208,8 @@ def absent(pid: int, proc: Path = PROC) -> Unknown:
 
     A process of the same user is hidden, too, if it changed its user and runs the same program on.
     """
+    if pid <= 0:
+        return Gone(f"there is no process {pid}")  # A signal to 0 goes to the process group.
     try:
         os.kill(pid, 0)
     except PermissionError:
@@ -197,7 +235,8 @@ def _smaps(pid: int, measure: Measure, proc: Path) -> str:
                 return _file(pid, name, proc)
     except (_Denied, PermissionError):
         raise Unmeasurable(
-            f"{measure} of process {pid}, which belongs to another user, needs the capability SYS_PTRACE"
+            f"{measure} of process {pid} needs the capability SYS_PTRACE: the process belongs to another user"
+            " or changed its user, or AppArmor or SELinux forbids it"
         ) from None
     started(pid, proc)  # Raises Gone.
     raise Unmeasurable(f"this system has no smaps, which {measure} needs")
@@ -234,9 +273,14 @@ def _content(pid: int, name: str, proc: Path) -> bytes:
     try:
         # Not by Path and open: a look reads such a file for each worker.
         return _read(f"{proc}/{pid}/{name}")
-    except (FileNotFoundError, ProcessLookupError):
-        raise absent(pid, proc) from None
-    except PermissionError:
-        raise _Denied(f"access to process {pid} is denied: {_HIDEPID}") from None
     except (OSError, ValueError) as error:
-        raise Unknown(f"process {pid} cannot be read: {error}") from error
+        raise _meaning(error, pid, proc) from error
+
+
+def _meaning(error: Exception, pid: int, proc: Path) -> Unknown:
+    """What an error of the system means for this process."""
+    if isinstance(error, FileNotFoundError | ProcessLookupError):
+        return absent(pid, proc)
+    if isinstance(error, PermissionError):
+        return _Denied(f"access to process {pid} is denied: {_HIDEPID}")
+    return Unknown(f"process {pid} cannot be read: {error}")

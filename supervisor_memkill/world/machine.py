@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -11,7 +12,18 @@ _MEMINFO = Path("/proc/meminfo")
 
 
 def _installed_bytes() -> int:
-    return _meminfo("MemTotal") or _by_psutil("total")
+    return _meminfo("MemTotal") or _physical_bytes()
+
+
+def _physical_bytes() -> int:
+    """For a system without this line, or with 0 in it (lxc/lxcfs#389).
+
+    /proc/meminfo may also be hidden, as by ProcSubset=pid of systemd.
+    """
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError):
+        return _by_psutil("total")
 
 
 def _meminfo(name: str) -> int:
@@ -63,6 +75,8 @@ def available_bytes(meminfo: Path = _MEMINFO) -> int:
     """
     text = _text(meminfo)
     available, total = _size_in(text, "MemAvailable"), _size_in(text, "MemTotal")
+    if re.search(r"^MemTotal:\s+0 kB$", text, re.MULTILINE):
+        raise OSError(f"{meminfo} does not show the memory of this machine")
     if available > total > 0:
         return _size_in(text, "MemFree")
     return available or _by_psutil("available")

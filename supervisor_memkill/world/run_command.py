@@ -11,7 +11,8 @@ import subprocess
 import time
 from collections.abc import Callable, Sequence
 
-from supervisor_memkill.errors import MemkillError, NotSent
+from supervisor_memkill.errors import MemkillError, NotSent, Unknown
+from supervisor_memkill.processes import ProcessId
 
 POLL_SECONDS = 0.05
 KILLED_WITHIN_SECONDS = 1.0
@@ -101,16 +102,18 @@ def kill_tree(pid: int) -> None:
 
     `pid`: its first process, which must be the leader of the group, and which no other process can be.
     """
-    import psutil
+    # psutil finds no descendant where /proc hides one process of another user (giampaolo/psutil#2026).
+    from supervisor_memkill.world.memory import ProcessTable
 
-    descendants: list[psutil.Process] = []
-    with contextlib.suppress(psutil.Error):
-        descendants = psutil.Process(pid).children(recursive=True)
+    table, descendants = ProcessTable(), tuple[ProcessId, ...]()
+    with contextlib.suppress(Unknown):
+        descendants = table.tree(pid)[1:]
     with contextlib.suppress(OSError):  # It ended, or became another user's.
         os.killpg(pid, signal.SIGKILL)
     for one in descendants:
-        with contextlib.suppress(psutil.Error):
-            one.kill()
+        with contextlib.suppress(Unknown, OSError):
+            if table.is_alive(one):
+                os.kill(one.pid, signal.SIGKILL)
 
 
 def _end_tree(process: subprocess.Popen[bytes]) -> None:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import psutil
-
+from supervisor_memkill.errors import Unknown
+from supervisor_memkill.world.backend import PsutilBackend
 from supervisor_memkill.world.starter import Starter
 
+_SYSTEM = PsutilBackend()
 _STREAMS = (0, 1)
 """The protocol's descriptors."""
 
@@ -21,14 +23,13 @@ def find_starter(is_supervisord: Callable[[Sequence[str]], bool], process: int) 
 
     None: there is none, or it is hidden.
     """
-    child = process
-    try:
-        for ancestor in psutil.Process(process).parents():
+    child, found = process, {process}
+    with contextlib.suppress(Unknown):
+        while (ancestor := _SYSTEM.parent(child)) > 0 and ancestor not in found:
             if is_supervisord(_words(ancestor)):
-                return Starter(ancestor.pid, child)
-            child = ancestor.pid
-    except psutil.Error:
-        pass
+                return Starter(ancestor, child)
+            found.add(ancestor)
+            child = ancestor
     return None
 
 
@@ -37,15 +38,15 @@ def parent(process: int) -> Starter:
     if process == os.getpid():
         return Starter(os.getppid(), process)
     try:
-        return Starter(psutil.Process(process).ppid(), process)
-    except psutil.Error:
+        return Starter(_SYSTEM.parent(process), process)
+    except Unknown:
         return Starter(0, process)
 
 
-def _words(process: psutil.Process) -> Sequence[str]:
+def _words(process: int) -> Sequence[str]:
     try:
-        return process.cmdline()
-    except (psutil.Error, OSError):
+        return _SYSTEM.command_line(process)
+    except Unknown:
         return ()
 
 
@@ -83,38 +84,35 @@ class Seen:
 
 def see(pid: int) -> Seen:
     """What the system shows of this process; nothing if there is no such process."""
-    try:
-        process = psutil.Process(pid)
-        words = tuple(_words(process))
-    except (psutil.Error, ValueError, OverflowError):
-        return Seen()
-    return Seen(words, _cwd(process), _environ(process), _uid(process))
+    return Seen(tuple(_words(pid)), _cwd(pid), _environ(pid), _uid(pid))
 
 
-def _cwd(process: psutil.Process) -> Path | None:
+def _cwd(pid: int) -> Path | None:
     try:
-        text = process.cwd()
-    except (psutil.Error, OSError):
+        text = _SYSTEM.directory(pid)
+    except Unknown:
         return None
     return Path(text) if text.startswith("/") else None
 
 
-def _environ(process: psutil.Process) -> Mapping[str, str]:
+def _environ(pid: int) -> Mapping[str, str]:
     try:
-        return process.environ()
-    except (psutil.Error, OSError):
+        return _SYSTEM.environment(pid)
+    except Unknown:
         return {}
 
 
-def _uid(process: psutil.Process) -> int | None:
+def _uid(pid: int) -> int | None:
     try:
-        return process.uids().effective
-    except psutil.Error:
+        return _SYSTEM.user(pid)
+    except Unknown:
         return None
 
 
 def open_files(pid: int) -> tuple[Path, ...]:
     """The files that a process has open; none if this user may not see them."""
+    import psutil
+
     try:
         return tuple(Path(file.path) for file in psutil.Process(pid).open_files())
     except (psutil.Error, OSError, ValueError, OverflowError):

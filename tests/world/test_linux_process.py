@@ -99,6 +99,14 @@ def test_process_that_lives_and_is_not_shown_is_hidden_and_not_gone(tmp_path: Pa
     assert not isinstance(raised.value, Gone)
 
 
+@pytest.mark.parametrize("pid", [0, -1])
+def test_pid_of_no_process_is_gone_and_gets_no_signal(pid: int) -> None:
+    """supervisord may show a running process with pid 0 (Supervisor/supervisor#445)."""
+    for question in (started, resident):
+        with pytest.raises(Gone, match=f"there is no process {pid}"):
+            question(pid)
+
+
 def test_process_that_is_shown_without_its_files_is_ending(tmp_path: Path) -> None:
     (tmp_path / str(os.getpid())).mkdir()
     with pytest.raises(Gone, match="is ending"):

@@ -304,3 +304,11 @@ def test_this_machine_has_memory_left() -> None:
     memory = MachineMemory()
     assert 0 < memory.free_bytes() <= memory.limit_bytes()
     assert memory.stalled_percent() >= 0.0
+
+
+@pytest.mark.parametrize("text", ["MemTotal: 0 kB\nMemFree: -766260 kB\nMemAvailable: -766260 kB\n"])
+def test_a_machine_without_memory_is_no_reading(tmp_path: Path, text: str) -> None:
+    """As lxcfs may show it (lxc/lxcfs#389): it would look as if nothing was left."""
+    write(tmp_path, {"meminfo": text})
+    with pytest.raises(OSError, match="does not show the memory"):
+        available_bytes(tmp_path / "meminfo")

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -108,7 +109,8 @@ def test_a_pid_that_no_process_has_is_unknown(pid: int) -> None:
 def test_pss_that_is_denied_says_what_it_needs() -> None:
     lost = as_another_user(lambda: ProcessTable().measured(os.getppid(), "pss").lost)
     assert lost == (
-        f"pss of process {os.getpid()}, which belongs to another user, needs the capability SYS_PTRACE"
+        f"pss of process {os.getpid()} needs the capability SYS_PTRACE: the process belongs to another user"
+        " or changed its user, or AppArmor or SELinux forbids it"
     )
 
 
@@ -131,3 +133,29 @@ def test_the_true_size_lies_between_the_sizes_that_another_user_sees(
     assert int(least) <= size.most_bytes <= int(most)
     if with_children:
         assert int(least) > 3 * 10 * MB and int(most) > 4 * 30 * MB
+
+
+WITHOUT_ITS_FIRST_THREAD = """
+import ctypes, threading, time
+threading.Thread(target=time.sleep, args=(600,)).start()
+print("up", flush=True)
+ctypes.CDLL(None).pthread_exit(None)
+"""
+
+
+def test_a_process_whose_first_thread_has_ended_lives_as_long_as_its_others() -> None:
+    """Its state is Z until they end, and nobody can wait for it before that."""
+    words = [sys.executable, "-c", WITHOUT_ITS_FIRST_THREAD]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            assert process.stdout.readline() == "up\n"
+            stat = Path(f"/proc/{process.pid}/stat")
+            wait_for(lambda: ") Z " in stat.read_text(), message="the first thread has not ended")
+            table = ProcessTable()
+            seen = table.identify(process.pid)
+            assert table.is_alive(seen)
+            assert process.poll() is None
+        finally:
+            process.kill()
+        wait_for(lambda: ") Z " in stat.read_text() and not table.is_alive(seen), message="it lives on")
