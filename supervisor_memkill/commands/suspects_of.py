@@ -8,6 +8,8 @@ How it is calculated:
   last ones: nobody knows yet whether their growth stays.
 - The growth of each interval is set against how much each class ran in it, and against its length, by least
   squares that do not go below zero. The length takes growth that goes on whatever runs.
+- A class that runs all the time grows with the length: whether the class or the worker itself leaks cannot be
+  seen, and the class is no suspect.
 - It is calculated again for intervals that are drawn anew from the same ones. A class is a suspect if its
   figure is at least `TIMES_OTHERS` that of the classes that are not suspects, in so many of the draws that
   chance alone explains it in at most `CHANCE` of all pools.
@@ -41,6 +43,8 @@ CHANCE = 0.01
 """Small, because a person looks again and again while the listener watches: each look has its own chance."""
 LEAST_SHARE = 0.1
 """Of the growth: a class that explains less is no suspect."""
+ALWAYS_RUNS = 0.05
+"""A class whose amount differs by this share or less between intervals, in the mean, cannot be compared."""
 LEAST_GROWTH_BYTES, LEAST_GROWTH_SHARE = 4 * 1024 * 1024, 0.05
 """Of a process, of its memory: less growth needs no suspect."""
 DRAWS, BLOCKS = 200, 60
@@ -167,8 +171,16 @@ class _Sums:
         )
 
     def fit(self) -> list[float]:
-        """The figure of each column by least squares."""
-        return self._fit(range(len(self.products)))
+        """The figure of each column by least squares.
+
+        A class that runs as much in each interval is left out: the length explains the same growth.
+        """
+        length = len(self.products) - 1
+        return self._fit((length, *(one for one in range(length) if not self._always_runs(one))))
+
+    def _always_runs(self, column: int) -> bool:
+        both = self.squares[column][column] * self.squares[-1][-1]
+        return both - self.squares[column][-1] ** 2 <= ALWAYS_RUNS**2 * both
 
     def fit_all_growth(self, columns: Sequence[int]) -> list[float]:
         """The figures of these columns that make up all of the growth; of the others 0."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import random
 
 import pytest
 from hypothesis import given
@@ -78,14 +79,21 @@ def test_growth_that_goes_on_whatever_runs_is_no_class(seed: int) -> None:
     assert of(Made(grows_always=10.0), seed).verdict is Verdict.UNCLEAR
 
 
-@pytest.mark.parametrize("jobs", [1.0, 0.999, 3.0, 5.0])
+@pytest.mark.parametrize("jobs", [1.0, 3.0])
 @pytest.mark.parametrize("seed", SEEDS)
 def test_class_that_runs_all_the_time_is_no_suspect_for_growth_that_goes_on_whatever_runs(
     seed: int, jobs: float
 ) -> None:
     """Such as a job that consumes a queue for ever: nothing shows whether it or the worker itself grows."""
+    chance = random.Random(seed)
     always = [
-        dataclasses.replace(one, running_seconds={"Consume": jobs * one.seconds, **one.running_seconds})
+        dataclasses.replace(
+            one,
+            running_seconds={
+                "Consume": jobs * one.seconds + chance.choice((0.0, 0.01, -0.01)),
+                **one.running_seconds,
+            },
+        )
         for one in Made(grows_always=10.0, classes=("Mail", "Report")).observe(seed)
     ]
     (found,) = suspects_of(always)
