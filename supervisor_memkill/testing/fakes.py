@@ -26,6 +26,8 @@ class FakeProcesses:
         self.suspended: set[int] = set()
         self.caught: dict[int, int] = {}
         """The mask of the signals that a process handles itself; unknown for others."""
+        self.blocked: dict[int, int] = {}
+        """The mask of the signals that a process blocks; by default none."""
         self.leaders: dict[int, int] = {}
         """The leader of the process group of a pid; by default each process leads its own."""
         self.control_groups: dict[int, str] = {}
@@ -66,6 +68,9 @@ class FakeProcesses:
         if pid not in self.caught:
             raise Unknown("this system does not show them")
         return self.caught[pid]
+
+    def blocked_signals(self, pid: int) -> int:
+        return self.blocked.get(pid, 0)
 
     def group(self, pid: int) -> int:
         self._require(pid)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 
@@ -31,7 +31,12 @@ PASSING_WRAPPERS = frozenset({"uv", "tini", "pdm"})
 TERM_ONLY_WRAPPERS = frozenset({"pdm"})
 """They ignore INT (pdm 2.26)."""
 
-_INTERPRETERS = re.compile(r"(?:python|pypy|ruby|node|nodejs|perl|bun)[0-9.]*")
+_INTERPRETERS = re.compile(r"(python|pypy|ruby|node|nodejs|perl|bun)[0-9.]*")
+_VALUE_OPTIONS: Mapping[str, frozenset[str]] = {
+    **dict.fromkeys(("python", "pypy"), frozenset({"-W", "-X"})),
+    "ruby": frozenset({"-C", "-E", "-I", "-r"}),
+}
+"""Options of interpreters whose value may be the next word."""
 _CONTAINER_WORDS = ("run", "exec", "start", "up", "attach")
 _ELSEWHERE: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(("docker", "podman", "nerdctl", "docker-compose"), _CONTAINER_WORDS),
@@ -69,12 +74,18 @@ def _words_in(title: str) -> Sequence[str]:
     if not words:
         return []
     name = PurePath(words[0].removeprefix("-")).name
-    if _INTERPRETERS.fullmatch(name):
+    interpreter = _INTERPRETERS.fullmatch(name)
+    if interpreter:
+        has_value = False
         for index, word in enumerate(words[1:], 1):
-            if word == "-m" and index + 1 < len(words):
+            if has_value:
+                has_value = False
+            elif word == "-m" and index + 1 < len(words):
                 return [words[index + 1].partition(".")[0], *words[index + 2 :]]
-            if not word.startswith("-"):
+            elif not word.startswith("-"):
                 return [PurePath(word).name, *words[index + 1 :]]
+            else:
+                has_value = word in _VALUE_OPTIONS.get(interpreter[1], ())
     return [name.removesuffix(":"), *words[1:]]
 
 
@@ -164,21 +175,26 @@ def _shell_script(command: str) -> str | None:
 def option_text(command: str, *names: str) -> str | None:
     """The value of an option on a command line, after white space or ``=``; the last one counts.
 
-    `names` are the option's names. A name of one letter may have its value joined to it (``-t60``). None if
-    the option is not given.
+    `names` are the option's names. A name of one letter may have its value joined to it (``-t60``). Quotes
+    may stand around the value or the whole option, as supervisord's `command` has them. None if the option is
+    not given.
     """
-    found = None
-    for name in names:
-        if name.startswith("--"):
-            for match in re.finditer(r"(?:^|\s)(--[\w-]+)(?:\s+|=)([^\s'\"]+)", command):
-                # argparse and optparse accept the beginning of a name.
-                if match[1] == name or (len(match[1]) > 5 and name.startswith(match[1])):
-                    found = match[2]
-            continue
-        joint = r"(?:\s+|=)?" if re.fullmatch(r"-\w", name) else r"(?:\s+|=)"
-        for match in re.finditer(rf"(?:^|\s){re.escape(name)}{joint}([^\s'\"]+)", command):
-            found = match[1]
-    return found
+    found = [one for name in names for one in _given(command, name)]
+    return max(found)[1] if found else None
+
+
+def _given(command: str, name: str) -> Iterator[tuple[int, str]]:
+    """The values of the option with this name, each with its place on the command line."""
+    begin, value = r"(?:^|[\s'\"])", r"['\"]?([^\s'\"]+)"
+    if name.startswith("--"):
+        for match in re.finditer(rf"{begin}(--[\w-]+)['\"]?(?:\s+|=){value}", command):
+            # argparse and optparse accept the beginning of a name.
+            if match[1] == name or (len(match[1]) > 5 and name.startswith(match[1])):
+                yield match.start(), match[2]
+        return
+    joint = r"(?:\s+|=)?" if re.fullmatch(r"-\w", name) else r"(?:\s+|=)"
+    for match in re.finditer(rf"{begin}{re.escape(name)}['\"]?{joint}{value}", command):
+        yield match.start(), match[1]
 
 
 def option_number(command: str, *names: str) -> float | None:

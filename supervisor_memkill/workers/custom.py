@@ -37,6 +37,11 @@ ZEROS_APART_SECONDS = 0.5
 if it is at least so much later."""
 SUSPENDING_SIGNALS = frozenset({"TSTP", "TTIN", "TTOU"})
 """Suspend a process that does not catch them (signal(7)). STOP is not here: whoever sets it wants that."""
+UNHANDLED = (
+    "the process {1!r} does not handle {0}, which would end it or have no effect: set quiet_signal to a "
+    "signal that this process handles, and start the worker without a wrapper"
+)
+"""A worker that is still booting handles it a little later."""
 SIZE_COMMANDS = {"string": "get", "set": "scard", "hash": "hlen", "list": "llen", "zset": "zcard"}
 """The Redis command that returns the number in a key, by the key's TYPE."""
 
@@ -141,6 +146,7 @@ class Custom(BaseKind):
         except MemkillError as error:
             return replace(unknown(str(error), note), frozen=frozen)
         now, is_idle = self.tools.clock(), False
+        hold = "" if target.note is not None else self._why_not_quieted(target.process, table)
         if busy == 0 and target.note is not None:
             # Another version may have written the journal.
             is_known = type(zero_at) in (int, float) and zero_at <= now
@@ -154,6 +160,8 @@ class Custom(BaseKind):
             idle=is_idle and not frozen,
             frozen=frozen,
             why=f"suspended: the process does not catch {self.values['quiet_signal']}" if frozen else "",
+            hold=hold,
+            remark=hold,
             note=note,
         )
 
@@ -180,6 +188,13 @@ class Custom(BaseKind):
         return {
             worker: _count_in(key, answer) for worker, key, answer in zip(workers, keys, answers, strict=True)
         }
+
+    def _why_not_quieted(self, process: ProcessInfo, table: ProcessTable) -> str:
+        """Why the quiet would end the process, with its jobs, or have no effect; empty if it is not known."""
+        name = self.values["quiet_signal"]
+        if name in (None, "STOP") or not table.leaves_to_system(process.pid, name):
+            return ""
+        return UNHANDLED.format(name, table.title(process.pid)[:60])
 
     def _is_suspended_by_quiet(self, process: ProcessInfo, table: ProcessTable) -> bool:
         try:

@@ -7,6 +7,8 @@ Bridge/Redis/Transport/Connection.php):
   changes nothing. INT does the same from 6.3 on, QUIT from 7.1 on; before, they end the worker at once. At
   USR1 and USR2 Symfony's console exits with status 0 in the middle of the message (6.4, 7.4), or it goes on
   (5.4).
+- 6.3.5 alone ends at TERM in the middle of the message (read: ConsumeMessagesCommand::handleSignal returns 0;
+  symfony/symfony 52077). Nothing shows the version from outside.
 - All of this needs PHP's extension pcntl. Nothing shows from outside whether it is there.
 - On the Redis transport a worker that starts first takes what is pending under its consumer name. By default
   all workers have the name ``consumer``: then each restart runs the running messages of the others again.

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from supervisor_memkill.errors import NotSent
+from supervisor_memkill.errors import NotSent, Unknown
 from supervisor_memkill.workers.advice import (
     LONGEST_JOB,
     advise_on_drain_timeout,
@@ -24,7 +24,12 @@ from supervisor_memkill.workers.advice import (
     advise_on_wrapper,
 )
 from supervisor_memkill.workers.base import BaseKind
-from supervisor_memkill.workers.command_line import TimeOption, has_words, why_wrapped
+from supervisor_memkill.workers.command_line import (
+    TimeOption,
+    has_words,
+    has_worker_below,
+    why_wrapped,
+)
 from supervisor_memkill.workers.contract import Advice, LeftBehind, Note, Option, Reading, Target, unknown
 from supervisor_memkill.workers.wrappers import runs_below, unknown_wrapper
 
@@ -153,8 +158,21 @@ class StopThenWait(BaseKind):
     def _why_unready(self, pid: int, table: ProcessTable) -> str:
         """Why the stop signal would cut this worker's jobs, by the signals that it handles; empty if not."""
         sign = self.sign_of_readiness
-        is_unready = sign is not None and table.handles(pid, sign.signal) is False
-        return sign.without if sign is not None and is_unready else ""
+        if sign is None or table.handles(self._behind_wrapper(pid, table), sign.signal) is not False:
+            return ""
+        return sign.without
+
+    def _behind_wrapper(self, pid: int, table: ProcessTable) -> int:
+        """The framework's own process, if a wrapper runs it as its child; otherwise the process itself."""
+        if not _is_wrapper(pid, table):
+            return pid
+        try:
+            below = [one.pid for one in table.tree(pid)[1:]]
+        except Unknown:
+            return pid
+        return next(
+            (one for one in below if self._is_named(table.title(one)) and not _is_wrapper(one, table)), pid
+        )
 
     def quiet(self, target: Target, table: ProcessTable) -> Note:
         raise NotSent(f"{self.framework} cannot be quieted: it drains by stopping")
@@ -187,6 +205,10 @@ class StopThenWait(BaseKind):
     def more_advice(self, program: ProgramInfo, drain_timeout_seconds: float | None) -> Iterable[Advice]:
         """What `stop` cannot express."""
         return ()
+
+
+def _is_wrapper(pid: int, table: ProcessTable) -> bool:
+    return has_worker_below(table.title(pid)) or bool(unknown_wrapper(pid, table))
 
 
 def _advise_on_job_limit(

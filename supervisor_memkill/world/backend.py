@@ -59,6 +59,10 @@ class Backend(Protocol):
         """The signals that the process handles itself, as a mask: bit 0 is signal 1."""
         ...
 
+    def blocked_signals(self, pid: int) -> int:
+        """The signals that the process blocks, as such a mask: sigwait(3) and signalfd(2) need that."""
+        ...
+
     def group(self, pid: int) -> int:
         """The pid of the leader of its process group; 0 if that is in another pid namespace."""
         ...
@@ -145,12 +149,10 @@ class PsutilBackend:
         return _read(pid, lambda process: process.cmdline())
 
     def caught_signals(self, pid: int) -> int:
-        """Only Linux shows them: SigCgt of /proc/PID/status (proc(5))."""
-        try:
-            lines = Path(f"/proc/{pid}/status").read_text(errors="replace").splitlines()
-            return next(int(line.split()[1], 16) for line in lines if line.startswith("SigCgt:"))
-        except (OSError, StopIteration, LookupError, ValueError) as error:
-            raise Unknown(f"the signals that process {pid} handles cannot be read: {error}") from error
+        return _signals(pid, "SigCgt")
+
+    def blocked_signals(self, pid: int) -> int:
+        return _signals(pid, "SigBlk")
 
     def group(self, pid: int) -> int:
         try:
@@ -179,6 +181,15 @@ class PsutilBackend:
         if LINUX:
             return linux_process.user(pid)
         return _read(pid, lambda process: process.uids().effective)
+
+
+def _signals(pid: int, field: str) -> int:
+    """A mask of signals. Only Linux shows them, in /proc/PID/status (proc(5)). Raises Unknown."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text(errors="replace").splitlines()
+        return next(int(line.split()[1], 16) for line in lines if line.startswith(f"{field}:"))
+    except (OSError, StopIteration, LookupError, ValueError) as error:
+        raise Unknown(f"the signals that process {pid} handles cannot be read: {error}") from error
 
 
 def _read(pid: int, question: Callable[[psutil.Process], T]) -> T:

@@ -209,6 +209,18 @@ class ProcessTable:
         except Unknown:
             return None
 
+    def leaves_to_system(self, pid: int, signal_name: str) -> bool:
+        """Whether it is certain that the process leaves this signal (without SIG) to the system.
+
+        It neither has a handler for it, nor blocks it to wait for it (sigwait(3)).
+        """
+        number = signal.Signals[f"SIG{signal_name}"]
+        try:
+            taken = self._backend.caught_signals(pid) | self._backend.blocked_signals(pid)
+        except Unknown:
+            return False
+        return not taken >> (number - 1) & 1
+
     def directory(self, pid: int) -> str:
         """The working directory, which another user's process may hide. Raises Unknown."""
         return self._backend.directory(pid)

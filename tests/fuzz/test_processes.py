@@ -79,6 +79,10 @@ class Processes:
         self._ask(pid)
         return pid
 
+    def blocked_signals(self, pid: int) -> int:
+        self._ask(pid)
+        return pid
+
     def directory(self, pid: int) -> str:
         self._ask(pid)
         return "/"

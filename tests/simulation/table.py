@@ -90,6 +90,9 @@ class Processes:
     def caught_signals(self, pid: int) -> int:
         raise Unknown("this system does not show them")
 
+    def blocked_signals(self, pid: int) -> int:
+        raise Unknown("this system does not show them")
+
     def group(self, pid: int) -> int:
         return pid
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import signal
 import sys
 import time
 from collections.abc import Mapping
@@ -226,6 +227,37 @@ def test_a_worker_that_its_quiet_suspended_is_frozen_and_not_idle() -> None:
     assert not read_one(kind, quieted, processes.table).idle
     assert read_one(kind, Target(process(), {}), processes.table).frozen, "the listener died at the quiet"
     assert not read_one(kind, Target(process()), processes.table).frozen, "that was not us"
+
+
+@pytest.mark.parametrize("name", ["USR1", "TSTP", "WINCH"])
+def test_no_drain_begins_while_the_quiet_would_end_the_worker_or_have_no_effect(name: str) -> None:
+    """The worker has no handler yet, or never gets one: USR1 would end it together with its jobs."""
+    processes, kind = FakeProcesses({100: "worker"}), custom(quiet_signal=name, busy_key=KEY)
+    processes.caught[100] = 0
+    reading = read_one(kind, Target(process()), processes.table)
+    assert (reading.recognised, reading.in_service) == (True, True)
+    assert f"does not handle {name}" in reading.hold and reading.remark == reading.hold
+    number = signal.Signals[f"SIG{name}"]
+    processes.caught[100] = 1 << (number - 1)
+    assert not read_one(kind, Target(process()), processes.table).hold
+    processes.caught[100], processes.blocked[100] = 0, 1 << (number - 1)
+    assert not read_one(kind, Target(process()), processes.table).hold, "it waits for it with sigwait"
+
+
+def test_a_drain_that_has_begun_is_not_held_by_its_signal() -> None:
+    """The note says that the quiet was sent: what the process handles now says nothing about that."""
+    processes, kind = FakeProcesses({100: "worker"}), custom(quiet_signal="USR1", busy_key=KEY)
+    processes.caught[100] = 0
+    assert not read_one(kind, Target(process(), {"told": True}), processes.table).hold
+
+
+@pytest.mark.parametrize(
+    "values", [{"quiet_signal": "STOP"}, {"quiet_signal": None, "quiet_command": ("true",)}]
+)
+def test_a_quiet_that_no_handler_takes_needs_none(values: dict[str, object]) -> None:
+    processes = FakeProcesses({100: "worker"})
+    processes.caught[100] = 0
+    assert not read_one(custom(busy_key=KEY, **values), Target(process()), processes.table).hold
 
 
 def test_a_quiet_by_stop_is_meant_to_suspend() -> None:

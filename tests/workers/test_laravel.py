@@ -62,6 +62,22 @@ def test_a_worker_that_does_not_handle_signals_is_not_recognised() -> None:
     assert "install that extension" in reading.why and "booting" in reading.why
 
 
+@pytest.mark.parametrize("wrapper", ["tini --", "doppler run --", "tini -- doppler run --"])
+def test_behind_a_wrapper_the_worker_itself_shows_that_it_handles_signals(wrapper: str) -> None:
+    """tini and doppler pass TERM on, and have no handler for CONT."""
+    processes = FakeProcesses({100: f"{wrapper} {TITLE}", 101: TITLE}, children={101: 100})
+    processes.caught = {100: 0, 101: LISTENING}
+    assert read_one(make(), Target(process()), processes.table).recognised is True
+    processes.caught = {100: 0, 101: PHP_ALONE}
+    assert "install that extension" in read_one(make(), Target(process()), processes.table).why
+
+
+def test_a_child_that_handles_signals_does_not_make_its_worker_ready() -> None:
+    processes = FakeProcesses({100: TITLE, 101: TITLE}, children={101: 100})
+    processes.caught = {100: PHP_ALONE, 101: LISTENING}
+    assert read_one(make(), Target(process()), processes.table).recognised is False
+
+
 def test_where_the_system_shows_no_signals_the_command_line_suffices() -> None:
     assert read(TITLE, caught=None).recognised is True
 

@@ -20,6 +20,7 @@ class FakeProcess:
     status: str = psutil.STATUS_SLEEPING
     command_line: Sequence[str] = ()
     caught: int | Unknown = 0
+    blocked: int = 0
     leader: int | None = None
     """The leader of its process group; None: itself."""
     control_group: str = "0::/system.slice/supervisor.service"
@@ -64,6 +65,9 @@ class FakeBackend:
         if isinstance(caught, Unknown):
             raise caught
         return caught
+
+    def blocked_signals(self, pid: int) -> int:
+        return self._process(pid).blocked
 
     def group(self, pid: int) -> int:
         leader = self._process(pid).leader

@@ -33,6 +33,34 @@ def test_handled_signals_that_cannot_be_read_are_unknown() -> None:
     assert ProcessTable(backend).handles(8, "CONT") is None
 
 
+@pytest.mark.parametrize(
+    ("process", "expected"),
+    [
+        (FakeProcess(), True),
+        (FakeProcess(caught=1 << (signal.SIGUSR1 - 1)), False),
+        (FakeProcess(blocked=1 << (signal.SIGUSR1 - 1)), False),
+        (FakeProcess(caught=1 << (signal.SIGUSR2 - 1), blocked=1 << (signal.SIGUSR2 - 1)), True),
+        (FakeProcess(caught=Unknown("not shown here")), False),
+    ],
+)
+def test_a_signal_without_a_handler_and_not_waited_for_is_left_to_the_system(
+    process: FakeProcess, expected: bool
+) -> None:
+    """A process that waits for a signal with sigwait(3) blocks it and has no handler."""
+    assert ProcessTable(FakeBackend({7: process})).leaves_to_system(7, "USR1") is expected
+
+
+@pytest.mark.skipif(not psutil.LINUX, reason="only Linux shows handled signals")
+def test_a_real_process_shows_the_signals_that_it_waits_for() -> None:
+    table = ProcessTable()
+    assert table.leaves_to_system(os.getpid(), "USR2")
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR2})
+    try:
+        assert not table.leaves_to_system(os.getpid(), "USR2")
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGUSR2})
+
+
 @pytest.mark.skipif(not psutil.LINUX, reason="only Linux shows handled signals")
 def test_a_real_process_shows_the_signals_that_it_handles() -> None:
     table = ProcessTable()

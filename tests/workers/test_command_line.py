@@ -1,0 +1,50 @@
+"""The options on a command line, as supervisord's `command` and a process's title have them."""
+
+from __future__ import annotations
+
+import pytest
+
+from supervisor_memkill.workers.command_line import TimeOption, option_number, option_text
+
+SIGNAL = ("-g", "--graceful-signal")
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "-g TERM",
+        "-gTERM",
+        "--graceful-signal TERM",
+        "--graceful-signal=TERM",
+        "--graceful TERM",
+        '-g "TERM"',
+        "-g 'TERM'",
+        '--graceful-signal="TERM"',
+        "--graceful-signal='TERM'",
+        '"--graceful-signal=TERM"',
+        "'--graceful-signal' 'TERM'",
+        "-g INT --graceful-signal=TERM",
+        "--graceful-signal=INT -g TERM",
+    ],
+)
+def test_an_option_is_read_however_it_is_written(given: str) -> None:
+    assert option_text(f"huey_consumer app.huey {given} -w 4", *SIGNAL) == "TERM"
+
+
+@pytest.mark.parametrize("given", ["", "--graceful-signals", "--name=-g", "--gr TERM", "x-g TERM"])
+def test_an_option_that_is_not_given_has_no_value(given: str) -> None:
+    assert option_text(f"huey_consumer app.huey {given}", *SIGNAL) is None
+
+
+def test_an_option_in_a_shell_script_ends_with_the_script() -> None:
+    script = "sh -c 'exec php artisan queue:work --timeout=600'"
+    assert option_number(script, "--timeout") == 600
+    assert option_number("bash -c \"exec php artisan queue:work --timeout='600'\"", "--timeout") == 600
+
+
+def test_a_duration_in_quotes_is_not_taken_for_the_default() -> None:
+    """The default is 10 minutes: with it, a worker that cuts its jobs after a second would pass."""
+    limit = TimeOption(("--worker-shutdown-timeout",), default=600_000, seconds_per_unit=0.001)
+    command = 'dramatiq app --worker-shutdown-timeout="1000"'
+    assert limit.seconds(command) == 1
+    assert limit.setting(command) == "--worker-shutdown-timeout=1000 (milliseconds)"
