@@ -254,7 +254,7 @@ def test_a_drain_that_has_begun_is_not_held_by_its_signal() -> None:
 @pytest.mark.parametrize(
     "values", [{"quiet_signal": "STOP"}, {"quiet_signal": None, "quiet_command": ("true",)}]
 )
-def test_a_quiet_that_no_handler_takes_needs_none(values: dict[str, object]) -> None:
+def test_a_quiet_that_no_handler_takes_needs_none(values: dict[str, Any]) -> None:
     processes = FakeProcesses({100: "worker"})
     processes.caught[100] = 0
     assert not read_one(custom(busy_key=KEY, **values), Target(process()), processes.table).hold
