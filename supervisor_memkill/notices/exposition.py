@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import queue
 import threading
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 import prometheus_client
@@ -28,6 +29,10 @@ class _Handler(WSGIRequestHandler):
 
     def log_message(self, *arguments: object) -> None:
         """stderr is the listener's log."""
+
+    def get_stderr(self) -> TextIO:
+        """For tracebacks: a header that nobody understands is enough for one, and the client gets 500."""
+        return io.StringIO()
 
 
 class _Server(BoundedServer, WSGIServer):

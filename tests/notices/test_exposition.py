@@ -55,3 +55,13 @@ def test_many_clients_that_never_end_their_request_take_few_threads_and_files(po
         assert threading.active_count() <= threads + MAX_CONNECTIONS
         assert open_files() <= files + clients + MAX_CONNECTIONS
     assert "one 1.0" in text
+
+
+def test_request_that_fails_leaves_the_log_alone(port: int, capfd: pytest.CaptureFixture[str]) -> None:
+    """stderr is the listener's log, and anybody who reaches the port can send such a header."""
+    for accept in ("application/openmetrics-text; version=abc", ";;;,,", "\xff"):
+        request = f"GET /metrics HTTP/1.0\r\nAccept: {accept}\r\n\r\n".encode("latin-1")
+        with socket.create_connection(("127.0.0.1", port), PATIENCE_SECONDS) as client:
+            client.sendall(request)
+            assert client.makefile("rb").read().startswith(b"HTTP/1.0 ")
+    assert capfd.readouterr().err == ""
