@@ -22,6 +22,8 @@ _TEXT = re.compile(r"\s*[^\s;#]")
 _INLINE_COMMENT = re.compile(r"\s[;#].*")
 _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 _PERCENT = re.compile(r"%%|%\(([^)]*)\)s|%\([^)]*\)?.?")
+_UNFINISHED = re.compile(r"%\([^()]+\)(?![-#0 +.\d]*[a-zA-Z])")
+"""A name without the letter that ends it, such as ``%(ENV_HOME)/app`` (Supervisor/supervisor#1017)."""
 _MANGLED = re.compile(r"\{'(here|host_node_name|program_name|group_name|process_num|numprocs|ENV_\w+)': ")
 
 
@@ -192,10 +194,15 @@ def expand(section: Section, entry: Entry, names: Mapping[str, object]) -> str:
     where = f"{entry.place}: [{section.name}] {entry.key}"
     try:
         return entry.value % names
-    except KeyError as error:
-        raise ConfigError([f"{where}: %({error.args[0]})s is not known here"]) from error
-    except (ValueError, TypeError) as error:
-        raise ConfigError([f"{where}: a lone % (%% stands for one): {error}"]) from error
+    except (KeyError, ValueError, TypeError) as error:
+        unfinished = _UNFINISHED.search(entry.value.replace("%%", ""))
+        if unfinished is not None:
+            words = f"{unfinished[0]} lacks its s: write {unfinished[0]}s"
+        elif isinstance(error, KeyError):
+            words = f"%({error.args[0]})s is not known here"
+        else:
+            words = f"a lone % (%% stands for one): {error}"
+        raise ConfigError([f"{where}: {words}"]) from error
 
 
 def fill(value: str, names: Mapping[str, str], *, keeps_other_names: bool = False) -> str:
@@ -227,7 +234,8 @@ def _unknown_name(text: str, name: str | None, names: Mapping[str, str]) -> str:
     near = difflib.get_close_matches(name.upper(), names, n=1, cutoff=0.8) if name else []
     meant = f"did you mean %({near[0]})s?" if near else ""
     if name is None or not name.startswith("ENV_"):
-        hint = f", {meant}" if meant else ""
+        unfinished = _UNFINISHED.match(text)
+        hint = f", {meant}" if meant else f", write {unfinished[0]}s" if unfinished else ""
         return f"only %(here)s, %(host_node_name)s and %(ENV_NAME)s are filled in, not {text}{hint}"
     hint = meant or "by hand it must be set as well, if supervisord's files do not have it"
     return f"{text}: the environment has no variable {name.removeprefix('ENV_')}; {hint}"

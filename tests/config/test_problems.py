@@ -97,7 +97,7 @@ def test_key_of_another_kind_is_named_with_the_kinds_that_have_it(
             "only %(here)s, %(host_node_name)s and %(ENV_NAME)s",
         ),
         ("key_namespace = %(HOST_NODE_NAME)s", "not %(HOST_NODE_NAME)s"),
-        ("key_namespace = %(ENV_X)", "are filled in, not %(ENV_X)"),
+        ("key_namespace = %(ENV_X)", "are filled in, not %(ENV_X), write %(ENV_X)s"),
         ("threads = %(ENV_X)s", "the environment has no variable X"),
         ("threads = %(env_x)s", "are filled in, not %(env_x)s"),
         ("worker = %(ENV_X)s", "the environment has no variable X"),

@@ -90,7 +90,11 @@ def test_the_names_in_files_are_filled_in(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("files", "told"),
-    [("%(ENV_NO)s/x", "[include] files: %(ENV_NO)s is not known here"), ("50%", "a lone %")],
+    [
+        ("%(ENV_NO)s/x", "[include] files: %(ENV_NO)s is not known here"),
+        ("50%", "a lone %"),
+        ("%(ENV_HOME)/x", "%(ENV_HOME) lacks its s: write %(ENV_HOME)s"),
+    ],
 )
 def test_a_name_in_files_that_is_not_known_is_told(tmp_path: Path, files: str, told: str) -> None:
     with pytest.raises(ConfigError) as refused:
