@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from supervisor_memkill.errors import NotSent
 from supervisor_memkill.workers.base import BaseKind
+from supervisor_memkill.workers.command_line import beginning
 from supervisor_memkill.workers.contract import (
     Advice,
     FindsOthers,
@@ -132,5 +133,5 @@ def _unlike(target: Target, names: Collection[str], table: ProcessTable) -> Read
     if not title:
         return unknown("the command line of the process cannot be read", target.note)
     if names:
-        return unrecognised(SEVERAL.format(title[:60], " or ".join(sorted(names))), target.note)
-    return unrecognised(NO_KIND.format(title[:60]), target.note)
+        return unrecognised(SEVERAL.format(beginning(title), " or ".join(sorted(names))), target.note)
+    return unrecognised(NO_KIND.format(beginning(title)), target.note)

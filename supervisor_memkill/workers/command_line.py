@@ -31,6 +31,8 @@ PASSING_WRAPPERS = frozenset({"uv", "tini", "pdm"})
 TERM_ONLY_WRAPPERS = frozenset({"pdm"})
 """They ignore INT (pdm 2.26)."""
 
+SHOWN_CHARACTERS = 60
+_USERINFO = re.compile(r"://[^\s'\"]*@")
 _INTERPRETERS = re.compile(r"(python|pypy|ruby|node|nodejs|perl|bun)[0-9.]*")
 _VALUE_OPTIONS: Mapping[str, frozenset[str]] = {
     **dict.fromkeys(("python", "pypy"), frozenset({"-W", "-X"})),
@@ -102,6 +104,11 @@ def words_run(title: str) -> list[str]:
     return words
 
 
+def beginning(title: str) -> str:
+    """The beginning of a command line for a message, which may travel far: no password of a URL is in it."""
+    return _USERINFO.sub("://***@", title)[:SHOWN_CHARACTERS]
+
+
 def has_words(title: str, text: str) -> bool:
     """Whether the text is in the command line as whole words; a path may stand before it."""
     return re.search(rf"(?:^|[\s/]){re.escape(text)}(?=\s|$)", title) is not None
@@ -118,9 +125,10 @@ def why_wrapped(title: str, framework: str) -> str:
     name = blocking_wrapper(title)
     if not name:
         return ""
+    shown = beginning(title)
     if name in SHELLS:
-        return f"{title[:60]!r} is a shell: start {framework} with exec, so that the stop signal reaches it"
-    return f"{title[:60]!r}: {name} does not pass the stop signal unchanged: start {framework} without {name}"
+        return f"{shown!r} is a shell: start {framework} with exec, so that the stop signal reaches it"
+    return f"{shown!r}: {name} does not pass the stop signal unchanged: start {framework} without {name}"
 
 
 def has_worker_below(title: str) -> bool:

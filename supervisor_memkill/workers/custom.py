@@ -12,7 +12,7 @@ from supervisor_memkill.errors import MemkillError, Unknown
 from supervisor_memkill.units import parse_positive_duration
 from supervisor_memkill.workers.advice import advise_on_wrapper
 from supervisor_memkill.workers.base import BaseKind, source_away
-from supervisor_memkill.workers.command_line import is_shell_without_exec
+from supervisor_memkill.workers.command_line import beginning, is_shell_without_exec
 from supervisor_memkill.workers.contract import (
     Advice,
     Note,
@@ -137,7 +137,7 @@ class Custom(BaseKind):
         frozen = target.note is not None and self._is_suspended_by_quiet(target.process, table)
         title = table.title(target.process.pid)
         if self._acts_on_the_process and is_shell_without_exec(title):
-            why = f"{title[:60]!r} is a shell: start the worker with exec, so that signals reach it"
+            why = f"{beginning(title)!r} is a shell: start the worker with exec, so that signals reach it"
             return replace(unrecognised(why, note), frozen=frozen)
         try:
             busy = self._busy(target, count)
@@ -194,7 +194,7 @@ class Custom(BaseKind):
         name = self.values["quiet_signal"]
         if name in (None, "STOP") or not table.leaves_to_system(process.pid, name):
             return ""
-        return UNHANDLED.format(name, table.title(process.pid)[:60])
+        return UNHANDLED.format(name, beginning(table.title(process.pid)))
 
     def _is_suspended_by_quiet(self, process: ProcessInfo, table: ProcessTable) -> bool:
         try:

@@ -26,6 +26,7 @@ from supervisor_memkill.workers.advice import (
 from supervisor_memkill.workers.base import BaseKind
 from supervisor_memkill.workers.command_line import (
     TimeOption,
+    beginning,
     has_words,
     has_worker_below,
     why_wrapped,
@@ -123,7 +124,7 @@ class StopThenWait(BaseKind):
     def left_behind(self, supervised: Collection[int], table: ProcessTable) -> Sequence[LeftBehind]:
         """Those with the framework's command line: worker processes may outlive their parent."""
         titles = {pid: table.title(pid) for pid in table.left_behind(supervised)}
-        return [LeftBehind(pid, title[:60]) for pid, title in titles.items() if self._is_named(title)]
+        return [LeftBehind(pid, beginning(title)) for pid, title in titles.items() if self._is_named(title)]
 
     @classmethod
     def is_worker(cls, title: str) -> bool:
@@ -144,7 +145,7 @@ class StopThenWait(BaseKind):
         if wrapped or rejected or self._is_named(title):
             return wrapped or rejected
         wanted = " or ".join(self._wanted())
-        return f"{title[:60]!r} does not contain {wanted}: set command_has to a text that it contains"
+        return f"{beginning(title)!r} does not contain {wanted}: set command_has to a text that it contains"
 
     def _is_named(self, title: str) -> bool:
         given = self.values.get("command_has")

@@ -123,7 +123,8 @@ class Supervisord:
         timeout_seconds: float = 5,
     ) -> None:
         """Raises UsageError for any other address. Nothing is sent yet."""
-        self.url = url
+        self.url = _without_user(url)
+        """Shown to people and in JSON: without what stands before @, which supervisor does not use, either."""
         host, self._open = _address(url, timeout_seconds)
         self._timeout_seconds = timeout_seconds
         self._headers = {"Host": host, "Content-Type": "text/xml"}
@@ -283,6 +284,10 @@ def from_environment(env: Mapping[str, str]) -> Supervisord:
     return Supervisord(*address_from_environment(env))
 
 
+def _without_user(url: str) -> str:
+    return re.sub(r"^(\w+://)[^/\s]*@", r"\1", url)
+
+
 def _probably_meant(url: str) -> str:
     """The address with the scheme that is missing; empty if that would be none, either."""
     if url.startswith("/"):
@@ -304,7 +309,7 @@ def _address(url: str, timeout_seconds: float) -> tuple[str, Callable[[], socket
     if host is None or parts.scheme != "http" or re.search(rb"[^!-~]", name):
         meant = _probably_meant(url)
         raise UsageError(
-            f"not an address of supervisord: {url!r} "
+            f"not an address of supervisord: {_without_user(url)!r} "
             + (f"(write {meant})" if meant else "(unix:///path or http://host:port)")
         )
     shown = f"[{name.decode()}]" if b":" in name else name.decode()

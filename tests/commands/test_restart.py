@@ -22,7 +22,7 @@ def test_ctrl_c_before_the_listener_confirmed_it_does_not_claim_that_the_restart
     """The listener never takes this request. A name with * is quoted, for the shell of whoever copies it."""
     supervisord, sent = AnsweringSupervisord(), threading.Event()
 
-    def send(kind: str, payload: str) -> bool:
+    def send(kind: object, payload: object) -> bool:
         sent.set()
         return True
 

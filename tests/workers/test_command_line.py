@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from supervisor_memkill.workers.command_line import TimeOption, option_number, option_text
+from supervisor_memkill.workers.command_line import (
+    TimeOption,
+    beginning,
+    option_number,
+    option_text,
+    why_wrapped,
+)
 
 SIGNAL = ("-g", "--graceful-signal")
 
@@ -48,3 +54,23 @@ def test_a_duration_in_quotes_is_not_taken_for_the_default() -> None:
     command = 'dramatiq app --worker-shutdown-timeout="1000"'
     assert limit.seconds(command) == 1
     assert limit.setting(command) == "--worker-shutdown-timeout=1000 (milliseconds)"
+
+
+@pytest.mark.parametrize(
+    "title",
+    [
+        "celery -A app -b redis://:s3cret@10.0.0.1:6379/0 worker",
+        "celery -A app --broker=amqp://me:s3c@ret@mq//vhost worker",
+        "sh -c 'celery -b \"redis://:s3cret@a-host-with-a-very-long-name.example.org/0\" worker'",
+    ],
+)
+def test_command_line_in_a_message_has_no_password(title: str) -> None:
+    """The reason why a worker is not recognised reaches logs, messages and the web page."""
+    assert "s3c" not in beginning(title) and "://***@" in beginning(title)
+    assert "s3c" not in why_wrapped(f"sh -c {title}", "Celery")
+
+
+def test_command_line_without_a_url_is_shown_as_it_is() -> None:
+    title = "[celeryd: web@host:MainProcess] -active- (worker -A app)"
+    assert beginning(title) == title
+    assert beginning("x" * 100) == "x" * 60

@@ -51,7 +51,7 @@ from supervisor_memkill.workers.celery.notes import (
     saved_shared_queues,
     with_state,
 )
-from supervisor_memkill.workers.command_line import why_wrapped
+from supervisor_memkill.workers.command_line import beginning, why_wrapped
 from supervisor_memkill.workers.contract import (
     Advice,
     LeftBehind,
@@ -293,7 +293,7 @@ class ByRemoteControl(BaseKind):
         is_wrapped = state.pid != target.process.pid
         takes = bool(state.queues)
         note = with_state(target.note or {}, state)
-        behind = f"Celery {state.pid} runs behind {title[:60]!r}"
+        behind = f"Celery {state.pid} runs behind {beginning(title)!r}"
         if is_wrapped and (wrapped := why_wrapped(title, "Celery")):
             why = f"Celery {state.pid} runs below a wrapper: {wrapped}"
             return replace(unrecognised(why, target.note), in_service=takes)

@@ -39,7 +39,7 @@ from supervisor_memkill.workers.advice import (
     advise_on_wrapper,
 )
 from supervisor_memkill.workers.base import BaseKind, all_unknown, tree_pids
-from supervisor_memkill.workers.command_line import has_words, is_shell
+from supervisor_memkill.workers.command_line import beginning, has_words, is_shell
 from supervisor_memkill.workers.contract import (
     Advice,
     LeftBehind,
@@ -340,10 +340,11 @@ def _why_not_in_service(is_paused: bool, seen: _Seen) -> str:
 
 def _why_unrecognised(pid: int, title: str, turn: Turn | None, record: Record | None) -> str:
     """Why a process is not recognised; empty if it has no record of its own."""
+    shown = beginning(title)
     if record is not None and record.pid != pid:
-        return f"Resque {record.pid} runs behind {title[:60]!r}: start it with exec, so that signals reach it"
+        return f"Resque {record.pid} runs behind {shown!r}: start it with exec, so that signals reach it"
     if turn is None:
-        return f"the title {title[:60]!r} is not Resque's: it is still booting, or it is not Resque"
+        return f"the title {shown!r} is not Resque's: it is still booting, or it is not Resque"
     return ""
 
 

@@ -29,7 +29,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from supervisor_memkill.errors import MemkillError, Unknown
 from supervisor_memkill.workers import elsewhere
 from supervisor_memkill.workers.base import all_unknown
-from supervisor_memkill.workers.command_line import blocking_wrapper, has_words, has_worker_below, words_run
+from supervisor_memkill.workers.command_line import (
+    beginning,
+    blocking_wrapper,
+    has_words,
+    has_worker_below,
+    words_run,
+)
 from supervisor_memkill.workers.contract import (
     Advice,
     LeftBehind,
@@ -276,5 +282,6 @@ def _why_unrecognised(pid: int, title: str, own: Sequence[Record]) -> str:
     if any(record.pid == pid for record in own) or (is_pool(title) and not blocking_wrapper(title)):
         return ""
     return (
-        f"RQ {own[0].pid} runs behind {title[:60]!r}: start it with exec, so that the stop signal reaches it"
+        f"RQ {own[0].pid} runs behind {beginning(title)!r}: start it with exec, so that the stop signal"
+        " reaches it"
     )

@@ -26,7 +26,7 @@ from supervisor_memkill.errors import MemkillError, NotSent, Unknown
 from supervisor_memkill.units import parse_choice
 from supervisor_memkill.workers import elsewhere
 from supervisor_memkill.workers.base import BaseKind, all_unknown, tree_pids
-from supervisor_memkill.workers.command_line import words_run
+from supervisor_memkill.workers.command_line import beginning, words_run
 from supervisor_memkill.workers.contract import (
     Advice,
     LeftBehind,
@@ -345,7 +345,7 @@ def _is_frozen_by_us(target: Target, table: ProcessTable) -> bool:
 def _remark(process: ProcessInfo, record: Record, table: ProcessTable) -> str:
     if record.pid == process.pid:
         return ""
-    wrapper = table.title(process.pid)[:60]
+    wrapper = beginning(table.title(process.pid))
     return (
         f"Sidekiq {record.pid} runs behind {wrapper!r}: without exec, supervisord's signals do not reach it"
     )
