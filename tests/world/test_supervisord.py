@@ -68,3 +68,15 @@ def test_nobody_there_is_unreachable(short_path: Path) -> None:
 def test_a_worker_is_named_by_group_and_name() -> None:
     process = ProcessInfo("g", "n", ProcessState.RUNNING, pid=1, start=10, stop=0, now=15)
     assert (process.worker, process.uptime_seconds) == ("g:n", 5)
+
+
+def test_address_with_a_password_in_it_is_shown_without() -> None:
+    """supervisorctl uses no such password, either; errors and JSON show the address."""
+    address = f"127.0.0.1:{free_port()}"
+    supervisord = Supervisord(f"http://me:s3cret@{address}")
+    assert supervisord.url == f"http://{address}"
+    with pytest.raises(Unreachable, match=address) as away:
+        supervisord.pid()
+    with pytest.raises(UsageError, match="not an address of supervisord") as refused:
+        Supervisord("https://me:s3cret@web-1")
+    assert "s3cret" not in f"{away.value}{refused.value}"
