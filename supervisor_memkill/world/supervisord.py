@@ -124,7 +124,7 @@ class Supervisord:
     ) -> None:
         """Raises UsageError for any other address. Nothing is sent yet."""
         self.url = _without_user(url)
-        """Shown to people and in JSON: without what stands before @, which supervisor does not use, either."""
+        """As people and JSON see it: without a user before @, whom supervisorctl does not use, either."""
         host, self._open = _address(url, timeout_seconds)
         self._timeout_seconds = timeout_seconds
         self._headers = {"Host": host, "Content-Type": "text/xml"}
