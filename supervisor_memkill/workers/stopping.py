@@ -165,7 +165,7 @@ class StopThenWait(BaseKind):
 
     def _behind_wrapper(self, pid: int, table: ProcessTable) -> int:
         """The framework's own process, if a wrapper runs it as its child; otherwise the process itself."""
-        if not _is_wrapper(pid, table):
+        if not (_is_wrapper(pid, table) or self._is_another_program(pid, table)):
             return pid
         try:
             below = [one.pid for one in table.tree(pid)[1:]]
@@ -174,6 +174,10 @@ class StopThenWait(BaseKind):
         return next(
             (one for one in below if self._is_named(table.title(one)) and not _is_wrapper(one, table)), pid
         )
+
+    def _is_another_program(self, pid: int, table: ProcessTable) -> bool:
+        """A program of an unknown name, which has a child: it may handle all signals, to pass them on."""
+        return bool(self.own_programs) and runs_below(pid, table, self.own_programs)
 
     def quiet(self, target: Target, table: ProcessTable) -> Note:
         raise NotSent(f"{self.framework} cannot be quieted: it drains by stopping")

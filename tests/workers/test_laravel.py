@@ -62,7 +62,7 @@ def test_a_worker_that_does_not_handle_signals_is_not_recognised() -> None:
     assert "install that extension" in reading.why and "booting" in reading.why
 
 
-@pytest.mark.parametrize("wrapper", ["tini --", "doppler run --", "tini -- doppler run --"])
+@pytest.mark.parametrize("wrapper", ["tini --", "doppler run --"])
 def test_behind_a_wrapper_the_worker_itself_shows_that_it_handles_signals(wrapper: str) -> None:
     """tini and doppler pass TERM on, and have no handler for CONT."""
     processes = FakeProcesses({100: f"{wrapper} {TITLE}", 101: TITLE}, children={101: 100})
@@ -70,6 +70,23 @@ def test_behind_a_wrapper_the_worker_itself_shows_that_it_handles_signals(wrappe
     assert read_one(make(), Target(process()), processes.table).recognised is True
     processes.caught = {100: 0, 101: PHP_ALONE}
     assert "install that extension" in read_one(make(), Target(process()), processes.table).why
+
+
+def test_behind_two_wrappers_the_worker_itself_shows_it_too() -> None:
+    titles = {100: f"tini -- doppler run -- {TITLE}", 101: f"doppler run -- {TITLE}", 102: TITLE}
+    processes = FakeProcesses(titles, children={101: 100, 102: 101})
+    processes.caught = {100: 0, 101: 0, 102: LISTENING}
+    assert read_one(make(), Target(process()), processes.table).recognised is True
+
+
+def test_a_wrapper_that_handles_every_signal_says_nothing_about_its_worker() -> None:
+    """Symfony's command line tool passes every signal on, also to a PHP without pcntl."""
+    title = "symfony php artisan queue:work"
+    processes = FakeProcesses({100: title, 101: "/usr/bin/php8.3 artisan queue:work"}, children={101: 100})
+    processes.caught = {100: LISTENING, 101: PHP_ALONE}
+    assert read_one(make(), Target(process()), processes.table).recognised is False
+    processes.caught = {100: LISTENING, 101: LISTENING}
+    assert read_one(make(), Target(process()), processes.table).recognised is True
 
 
 def test_a_child_that_handles_signals_does_not_make_its_worker_ready() -> None:
