@@ -43,7 +43,7 @@ class Curve:
     def points(self) -> Points:
         """In the order of time; the last look is always one of them."""
         kept = tuple(zip(self._seconds, self._bytes, strict=True))
-        if self._last is None or (kept and kept[-1] == self._last):
+        if self._last is None or kept[-1] == self._last:
             return kept
         return (*kept, self._last)
 

@@ -167,6 +167,18 @@ def test_cooldown_counts_from_the_end_of_the_last_drain(
     assert restarted.acquire(POOL, waiting, ask("b")).granted
 
 
+def test_end_of_an_earlier_drain_that_is_reported_late_does_not_shorten_the_cooldown(
+    coordinator: Coordinator,
+) -> None:
+    waiting = rules(max_draining=2, cooldown_seconds=40.0)
+    coordinator.publish(POOL, waiting, [over("a"), over("b"), report("c")], [])
+    for worker in ("a", "b"):
+        assert coordinator.acquire(POOL, waiting, ask(worker)).granted
+    coordinator.release(POOL, "a", "token-a", drained=True)
+    coordinator.release(POOL, "b", "token-b", drained=True, seconds_ago=50.0)
+    assert coordinator.acquire(POOL, waiting, ask("a")).refused is Cause.COOLDOWN
+
+
 def test_drain_that_touched_nothing_starts_no_cooldown(coordinator: Coordinator) -> None:
     waiting = rules(cooldown_seconds=60.0)
     coordinator.publish(POOL, waiting, [report("a"), over("b")], [])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from supervisor_memkill.listener.outage import Outage
+from supervisor_memkill.listener.state_values import OutageState
 from supervisor_memkill.notices.event import Notifier
 from supervisor_memkill.notices.events import CoordinationAway, CoordinationBack
 from supervisor_memkill.notices.log import LogSink
@@ -31,6 +32,19 @@ def test_outage_is_logged_when_it_begins_and_when_it_ends() -> None:
         "coordination.back after=1m05s",
         AWAY.format("refused"),
     ]
+
+
+def test_state_of_an_outage_has_its_beginning_and_the_last_error() -> None:
+    now = [100.0]
+    outage = Outage(CoordinationAway, CoordinationBack, Notifier([]), lambda: now[0])
+    states = [outage.state]
+    for error in ("refused", "timeout"):
+        outage.away(error)
+        now[0] += 65.0
+    states.append(outage.state)
+    outage.back()
+    states.append(outage.state)
+    assert states == [None, OutageState("timeout", 100.0), None]
 
 
 def test_outage_ends_when_every_part_is_back() -> None:

@@ -144,6 +144,11 @@ EXPLAINED: dict[str, str] = {
     "listener/growth.py, _read: finding.seen.sure_bytes or 0 -> (finding.seen.sure_bytes)": (
         "a worker whose memory is unknown is not watched"
     ),
+    "coordination/in_process.py, acquire: answer.granted and request.token is not None -> (answer.granted)": (
+        "a request without a token is only considered; the condition shows the type"
+    ),
+    "notices/curves.py, add: age - self._seconds[-1] < self._gap_seconds -> "
+    "(age - self._seconds[-1] <= self._gap_seconds)": "a point at exactly the least distance may be left out",
     "listener/hearing.py, judge: self._silence < DOUBT_PERIODS * period -> "
     "(self._silence <= DOUBT_PERIODS * period)": THE_NEXT_LOOK,
     "listener/hearing.py, judge: self._silence - self._asked_at > period -> "

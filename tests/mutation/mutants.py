@@ -64,6 +64,7 @@ PYTHON = (
     "listener/known_processes.py",
     "listener/largest.py",
     "listener/ledger.py",
+    "listener/outage.py",
     "listener/programs.py",
     "listener/recognition.py",
     "listener/journal_format.py",

@@ -29,6 +29,21 @@ def test_long_curve_is_bounded_and_keeps_both_ends(looks: int) -> None:
     assert list(points) == sorted(points)
 
 
+def test_curve_is_bounded_after_each_look() -> None:
+    curve = Curve(7)
+    for look in range(500):
+        curve.add(60 * look, look)
+        assert len(curve.points()) <= MAX_POINTS
+
+
+def test_curve_without_a_look_is_empty() -> None:
+    assert curve_of().points() == ()
+
+
+def test_last_look_of_two_in_one_second_counts() -> None:
+    assert curve_of((100, 1), (100.5, 2)).points()[-1] == (100, 2)
+
+
 def test_long_curve_is_spread_over_the_whole_life() -> None:
     points = curve_of(*((60 * look, look) for look in range(20_000))).points()
     whole = points[-1][0]
@@ -46,6 +61,15 @@ def test_many_looks_in_a_short_time_do_not_displace_the_earlier_ones() -> None:
 
 def test_clock_that_was_set_back_moves_no_point() -> None:
     assert curve_of((100, 1), (50, 2), (99, 3), (101, 4)).points() == ((100, 1), (101, 4))
+    assert curve_of((100, 1), (50, 2)).points() == ((100, 1),)
+
+
+def test_new_process_has_a_curve_of_its_own() -> None:
+    kept = Curves()
+    kept.add("jobs:one", 7, 60, 100)
+    kept.add("jobs:one", 8, 90, 50)
+    kept.drain_begins("jobs:one", 8)
+    assert kept.drain_ends("jobs:one") == ((90, 50),)
 
 
 def test_curve_of_the_drained_process_stays_while_another_process_runs() -> None:

@@ -23,6 +23,7 @@ def test_first_event_is_sent_after_a_moment_with_those_that_came_with_it() -> No
     assert digest.due(100.0 + GATHER_SECONDS - 0.1) == []
     assert digest.due(100.0 + GATHER_SECONDS) == [Batch("supervisord.away", (away(0), away(1), away(2)), 3)]
     assert digest.next_at() is None
+    assert digest.due(100.0 + WINDOW_SECONDS) == []
 
 
 def test_those_that_follow_are_one_message_at_the_end_of_the_window() -> None:

@@ -54,8 +54,8 @@ def test_next_interval_begins_where_the_last_one_ended() -> None:
 
 
 def test_interval_ends_after_its_time_or_after_enough_looks() -> None:
-    fast = ended(JobWatch(), *((float(n), look(age=1.0)) for n in range(INTERVAL_LOOKS + 1)))
-    assert [one.seconds for one in fast] == [INTERVAL_LOOKS]
+    fast = ended(JobWatch(), *((float(n), look(age=1.0)) for n in range(2 * INTERVAL_LOOKS + 1)))
+    assert [one.seconds for one in fast] == [INTERVAL_LOOKS, INTERVAL_LOOKS]
     slow = ended(JobWatch(), (0.0, look()), (INTERVAL_SECONDS, look()))
     assert [one.seconds for one in slow] == [INTERVAL_SECONDS]
 
@@ -123,11 +123,21 @@ def test_names_and_their_number_are_bounded() -> None:
     assert len(sightings) == MAX_CLASSES and max(map(len, sightings)) == MAX_NAME
 
 
+def test_class_that_is_followed_is_counted_on_when_no_other_one_is_followed_any_more() -> None:
+    names, watch = [f"Job{number}" for number in range(MAX_CLASSES)], JobWatch()
+    looks = [(0.0, look(100, *names)), (15.0, look(100, "Other", *names)), (30.0, look(100, *names))]
+    (interval,) = ended(watch, *looks)
+    assert interval.running_seconds == dict.fromkeys(names, 30.0)
+    watch.drain_begins("jobs:one", 7)
+    assert watch.drain_ends("jobs:one") == dict.fromkeys(names, 3)
+
+
 def test_only_so_many_processes_are_followed_those_that_were_seen_last() -> None:
     watch = JobWatch()
     for number in range(MAX_PROCESSES + 1):
         watch.see(look(worker=f"jobs:{number}"), 0.0, WALL)
     later = MAX_GAP_SECONDS
+    assert watch.see(look(worker="jobs:1"), later, WALL) is not None, "the oldest of the most"
     assert watch.see(look(worker="jobs:0"), later, WALL) is None, "it was forgotten"
     assert watch.see(look(worker=f"jobs:{MAX_PROCESSES}"), later, WALL) is not None
 

@@ -15,6 +15,7 @@ from supervisor_memkill.notices.drain_events import (
     StepEnded,
 )
 from supervisor_memkill.notices.event import Event
+from supervisor_memkill.notices.pool_events import WorkerHeldLong
 from supervisor_memkill.notices.stream import StreamSink
 from supervisor_memkill.rules.causes import Reason, StepCause
 from supervisor_memkill.rules.drain import State
@@ -72,8 +73,16 @@ def test_end_is_recorded_and_ends_what_waited() -> None:
     assert (event, fields["state"], fields["cause"]) == ("drain.let_go", "quieting", "gone")
 
 
-def test_other_events_of_a_drain_are_not_recorded() -> None:
-    assert names(DrainBusy(*ONE, 3, None)) == []
+def test_other_events_of_a_drain_are_not_recorded_and_end_nothing() -> None:
+    assert names(STOPPING, DrainBusy(*ONE, 3, None), ended(State.STOPPING, touched=True)) == [
+        "drain.stopping"
+    ]
+
+
+def test_worker_that_was_held_for_long_is_recorded() -> None:
+    (entry,) = recorded(WorkerHeldLong(*ONE, "jobs", None, "why", 3660.0))
+    assert entry[:2] == ("jobs", "worker.held_long")
+    assert (entry[2]["why"], entry[2]["held_seconds"]) == ("why", "3660.0")
 
 
 def test_killed_drain_is_recorded_with_the_jobs_that_it_cut() -> None:
