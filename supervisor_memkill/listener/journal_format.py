@@ -340,6 +340,7 @@ DRAIN_READERS: Mapping[str, Reader] = {
     "tree": _tree,
     "stopped_seen_at": _or_none(seconds),
     "stopped_start": _or_none(count),
+    "stopped_stop": _or_none(count),
     "start_attempts": count,
     "next_start_at": seconds,
     "quiet_seconds": _or_none(seconds),

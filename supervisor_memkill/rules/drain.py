@@ -187,6 +187,11 @@ class Drain:
 
     None: the process had ended by itself. If it is STOPPED later, somebody stopped it after a start.
     """
+    stopped_stop: int | None = None
+    """supervisord's stop time then: after the clock was set back, another start may have the same second.
+
+    None: not known. A journal of an earlier version does not have it.
+    """
     start_attempts: int = 0
     next_start_at: float = 0.0
     quiet_seconds: float | None = None

@@ -211,20 +211,22 @@ def _start_when_gone(
 def start(drain: Drain, process: ProcessInfo, now: float, cause: StepCause | None) -> Step:
     """Start the worker, which is stopped because of this drain."""
     seen_at = now if drain.stopped_seen_at is None else drain.stopped_seen_at
-    drain = move(
-        drain,
-        State.STARTING,
-        now,
-        stopped_start=_stopped_start(process),
-        stopped_seen_at=seen_at,
-        running_since=None,
-    )
+    drain = move(_with_end(drain, process), State.STARTING, now, stopped_seen_at=seen_at, running_since=None)
     return Step(_count_start(drain, now), Action.START, cause)
 
 
-def _stopped_start(process: ProcessInfo) -> int | None:
-    """See Drain.stopped_start. supervisord's times are whole seconds: two starts may have the same one."""
-    return process.start if process.state is ProcessState.STOPPED else None
+def _with_end(drain: Drain, process: ProcessInfo) -> Drain:
+    """The times of the process that is started anew: see Drain.stopped_start."""
+    if process.state is not ProcessState.STOPPED:
+        return dataclasses.replace(drain, stopped_start=None, stopped_stop=None)
+    return dataclasses.replace(drain, stopped_start=process.start, stopped_stop=process.stop)
+
+
+def _is_stopped_anew(drain: Drain, process: ProcessInfo) -> bool:
+    """Somebody stopped the worker after a start. supervisord's times are whole seconds."""
+    if process.state is not ProcessState.STOPPED:
+        return False
+    return process.start != drain.stopped_start or drain.stopped_stop not in (None, process.stop)
 
 
 def _count_start(drain: Drain, now: float) -> Drain:
@@ -235,13 +237,12 @@ def _count_start(drain: Drain, now: float) -> Drain:
 def starting(drain: Drain, seen: Seen, plan: Plan, now: float) -> Step:
     """The start was sent, or was about to be sent: a failed one is tried again."""
     process = process_of(seen)
-    if process.state is ProcessState.STOPPED and process.start != drain.stopped_start:
+    if _is_stopped_anew(drain, process):
         return end(drain, now, StepCause.STARTED_AND_STOPPED_BY_OTHERS)
     if process.state in (ProcessState.STOPPED, ProcessState.EXITED, ProcessState.FATAL):
         if now < drain.next_start_at:
             return Step(drain)
-        drain = dataclasses.replace(drain, stopped_start=_stopped_start(process))
-        return Step(_count_start(drain, now), Action.START)
+        return Step(_count_start(_with_end(drain, process), now), Action.START)
     if process.state in (ProcessState.STARTING, ProcessState.RUNNING):
         return settle(drain, process, now, None)
     return Step(drain)
@@ -324,7 +325,7 @@ def _needs_as_much_at_once(drain: Drain, hard_limit_bytes: int) -> bool:
 
 def _start_after_delay(drain: Drain, process: ProcessInfo, now: float) -> Step:
     """The new process ended by itself: the start failed, and is tried again after the delay."""
-    drain = move(drain, State.STARTING, now, stopped_start=_stopped_start(process), running_since=None)
+    drain = move(_with_end(drain, process), State.STARTING, now, running_since=None)
     return Step(drain, cause=StepCause.NEW_PROCESS_ENDED)
 
 

@@ -54,6 +54,22 @@ def test_worker_that_somebody_stopped_after_our_start_stays_stopped() -> None:
     assert outcome(step(starting(), observed, now=9999.0)) == (S.LET_GO, None)
 
 
+def test_stop_of_a_process_with_the_start_time_of_the_former_one_is_an_operators() -> None:
+    """The clock was set back by just as much as the former process was old."""
+    stopped = seen(P.STOPPED, stop=EPOCH)
+    started = step(stopping(stop_answer=StopAnswer.ACCEPTED), stopped)
+    assert outcome(started) == (S.STARTING, A.START)
+    again = step(started.drain, stopped, now=9999.0)
+    assert outcome(again) == (S.STARTING, A.START), "the start was lost"
+    for lost in (started, again):
+        assert outcome(step(lost.drain, seen(P.STOPPED, stop=EPOCH + 3), now=99999.0)) == (S.LET_GO, None)
+
+
+def test_start_of_a_journal_without_stop_times_is_repeated() -> None:
+    record = starting(stopped_stop=None)
+    assert outcome(step(record, seen(P.STOPPED, stop=EPOCH), now=9999.0)) == (S.STARTING, A.START)
+
+
 @pytest.mark.parametrize("ended", [P.EXITED, P.FATAL])
 def test_stop_in_the_second_of_our_start_is_an_operators_too(ended: ProcessState) -> None:
     """Our start of an ended process failed at once, and supervisord was waiting to repeat it."""
