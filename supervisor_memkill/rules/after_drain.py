@@ -36,9 +36,9 @@ def _after_done(drain: Drain, former: BackOff | None, now: float) -> BackOff | N
     after, limit, before = drain.memory_after_bytes, drain.limit_bytes, drain.memory_before_bytes
     if after is None:
         return None
-    if drain.reason is Reason.MAX_TOTAL_RSS:
+    if drain.reason.takes_largest:
         gained = before is None or not is_below_baseline(after, before)
-        return None if gained else next_back_off(former, now, BackOffCause.NOTHING_GAINED)
+        return None if gained else next_back_off(former, now, BackOffCause.NOTHING_GAINED, memory_bytes=after)
     if drain.reason.is_own_limit and limit and is_below_baseline(after, limit):
         return next_back_off(former, now, BackOffCause.BELOW_BASELINE, limit, after)
     return None

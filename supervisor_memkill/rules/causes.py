@@ -30,6 +30,11 @@ class Reason(Worded):
         return self in (Reason.HARD_MAX_RSS, Reason.MIN_FREE_NOW)
 
     @property
+    def takes_largest(self) -> bool:
+        """Whichever worker is the largest is taken: its own limit does not matter."""
+        return self is Reason.MAX_TOTAL_RSS or self.is_for_machine
+
+    @property
     def is_for_machine(self) -> bool:
         """The memory of the machine is short."""
         return self in (Reason.MIN_FREE, Reason.MIN_FREE_NOW)

@@ -63,7 +63,7 @@ class BackOffCause(Worded):
     """Why a worker is not drained again at once."""
 
     BELOW_BASELINE = "below_baseline", "a new process needs about as much as the limit"
-    NOTHING_GAINED = "nothing_gained", "its last drain for max_total_rss gave no memory back"
+    NOTHING_GAINED = "nothing_gained", "its last drain gave no memory back"
     AFTER_RESUME = "after_resume", "its last drain ended by on_timeout = resume"
     NOT_BEGUN = "not_begun", "the request to take no new job could not be sent"
 
@@ -79,23 +79,36 @@ class BackOff:
     limit_bytes: int = 0
     """It applies only while this is the limit; 0: it applies with any limit."""
     memory_bytes: int | None = None
-    """What the new process uses, for BELOW_BASELINE; None: unknown."""
+    """What the new process used, for BELOW_BASELINE and NOTHING_GAINED; None: unknown."""
 
     def applies(
-        self, reason: Reason, limit_bytes: int | None, now: float, hard_limit_bytes: int | None = None
+        self,
+        reason: Reason,
+        limit_bytes: int | None,
+        now: float,
+        hard_limit_bytes: int | None = None,
+        memory_bytes: int | None = None,
     ) -> bool:
         """A drain that frees no memory is no reason against a drain that is not for memory.
 
         Nor against one for the hard limit, unless a new process uses about as much: that one needs no quiet,
-        and does not end by resume.
+        and does not end by resume. `memory_bytes`: what the worker uses now; None: unknown.
         """
         if reason is Reason.HARD_MAX_RSS and not self._makes_a_loop(hard_limit_bytes):
             return False
+        if reason is Reason.MIN_FREE_NOW and self.cause is not BackOffCause.NOTHING_GAINED:
+            return False
         if self.cause is BackOffCause.BELOW_BASELINE and not reason.is_own_limit:
             return False
-        if self.cause is BackOffCause.NOTHING_GAINED and reason is not Reason.MAX_TOTAL_RSS:
+        if self.cause is BackOffCause.NOTHING_GAINED and not self._gains_nothing(reason, memory_bytes):
             return False
         return now < self.until and self.limit_bytes in (0, limit_bytes)
+
+    def _gains_nothing(self, reason: Reason, memory_bytes: int | None) -> bool:
+        """A worker that has grown since then can give memory to the machine."""
+        if not reason.is_for_machine or self.memory_bytes is None or memory_bytes is None:
+            return reason.takes_largest
+        return is_below_baseline(self.memory_bytes, memory_bytes)
 
     def _makes_a_loop(self, hard_limit_bytes: int | None) -> bool:
         """A new process may be above the hard limit at once."""
@@ -275,7 +288,7 @@ def _held(seen: Sighting, terms: Terms, now: float, reason: Reason) -> tuple[Hol
 
     Above the hard limit, strikes, hours and running jobs do not matter. Settings that would lose jobs matter
     even then: a person must change them, and the log says so at once. While the machine has hardly any memory
-    left, min_uptime and the delay after a failed drain do not matter either.
+    left, min_uptime and the delay after a failed drain do not matter either, unless the worker gave nothing.
     """
     reading, hard, now_or_never = seen.reading, reason.is_hard, reason is Reason.MIN_FREE_NOW
     if seen.pause is not None and seen.pause.holds(hard=hard):
@@ -293,10 +306,8 @@ def _held(seen: Sighting, terms: Terms, now: float, reason: Reason) -> tuple[Hol
     if waits and uptime < terms.min_uptime_seconds:
         return Hold.MIN_UPTIME, f"{format_duration(uptime)} of {format_duration(terms.min_uptime_seconds)}"
     back_off = seen.back_off
-    if (
-        back_off is not None
-        and not now_or_never
-        and back_off.applies(reason, terms.limit_bytes, now, terms.hard_limit_bytes)
+    if back_off is not None and back_off.applies(
+        reason, terms.limit_bytes, now, terms.hard_limit_bytes, seen.memory_bytes
     ):
         return Hold.BACKS_OFF, f"{back_off.cause.words}; {format_duration(back_off.until - now)} left"
     if reading is None or reading.recognised is None:

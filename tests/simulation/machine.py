@@ -73,6 +73,8 @@ class Machine:
         self.times_reported = 0
         """How often supervisord reported all its workers."""
         self.looked_at = 0.0
+        self.lives_since = 0.0
+        """When the present life of its listener began."""
         """The last look knew all that happened at supervisord until then."""
         self.has_read_log = True
         """The listener's last question for supervisord's log was answered."""
@@ -358,6 +360,7 @@ class Machine:
     def begins_life(self) -> None:
         """The listener begins a life: it knows of no answer."""
         self.lives += 1
+        self.lives_since = self.engine.now
         self._pausable, self.backs_off = True, False
         self.answers.clear()
         self.unanswered.clear()

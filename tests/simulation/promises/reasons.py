@@ -6,18 +6,28 @@ from typing import TYPE_CHECKING
 
 from supervisor_memkill.rules.causes import Reason
 from supervisor_memkill.rules.drain import State
-from supervisor_memkill.rules.policy import AGE_SPREAD, BackOff, BackOffCause
+from supervisor_memkill.rules.policy import AGE_SPREAD, BACK_OFF_SECONDS, NEAR_LIMIT, BackOff, BackOffCause
 from supervisor_memkill.rules.shortage import Yields
 from tests.simulation.promises.act import Act
-from tests.simulation.promises.judge import TURN_SECONDS, Judge
+from tests.simulation.promises.judge import TURN_SECONDS, Judge, Times
 from tests.simulation.shape import HARD_LIMIT, LIMIT
 
 if TYPE_CHECKING:
     from tests.simulation.machine import Machine
+    from tests.simulation.world import World
+
+
+MAX_IN_VAIN = 4
+"""A journal may be lost, and a measurement may show more than a process has."""
 
 
 class Reasons(Judge):
     """Judges S6 of an action, and L1 of a pause after a drain."""
+
+    def __init__(self, world: World, times: Times) -> None:
+        super().__init__(world, times)
+        self._taken: dict[str, tuple[float, int, int]] = {}
+        """By worker: when it was taken for the machine last, its memory, and how often in vain."""
 
     def l1_back_off(self, machine: Machine, name: str, pause: BackOff) -> None:
         """The pause of a worker has the cause that it states."""
@@ -27,7 +37,7 @@ class Reasons(Judge):
             BackOffCause.AFTER_RESUME: before is not None and before.state is State.RESUMING,
             BackOffCause.NOT_BEGUN: before is not None and before.state is State.QUIETING,
             BackOffCause.BELOW_BASELINE: measured > LIMIT / 2,
-            BackOffCause.NOTHING_GAINED: before is not None and before.reason is Reason.MAX_TOTAL_RSS,
+            BackOffCause.NOTHING_GAINED: before is not None and before.reason.takes_largest,
         }
         if not is_true[pause.cause]:
             self.broken("L1", machine, f"{name} backs off, for {pause.cause.words}")
@@ -42,6 +52,7 @@ class Reasons(Judge):
             self.s6_memory(act)
         elif act.drain.reason.is_for_machine:
             self._shortage(act)
+            self._gain(act)
         elif act.attempts > 1 or act.machine.wall_set_at > self.times.began[act.drain.token] - TURN_SECONDS:
             return
         elif act.drain.reason is Reason.RESTART:
@@ -65,6 +76,17 @@ class Reasons(Judge):
         if act.attempts > 1 or (least is not None and left < least and act.config.yields is not Yields.NO):
             return
         self.broken("S6", act.machine, f"{act.worker.name} is taken for the machine, which has {left} left")
+
+    def _gain(self, act: Act) -> None:
+        """A worker whose new processes are no smaller is not replaced for the machine again and again."""
+        now, size = self.world.engine.now, act.process.memory
+        if act.attempts > 1:
+            return
+        at, before, in_vain = self._taken.get(act.worker.id, (-1e9, 0, 0))
+        is_in_vain = now - at < BACK_OFF_SECONDS / 2 and size <= before / NEAR_LIMIT
+        self._taken[act.worker.id] = (now, size, in_vain + 1 if is_in_vain else 0)
+        if is_in_vain and in_vain >= MAX_IN_VAIN:
+            self.broken("S6", act.machine, f"{act.worker.name} is taken for the machine again, for nothing")
 
     def _total(self, act: Act) -> None:
         """The last measurements of all processes of the pool on this machine are above the total."""

@@ -145,7 +145,8 @@ class SlotsAndPeers(Judge):
             return False
         known_after = config.min_uptime_seconds + (config.strikes + 1) * world.shape.tick
         known_after += 3 * world.shape.heartbeat + config.settle_seconds + 10
-        if world.engine.now - own.created < known_after or not standings.takes_jobs(peer):
+        known_since = max(own.created, machine.lives_since)  # a new listener counts strikes anew
+        if world.engine.now - known_since < known_after or not standings.takes_jobs(peer):
             return False
         # Of a stand-in that has just come back, the listener that asks may not have heard yet.
         known = [
