@@ -38,6 +38,11 @@ TOTAL = Reason.MAX_TOTAL_RSS
         ("without a limit", settling(memory_after_bytes=180, limit_bytes=0), None),
         ("no gain", settling(memory_after_bytes=270, reason=TOTAL), BackOffCause.NOTHING_GAINED),
         ("gain", settling(memory_after_bytes=269, reason=TOTAL), None),
+        *(
+            (f"{words} for the machine", settling(memory_after_bytes=after, reason=reason), cause)
+            for reason in (Reason.MIN_FREE, Reason.MIN_FREE_NOW)
+            for words, after, cause in (("no gain", 270, BackOffCause.NOTHING_GAINED), ("gain", 269, None))
+        ),
         (
             "memory before unknown",
             settling(memory_after_bytes=270, memory_before_bytes=None, reason=TOTAL),
@@ -59,6 +64,15 @@ def test_back_off_names_the_limit_that_it_applies_to() -> None:
     again = back_off(settling(memory_after_bytes=190), is_done=True, former=found)
     assert again is not None and again.seconds == 2 * found.seconds
     assert back_off(settling(memory_after_bytes=100), is_done=True, former=found) is None
+
+
+def test_back_off_knows_what_the_new_process_used_and_doubles() -> None:
+    record = settling(memory_after_bytes=290, reason=Reason.MIN_FREE_NOW)
+    found = back_off(record, is_done=True)
+    assert found is not None
+    assert (found.limit_bytes, found.memory_bytes, found.until) == (0, 290, NOW + BACK_OFF_SECONDS)
+    again = back_off(record, is_done=True, former=found)
+    assert again is not None and again.seconds == 2 * found.seconds
 
 
 @pytest.mark.parametrize(

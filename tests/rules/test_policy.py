@@ -109,6 +109,31 @@ def test_machine_without_memory_waits_neither_for_min_uptime_nor_for_a_back_off(
     assert judge(backs_off, terms(), NOW, largest_for=Reason.MIN_FREE).hold is Hold.BACKS_OFF
 
 
+@pytest.mark.parametrize("reason", [Reason.MIN_FREE, Reason.MIN_FREE_NOW])
+@pytest.mark.parametrize(
+    ("after", "now", "is_held"), [(90, 100, True), (90, 101, False), (None, 101, True), (90, 60, True)]
+)
+def test_worker_that_gave_the_machine_nothing_is_taken_again_only_if_it_has_grown(
+    reason: Reason, after: int | None, now: int, is_held: bool
+) -> None:
+    """`after`: what its new process used; `now`: what it uses now."""
+    spent = BackOff(NOW + 1, 600.0, BackOffCause.NOTHING_GAINED, memory_bytes=after)
+    verdict = judge(sighting(memory_bytes=now, back_off=spent), terms(), NOW, largest_for=reason)
+    assert verdict.hold is (Hold.BACKS_OFF if is_held else None)
+    over = dataclasses.replace(spent, until=NOW)
+    assert judge(sighting(memory_bytes=now, back_off=over), terms(), NOW, largest_for=reason).asks
+
+
+def test_worker_that_gave_the_machine_nothing_is_drained_for_its_own_reasons() -> None:
+    spent = BackOff(NOW + 1, 600.0, BackOffCause.NOTHING_GAINED, memory_bytes=300)
+    assert judge(sighting(back_off=spent), terms(), NOW).reason is Reason.MAX_RSS
+    assert judge(sighting(back_off=spent), terms(), NOW).asks
+    assert judge(sighting(memory_bytes=401, back_off=spent), terms(), NOW).hard
+    assert judge(sighting(memory_bytes=100, restart_requested=True, back_off=spent), terms(), NOW).asks
+    total = judge(sighting(memory_bytes=150, back_off=spent), terms(), NOW, largest_for=Reason.MAX_TOTAL_RSS)
+    assert total.hold is Hold.BACKS_OFF
+
+
 @pytest.mark.parametrize(("until", "words"), [(NOW + 90, "1m30s left"), (None, "until it is ended")])
 def test_paused_worker_is_held_and_the_words_name_the_end(until: float | None, words: str) -> None:
     verdict = judge(sighting(pause=Pause(NOW, until)), terms(), NOW)
