@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from supervisor_memkill.rules.causes import Reason, StepCause
+from supervisor_memkill.rules.causes import StepCause
 from supervisor_memkill.rules.drain import Drain, State
 from supervisor_memkill.rules.policy import BackOff, BackOffCause, is_below_baseline, next_back_off
 
