@@ -19,7 +19,8 @@ def with_largest(
 ) -> list[PoolSurvey]:
     """The surveys, in which the largest worker asks that nothing holds. One at a time.
 
-    A worker whose drain for this reason waits for its slot goes on asking, whatever the others need by now.
+    If all are held, the largest one states why. A worker whose drain for this reason waits for its slot goes
+    on asking, whatever the others need by now.
     """
     settle_seconds = {survey.pool.name: survey.terms.settle_seconds for survey in surveys}
     if is_relief_under_way(drains.values(), settle_seconds, shortage, now):
@@ -32,12 +33,18 @@ def with_largest(
         for finding in survey.findings
         if _can_give(finding) and waiting in (None, finding.worker)
     ]
-    for survey, finding in sorted(able, key=lambda one: -(one[1].seen.memory_bytes or 0)):
-        verdict = judge(finding.seen, survey.terms, now, largest_for=shortage.reason)
-        if verdict.asks:
-            chosen = dataclasses.replace(finding, verdict=dataclasses.replace(verdict, detail=shortage.words))
-            return [_replaced(one, finding, chosen) for one in surveys]
-    return list(surveys)
+    able.sort(key=lambda one: -(one[1].seen.memory_bytes or 0))
+    judged = [
+        (finding, judge(finding.seen, survey.terms, now, largest_for=shortage.reason))
+        for survey, finding in able
+    ]
+    if not judged:
+        return list(surveys)
+    finding, verdict = next((one for one in judged if one[1].asks), judged[0])
+    if verdict.asks:
+        verdict = dataclasses.replace(verdict, detail=shortage.words)
+    chosen = dataclasses.replace(finding, verdict=verdict)
+    return [_replaced(one, finding, chosen) for one in surveys]
 
 
 def without_peers(answer: Answer, pool: PoolConfig) -> Answer:

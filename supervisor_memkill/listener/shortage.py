@@ -7,7 +7,7 @@ from typing import Protocol
 
 from supervisor_memkill.clock import Clock
 from supervisor_memkill.notices.event import Notifier
-from supervisor_memkill.notices.pool_events import MachineRecovered, MachineShort
+from supervisor_memkill.notices.pool_events import MachineRecovered, MachineShort, MachineUnreadable
 from supervisor_memkill.rules.shortage import Shortage, judge
 from supervisor_memkill.units import Size
 
@@ -55,10 +55,12 @@ class ShortageWatch:
             return False
         try:
             free_bytes = self._machine.free_bytes()
-        except (OSError, ValueError):
+        except (OSError, ValueError) as error:
             # Nothing is taken because of a reading that failed, and it shows no recovery.
             self._last, self._used_per_second, self.present = None, 0.0, None
+            self._notifier.report(MachineUnreadable(str(error)))
             return False
+        self._notifier.forget(MachineUnreadable)
         self.present = self._with_urgent_since(self._judge(free_bytes, self._min_free))
         self._report()
         return self.present is not None

@@ -228,6 +228,18 @@ class MachineRecovered(Event):
 
 
 @event
+class MachineUnreadable(Event):
+    """The listener cannot read how much memory the machine has left: `min_free` replaces no worker."""
+
+    name = "machine.unreadable"
+    level = Level.WARNING
+    hint = "let the listener read /proc/meminfo and the files of its control groups, or remove min_free"
+    once_per = ()
+    compared = ()
+    why: str
+
+
+@event
 class PoolNote(Event):
     """A pool matches no worker, or two pools match the same worker."""
 

@@ -88,6 +88,20 @@ def test_largest_worker_is_stopped_with_its_jobs_when_no_time_is_left(
     assert "reason=min_free_now" in life.stream.having("drain.stopping")[0]
 
 
+def test_restarts_that_give_nothing_back_are_not_repeated(
+    world: World, path: Path, machine: FakeMachine
+) -> None:
+    """Another program uses the memory."""
+    life = life_of(world, path, machine)
+    world.finish_jobs()
+    for _ in range(120):
+        leave(machine, MIN_FREE // 4)
+        turns(world, life, 5)
+    stops = [one for one in world.happened if one.startswith("stop")]
+    assert sorted(stops) == ["stop jobs:one", "stop jobs:three", "stop jobs:two"], "each one once"
+    assert "gave no memory back" in life.stream.having("worker.held")[-1]
+
+
 @pytest.mark.parametrize("begins", ["for its limit", "for the machine"])
 def test_worker_that_does_not_come_back_keeps_no_other_from_the_relief(path: Path, begins: str) -> None:
     """Its memory was given back long ago, and nobody knows when its release is mended."""
@@ -219,6 +233,14 @@ def test_unreadable_memory_is_no_shortage(world: World, path: Path, machine: Fak
     machine.is_unreadable = True
     turns(world, life, 10)
     assert not world.happened
+    (report,) = life.stream.having("machine.unreadable")
+    assert 'why="no /proc/meminfo"' in report
+    machine.is_unreadable = False
+    leave(machine, 2 * MIN_FREE)
+    turns(world, life, 2)
+    machine.is_unreadable = True
+    turns(world, life, 2)
+    assert len(life.stream.having("machine.unreadable")) == 2
 
 
 def test_reading_that_fails_is_no_recovery(world: World, path: Path, machine: FakeMachine) -> None:
