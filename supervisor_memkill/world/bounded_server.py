@@ -90,8 +90,8 @@ class BoundedServer(ThreadingMixIn, TCPServer):
             self.shutdown_request(request)
 
     def shutdown_request(self, request: Any) -> None:
-        self.connections.leave(request)
         super().shutdown_request(request)
+        self.connections.leave(request)
 
     def service_actions(self) -> None:
         self.connections.cut_old()
