@@ -34,6 +34,8 @@ TERM_ONLY_WRAPPERS = frozenset({"pdm"})
 SHOWN_CHARACTERS = 60
 _USERINFO = re.compile(r"://[^\s'\"]*@")
 _INTERPRETERS = re.compile(r"(python|pypy|ruby|node|nodejs|perl|bun)[0-9.]*")
+_RUNS_BUNDLE = re.compile(r"bundle[-.0-9]* exec$")
+"""Debian and rbenv have names with a version, such as ``bundle3.1``."""
 _VALUE_OPTIONS: Mapping[str, frozenset[str]] = {
     **dict.fromkeys(("python", "pypy"), frozenset({"-W", "-X"})),
     "ruby": frozenset({"-C", "-E", "-I", "-r"}),
@@ -41,11 +43,11 @@ _VALUE_OPTIONS: Mapping[str, frozenset[str]] = {
 """Options of interpreters whose value may be the next word."""
 _CONTAINER_WORDS = ("run", "exec", "start", "up", "attach")
 _ELSEWHERE: Mapping[str, tuple[str, ...]] = {
-    **dict.fromkeys(("docker", "podman", "nerdctl", "docker-compose"), _CONTAINER_WORDS),
+    **dict.fromkeys(("docker", "podman", "nerdctl", "docker-compose", "podman-compose"), _CONTAINER_WORDS),
     **dict.fromkeys(("kubectl", "oc"), ("run", "exec", "attach")),
     **dict.fromkeys(("lxc", "incus"), ("exec",)),
-    "systemd-run": (),
-    "ssh": (),
+    "vagrant": ("ssh",),
+    **dict.fromkeys(("systemd-run", "ssh", "ddev", "lando"), ()),
 }
 """Programs that start a process which is not below them, by the words that make them do so; none: always."""
 _PARTS = ("compose", "container")
@@ -99,7 +101,7 @@ def program_in(title: str) -> str:
 def words_run(title: str) -> list[str]:
     """The same as `words_in`, for what ``bundle exec`` and the like run, which replace themselves by it."""
     words = words_in(title)
-    if words[:2] in (["bundle", "exec"], ["poetry", "run"], ["pipenv", "run"]):
+    if words[:2] in (["poetry", "run"], ["pipenv", "run"]) or _RUNS_BUNDLE.match(" ".join(words[:2])):
         return words_in(" ".join(words[2:]))
     return words
 

@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from supervisor_memkill.errors import MemkillError, Unknown
 from supervisor_memkill.workers.base import all_unknown
 from supervisor_memkill.workers.contract import Reading, Target, Tools, Traits, unknown
+from supervisor_memkill.workers.php import REJECTED, without_artisan_options
 from supervisor_memkill.workers.stopping import GracefulStop, SignOfReadiness, StopThenWait
 from supervisor_memkill.world.redis_client import ask
 
@@ -58,6 +59,7 @@ class Horizon(StopThenWait):
     framework = "Horizon"
     command_text = "artisan horizon"
     command_rejects: ClassVar[Mapping[str, str]] = {
+        **REJECTED,
         "artisan horizon:": "run `artisan horizon` instead: only Horizon's master stops all of its processes",
     }
     sign_of_readiness = SignOfReadiness("CONT", "it does not handle signals yet: Horizon is still booting")
@@ -76,6 +78,11 @@ class Horizon(StopThenWait):
         super().__init__(values, tools)
         self._host = slug(hostname or socket.gethostname())
         self._prefix = tools.key_namespace or DEFAULT_PREFIX
+
+    @classmethod
+    def plain_command(cls, title: str) -> str:
+        """``artisan -v horizon`` is ``artisan horizon``."""
+        return without_artisan_options(title)
 
     def read_one(self, target: Target, table: ProcessTable) -> Reading:
         """The command line shows the master; the processes below it show whether it takes jobs."""

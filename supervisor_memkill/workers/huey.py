@@ -58,9 +58,9 @@ class Huey(StopThenWait):
 
     @classmethod
     def matches_command(cls, title: str) -> bool:
-        """``huey_consumer``, or Django's ``manage.py run_huey``."""
-        return words_run(title)[:1] in (["huey_consumer"], ["huey_consumer.py"]) or has_words(
-            title, "run_huey"
+        """``huey_consumer``, also as a module, or Django's ``manage.py run_huey``."""
+        return words_run(title)[:1] in (["huey_consumer"], ["huey_consumer.py"]) or any(
+            has_words(title, text) for text in ("run_huey", "huey.bin.huey_consumer")
         )
 
     def stop_of(self, program: ProgramInfo) -> GracefulStop:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from supervisor_memkill.workers.advice import advise_on_memory_limit, advise_on_stopwaitsecs
 from supervisor_memkill.workers.command_line import TimeOption, option_number
-from supervisor_memkill.workers.php import PHP
+from supervisor_memkill.workers.php import PHP, REJECTED, without_artisan_options
 from supervisor_memkill.workers.stopping import GracefulStop, SignOfReadiness, StopThenWait
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ class Laravel(StopThenWait):
     framework = "Laravel"
     command_text = "artisan queue:work"
     command_rejects: ClassVar[Mapping[str, str]] = {
+        **REJECTED,
         "queue:listen": "run queue:work instead: queue:listen does not handle the stop signal",
         "--once": "remove it: with --once Laravel does not handle the stop signal, and its job is cut",
     }
@@ -52,6 +53,11 @@ class Laravel(StopThenWait):
         other_signals="Laravel finishes its job at QUIT only from 9.24 on, at INT only from 12.22 on, and at "
         "other signals never",
     )
+
+    @classmethod
+    def plain_command(cls, title: str) -> str:
+        """``artisan -v queue:work`` is ``artisan queue:work``."""
+        return without_artisan_options(title)
 
     def more_advice(self, program: ProgramInfo, drain_timeout_seconds: float | None) -> Iterator[Advice]:
         seconds = JOB_TIMEOUT.seconds(program.command)

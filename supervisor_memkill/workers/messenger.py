@@ -29,7 +29,7 @@ from supervisor_memkill.workers.advice import advise_on_memory_limit
 from supervisor_memkill.workers.base import all_unknown
 from supervisor_memkill.workers.command_line import option_text
 from supervisor_memkill.workers.contract import Advice, Option, Reading, Target
-from supervisor_memkill.workers.php import PHP
+from supervisor_memkill.workers.php import PHP, REJECTED
 from supervisor_memkill.workers.stopping import GracefulStop, StopThenWait, parse_text
 from supervisor_memkill.world.redis_client import ask
 
@@ -50,6 +50,7 @@ class Messenger(StopThenWait):
 
     framework = "Symfony Messenger"
     command_text = "messenger:consume"
+    command_rejects = REJECTED
     own_programs = PHP
     options: ClassVar[Mapping[str, Option]] = {
         **StopThenWait.options,

@@ -127,16 +127,20 @@ class StopThenWait(BaseKind):
         return [LeftBehind(pid, beginning(title)) for pid, title in titles.items() if self._is_named(title)]
 
     @classmethod
+    def plain_command(cls, title: str) -> str:
+        """The command line without what may stand within `command_text`: all of it, unless a kind knows."""
+        return title
+
+    @classmethod
     def is_worker(cls, title: str) -> bool:
         """Whether this command line is that of one of the framework's workers."""
-        return any(text in title for text in (cls.command_text, *cls.other_command_texts))
+        plain = cls.plain_command(title)
+        return any(text in plain for text in (cls.command_text, *cls.other_command_texts))
 
     @classmethod
     def matches_command(cls, title: str) -> bool:
-        texts = (cls.command_text, *cls.other_command_texts)
-        return any(has_words(title, text) for text in texts) and not any(
-            text in title for text in cls.command_rejects
-        )
+        texts, plain = (cls.command_text, *cls.other_command_texts), cls.plain_command(title)
+        return any(has_words(plain, text) for text in texts) and not any(cls._rejected(title))
 
     def _why_unrecognised(self, title: str) -> str:
         """Why a process with this command line is not recognised; empty if it is."""
@@ -200,8 +204,10 @@ class StopThenWait(BaseKind):
             *advise_on_wrapper(program, self.framework, refuses=True),
         ]
 
-    def _rejected(self, command: str) -> Iterator[tuple[str, str]]:
-        return ((text, why) for text, why in self.command_rejects.items() if text in command)
+    @classmethod
+    def _rejected(cls, command: str) -> Iterator[tuple[str, str]]:
+        plain = cls.plain_command(command)
+        return ((text, why) for text, why in cls.command_rejects.items() if text in plain)
 
     def stop_of(self, program: ProgramInfo) -> GracefulStop:
         """`stop`, changed if the program's settings or options change what the framework does."""

@@ -66,7 +66,9 @@ class TestContract(ContractSuite):
         store.data[f"{PREFIX}master:{NAME}"] = {"pid": garbage, "status": garbage}
 
 
-@pytest.mark.parametrize("title", [TITLE, "php artisan horizon --environment=production"])
+@pytest.mark.parametrize(
+    "title", [TITLE, "php artisan horizon --environment=production", "php artisan -v --ansi horizon"]
+)
 def test_the_master_is_known(title: str) -> None:
     reading = read(None, title=title)
     assert (reading.recognised, reading.in_service, reading.busy, reading.idle) == (True, True, None, False)
@@ -77,6 +79,8 @@ def test_the_master_is_known(title: str) -> None:
     [
         ("php artisan horizon:work redis --name=default", "only Horizon's master stops all"),
         ("php artisan horizon:supervisor web1-aB3d:supervisor-1 redis", "run `artisan horizon` instead"),
+        ("php artisan -v horizon:work redis", "only Horizon's master stops all"),
+        ("frankenphp php-cli artisan horizon", "frankenphp php-cli: start the worker with php instead"),
         ("php artisan queue:work", "does not contain artisan horizon"),
         ("sh -c php artisan horizon; true", "exec"),
     ],
@@ -186,6 +190,7 @@ def test_good_settings_need_no_advice() -> None:
         ({"stopasgroup": True}, "remove stopasgroup=true: Horizon's master would end at once"),
         ({"stopwaitsecs": 10}, "stopwaitsecs=10 is below drain_timeout=10m00s"),
         ({"command": "php artisan horizon:work redis"}, "run `artisan horizon` instead"),
+        ({"command": "frankenphp php-cli artisan horizon"}, "frankenphp php-cli: start the worker with php"),
         ({"command": "sh -c 'php artisan horizon; true'"}, "a shell without exec"),
     ],
 )

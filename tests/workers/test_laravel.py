@@ -48,6 +48,8 @@ class TestContract(ContractSuite):
         TITLE,
         "/usr/bin/php8.3 -d memory_limit=1G artisan queue:work",
         "php artisan queue:work --queue=high,low",
+        "php artisan --env=production -v queue:work redis",
+        "php artisan --env production queue:work",
     ],
 )
 def test_it_is_known_however_it_is_started(title: str) -> None:
@@ -104,6 +106,7 @@ def test_where_the_system_shows_no_signals_the_command_line_suffices() -> None:
     [
         ("php artisan queue:work --once", "--once: remove it"),
         ("php artisan queue:listen", "queue:listen: run queue:work instead"),
+        ("frankenphp php-cli artisan queue:work", "frankenphp php-cli: start the worker with php instead"),
         ("php artisan schedule:work", "does not contain artisan queue:work"),
         ("sh -c php artisan queue:work; true", "exec"),
         ("php think queue:work", "set command_has"),
@@ -146,6 +149,7 @@ def test_good_settings_need_no_advice(changes: dict[str, Any]) -> None:
         ({"stopwaitsecs": 610}, "stopwaitsecs=610 is below drain_timeout=11m40s"),
         ({"command": "php artisan queue:listen"}, "queue:listen: run queue:work instead"),
         ({"command": "php artisan queue:work --once"}, "--once: remove it"),
+        ({"command": "frankenphp php-cli artisan queue:work"}, "frankenphp php-cli: start the worker"),
         ({"command": "sh -c 'php artisan queue:work; true'"}, "a shell without exec"),
         ({"command": "sudo -u www php artisan queue:work"}, "does not pass the stop signal unchanged"),
     ],

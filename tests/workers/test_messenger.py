@@ -81,7 +81,14 @@ def test_it_is_known_however_it_is_started(title: str) -> None:
     assert (reading.recognised, reading.in_service, reading.busy, reading.idle) == (True, True, None, False)
 
 
-@pytest.mark.parametrize("title", ["php bin/console messenger:stop-workers", "sh -c php messenger:consume"])
+@pytest.mark.parametrize(
+    "title",
+    [
+        "php bin/console messenger:stop-workers",
+        "sh -c php messenger:consume",
+        "frankenphp php-cli bin/console messenger:consume async",
+    ],
+)
 def test_another_process_is_not_recognised(title: str) -> None:
     kind = Messenger(DEFAULTS, tools())
     assert read_one(kind, Target(process()), FakeProcesses({100: title}).table).recognised is False
@@ -185,6 +192,7 @@ def test_good_settings_need_no_advice(changes: dict[str, Any]) -> None:
         ({"stopsignal": signal.SIGUSR1}, "stopsignal=USR1 must be TERM"),
         ({"stopwaitsecs": 10}, "stopwaitsecs=10 is below drain_timeout=10m00s"),
         ({"command": "sh -c 'php bin/console messenger:consume async; true'"}, "a shell without exec"),
+        ({"command": "frankenphp php-cli bin/console messenger:consume a"}, "frankenphp php-cli: start"),
     ],
 )
 def test_settings_that_would_cut_messages_are_refused(changes: dict[str, Any], expected: str) -> None:

@@ -30,8 +30,30 @@ UNSENT_TASKS = (
 
 _TITLE = re.compile(r"\[celeryd: (\S+):MainProcess\]")
 """With setproctitle (celery/platforms.py: set_mp_process_title)."""
-_WORKER = re.compile(r"(?:^|[/\s])celery\s(?:.*\s)?(?<!-A )(?<!--app )worker(?=\s|$)")
-"""``celery -A worker beat`` is none: there, worker is the name of the application."""
+_PROGRAM = re.compile(r"(?:^|[/\s])celery\s")
+_COMMANDS = frozenset(
+    {
+        *(
+            "worker",
+            "beat",
+            "events",
+            "flower",
+            "multi",
+            "amqp",
+            "call",
+            "control",
+            "inspect",
+            "graph",
+            "list",
+        ),
+        *("logtool", "migrate", "purge", "report", "result", "shell", "status", "upgrade"),
+    }
+)
+"""celery/bin/celery.py, and flower's own."""
+_VALUE_OPTIONS = frozenset(
+    {"-A", "--app", "-b", "--broker", "--result-backend", "--loader", "--config", "--workdir"}
+)
+"""Celery's options before its command whose value may be the next word."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +74,24 @@ class NodeState:
 
 def is_worker(title: str) -> bool:
     """The command line is that of a worker's main process, and not of beat, flower or a pool's process."""
-    return _TITLE.search(title) is not None or _WORKER.search(title) is not None
+    return _TITLE.search(title) is not None or _runs_worker(title)
+
+
+def _runs_worker(command: str) -> bool:
+    """``celery -A app worker``, also in a shell's script; not ``celery -A worker beat -S worker``."""
+    parts = (_PROGRAM.search(part) for part in re.split(r"[;&|]+(?=\s|$)", command))
+    return any(one is not None and _command_in(one.string[one.end() :]) == "worker" for one in parts)
+
+
+def _command_in(arguments: str) -> str:
+    """Celery's command: the first word that is one, and is not the value of an option."""
+    words = iter(arguments.split())
+    for word in words:
+        if word in _VALUE_OPTIONS:
+            next(words, "")
+        elif (name := word.rstrip(")\"'")) in _COMMANDS:
+            return name
+    return ""
 
 
 def name_in(title: str, hostname: str) -> str | None:
@@ -63,7 +102,7 @@ def name_in(title: str, hostname: str) -> str | None:
     titled = _TITLE.search(title)
     if titled is not None:
         return titled[1]
-    if _WORKER.search(title) is None:
+    if not _runs_worker(title):
         return None
     given = (option_text(title, "--hostname", "-n") or "").rstrip(";&|)")  # from a shell script
     name, _, host = given.partition("@") if "@" in given else ("", "", given)

@@ -128,10 +128,14 @@ class RQ(StopThenWait):
 
     @classmethod
     def matches_command(cls, title: str) -> bool:
-        """Also django-rq's ``rqworker``, Frappe's ``bench worker``, and the title with setproctitle."""
+        """Also django-rq's ``rqworker``, ``bench worker``, ``ckan jobs worker``, and setproctitle's title."""
         program, *words = words_run(title) or [""]
         if program in ("rq", "bench"):
             return any(word in ("worker", "worker-pool") for word in words[:1])
+        if program in ("flask", "ckan"):
+            return has_words(title, "rq worker" if program == "flask" else "jobs worker")
+        if program.endswith(".py") and words[:2] == ["rq", "worker"]:
+            return True
         if title.startswith("rq:worker:") or program == "rqworker":
             return True
         return any(has_words(title, text) for text in ("rqworker", "rqworker-pool", "frappe worker"))
