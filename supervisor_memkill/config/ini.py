@@ -161,7 +161,8 @@ def _read_text(path: Path) -> str:
     if data.startswith(_UTF16_MARKS):
         raise ConfigError([f"{path}: is UTF-16: save it as UTF-8"])
     # supervisord reads by the locale, and a comment in another encoding does not stop it
-    return data.decode("utf-8-sig", "surrogateescape").replace("\r\n", "\n")
+    text = data.decode("utf-8-sig", "surrogateescape")
+    return text.replace("\r\n", "\n").replace("\r", "\n")  # as Python reads a file of text
 
 
 def is_utf8(text: str) -> bool:

@@ -74,6 +74,14 @@ def test_defaults_hold_for_every_section(tmp_path: Path) -> None:
     assert found.stopwaitsecs == 44
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_lines_may_end_as_on_any_system(tmp_path: Path, end: str) -> None:
+    """supervisord opens its files as text, and so a lone CR ends a line, too."""
+    text = end.join(["[program:x]", "command = x", "stopwaitsecs = 44 ; a comment", ""])
+    (found,) = _read(tmp_path, text.encode()).programs
+    assert (found.command, found.stopwaitsecs) == ("x", 44)
+
+
 def test_events_of_each_listener_are_known(tmp_path: Path) -> None:
     assert _read(tmp_path, TEXT).events == {"listener": {"TICK_60", "PROCESS_STATE"}}
 

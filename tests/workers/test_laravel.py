@@ -57,6 +57,16 @@ def test_it_is_known_however_it_is_started(title: str) -> None:
     assert (reading.recognised, reading.in_service, reading.busy, reading.idle) == (True, True, None, False)
 
 
+@pytest.mark.parametrize(
+    "php",
+    ["php8.4", "php84", "lsphp", "/usr/local/bin/ea-php84", "/usr/local/lsws/lsphp84/bin/php", "php-cli"],
+)
+def test_what_a_job_starts_is_not_counted_whatever_the_name_of_php(php: str) -> None:
+    """The names of Debian, Alpine, LiteSpeed and cPanel."""
+    processes = FakeProcesses({100: f"{php} artisan queue:work", 101: "wkhtmltopdf a b"}, children={101: 100})
+    assert make().memory_in_children(process(), processes.table) is False
+
+
 def test_a_worker_that_does_not_handle_signals_is_not_recognised() -> None:
     """PHP itself catches TERM in any case; CONT shows that Laravel asked for its signals."""
     reading = read(TITLE, PHP_ALONE)
