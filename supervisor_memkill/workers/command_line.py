@@ -174,11 +174,16 @@ def _shell_script(command: str) -> str | None:
         return None
     if PurePath(shell).name not in SHELLS:
         return None
+    has_value = False
     for index, word in enumerate(words[:-1]):
-        if re.fullmatch(r"-[a-z]*c", word):
+        if has_value:
+            has_value = False
+        elif re.fullmatch(r"-[abd-np-z]*c[abd-np-z]*", word):
             return words[index + 1]
-        if not word.startswith("-"):
+        elif not word.startswith("-"):
             break
+        else:
+            has_value = re.fullmatch(r"-[a-z]*[oO]", word) is not None
     return None
 
 

@@ -7,11 +7,20 @@ import pytest
 from supervisor_memkill.workers.command_line import (
     TimeOption,
     beginning,
+    is_shell_without_exec,
     option_number,
     option_text,
     why_wrapped,
 )
 
+SHELLS = [
+    "bash -c",
+    "/bin/sh -lc",
+    "bash --login -c",
+    "bash -eo pipefail -c",
+    "bash -ceu",
+    "bash -o errexit -c",
+]
 SIGNAL = ("-g", "--graceful-signal")
 
 
@@ -74,3 +83,11 @@ def test_command_line_without_a_url_is_shown_as_it_is() -> None:
     title = "[celeryd: web@host:MainProcess] -active- (worker -A app)"
     assert beginning(title) == title
     assert beginning("x" * 100) == "x" * 60
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_a_shell_is_known_whatever_its_options_before_the_script(shell: str) -> None:
+    assert is_shell_without_exec(f"{shell} 'cd /srv/app && rq worker'")
+    assert not is_shell_without_exec(f"{shell} 'cd /srv/app && exec rq worker'")
+    assert not is_shell_without_exec("bash -e /srv/app/worker.sh")
+    assert not is_shell_without_exec("bash -o pipefail /srv/app/worker.sh -c x")
