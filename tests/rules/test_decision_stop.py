@@ -113,6 +113,12 @@ def test_stop_that_reached_the_drained_process_reached_no_later_one() -> None:
     assert outcome(step(looked, later, now=NOW + 1)) == (S.LET_GO, None)
 
 
+@pytest.mark.parametrize("state", [P.RUNNING, P.UNKNOWN])
+def test_stop_that_no_look_has_seen_yet_may_reach_a_later_process(state: ProcessState) -> None:
+    record = stopping(stop_answer=StopAnswer.ACCEPTED, stop_accepted_at=NOW)
+    assert step(record, seen(state, pid=PID, looked_at=NOW)).drain.stop.accepted_at == NOW
+
+
 def test_process_of_the_same_second_as_the_drained_one_can_get_its_stop() -> None:
     record = stopping(stop_answer=StopAnswer.ACCEPTED, stop_accepted_at=NOW)
     assert outcome(step(record, seen(P.STOPPING, pid=PID + 1, looked_at=NOW))) == (S.STOPPING, None)

@@ -124,6 +124,12 @@ def test_worker_that_gave_the_machine_nothing_is_taken_again_only_if_it_has_grow
     assert judge(sighting(memory_bytes=now, back_off=over), terms(), NOW, largest_for=reason).asks
 
 
+def test_worker_that_gave_the_machine_nothing_is_held_while_its_memory_is_unknown() -> None:
+    spent = BackOff(NOW + 1, 600.0, BackOffCause.NOTHING_GAINED, memory_bytes=90)
+    unknown = sighting(memory_bytes=None, back_off=spent)
+    assert judge(unknown, terms(), NOW, largest_for=Reason.MIN_FREE_NOW).hold is Hold.BACKS_OFF
+
+
 def test_worker_that_gave_the_machine_nothing_is_drained_for_its_own_reasons() -> None:
     spent = BackOff(NOW + 1, 600.0, BackOffCause.NOTHING_GAINED, memory_bytes=300)
     assert judge(sighting(back_off=spent), terms(), NOW).reason is Reason.MAX_RSS
