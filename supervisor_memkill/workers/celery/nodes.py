@@ -31,23 +31,9 @@ UNSENT_TASKS = (
 _TITLE = re.compile(r"\[celeryd: (\S+):MainProcess\]")
 """With setproctitle (celery/platforms.py: set_mp_process_title)."""
 _PROGRAM = re.compile(r"(?:^|[/\s])celery\s")
-_COMMANDS = frozenset(
-    {
-        *(
-            "worker",
-            "beat",
-            "events",
-            "flower",
-            "multi",
-            "amqp",
-            "call",
-            "control",
-            "inspect",
-            "graph",
-            "list",
-        ),
-        *("logtool", "migrate", "purge", "report", "result", "shell", "status", "upgrade"),
-    }
+_COMMAND = re.compile(
+    "worker|beat|events|flower|multi|amqp|call|control|inspect|graph|list|logtool|migrate|purge|report|result"
+    "|shell|status|upgrade"
 )
 """celery/bin/celery.py, and flower's own."""
 _VALUE_OPTIONS = frozenset(
@@ -89,7 +75,7 @@ def _command_in(arguments: str) -> str:
     for word in words:
         if word in _VALUE_OPTIONS:
             next(words, "")
-        elif (name := word.rstrip(")\"'")) in _COMMANDS:
+        elif _COMMAND.fullmatch(name := word.rstrip(")\"'")):
             return name
     return ""
 
