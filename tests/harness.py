@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import random
 import shutil
@@ -125,6 +126,20 @@ def words_for_root(suite: str, roots: Path = ROOTS) -> list[str]:
             pytest.skip(f"Debian {suite}: {why_not.read_text().strip()}")
         missing(f"Debian {suite} is not in {roots}: run make test-roots")
     return [str(PROGRAMS / "in_root"), str(root)]
+
+
+@functools.cache
+def _why_no_mount() -> str:
+    words = ["unshare", "--mount", "mount", "-t", "proc", "proc", "/proc"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+    return done.stderr.strip()
+
+
+def require_mount() -> None:
+    """Skip the test where the machine allows no mount, also in CI: as root in a container or a chroot."""
+    require_program("unshare")
+    if why_not := _why_no_mount():
+        pytest.skip(f"this machine does not allow mount: {why_not}")
 
 
 @contextlib.contextmanager

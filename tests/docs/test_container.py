@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -19,7 +18,7 @@ from supervisor_memkill.config.sections import read_file
 from supervisor_memkill.workers.registry import load_kind
 from tests.docs.pages import DOCS, ROOT, blocks
 from tests.docs.test_configuration import read_by_supervisord
-from tests.harness import short_directory, wait_for
+from tests.harness import require_mount, require_program, short_directory, wait_for
 
 PAGE = DOCS / "in-a-container.rst"
 DOCKERS_CAPABILITIES = (
@@ -69,8 +68,8 @@ def directory() -> Iterator[Path]:
 @pytest.mark.parametrize("uid", [0, NO_PASSWD_ENTRY])
 def test_listener_works_in_a_container(directory: Path, uid: int) -> None:
     """As pid 1, with Docker's capabilities, a read-only root and a small /tmp; workers of another user."""
-    if shutil.which("unshare") is None or shutil.which("setpriv") is None:
-        pytest.skip("util-linux is not installed")
+    require_mount()
+    require_program("setpriv")
     text = supervisord_conf().replace("/dev/fd/2", "/tmp/memkill.log").replace("TICK_60", "TICK_5")
     text = text.replace("/etc/supervisord.conf", "/tmp/supervisord.conf")
     text = text.replace("celery -A app worker", WORKER)

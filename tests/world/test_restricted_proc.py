@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,17 +10,19 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.harness import require_mount
+
 ROOT = Path(__file__).parents[2]
 
 pytestmark = [
     pytest.mark.real,
     pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount another /proc"),
-    pytest.mark.skipif(shutil.which("unshare") is None, reason="util-linux is not installed"),
 ]
 
 
 def run_with_proc(options: str, program: str) -> str:
     """What the program prints in a mount namespace of its own."""
+    require_mount()
     shell = f'mount -t proc -o {options} proc /proc && exec "$0" -c "$1"'
     words = ["unshare", "--mount", "sh", "-ec", shell, sys.executable, program]
     done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False, cwd=ROOT)

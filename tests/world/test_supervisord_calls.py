@@ -33,7 +33,9 @@ from tests.real_supervisord import program
 pytestmark = pytest.mark.real
 
 SLEEP = f'{sys.executable} -c "import time; time.sleep(600)"'
-COLOURED = "import sys; sys.stderr.write(chr(27) + '[31m' + chr(0x20AC) * 20); sys.stdin.read()"
+COLOURED = (
+    "import sys; sys.stderr.write(chr(27) + '[31m' + chr(0x20AC) * 20); sys.stderr.flush(); sys.stdin.read()"
+)
 COLOURS = f'{sys.executable} -c "{COLOURED}"'
 IGNORES_TERM = "sh -c 'trap \"\" TERM; echo up; exec sleep 600'"
 
