@@ -6,15 +6,16 @@ therefore be that of a process elsewhere, or of one that has ended. Only its sta
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from typing import Protocol, TypeVar
 
 from supervisor_memkill.clock import Clock
-from supervisor_memkill.errors import Unknown
+from supervisor_memkill.errors import MemkillError, Unknown
 from supervisor_memkill.processes import ProcessInfo
 from supervisor_memkill.units import format_duration
-from supervisor_memkill.workers.contract import Option
+from supervisor_memkill.workers.contract import Option, Reading
 from supervisor_memkill.world.memory import ProcessTable, began_epoch
 
 LONGEST_BOOT_SECONDS = 1800.0
@@ -86,6 +87,39 @@ def why_not_own(record: str, started: float, began: Began) -> str:
     )
 
 
+class Owned(Protocol):
+    """The record of one worker."""
+
+    @property
+    def identity(self) -> str: ...
+
+    @property
+    def pid(self) -> int: ...
+
+
+AnyRecord = TypeVar("AnyRecord", bound=Owned)
+
+
+def only_record(fresh: Sequence[AnyRecord], workers: str, starters: str) -> AnyRecord:
+    """The one record of a supervised process, of those that are still written; at least one is.
+
+    `workers` names what runs there, such as ``Sidekiq processes``, and `starters` what starts several. Raises
+    Unknown, with what to do, if there are several.
+    """
+    if len({record.pid for record in fresh}) > 1:
+        raise Unknown(
+            f"{len(fresh)} {workers} run under one supervised process (as with {starters}): start each as a "
+            "process of supervisord"
+        )
+    if len(fresh) > 1:
+        names = sorted(record.identity for record in fresh)[:2]
+        raise Unknown(
+            f"two machines or containers with the same host name write {' and '.join(names)}: give each its "
+            "own host name"
+        )
+    return fresh[0]
+
+
 # --- the names of this machine ------------------------------------------------------------------
 
 MOST_OTHER_NAMES = 100
@@ -129,3 +163,26 @@ def why_other_name(pid: int, hosts: Hosts, names: Collection[str]) -> str:
         f"no record of pid {pid} stands under the host name {hosts.own}, but one with the same pid and start "
         f"stands under {shown}: if that is this machine, set record_hosts = {found[0]}"
     )
+
+
+def name_other_hosts(
+    readings: dict[str, Reading],
+    trees: Mapping[str, Mapping[int, Began]],
+    hosts: Hosts,
+    find_names: Callable[[Mapping[int, Began]], Mapping[int, Collection[str]]],
+) -> None:
+    """Say of workers without a record whether one of another host name has their pid and start.
+
+    `find_names` finds, for these pids, such host names. If it cannot, nothing is said.
+    """
+    lost = {worker: trees[worker] for worker, reading in readings.items() if reading.recognised is False}
+    began = {pid: one for tree in lost.values() for pid, one in tree.items()}
+    try:
+        names = find_names(began) if began else {}
+    except MemkillError:
+        return
+    for worker, tree in lost.items():
+        for pid in tree:
+            if pid in names:
+                why = why_other_name(pid, hosts, names[pid])
+                readings[worker] = replace(readings[worker], why=why)

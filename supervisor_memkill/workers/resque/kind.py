@@ -26,7 +26,7 @@ import socket
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from supervisor_memkill.errors import MemkillError, NotSent, Unknown
@@ -60,8 +60,8 @@ from supervisor_memkill.workers.ownership import (
     began_now,
     beginnings,
     is_left_behind,
+    name_other_hosts,
     why_not_own,
-    why_other_name,
 )
 from supervisor_memkill.workers.resque.records import (
     Record,
@@ -151,24 +151,10 @@ class Resque(BaseKind):
             }
         except MemkillError as error:
             return all_unknown(targets, error)
-        self._name_other_hosts(readings, trees, seen)
+        name_other_hosts(
+            readings, trees, self._hosts, lambda began: self._other_names(seen.identities, began)
+        )
         return readings
-
-    def _name_other_hosts(
-        self, readings: dict[str, Reading], trees: Mapping[str, Mapping[int, Began]], seen: _Seen
-    ) -> None:
-        """Say of workers without a record whether one of another host name has their pid and start."""
-        lost = {worker: trees[worker] for worker, reading in readings.items() if reading.recognised is False}
-        began = {pid: one for tree in lost.values() for pid, one in tree.items()}
-        try:
-            names = self._other_names(seen.identities, began)
-        except MemkillError:
-            return
-        for worker, tree in lost.items():
-            for pid in tree:
-                if pid in names:
-                    why = why_other_name(pid, self._hosts, names[pid])
-                    readings[worker] = replace(readings[worker], why=why)
 
     def _other_names(
         self, identities: Collection[str], began: Mapping[int, Began]

@@ -15,7 +15,7 @@ from datetime import datetime
 from typing import Any
 
 from supervisor_memkill.errors import Unknown
-from supervisor_memkill.workers.ownership import Began
+from supervisor_memkill.workers.ownership import Began, only_record
 
 HEARTBEAT_STALE_SECONDS = 300.0
 """The default of `prune_interval` (lib/resque.rb): after it, any other worker may remove the record."""
@@ -148,18 +148,7 @@ def record_of(began: Mapping[int, Began], now: float, records: Iterable[Record])
     if not fresh:
         silent = min(_silent_seconds(record, now) for record in own)
         raise Unknown(f"no heartbeat from Resque for {silent:.0f} s")
-    if len({record.pid for record in fresh}) > 1:
-        raise Unknown(
-            f"{len(fresh)} Resque workers run under one supervised process (as with resque:workers and "
-            "resque-pool): start each as a process of supervisord"
-        )
-    if len(fresh) > 1:
-        names = sorted(record.identity for record in fresh)[:2]
-        raise Unknown(
-            f"two machines or containers with the same host name write {' and '.join(names)}: give each its "
-            "own host name"
-        )
-    return fresh[0]
+    return only_record(fresh, "Resque workers", "resque:workers and resque-pool")
 
 
 def _silent_seconds(record: Record, now: float) -> float:

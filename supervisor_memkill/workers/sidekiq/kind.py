@@ -46,7 +46,7 @@ from supervisor_memkill.workers.ownership import (
     began_now,
     beginnings,
     is_left_behind,
-    why_other_name,
+    name_other_hosts,
 )
 from supervisor_memkill.workers.sidekiq.advice import advice_on
 from supervisor_memkill.workers.sidekiq.reader import Found, RecordReader
@@ -129,7 +129,9 @@ class Sidekiq(BaseKind):
                 target.process.worker: self._reading(target, trees[target.process.worker], table, found)
                 for target in targets
             }
-            self._name_other_hosts(readings, trees, found.identities)
+            name_other_hosts(
+                readings, trees, self._hosts, lambda began: self._reader.other_names(found.identities, began)
+            )
         for target in targets:
             if _is_frozen_by_us(target, table):
                 readings[target.process.worker] = replace(readings[target.process.worker], frozen=True)
@@ -184,25 +186,6 @@ class Sidekiq(BaseKind):
         if record.queues is None:
             return frozenset({f"the unknown queues of {record.identity}"})
         return record.queues
-
-    def _name_other_hosts(
-        self,
-        readings: dict[str, Reading],
-        trees: Mapping[str, Mapping[int, Began]],
-        identities: Collection[str],
-    ) -> None:
-        """Say of workers without a record whether one of another host name has their pid and start."""
-        lost = {worker: trees[worker] for worker, reading in readings.items() if reading.recognised is False}
-        began = {pid: one for tree in lost.values() for pid, one in tree.items()}
-        try:
-            names = self._reader.other_names(identities, began) if began else {}
-        except MemkillError:
-            return
-        for worker, tree in lost.items():
-            for pid in tree:
-                if pid in names:
-                    why = why_other_name(pid, self._hosts, names[pid])
-                    readings[worker] = replace(readings[worker], why=why)
 
     def left_behind(self, supervised: Collection[int], table: ProcessTable) -> Sequence[LeftBehind]:
         def is_wanted(pid: int) -> bool:

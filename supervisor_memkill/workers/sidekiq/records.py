@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from supervisor_memkill.errors import Unknown
-from supervisor_memkill.workers.ownership import Began, why_not_own
+from supervisor_memkill.workers.ownership import Began, only_record, why_not_own
 
 FIELDS = ("info", "busy", "beat", "quiet")
 """The fields of an identity's hash that make a Record."""
@@ -177,18 +177,7 @@ def record_of(began: Mapping[int, Began], wall: float, records: Iterable[Record]
         raise Unknown(
             f"no beat from Sidekiq for {age:.0f} s" if age > 0 else "Sidekiq's beat is in the future"
         )
-    if len({record.pid for record in fresh}) > 1:
-        raise Unknown(
-            f"{len(fresh)} Sidekiq processes run under one supervised process (as with sidekiqswarm and "
-            "sidekiq-cluster): start each as a process of supervisord"
-        )
-    if len(fresh) > 1:
-        names = sorted(record.identity for record in fresh)[:2]
-        raise Unknown(
-            f"two machines or containers with the same host name write {' and '.join(names)}: give each its "
-            "own host name"
-        )
-    return fresh[0]
+    return only_record(fresh, "Sidekiq processes", "sidekiqswarm and sidekiq-cluster")
 
 
 def why_no_record(began: Mapping[int, Began], wall: float, records: Iterable[Record]) -> str:
