@@ -10,9 +10,9 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+import pkgutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import resources
 from typing import Any, Protocol
 
 from supervisor_memkill import checked
@@ -65,6 +65,12 @@ class _Sent:
     """Its id in Redis."""
     reports: Mapping[str, Report]
     """By worker."""
+
+
+def _script_text(name: str) -> str:
+    # importlib.resources would load tempfile, shutil and what they need.
+    parts = [pkgutil.get_data(__package__, f"lua/{part}.lua") or b"" for part in ("common", name)]
+    return b"\n".join(parts).decode()
 
 
 def _is_news(report: Report, last: Report | None) -> bool:
@@ -294,10 +300,8 @@ class RedisCoordinator:
 
     def _script(self, redis: Any, name: str) -> Any:
         if name not in self._scripts:
-            folder = resources.files("supervisor_memkill.coordination") / "lua"
-            text = "\n".join((folder / f"{part}.lua").read_text() for part in ("common", name))
             # EVALSHA; SCRIPT LOAD goes before it when Redis does not know the script (any more).
-            self._scripts[name] = redis.register_script(text)
+            self._scripts[name] = redis.register_script(_script_text(name))
         return self._scripts[name]
 
     def _ask(self, question: Callable[[Any], Any]) -> Any:

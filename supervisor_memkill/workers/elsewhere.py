@@ -12,7 +12,8 @@ from typing import Any
 
 from supervisor_memkill.errors import MemkillError
 from supervisor_memkill.workers.ownership import Hosts
-from supervisor_memkill.world.redis_client import ask
+from supervisor_memkill.world.redis_client import ask, is_cluster_client
+from supervisor_memkill.world.redis_commands import RedisClient
 
 SCANS, SCAN_KEYS, SEARCH_SECONDS = 20, 1000, 1.0
 """The search of one Redis ends after so many calls in one database, or after this time."""
@@ -56,7 +57,7 @@ def _ask(client: Any, question: Callable[[Any], list[Place]]) -> list[Place]:
 
 
 def _scan(client: Any, pattern: str, end: float) -> Iterator[str]:
-    if not hasattr(client, "connection_pool"):  # a cluster, whose nodes have cursors of their own
+    if is_cluster_client(client):  # its nodes have cursors of their own
         return
     cursor = 0
     for _ in range(SCANS):
@@ -66,13 +67,10 @@ def _scan(client: Any, pattern: str, end: float) -> Iterator[str]:
             return
 
 
-def _other_databases(redis: Callable[[], Any]) -> Iterator[tuple[int, Any]]:
-    """A client for each other database that is not empty; none where there is but one, as in a cluster."""
-    import redis as library
-
+def _other_databases(redis: Callable[[], Any]) -> Iterator[tuple[int, RedisClient]]:
+    """A client for each other database that is not empty; none for a client of redis-py."""
     client = redis()
-    pool = getattr(client, "connection_pool", None)
-    if type(pool) is not library.ConnectionPool:
+    if not isinstance(client, RedisClient):
         return
     try:
         names = ask(redis, lambda it: list(it.info("keyspace")))
@@ -80,10 +78,8 @@ def _other_databases(redis: Callable[[], Any]) -> Iterator[tuple[int, Any]]:
         return
     numbers = [int(name[2:]) for name in names if re.fullmatch("db[0-9]{1,9}", name)]
     for number in numbers:
-        if number != pool.connection_kwargs.get("db", 0):
-            options = {**pool.connection_kwargs, "db": number}
-            own = library.ConnectionPool(connection_class=pool.connection_class, **options)
-            yield number, library.Redis(connection_pool=own)
+        if number != client.target.db:
+            yield number, client.with_database(number)
 
 
 def describe(found: Iterable[Place], framework: str, expected_key: str, namespace_of: str) -> str:

@@ -1,17 +1,21 @@
 """The Redis client: made from a URL, with short time limits; every missing answer becomes one error.
 
-redis-py is imported only when a client is made or asked.
+One server is reached by a client of our own (`redis_commands` says why). redis-py is imported only for
+sentinels and clusters.
 """
 
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 from supervisor_memkill.errors import MemkillError, Unknown
-from supervisor_memkill.world import redis_errors, redis_tls
+from supervisor_memkill.world import redis_errors
+from supervisor_memkill.world.redis_commands import RedisClient
 from supervisor_memkill.world.redis_url import SENTINEL_AUTH, SENTINEL_SSL, Reach, RedisUrl, masked, parse
+from supervisor_memkill.world.redis_wire import RedisError
 
 TIMEOUT_SECONDS = 2.0
 """For connecting, and for each answer."""
@@ -19,29 +23,38 @@ HEALTH_CHECK_SECONDS = 15
 
 Answer = TypeVar("Answer")
 _NOT_REDIS = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
-"""What redis-py's parsers raise for bytes that no Redis sends."""
+"""What is raised for a reply of another form, and by redis-py's parsers for bytes that no Redis sends."""
 
 
 def check(url: str) -> RedisUrl:
     """The parts of a URL that a client can be made of. Raises ValueError with a text that does not repeat it.
 
-    The client is made, with its first connection and the files that TLS needs. Nothing is sent.
+    The files that TLS needs are read. Nothing is sent.
     """
-    from redis.exceptions import RedisError
-
     target = parse(url)
     if target.is_tls:
+        from supervisor_memkill.world import redis_tls  # loads OpenSSL
+
         redis_tls.check_files(target.options)
+    if target.reach in (Reach.SENTINELS, Reach.CLUSTER):
+        _check_with_redis_py(target)
+    return target
+
+
+def _check_with_redis_py(target: RedisUrl) -> None:
+    from redis.exceptions import RedisError as LibraryError
+
     options = _client_options(target, "")
     try:
         is_sentinel = target.reach is Reach.SENTINELS
         client = (_new_sentinel_client if is_sentinel else _new_plain_client)(target, options)
         client.connection_pool.make_connection()
-    except (RedisError, *_NOT_REDIS) as error:
+    except (LibraryError, *_NOT_REDIS) as error:
         raise ValueError(_refused_by_redis_py(target, error)) from None
     if target.is_tls and target.reach is Reach.CLUSTER:
+        from supervisor_memkill.world import redis_tls
+
         redis_tls.check_cluster(target.options)
-    return target
 
 
 def _refused_by_redis_py(target: RedisUrl, error: Exception) -> str:
@@ -54,21 +67,32 @@ def _refused_by_redis_py(target: RedisUrl, error: Exception) -> str:
 
 
 def connect(url: str, client_name: str) -> Any:
-    """A redis-py client with short time limits and decoded strings. It tries once (a cluster: twice).
+    """A client with short time limits and decoded strings. It tries once (a cluster: twice).
 
-    Nothing is sent yet, except to a ``redis+cluster://``, whose nodes are asked at once. Raises
-    MemkillError for a URL that `check` refuses, and Unknown if a cluster does not answer.
+    It is a `RedisClient`, or that of redis-py for sentinels and clusters. Nothing is sent yet, except to a
+    ``redis+cluster://``, whose nodes are asked at once. Raises MemkillError for a URL that `check` refuses,
+    and Unknown if a cluster does not answer.
     """
     try:
         target = check(url)
     except ValueError as error:
         raise MemkillError(f"redis URL {masked(url)}: must be {error}") from None
-    options = _client_options(target, client_name)
     if target.reach is Reach.CLUSTER:
-        return _connect_cluster(target, url, options)
+        return _connect_cluster(target, url, _client_options(target, client_name))
     if target.reach is Reach.SENTINELS:
-        return _new_sentinel_client(target, options)
-    return _new_plain_client(target, options)
+        return _new_sentinel_client(target, _client_options(target, client_name))
+    return RedisClient(target, client_name, TIMEOUT_SECONDS)
+
+
+def is_cluster_client(client: Any) -> bool:
+    return not isinstance(client, RedisClient) and not hasattr(client, "connection_pool")
+
+
+def library_client(client: Any) -> Any:
+    """redis-py's client for the same server or servers: it shows what redis-py makes of their URL."""
+    if not isinstance(client, RedisClient):
+        return client
+    return _new_plain_client(client.target, _client_options(client.target, ""))
 
 
 def _new_plain_client(target: RedisUrl, options: dict[str, Any]) -> Any:
@@ -83,19 +107,24 @@ def _new_plain_client(target: RedisUrl, options: dict[str, Any]) -> Any:
 def ask(redis: Callable[[], Any], question: Callable[[Any], Answer]) -> Answer:
     """Call the question with the client, and return its answer.
 
-    Raises Unknown if Redis is away, refuses (WRONGTYPE, OOM, NOAUTH ...) or sends what redis-py cannot read.
+    Raises Unknown if Redis is away, refuses (WRONGTYPE, OOM, NOAUTH ...) or sends what is no reply.
     """
-    from redis.exceptions import RedisClusterException, RedisError
-
     client = None
     try:
         client = redis()
         return question(client)
-    except (RedisError, RedisClusterException, OSError, *_NOT_REDIS) as error:
+    except _errors() as error:
         words = redis_errors.words(error, client)
         if redis_errors.is_of_another_server(error):
             _hang_up(client)
         raise Unknown(f"Redis: {words}") from error
+
+
+def _errors() -> tuple[type[Exception], ...]:
+    """What our own client raises, and redis-py if anybody has loaded it."""
+    library: Any = sys.modules.get("redis.exceptions")
+    own = (RedisError, OSError, *_NOT_REDIS)
+    return own if library is None else (*own, library.RedisError, library.RedisClusterException)
 
 
 def _hang_up(client: Any) -> None:
@@ -103,16 +132,20 @@ def _hang_up(client: Any) -> None:
 
     The former master keeps its connections, and would refuse every write for ever (redis/redis-py#460).
     """
-    pool = getattr(client, "connection_pool", None)
-    if pool is not None:
+    if isinstance(client, RedisClient):
+        client.hang_up()
+    elif pool := getattr(client, "connection_pool", None):
         pool.disconnect()
 
 
 def _client_options(target: RedisUrl, client_name: str) -> dict[str, Any]:
     options = {key: value for key, value in target.options.items() if key != SENTINEL_SSL}
+    if target.is_tls:
+        from supervisor_memkill.world import redis_tls
+
+        options |= redis_tls.options(options)
     return {
         **options,
-        **redis_tls.options(target.is_tls, options),
         **_limits(),
         "redis_connect_func": _greeting(client_name, is_cluster=target.reach is Reach.CLUSTER),
         "decode_responses": True,
@@ -186,13 +219,14 @@ def _new_sentinel_client(target: RedisUrl, options: dict[str, Any]) -> Any:
 
 def _connect_cluster(target: RedisUrl, url: str, options: dict[str, Any]) -> Any:
     import redis.cluster
-    from redis.exceptions import RedisClusterException, RedisError
+    from redis.exceptions import RedisClusterException
+    from redis.exceptions import RedisError as LibraryError
 
     new_node: Any = redis.cluster.ClusterNode  # has no annotations
     try:
         nodes = [new_node(host, port) for host, port in target.nodes]
         client: Any = redis.cluster.RedisCluster(startup_nodes=nodes, **options)
-    except (RedisError, RedisClusterException, OSError) as error:
+    except (LibraryError, RedisClusterException, OSError) as error:
         words = redis_errors.words(error, None)
         raise Unknown(f"redis URL {masked(url)}: the cluster does not answer: {words}") from error
     client.retry = _retry(1)  # one more try after a failover, with the slots read again

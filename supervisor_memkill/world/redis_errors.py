@@ -1,4 +1,4 @@
-"""redis-py's errors in words for an operator, with what to write where the error shows it.
+"""Errors of Redis and of its clients in words for an operator, with what to write where the error shows it.
 
 No text of this module has a password: redis-py's text about sentinels shows whole clients, and an older Redis
 repeats the arguments of a command that it does not know, AUTH among them.
@@ -8,6 +8,10 @@ from __future__ import annotations
 
 import re
 from typing import Any
+
+from supervisor_memkill.world.redis_commands import RedisClient
+from supervisor_memkill.world.redis_url import Reach, RedisUrl
+from supervisor_memkill.world.redis_wire import ReplyError
 
 _NO_SENTINEL = (
     "no sentinel answers, or none knows the master that the redis+sentinel:// URL names"
@@ -57,7 +61,11 @@ _HINTS = (
         " after a failover they return by themselves",
     ),
     (r"Cluster mode is not enabled|cluster support disabled", "write redis:// in place of redis+cluster://"),
-    (r"Authentication required", "the URL needs its password: redis://:PASSWORD@HOST"),
+    # A script is long, and is refused with other words before the password came.
+    (
+        r"Authentication required|unauthenticated (multi)?bulk",
+        "the URL needs its password: redis://:PASSWORD@HOST",
+    ),
     (r"without any password configured", "this Redis has no password: remove it from the URL"),
     (r"(Hostname|IP address) mismatch|doesn't match", "?ssl_check_hostname=no checks the certificate alone"),
     (
@@ -90,10 +98,8 @@ _HINTS = (
 
 def words(error: Exception, client: Any) -> str:
     """The error for an operator; `client` is the one that raised it, None if there is none."""
-    from redis.sentinel import MasterNotFoundError
-
     text = _SCRIPT.sub("", _ARGUMENTS.sub("", str(error))) or type(error).__name__
-    if isinstance(error, MasterNotFoundError):
+    if type(error).__name__ == "MasterNotFoundError":
         return _NO_SENTINEL
     if text.startswith("MISCONF"):
         text = "MISCONF"  # The rest is three sentences for programmers.
@@ -110,17 +116,37 @@ def is_of_another_server(error: Exception) -> bool:
     return type(error).__name__ == "ReadOnlyError" or _OF_ANOTHER_SERVER.search(str(error)) is not None
 
 
+_CODES = {
+    "NoPermissionError": "NOPERM",
+    "ReadOnlyError": "READONLY",
+    "OutOfMemoryError": "OOM",
+    "MovedError": "MOVED",
+    "AskError": "ASK",
+    "ClusterDownError": "CLUSTERDOWN",
+}
+"""redis-py cuts off the first word of errors that have a class of their own."""
+
+
+def refusal_code(error: Exception) -> str | None:
+    """The first word of a refusal, such as NOPERM; None: this is no refusal."""
+    if isinstance(error, ReplyError):
+        return error.code
+    classes = type(error).__mro__
+    if not any(one.__name__ == "ResponseError" for one in classes):
+        return None
+    return _CODES.get(type(error).__name__) or str(error).partition(" ")[0]
+
+
 def _hint(text: str, client: Any) -> str:
     pool = getattr(client, "connection_pool", None)
-    is_tls = "SSL" in getattr(getattr(pool, "connection_class", None), "__name__", "")
-    options = getattr(pool, "connection_kwargs", {})
-    if "invalid username-password pair" in text and options.get("username"):
+    target = _target_of(client, pool)
+    if "invalid username-password pair" in text and target.options.get("username"):
         return _USER
-    if is_tls and "Timeout connecting" in text:
+    if target.is_tls and "Timeout connecting" in text:
         return _PLAIN
-    if pool is not None and not is_tls and "reset by peer" in text:
+    if client is not None and not target.is_tls and "reset by peer" in text:
         return _TLS
-    if _NO_HOST.search(text) and "." not in str(options.get("host", ".")):
+    if _NO_HOST.search(text) and target.nodes and "." not in target.nodes[0][0]:
         return _MASTER
     if _NO_CONNECTION.search(text) and (named := getattr(pool, "master_address", None)):
         return (
@@ -128,3 +154,12 @@ def _hint(text: str, client: Any) -> str:
             " here (sentinel announce-ip, replica-announce-ip)"
         )
     return next((hint for pattern, hint in _HINTS if re.search(pattern, text)), "")
+
+
+def _target_of(client: Any, pool: Any) -> RedisUrl:
+    """What the client was made of, as far as it shows that."""
+    if isinstance(client, RedisClient):
+        return client.target
+    options = getattr(pool, "connection_kwargs", {})
+    is_tls = "SSL" in getattr(getattr(pool, "connection_class", None), "__name__", "")
+    return RedisUrl(Reach.SENTINELS, is_tls, options=options)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Sequence
 
@@ -87,6 +86,8 @@ def unknown_option(key: str, scheme: str, allowed: Sequence[str], tls: Sequence[
         return _without_tls(key, scheme)
     if key in _CLIENTS_OWN:
         return f"a URL without {key}, which is fixed here: remove it (options: {', '.join(allowed)})"
+    import difflib  # only for an error
+
     near = difflib.get_close_matches(key.lower(), allowed, n=1)
     meant = f"; did you mean {near[0]}?" if near else ""
     return f"a URL with nothing after its ? but {', '.join(allowed)}{meant}"

@@ -1,4 +1,4 @@
-"""TLS for redis-py: its arguments, and whether the files that a URL names can be used. Nothing connects."""
+"""TLS: what a URL says of it, for our own client and for redis-py, and whether its files can be used."""
 
 from __future__ import annotations
 
@@ -8,11 +8,29 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+_AUTHORITIES = {"ssl_ca_certs": "cafile", "ssl_ca_path": "capath", "ssl_ca_data": "cadata"}
+"""The options that name the certificate of an authority, as ssl.SSLContext calls them."""
+_VERIFY_MODES = {"none": ssl.CERT_NONE, "optional": ssl.CERT_OPTIONAL, "required": ssl.CERT_REQUIRED}
 
-def options(is_tls: bool, given: Mapping[str, Any]) -> dict[str, Any]:
+
+def new_context(given: Mapping[str, Any]) -> ssl.SSLContext:
+    """How a connection is secured; `given`: the options of a URL that `check_files` took."""
+    context = ssl.create_default_context()
+    mode = _VERIFY_MODES[given.get("ssl_cert_reqs", "required")]
+    context.check_hostname = mode is not ssl.CERT_NONE and given.get("ssl_check_hostname", True)
+    context.verify_mode = mode
+    for key, argument in _AUTHORITIES.items():
+        if key in given:
+            context.load_verify_locations(**{argument: given[key]})
+    if "ssl_certfile" in given:
+        context.load_cert_chain(given["ssl_certfile"], given.get("ssl_keyfile"), given.get("ssl_password"))
+    if "ssl_ciphers" in given:
+        context.set_ciphers(given["ssl_ciphers"])
+    return context
+
+
+def options(given: Mapping[str, Any]) -> dict[str, Any]:
     """The keyword arguments for redis-py besides those of the URL."""
-    if not is_tls:
-        return {}
     # redis-py 6.0 to 6.3 checks host names also where no certificate is checked, which the ssl module refuses
     unchecked = {"ssl_check_hostname": False} if given.get("ssl_cert_reqs") == "none" else {}
     return {"ssl": True, **unchecked}
@@ -27,7 +45,7 @@ def check_files(given: Mapping[str, Any]) -> None:
     if "ssl_ca_path" in given and not Path(given["ssl_ca_path"]).is_dir():
         raise ValueError(f"a URL whose ssl_ca_path is a directory, not {given['ssl_ca_path']!r}")
     context = ssl.create_default_context()
-    for key, argument in (("ssl_ca_certs", "cafile"), ("ssl_ca_path", "capath"), ("ssl_ca_data", "cadata")):
+    for key, argument in _AUTHORITIES.items():
         if key in given:
             try:
                 context.load_verify_locations(**{argument: given[key]})
@@ -74,7 +92,7 @@ def check_cluster(given: Mapping[str, Any]) -> None:
 
     taken = set(redis.cluster.REDIS_ALLOWED_KEYS)
     checks_names = inspect.signature(SSLConnection.__init__).parameters["ssl_check_hostname"].default
-    for key, value in {**given, **options(True, given)}.items():
+    for key, value in {**given, **options(given)}.items():
         is_default = key == "ssl_check_hostname" and value == checks_names
         if key.startswith("ssl") and key not in taken and not is_default:
             option = key if key in given else "ssl_cert_reqs=none"

@@ -6,11 +6,12 @@ import contextlib
 from collections.abc import Iterator, Sequence
 
 import pytest
-import redis
 
 from supervisor_memkill.coordination.contract import CoordinationUnknown
 from supervisor_memkill.coordination.redis import RedisCoordinator
 from supervisor_memkill.world.redis_client import connect
+from supervisor_memkill.world.redis_commands import RedisClient
+from supervisor_memkill.world.redis_wire import RedisError
 from tests.coordination.refusals import NEEDED, SECRET, refusal
 from tests.coordination.servers import POOL, admin, allow, listening, redis_server, rules, works
 from tests.real_redis import RealRedis
@@ -19,7 +20,7 @@ pytestmark = pytest.mark.real
 
 
 @contextlib.contextmanager
-def allowed(server: RealRedis, commands: Sequence[str], database: int = 0) -> Iterator[redis.Redis]:
+def allowed(server: RealRedis, commands: Sequence[str], database: int = 0) -> Iterator[RedisClient]:
     """A client as the listener makes it, of a user who may run these commands alone."""
     with admin(server) as other:
         allow(other, "memkill", SECRET, commands)
@@ -34,11 +35,11 @@ def guarded() -> Iterator[RealRedis]:
         yield running
 
 
-def use_all_of_it(client: redis.Redis) -> None:
+def use_all_of_it(client: RedisClient) -> None:
     coordinator = listening(client, settle_seconds=0)
     assert works(coordinator)
     coordinator.publish(POOL, rules(), [], [])
-    client.ping()  # as the client does by itself with a connection that was idle
+    client.ping()  # as `doctor` does, and redis-py by itself with sentinels
 
 
 def test_user_with_these_permissions_alone_can_do_it_all(guarded: RealRedis) -> None:
@@ -54,7 +55,7 @@ def test_each_of_the_permissions_is_needed(guarded: RealRedis, missing: str) -> 
         other.flushall()
         other.script_flush()
     rest = [command for command in NEEDED if command != missing]
-    with allowed(guarded, rest) as client, pytest.raises((CoordinationUnknown, redis.RedisError)) as refused:
+    with allowed(guarded, rest) as client, pytest.raises((CoordinationUnknown, RedisError)) as refused:
         use_all_of_it(client)
     words = str(refused.value)
     assert "permission" in words or "can't run this command" in words

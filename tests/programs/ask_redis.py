@@ -12,7 +12,7 @@ from supervisor_memkill.world.redis_client import ask, check, connect
 
 def write_and_read(key: str, redis: Any) -> None:
     redis.set(key, "value")
-    assert redis.eval("return redis.call('GET', KEYS[1])", 1, key) == "value"
+    assert redis.register_script("return redis.call('GET', KEYS[1])")(keys=[key]) == "value"
 
 
 def outcome(url: str) -> str:

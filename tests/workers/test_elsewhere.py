@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import redis
 
 from supervisor_memkill.testing.fakes import tools
 from supervisor_memkill.workers.celery.kind import Celery
@@ -42,11 +43,10 @@ def put(server: RealRedis, name: str, *, database: int = 0, namespace: str = "")
     base = SETS[name].rpartition(":")[2]
     key = f"{namespace}:{base}" if namespace else SETS[name]
     record = f"{namespace or 'rq'}:{RECORD[name]}" if name == "rq" else RECORD[name]
-    client = connect(f"{server.url.removesuffix('/0')}/{database}", "test")
-    client.sadd(key, record)
-    if name == "rq":
-        client.hset(record, "hostname", "there")
-    client.close()
+    with redis.Redis(port=server.port, db=database) as client:
+        client.sadd(key, record)
+        if name == "rq":
+            client.hset(record, "hostname", "there")
 
 
 @pytest.mark.parametrize("name", KINDS)

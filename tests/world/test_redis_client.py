@@ -33,7 +33,7 @@ def test_a_client_selects_its_database_names_itself_and_decodes(redis_server: Re
     with closing(connect(f"redis://127.0.0.1:{redis_server.port}/3", "memkill-test")) as client:
         client.set("key", "grün")
         assert client.get("key") == "grün"
-        assert (client.client_info()["db"], client.client_info()["name"]) == (3, "memkill-test")
+        assert {"db=3", "name=memkill-test"} <= set(client.execute_command("CLIENT INFO").split())
 
 
 @pytest.mark.real
@@ -50,7 +50,7 @@ def test_a_password_with_special_characters_arrives_through_a_socket(short_path:
         server.start().client().config_set("requirepass", "p@ss/x")
         with closing(connect(f"unix://:p%40ss%2Fx@{server.socket}?db=2", "test")) as client:
             assert client.ping()
-            assert client.client_info()["db"] == 2
+            assert "db=2" in client.execute_command("CLIENT INFO").split()
     finally:
         server.stop()
 
@@ -59,7 +59,7 @@ def test_a_password_with_special_characters_arrives_through_a_socket(short_path:
 def test_a_connection_that_the_server_closed_meanwhile_is_replaced(redis_server: RealRedis) -> None:
     with closing(connect(redis_server.url, "test")) as client, closing(redis_server.client()) as other:
         client.ping()
-        other.client_kill_filter(_id=client.client_id())
+        other.client_kill_filter(_id=client.execute_command("CLIENT ID"))
         wait_for(lambda: len(other.client_list()) == 1)
         assert client.ping()
 
@@ -120,8 +120,8 @@ def _server_that_hangs_up() -> Iterator[tuple[int, Callable[[], int]]]:
 @pytest.mark.parametrize("url", ["redis://127.0.0.1:{}", "redis+sentinel://127.0.0.1:{}/m"])
 def test_a_redis_that_hangs_up_is_tried_at_most_twice(url: str) -> None:
     with _server_that_hangs_up() as (port, tries):
-        with closing(connect(url.format(port), "test")) as client, pytest.raises(redis.ConnectionError):
-            client.ping()
+        with closing(connect(url.format(port), "test")) as client, pytest.raises(Unknown, match="Redis"):
+            ask(lambda: client, lambda redis: redis.ping())
         assert 1 <= tries() <= 2
 
 
@@ -132,8 +132,8 @@ def test_a_cluster_that_does_not_answer_is_unknown_and_shows_no_password() -> No
     assert "127.0.0.1:1" in str(away.value)
 
 
-def test_every_answer_is_waited_for_two_seconds_at_most() -> None:
-    with closing(connect("redis://127.0.0.1:1", "test")) as client:
+def test_every_answer_of_a_server_behind_sentinels_is_waited_for_two_seconds_at_most() -> None:
+    with closing(connect("redis+sentinel://127.0.0.1:1/main", "test")) as client:
         options = client.connection_pool.connection_kwargs
     assert (options["socket_timeout"], options["socket_connect_timeout"]) == (2.0, 2.0)
 

@@ -9,7 +9,8 @@ from typing import Any
 
 from supervisor_memkill.commands.doctor.facts import RedisFacts
 from supervisor_memkill.errors import MemkillError
-from supervisor_memkill.world.redis_client import ask
+from supervisor_memkill.world.redis_client import ask, is_cluster_client
+from supervisor_memkill.world.redis_errors import refusal_code
 from supervisor_memkill.world.redis_url import masked
 
 NOBODY = "supervisor-memkill doctor"
@@ -54,7 +55,7 @@ def probe(
         facts = _with_info(facts, ask(redis, lambda client: client.info()))
     if prefix is None:
         return facts
-    is_plain = hasattr(redis(), "connection_pool")
+    is_plain = not is_cluster_client(redis())
     try:
         return ask(redis, lambda client: _with_permissions(facts, client, prefix, is_plain=is_plain))
     except MemkillError as error:
@@ -102,36 +103,21 @@ def _with_permissions(facts: RedisFacts, client: Any, prefix: str, *, is_plain: 
 
 def _is_cluster(client: Any, kinds: set[str]) -> bool:
     """By INFO if it is allowed; else half of all keys or more are refused with MOVED."""
-    from redis.exceptions import RedisError
-
-    with contextlib.suppress(RedisError):
-        return bool(client.info("cluster").get("cluster_enabled"))
+    with contextlib.suppress(MemkillError):
+        facts = ask(lambda: client, lambda it: it.info("cluster"))
+        return bool(facts.get("cluster_enabled"))
     return bool(kinds & {"MOVED", "ASK", "CLUSTERDOWN"})
 
 
 def _answers(client: Any, prefix: str) -> Iterator[tuple[str, str]]:
     """Each command, and the first word of the error that it got; empty without an error."""
-    from redis.exceptions import ResponseError
-
     for name, words in commands(prefix).items():
         try:
             client.execute_command(*words)
-        except ResponseError as error:
-            yield name, _word_of(error)
+        except Exception as error:
+            code = refusal_code(error)
+            if code is None:
+                raise
+            yield name, code
         else:
             yield name, ""
-
-
-_BY_CLASS = {
-    "NoPermissionError": "NOPERM",
-    "ReadOnlyError": "READONLY",
-    "OutOfMemoryError": "OOM",
-    "MovedError": "MOVED",
-    "AskError": "ASK",
-    "ClusterDownError": "CLUSTERDOWN",
-}
-
-
-def _word_of(error: Exception) -> str:
-    """redis-py cuts off the first word of errors that have a class of their own."""
-    return _BY_CLASS.get(type(error).__name__) or str(error).partition(" ")[0]

@@ -220,11 +220,11 @@ def _user(username: str | None, password: str | None) -> str:
 
 
 def address_of_client(client: Any) -> Address:
-    """The server, or the sentinels, of a redis-py client as kombu takes them.
+    """The server, or the sentinels, of a client as kombu, which uses redis-py, takes them.
 
     Raises MemkillError for a cluster.
     """
-    pool: Any = getattr(client, "connection_pool", None)
+    pool: Any = getattr(redis_client.library_client(client), "connection_pool", None)
     options = dict(getattr(pool, "connection_kwargs", {}))
     user, db = _user(options.get("username"), options.get("password")), options.get("db", 0)
     if "path" in options:
