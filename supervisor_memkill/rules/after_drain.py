@@ -37,8 +37,13 @@ def _after_done(drain: Drain, former: BackOff | None, now: float) -> BackOff | N
     if after is None:
         return None
     if drain.reason.takes_largest:
-        gained = before is None or not is_below_baseline(after, before)
-        return None if gained else next_back_off(former, now, BackOffCause.NOTHING_GAINED, memory_bytes=after)
+        if before is None or not is_below_baseline(after, before):
+            return None
+        was_below = former is not None and former.cause is BackOffCause.BELOW_BASELINE
+        if not was_below or not limit or not is_below_baseline(after, limit):
+            return next_back_off(former, now, BackOffCause.NOTHING_GAINED, memory_bytes=after)
+        # NOTHING_GAINED would let a drain for the limit follow, and that one frees nothing, as is known.
+        return next_back_off(former, now, BackOffCause.BELOW_BASELINE, limit, after)
     if drain.reason.is_own_limit and limit and is_below_baseline(after, limit):
         return next_back_off(former, now, BackOffCause.BELOW_BASELINE, limit, after)
     return None

@@ -67,6 +67,11 @@ class BackOffCause(Worded):
     AFTER_RESUME = "after_resume", "its last drain ended by on_timeout = resume"
     NOT_BEGUN = "not_begun", "the request to take no new job could not be sent"
 
+    @property
+    def frees_nothing(self) -> bool:
+        """A new process of the worker used about as much memory as the old one, or as the limit."""
+        return self in (BackOffCause.BELOW_BASELINE, BackOffCause.NOTHING_GAINED)
+
 
 @dataclass(frozen=True)
 class BackOff:
@@ -79,7 +84,7 @@ class BackOff:
     limit_bytes: int = 0
     """It applies only while this is the limit; 0: it applies with any limit."""
     memory_bytes: int | None = None
-    """What the new process used, for BELOW_BASELINE and NOTHING_GAINED; None: unknown."""
+    """What the new process used, if the cause `frees_nothing`; None: unknown."""
 
     def applies(
         self,
@@ -94,20 +99,24 @@ class BackOff:
         Nor against one for the hard limit, unless a new process uses about as much: that one needs no quiet,
         and does not end by resume. `memory_bytes`: what the worker uses now; None: unknown.
         """
-        if reason is Reason.HARD_MAX_RSS and not self._makes_a_loop(hard_limit_bytes):
+        if now >= self.until or self.limit_bytes not in (0, limit_bytes):
             return False
-        if reason is Reason.MIN_FREE_NOW and self.cause is not BackOffCause.NOTHING_GAINED:
-            return False
-        if self.cause is BackOffCause.BELOW_BASELINE and not reason.is_own_limit:
-            return False
-        if self.cause is BackOffCause.NOTHING_GAINED and not self._gains_nothing(reason, memory_bytes):
-            return False
-        return now < self.until and self.limit_bytes in (0, limit_bytes)
+        if reason is Reason.HARD_MAX_RSS:
+            return self._makes_a_loop(hard_limit_bytes)
+        if not self.cause.frees_nothing:
+            return reason is not Reason.MIN_FREE_NOW
+        if reason.takes_largest:
+            return self._gains_nothing(reason, memory_bytes)
+        # After NOTHING_GAINED, one drain for its own limit may follow. It reports a limit below the baseline,
+        # and BELOW_BASELINE then holds the drains for both.
+        return self.cause is BackOffCause.BELOW_BASELINE and reason.is_own_limit
 
     def _gains_nothing(self, reason: Reason, memory_bytes: int | None) -> bool:
         """A worker that has grown since then can give memory to the machine."""
-        if not reason.is_for_machine or self.memory_bytes is None or memory_bytes is None:
-            return reason.takes_largest
+        if self.cause is BackOffCause.NOTHING_GAINED and reason is Reason.MAX_TOTAL_RSS:
+            return True
+        if self.memory_bytes is None or memory_bytes is None:
+            return True
         return is_below_baseline(self.memory_bytes, memory_bytes)
 
     def _makes_a_loop(self, hard_limit_bytes: int | None) -> bool:
@@ -378,10 +387,19 @@ def next_back_off(
     limit_bytes: int = 0,
     memory_bytes: int | None = None,
 ) -> BackOff:
-    """The delay after a drain that freed no memory; `before` is the worker's last one."""
+    """The delay after a drain that freed no memory; `before` is the worker's last one.
+
+    Two drains that freed nothing are in a row, also if one was for the limit and the other for the machine.
+    """
     seconds, maximum = BACK_OFF_SECONDS, MAX_BACK_OFF_SECONDS
     if cause is BackOffCause.NOT_BEGUN:
         seconds, maximum = NOT_BEGUN_SECONDS, MAX_NOT_BEGUN_SECONDS
-    if before is not None and (before.cause, before.limit_bytes) == (cause, limit_bytes):
+    if before is not None and _is_in_a_row(before, cause, limit_bytes):
         seconds = min(before.seconds * 2, maximum)
     return BackOff(now + seconds, seconds, cause, limit_bytes, memory_bytes)
+
+
+def _is_in_a_row(before: BackOff, cause: BackOffCause, limit_bytes: int) -> bool:
+    if before.cause is cause:
+        return before.limit_bytes == limit_bytes
+    return before.cause.frees_nothing and cause.frees_nothing

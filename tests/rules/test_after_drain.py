@@ -75,6 +75,20 @@ def test_back_off_knows_what_the_new_process_used_and_doubles() -> None:
     assert again is not None and again.seconds == 2 * found.seconds
 
 
+@pytest.mark.parametrize("reason", [TOTAL, Reason.MIN_FREE, Reason.MIN_FREE_NOW])
+@pytest.mark.parametrize(("limit", "remains"), [(320, True), (330, False), (0, False)])
+def test_limit_below_the_baseline_is_not_forgotten_by_a_drain_for_the_machine_that_frees_nothing(
+    reason: Reason, limit: int, remains: bool
+) -> None:
+    """Otherwise a drain for the limit would follow at once, and one for the machine, for ever."""
+    below = next_back_off(None, 5.0, BackOffCause.BELOW_BASELINE, limit, 290)
+    record = settling(memory_after_bytes=290, reason=reason, limit_bytes=limit)
+    found = back_off(record, is_done=True, former=below)
+    cause = BackOffCause.BELOW_BASELINE if remains else BackOffCause.NOTHING_GAINED
+    assert found is not None and (found.cause, found.limit_bytes) == (cause, limit if remains else 0)
+    assert (found.seconds, found.memory_bytes) == (2 * below.seconds, 290)
+
+
 @pytest.mark.parametrize(
     ("what", "before", "cause"),
     [

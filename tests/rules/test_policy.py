@@ -140,6 +140,21 @@ def test_worker_that_gave_the_machine_nothing_is_drained_for_its_own_reasons() -
     assert total.hold is Hold.BACKS_OFF
 
 
+@pytest.mark.parametrize("reason", [Reason.MIN_FREE, Reason.MIN_FREE_NOW, Reason.MAX_TOTAL_RSS])
+@pytest.mark.parametrize(
+    ("after", "now", "is_held"), [(180, 200, True), (180, 201, False), (None, 190, True), (180, 60, True)]
+)
+def test_worker_with_a_limit_below_its_baseline_is_taken_as_the_largest_only_if_it_has_grown(
+    reason: Reason, after: int | None, now: int, is_held: bool
+) -> None:
+    """`after`: what its new process used; `now`: what it uses now."""
+    below = BackOff(NOW + 1, 600.0, BackOffCause.BELOW_BASELINE, 200, after)
+    verdict = judge(sighting(memory_bytes=now, back_off=below), terms(), NOW, largest_for=reason)
+    assert (verdict.hold, verdict.reason) == ((Hold.BACKS_OFF, reason) if is_held else (None, reason))
+    raised = terms(limit_bytes=300)
+    assert judge(sighting(memory_bytes=now, back_off=below), raised, NOW, largest_for=reason).asks
+
+
 @pytest.mark.parametrize(("until", "words"), [(NOW + 90, "1m30s left"), (None, "until it is ended")])
 def test_paused_worker_is_held_and_the_words_name_the_end(until: float | None, words: str) -> None:
     verdict = judge(sighting(pause=Pause(NOW, until)), terms(), NOW)

@@ -64,3 +64,14 @@ def test_limit_below_the_baseline_backs_off_longer_each_time() -> None:
     for _ in range(20):
         back_off = next_back_off(back_off, NOW, BASELINE)
     assert back_off.seconds == MAX_BACK_OFF_SECONDS
+
+
+def test_back_off_grows_while_drains_for_the_limit_and_for_the_machine_free_nothing_in_turn() -> None:
+    below = next_back_off(None, NOW, BASELINE, limit_bytes=200, memory_bytes=190)
+    nothing = next_back_off(below, NOW, BackOffCause.NOTHING_GAINED, memory_bytes=190)
+    assert (nothing.seconds, nothing.limit_bytes) == (2 * BACK_OFF_SECONDS, 0)
+    assert next_back_off(nothing, NOW, BASELINE, limit_bytes=200).seconds == 4 * BACK_OFF_SECONDS
+    for other in (BackOffCause.AFTER_RESUME, BackOffCause.NOT_BEGUN):
+        between = next_back_off(nothing, NOW, other)
+        assert between.seconds == next_back_off(None, NOW, other).seconds
+        assert next_back_off(between, NOW, BASELINE, limit_bytes=200).seconds == BACK_OFF_SECONDS

@@ -100,6 +100,8 @@ class Machine:
         self._dead: list[Process] = []
         self.free_read = 0
         """The bytes that were left when they were read last."""
+        self.others = 0
+        """Bytes that other processes use."""
         self._children: dict[int, tuple[Process, float]] = {}
         self._pausable = True
         self._fates: list[str] = []
@@ -112,7 +114,7 @@ class Machine:
         return self.shape.memory
 
     def available_bytes(self) -> int:
-        return self.shape.memory - sum(one.memory for one in self.living())
+        return self.shape.memory - self.others - sum(one.memory for one in self.living())
 
     def free_bytes(self) -> int:
         self.free_read = max(0, self.available_bytes())

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 MAX_IN_VAIN = 4
 """A journal may be lost, and a measurement may show more than a process has."""
+DAY_SECONDS, MAX_IN_VAIN_PER_DAY = 86400.0, 12
+"""10 minutes that double each time reach a day after 8 times; and the same as above."""
 
 
 class Reasons(Judge):
@@ -27,7 +29,9 @@ class Reasons(Judge):
     def __init__(self, world: World, times: Times) -> None:
         super().__init__(world, times)
         self._taken: dict[str, tuple[float, int, int]] = {}
-        """By worker: when it was taken for the machine last, its memory, and how often in vain."""
+        """By worker: when it was taken for its memory last, its memory, and how often in vain in a row."""
+        self._in_vain: dict[str, list[float]] = {}
+        """By worker: when processes that had not grown were replaced for their memory."""
 
     def l1_back_off(self, machine: Machine, name: str, pause: BackOff) -> None:
         """The pause of a worker has the cause that it states."""
@@ -50,6 +54,7 @@ class Reasons(Judge):
                 self.broken("S6", act.machine, f"{act.worker.name} is new, and within its hard limit")
         elif act.drain.reason.is_own_limit:
             self.s6_memory(act)
+            self._gain(act)
         elif act.drain.reason.is_for_machine:
             self._shortage(act)
             self._gain(act)
@@ -69,6 +74,7 @@ class Reasons(Judge):
                 self.broken("S6", act.machine, f"{act.worker.name} is taken out for its age, {age:.0f} s")
         elif act.drain.reason is Reason.MAX_TOTAL_RSS:
             self._total(act)
+            self._gain(act)
 
     def _shortage(self, act: Act) -> None:
         """The machine had less than min_free left when it was read last, and the pool yields."""
@@ -78,15 +84,20 @@ class Reasons(Judge):
         self.broken("S6", act.machine, f"{act.worker.name} is taken for the machine, which has {left} left")
 
     def _gain(self, act: Act) -> None:
-        """A worker whose new processes are no smaller is not replaced for the machine again and again."""
+        """A worker whose new processes are no smaller is not replaced for its memory again and again."""
         now, size = self.world.engine.now, act.process.memory
         if act.attempts > 1:
             return
+        has_grown = size * NEAR_LIMIT > self.world.fresh_memory
         at, before, in_vain = self._taken.get(act.worker.id, (-1e9, 0, 0))
         is_in_vain = now - at < BACK_OFF_SECONDS / 2 and size <= before / NEAR_LIMIT
+        if has_grown and not act.drain.reason.is_for_machine:
+            is_in_vain = False
         self._taken[act.worker.id] = (now, size, in_vain + 1 if is_in_vain else 0)
-        if is_in_vain and in_vain >= MAX_IN_VAIN:
-            self.broken("S6", act.machine, f"{act.worker.name} is taken for the machine again, for nothing")
+        times = [one for one in self._in_vain.get(act.worker.id, []) if one > now - DAY_SECONDS]
+        self._in_vain[act.worker.id] = times if has_grown else [*times, now]
+        if (is_in_vain and in_vain >= MAX_IN_VAIN) or len(self._in_vain[act.worker.id]) > MAX_IN_VAIN_PER_DAY:
+            self.broken("S6", act.machine, f"{act.worker.name} is taken for memory again, for nothing")
 
     def _total(self, act: Act) -> None:
         """The last measurements of all processes of the pool on this machine are above the total."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Callable, Iterator
 
 from supervisor_memkill.rules.drain import State
 from tests.simulation.machine import Machine
 from tests.simulation.process import NEVER, Habits, Process
-from tests.simulation.shape import BLOATED, PoolShape, Shape, pool_config
+from tests.simulation.shape import BLOATED, FRESH, PoolShape, Shape, pool_config
 from tests.simulation.supervisord import Worker
 from tests.simulation.world import World
 
@@ -22,10 +23,11 @@ CUSTOM = Habits(kind="custom", job=(0.5, 2.0), gap=(0.05, 0.1), lanes=2)
 class Scene:
     """A world without faults other than those of the test."""
 
-    def __init__(self, habits: Habits, machines: int, workers: int, pool: PoolShape) -> None:
+    def __init__(self, machines: int, pool: PoolShape, min_free: int | None, fresh: int) -> None:
         names = ("east", "north", "south")[:machines]
         shape = Shape(names, (pool,), heartbeat=HEARTBEAT, slot_ttl=TTL, latency=0.002, bloated=0.0)
-        self.world = World(shape, calm=True)
+        self.world = World(dataclasses.replace(shape, min_free=min_free), calm=True)
+        self.world.fresh_memory = fresh
         self.east, *self.others = self.world.machines
 
     def worker(self, machine: Machine, number: int = 0) -> Worker:
@@ -90,11 +92,14 @@ def scene(
     *,
     restarts: str = "unexpected",
     stop_wait: int = 10,
+    min_free: int | None = None,
+    fresh: int = FRESH,
     **settings: object,
 ) -> Iterator[Scene]:
+    """`min_free`: bytes; None: the machine's memory is no reason. `fresh`: what new processes use."""
     settings = {"worker": habits.kind, "drain_timeout_seconds": 3600.0, **settings}
     pool = PoolShape(pool_config(**settings), habits, workers, stop_wait=stop_wait, restarts=restarts)
-    made = Scene(habits, machines, workers, pool)
+    made = Scene(machines, pool, min_free, fresh)
     try:
         made.world.begin()
         yield made
