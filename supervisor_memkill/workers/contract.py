@@ -143,8 +143,8 @@ class Tools:
     redis: Callable[[], Any]
     """The client of the pool's `redis`, made at first use (decoded strings, short time limits).
 
-    A `supervisor_memkill.world.redis_commands.RedisClient`; for sentinels and clusters, redis-py's client. Both
-    have the methods of the first. Other commands are sent with ``execute_command("ZSCORE", key, member)``.
+    A `supervisor_memkill.world.redis_commands.RedisClient`; for sentinels and clusters, redis-py's client.
+    Both have the methods of the first. Other commands: ``execute_command("ZSCORE", key, member)``.
     """
     signal: Callable[[str, str], None]
     """``signal("group:name", "TSTP")``: supervisord sends it to this process and to no other."""
