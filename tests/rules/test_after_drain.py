@@ -73,6 +73,7 @@ def test_back_off_knows_what_the_new_process_used_and_doubles() -> None:
     assert (found.limit_bytes, found.memory_bytes, found.until) == (0, 290, NOW + BACK_OFF_SECONDS)
     again = back_off(record, is_done=True, former=found)
     assert again is not None and again.seconds == 2 * found.seconds
+    assert again.cause is BackOffCause.NOTHING_GAINED, "no drain for its limit has shown that it is too low"
 
 
 @pytest.mark.parametrize("reason", [TOTAL, Reason.MIN_FREE, Reason.MIN_FREE_NOW])
