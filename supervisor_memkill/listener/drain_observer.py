@@ -113,7 +113,10 @@ class DrainObserver:
         table, known = self._process_table(), drain.tree
         with contextlib.suppress(Unknown):
             if seen.process is not None and drain.is_process(seen.process):
-                known = (*known, *(one for one in table.tree(drain.pid) if one not in known))
+                tree = table.tree(drain.pid)
+                # A process that began after the look only has its pid: this listener may have been frozen.
+                if table.age_seconds(drain.pid) > self._clock() - seen.looked_at:
+                    known = (*known, *(one for one in tree if one not in known))
             known = tuple(one for one in table.family(known) if _may_live(one, table))
         return dataclasses.replace(drain, tree=known)
 
