@@ -108,8 +108,9 @@ class Reasons(Judge):
             if process is not None
         }
         total = sum(act.machine.measured.get(pid, (0.0, 0))[1] for pid in pids)
+        most = total + len(pids)  # Each may have a child, of one byte.
         limit = act.config.max_total_rss.exact_bytes if act.config.max_total_rss else None
-        if limit is None or total <= limit:
+        if limit is None or most <= limit:
             self.broken("S6", act.machine, f"{act.worker.name} is taken out for a total of {total}")
 
     def s6_memory(self, act: Act) -> None:
