@@ -35,7 +35,7 @@ def check(url: str) -> RedisUrl:
     if target.is_tls:
         from supervisor_memkill.world import redis_tls  # loads OpenSSL
 
-        redis_tls.check_files(target.options)
+        redis_tls.check(target.options)
     if target.reach in (Reach.SENTINELS, Reach.CLUSTER):
         _check_with_redis_py(target)
     return target

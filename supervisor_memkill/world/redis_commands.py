@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import re
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -30,8 +31,8 @@ def _is_ok(reply: Any) -> bool | None:
     return None if reply is None else reply == "OK"
 
 
-def _pairs(reply: Sequence[Any]) -> dict[Any, Any]:
-    return dict(zip(reply[::2], reply[1::2], strict=True))
+def _pairs(reply: Sequence[Any] | None) -> dict[Any, Any]:
+    return {} if reply is None else dict(zip(reply[::2], reply[1::2], strict=True))
 
 
 def _records(reply: Sequence[Sequence[Any]]) -> list[dict[Any, Any]]:
@@ -176,17 +177,24 @@ class RedisClient(Commands):
     another form. It may be used by several threads; one waits for the other.
     """
 
-    def __init__(self, target: RedisUrl, client_name: str, timeout_seconds: float) -> None:
+    def __init__(
+        self,
+        target: RedisUrl,
+        client_name: str,
+        timeout_seconds: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.target = target
         self._client_name = client_name
         self._timeout_seconds = timeout_seconds
+        self._clock = clock
         self._connection: Connection | None = None
         self._lock = threading.Lock()
 
     def with_database(self, number: int) -> RedisClient:
         """A new client for another database of the same server."""
         target = dataclasses.replace(self.target, db=number)
-        return RedisClient(target, self._client_name, self._timeout_seconds)
+        return RedisClient(target, self._client_name, self._timeout_seconds, self._clock)
 
     def pipeline(self, transaction: bool = True) -> Pipeline:
         return Pipeline(self.exchange, is_transaction=transaction)
@@ -215,20 +223,29 @@ class RedisClient(Commands):
         """A reply for each command; see `Connection.exchange`. Raises TypeError or ValueError as `packed`."""
         data = packed(commands)
         with self._lock:
-            if self._connection is None or not self._connection.is_usable():
-                self.hang_up()
-                self._connection = Connection(self.target, self._client_name, self._timeout_seconds)
             try:
+                if self._connection is None or not self._connection.is_usable():
+                    self._drop()
+                    self._connection = Connection(
+                        self.target, self._client_name, self._timeout_seconds, self._clock
+                    )
                 return self._connection.exchange(data, len(commands))
             except BaseException:
-                self.hang_up()  # The next reply would belong to this command.
+                self._drop()  # The next reply would belong to this command.
                 raise
 
+    def _drop(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
     def hang_up(self) -> None:
-        """Close the connection; the next command makes a new one, with the address looked up anew."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        """Close the connection; the next command makes a new one, with the address looked up anew.
+
+        If another thread has sent a command, this waits for its reply.
+        """
+        with self._lock:
+            self._drop()
 
     def close(self) -> None:
         self.hang_up()
@@ -258,7 +275,7 @@ class Pipeline(Commands):
         """The result of each command since the last `execute`.
 
         The first refusal is raised, or, without `raise_on_error`, in its place in the list. A refused
-        transaction is always raised: none of its commands was run.
+        transaction is always raised: none of its commands was run, except by a proxy that has no MULTI.
         """
         queue, self._queue = self._queue, []
         if not queue:

@@ -66,12 +66,20 @@ _HINTS = (
         r"Authentication required|unauthenticated (multi)?bulk",
         "the URL needs its password: redis://:PASSWORD@HOST",
     ),
-    (r"without any password configured", "this Redis has no password: remove it from the URL"),
+    (
+        r"without any password configured|AUTH, but no password is set",
+        "this Redis has no password: remove it from the URL",
+    ),
     (r"(Hostname|IP address) mismatch|doesn't match", "?ssl_check_hostname=no checks the certificate alone"),
     (
         r"self.signed|unable to get (local )?issuer",
         "name the certificate of its authority with ?ssl_ca_certs=/PATH, or write ?ssl_cert_reqs=none",
     ),
+    (
+        r"certificate required",
+        "this Redis asks for a certificate: name it with ?ssl_certfile=/PATH&ssl_keyfile=/PATH",
+    ),
+    (r"it sent '\\x15\\x03", _TLS),  # an alert, which TLS sends for what is no TLS
     (r"WRONG_VERSION_NUMBER|wrong version number|record layer failure", _PLAIN),
     (
         r"against a read only (replica|slave)",

@@ -13,19 +13,28 @@ _AUTHORITIES = {"ssl_ca_certs": "cafile", "ssl_ca_path": "capath", "ssl_ca_data"
 _VERIFY_MODES = {"none": ssl.CERT_NONE, "optional": ssl.CERT_OPTIONAL, "required": ssl.CERT_REQUIRED}
 
 
+class FileError(ValueError):
+    """What a URL must be in place of one whose TLS cannot be used; a phrase such as "a URL whose ..."."""
+
+
 def new_context(given: Mapping[str, Any]) -> ssl.SSLContext:
-    """How a connection is secured; `given`: the options of a URL that `check_files` took."""
+    """How a connection is secured; `given`: the options of a URL that `check` took. Raises FileError."""
     context = ssl.create_default_context()
     mode = _VERIFY_MODES[given.get("ssl_cert_reqs", "required")]
     context.check_hostname = mode is not ssl.CERT_NONE and given.get("ssl_check_hostname", True)
     context.verify_mode = mode
     for key, argument in _AUTHORITIES.items():
         if key in given:
-            context.load_verify_locations(**{argument: given[key]})
-    if "ssl_certfile" in given:
-        context.load_cert_chain(given["ssl_certfile"], given.get("ssl_keyfile"), given.get("ssl_password"))
+            try:
+                context.load_verify_locations(**{argument: given[key]})
+            except (OSError, ValueError) as error:
+                raise FileError(f"a URL whose {key} can be used{_shown(key, given)}: {_why(error)}") from None
+    _load_certificate(context, given)
     if "ssl_ciphers" in given:
-        context.set_ciphers(given["ssl_ciphers"])
+        try:
+            context.set_ciphers(given["ssl_ciphers"])
+        except ssl.SSLError:
+            raise FileError("a URL whose ssl_ciphers names a cipher of this OpenSSL") from None
     return context
 
 
@@ -36,7 +45,7 @@ def options(given: Mapping[str, Any]) -> dict[str, Any]:
     return {"ssl": True, **unchecked}
 
 
-def check_files(given: Mapping[str, Any]) -> None:
+def check(given: Mapping[str, Any]) -> None:
     """Raises ValueError, in a phrase such as "a URL whose ssl_ca_certs ...", for what cannot be used."""
     if given.get("ssl_cert_reqs") == "none" and given.get("ssl_check_hostname"):
         raise ValueError("a URL without ssl_check_hostname=yes, or with ssl_cert_reqs=required")
@@ -44,34 +53,21 @@ def check_files(given: Mapping[str, Any]) -> None:
         raise ValueError("a URL with ssl_certfile, because it has ssl_keyfile")
     if "ssl_ca_path" in given and not Path(given["ssl_ca_path"]).is_dir():
         raise ValueError(f"a URL whose ssl_ca_path is a directory, not {given['ssl_ca_path']!r}")
-    context = ssl.create_default_context()
-    for key, argument in _AUTHORITIES.items():
-        if key in given:
-            try:
-                context.load_verify_locations(**{argument: given[key]})
-            except (OSError, ValueError) as error:
-                raise ValueError(
-                    f"a URL whose {key} can be used{_shown(key, given)}: {_why(error)}"
-                ) from None
-    _check_certificate(context, given)
-    if "ssl_ciphers" in given:
-        try:
-            context.set_ciphers(given["ssl_ciphers"])
-        except ssl.SSLError:
-            raise ValueError("a URL whose ssl_ciphers names a cipher of this OpenSSL") from None
+    new_context(given)
 
 
-def _check_certificate(context: ssl.SSLContext, given: Mapping[str, Any]) -> None:
+def _load_certificate(context: ssl.SSLContext, given: Mapping[str, Any]) -> None:
     if "ssl_certfile" not in given:
         return
-    # without a password OpenSSL would ask the terminal for that of an encrypted key
+    # Without a password, OpenSSL would ask the terminal for that of an encrypted key. The listener's standard
+    # input has the events of supervisord.
     password = given.get("ssl_password", "")
     try:
         context.load_cert_chain(given["ssl_certfile"], given.get("ssl_keyfile"), password)
     except (OSError, ValueError) as error:
         keys = " and ".join(key for key in ("ssl_certfile", "ssl_keyfile", "ssl_password") if key in given)
         shown = _shown("ssl_certfile", given) + _shown("ssl_keyfile", given)
-        raise ValueError(f"a URL whose {keys} can be used{shown}: {_why(error)}") from None
+        raise FileError(f"a URL whose {keys} can be used{shown}: {_why(error)}") from None
 
 
 def _shown(key: str, given: Mapping[str, Any]) -> str:

@@ -5,11 +5,11 @@ RESP2 is described at redis.io/docs/latest/develop/reference/protocol-spec. Ever
 
 from __future__ import annotations
 
-import contextlib
 import re
 import socket
+import time
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from supervisor_memkill.world.redis_url import Reach, RedisUrl
@@ -17,12 +17,19 @@ from supervisor_memkill.world.redis_url import Reach, RedisUrl
 Word = str | bytes | int | float
 """A part of a command."""
 
+MAX_TIME_LIMITS = 10
+"""An exchange ends after so many of its time limits, even if bytes still come: slots must be renewed."""
+MAX_IDLE_SECONDS = 60.0
+"""A connection that was idle for longer is replaced. Load balancers drop it without a word: Azure's after
+four minutes, AWS's after six (redis/node-redis#1598)."""
 _CHUNK_BYTES = 65536
 _MAX_LINE_BYTES = 65536
 """Redis itself sends no line of more (server.h: PROTO_INLINE_MAX_SIZE); long values are no lines."""
 _MAX_VALUE_BYTES = 512 * 1024 * 1024
 """The most that Redis stores in one value (redis.conf: proto-max-bulk-len)."""
 _MAX_DEPTH = 32
+_KINDS = (b"", b"+", b"-", b":", b"$", b"*")
+"""How a reply begins; empty: nothing of it has come."""
 _WHOLE = re.compile(rb"-?[0-9]{1,19}")
 
 
@@ -46,25 +53,39 @@ class ReplyError(RedisError):
 class Connection:
     """One connection. After a NoReply it is of no use any more: close it."""
 
-    def __init__(self, target: RedisUrl, client_name: str, timeout_seconds: float) -> None:
+    def __init__(
+        self,
+        target: RedisUrl,
+        client_name: str,
+        timeout_seconds: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         """Connect, authenticate and select the database. Raises NoReply or ReplyError.
 
-        `timeout_seconds`: for connecting, and for each part of a reply.
+        `timeout_seconds`: for connecting, and for each part of a reply. `clock`: seconds.
         """
         self._where = f"unix:{target.path}" if target.reach is Reach.SOCKET else _address(target)
+        self._timeout_seconds = timeout_seconds
+        self._clock = clock
         self._buffer = bytearray()
+        self._last_words = ""
         try:
             self._socket = _new_socket(target, timeout_seconds)
         except TimeoutError:
-            raise NoReply("Timeout connecting to server") from None
+            raise NoReply(f"Timeout connecting to {self._where}") from None
         except OSError as error:
             raise NoReply(f"Error {error.errno} connecting to {self._where}. {_reason(error)}.") from error
         weakref.finalize(self, self._socket.close)  # Clients live as long as their process: few are closed.
+        self._begin()
         try:
             self._greet(target, client_name)
         except BaseException:
             self.close()
             raise
+
+    def _begin(self) -> None:
+        self._used_at = self._clock()
+        self._end = self._used_at + MAX_TIME_LIMITS * self._timeout_seconds
 
     def _greet(self, target: RedisUrl, client_name: str) -> None:
         username, password = target.options.get("username"), target.options.get("password", "")
@@ -73,9 +94,12 @@ class Connection:
         if target.db:
             self._run("SELECT", target.db)
         if client_name:
-            # The name is for people: proxies refuse it (redis/redis-py#2384).
-            with contextlib.suppress(ReplyError):
+            try:
                 self._run("CLIENT", "SETNAME", client_name)
+            except ReplyError as error:
+                # The name is for people: proxies refuse it (redis/redis-py#2384). But it may as well be why
+                # the server closes the connection now, such as "max number of clients reached".
+                self._last_words = str(error)
 
     def _authenticate(self, username: str | None, password: str) -> None:
         if not username:
@@ -89,7 +113,7 @@ class Connection:
             self._run("AUTH", password)  # Redis before 6 has no users.
 
     def _run(self, *words: Word) -> None:
-        (reply,) = self.exchange(packed([words]), 1)
+        (reply,) = self._exchange(packed([words]), 1)
         if isinstance(reply, ReplyError):
             raise reply
 
@@ -99,28 +123,39 @@ class Connection:
         A reply is str, int, None, a list of these, or a ReplyError. Bytes that are not UTF-8 are replaced.
         Raises NoReply.
         """
+        self._begin()
+        replies = self._exchange(commands, count)
+        self._used_at, self._last_words = self._clock(), ""
+        return replies
+
+    def _exchange(self, commands: bytes, count: int) -> list[Any]:
         data = memoryview(commands)
         try:
-            for start in range(0, len(data), _CHUNK_BYTES):  # The time limit is for each chunk.
+            for start in range(0, len(data), _CHUNK_BYTES):
+                self._limit_time()
                 self._socket.sendall(data[start : start + _CHUNK_BYTES])
             return [self._reply() for _ in range(count)]
         except TimeoutError:
             raise NoReply(f"Timeout reading from {self._where}") from None
         except OSError as error:
-            raise NoReply(f"Error while talking to {self._where}: {_reason(error)}") from error
+            raise self._is_closed(f"Error while talking to {self._where}: {_reason(error)}") from error
+
+    def _limit_time(self) -> None:
+        left = self._end - self._clock()
+        if left <= 0:
+            raise TimeoutError
+        self._socket.settimeout(min(left, self._timeout_seconds))
 
     def is_usable(self) -> bool:
-        """Whether the server has neither closed it nor sent something that nobody asked for."""
-        timeout = self._socket.gettimeout()
+        """Whether it was in use lately, and the server neither closed it nor sent what nobody asked for."""
+        if self._buffer or self._clock() - self._used_at > MAX_IDLE_SECONDS:
+            return False
+        self._socket.settimeout(0)
         try:
-            self._socket.settimeout(0)
             self._socket.recv(1)
         except OSError as error:
             # With TLS, bytes may have come that are no data.
-            is_silent = isinstance(error, BlockingIOError) or type(error).__name__ == "SSLWantReadError"
-            return is_silent and not self._buffer
-        finally:
-            self._socket.settimeout(timeout)
+            return isinstance(error, BlockingIOError) or type(error).__name__ == "SSLWantReadError"
         return False
 
     def close(self) -> None:
@@ -158,8 +193,8 @@ class Connection:
     def _line(self) -> bytes:
         searched = 0
         while (end := self._buffer.find(b"\r\n", searched)) < 0:
-            if len(self._buffer) > _MAX_LINE_BYTES:
-                raise self._is_no_redis(self._take(_MAX_LINE_BYTES))
+            if len(self._buffer) > _MAX_LINE_BYTES or self._buffer[:1] not in _KINDS:
+                raise self._is_no_redis(bytes(self._buffer[:40]))
             searched = max(0, len(self._buffer) - 1)
             self._receive()
         line = self._take(end)
@@ -172,10 +207,16 @@ class Connection:
         return int(line[1:])
 
     def _receive(self) -> None:
+        self._limit_time()
         chunk = self._socket.recv(_CHUNK_BYTES)
         if not chunk:
-            raise NoReply("Connection closed by server.")
+            raise self._is_closed("Connection closed by server.")
         self._buffer += chunk
+
+    def _is_closed(self, text: str) -> NoReply:
+        return NoReply(
+            f"Connection closed by server, after {self._last_words!r}" if self._last_words else text
+        )
 
     def _take(self, size: int) -> bytes:
         taken = bytes(self._buffer[:size])
@@ -188,33 +229,60 @@ class Connection:
 
 
 def _new_socket(target: RedisUrl, timeout_seconds: float) -> socket.socket:
-    if target.reach is Reach.SOCKET:
-        new = socket.socket(socket.AF_UNIX)
-        try:
-            new.settimeout(timeout_seconds)
-            new.connect(target.path)
-        except BaseException:
-            new.close()
-            raise
-        return new
-    new = socket.create_connection(target.nodes[0], timeout_seconds)
-    try:
-        new.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        new.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        if target.is_tls:
-            from supervisor_memkill.world import redis_tls  # loads OpenSSL
+    new = connect_to_one(_addresses(target), timeout_seconds)
+    return _secured(new, target, timeout_seconds) if target.is_tls else new
 
-            host, _ = target.nodes[0]
-            return redis_tls.new_context(target.options).wrap_socket(new, server_hostname=host)
+
+def connect_to_one(addresses: Sequence[tuple[int, Any]], timeout_seconds: float) -> socket.socket:
+    """A connection to the first of these addresses that takes one: the family and the address of each.
+
+    All together may take twice the limit. Raises OSError, that of the last address.
+    """
+    limit_seconds = min(1.0, 2 / len(addresses)) * timeout_seconds
+    for family, address in addresses:
+        try:
+            return _connected(family, address, limit_seconds)
+        except OSError as error:
+            failure = error
+    raise failure
+
+
+def _addresses(target: RedisUrl) -> list[tuple[int, Any]]:
+    if target.reach is Reach.SOCKET:
+        return [(socket.AF_UNIX, target.path)]
+    found = socket.getaddrinfo(*target.nodes[0], type=socket.SOCK_STREAM)
+    return [(family, address) for family, *_, address in found]
+
+
+def _connected(family: int, address: Any, timeout_seconds: float) -> socket.socket:
+    new = socket.socket(family)
+    try:
+        new.settimeout(timeout_seconds)
+        new.connect(address)
+        if family != socket.AF_UNIX:
+            new.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     except BaseException:
         new.close()
         raise
     return new
 
 
+def _secured(new: socket.socket, target: RedisUrl, timeout_seconds: float) -> socket.socket:
+    from supervisor_memkill.world import redis_tls  # loads OpenSSL
+
+    host, _ = target.nodes[0]
+    try:
+        new.settimeout(timeout_seconds)
+        return redis_tls.new_context(target.options).wrap_socket(new, server_hostname=host)
+    except redis_tls.FileError as error:
+        raise NoReply(f"the redis URL must be {error}") from error
+    finally:
+        new.close()  # the plain socket, of which wrap_socket has taken the descriptor
+
+
 def _address(target: RedisUrl) -> str:
     host, port = target.nodes[0]
-    return f"{host}:{port}"
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _reason(error: OSError) -> str:
@@ -236,7 +304,7 @@ def _bytes(word: Word) -> bytes:
         return word
     if isinstance(word, str):
         return word.encode()
-    if isinstance(word, (int, float)):
+    if isinstance(word, (int, float)) and not isinstance(word, bool):
         return repr(word).encode()
     raise TypeError(f"a command cannot have a {type(word).__name__}")
 

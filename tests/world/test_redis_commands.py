@@ -331,7 +331,7 @@ def test_a_database_that_does_not_exist_is_an_error_and_no_command_follows() -> 
         b"$9999999999\r\n",
         b":1_0\r\n",
         b"*1\r\n" * 50,
-        b"x" * 70_000,
+        b"+" * 70_000,
         b"%1\r\n",
     ],
 )
@@ -346,7 +346,7 @@ def test_what_is_no_redis_is_named(reply: bytes) -> None:
 
 def test_a_word_that_cannot_be_sent_is_refused_before_anything_is_sent() -> None:
     with Scripted([NAMED, b"+PONG\r\n"]) as server, client_of(server.url) as client:
-        for word in (None, ["x"], "\ud800"):
+        for word in (None, ["x"], True, "\ud800"):
             with pytest.raises((TypeError, ValueError)):
                 client.set("key", word)  # type: ignore[arg-type]
         assert client.ping()
