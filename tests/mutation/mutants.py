@@ -103,6 +103,8 @@ PYTHON = (
     "world/full_disk.py",
     "world/http_post.py",
     "world/own_supervisord.py",
+    "world/redis_commands.py",
+    "world/redis_wire.py",
     "world/xml_rpc.py",
 )
 LUA = tuple(f"coordination/lua/{name}.lua" for name in ("common", "acquire", "publish", "release", "request"))

@@ -131,3 +131,14 @@ def test_a_master_that_cannot_be_reached_is_the_one_that_the_sentinels_name(text
 )
 def test_only_a_server_that_is_no_master_is_left(error: Exception, is_another: bool) -> None:
     assert redis_errors.is_of_another_server(error) is is_another
+
+
+@pytest.mark.parametrize(
+    ("text", "advice"),
+    [
+        ("Client sent AUTH, but no password is set", "remove it from the URL"),
+        ("[SSL: TLSV13_ALERT_CERTIFICATE_REQUIRED] tlsv13 alert certificate required", "?ssl_certfile=/PATH"),
+    ],
+)
+def test_a_mistake_in_the_url_has_its_advice(text: str, advice: str) -> None:
+    assert advice in redis_errors.words(ResponseError(text), None)
