@@ -53,7 +53,8 @@ def test_a_transaction_is_run_as_a_whole_or_is_refused() -> None:
 
 def test_a_value_is_set_or_not_or_the_reply_is_another() -> None:
     with Scripted([NAMED, b"+OK\r\n", b"$-1\r\n", b"+NO\r\n"]) as server, client_of(server.url) as client:
-        assert [client.set("key", "value", nx=True) for _ in range(3)] == [True, None, False]
+        assert [client.set("key", b"\xff", nx=True) for _ in range(3)] == [True, None, False]
+    assert b"\xff" in server.read[0]
 
 
 def test_info_has_whole_numbers_and_texts() -> None:
