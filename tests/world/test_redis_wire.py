@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import linecache
+import select
 import socket
 import sys
 import threading
@@ -263,3 +264,17 @@ def test_a_deleted_entry_of_a_stream_has_no_fields() -> None:
         client_of(server.url) as client,
     ):
         assert client.xrevrange("stream", count=1) == [("1-1", {})]
+
+
+@pytest.mark.parametrize("ending", [None, b"-ERR idle\r\n"])
+def test_a_connection_that_was_closed_or_spoken_to_is_not_used(ending: bytes | None) -> None:
+    with accepting() as (listener, url):
+        connection = redis_wire.Connection(parse(url), "", PATIENCE_SECONDS)
+        peer, _ = listener.accept()
+        with peer:
+            assert connection.is_usable()
+            if ending is not None:
+                peer.sendall(ending)
+        select.select([connection._socket], [], [], PATIENCE_SECONDS)
+        assert not connection.is_usable()
+        connection.close()
