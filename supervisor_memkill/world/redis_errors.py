@@ -79,7 +79,7 @@ _HINTS = (
         r"certificate required",
         "this Redis asks for a certificate: name it with ?ssl_certfile=/PATH&ssl_keyfile=/PATH",
     ),
-    (r"it sent '\\x15\\x03", _TLS),  # an alert, which TLS sends for what is no TLS
+    (r"it sent '\\x15", _TLS),  # an alert, which TLS sends for what is no TLS
     (r"WRONG_VERSION_NUMBER|wrong version number|record layer failure", _PLAIN),
     (
         r"against a read only (replica|slave)",
