@@ -29,6 +29,7 @@ from supervisor_memkill.workers.registry import load_kind
 from supervisor_memkill.world.event_protocol import is_sent_changes
 from supervisor_memkill.world.machine import memory_limit_bytes
 from supervisor_memkill.world.memory import ProcessTable, PsutilBackend
+from supervisor_memkill.world.shared_redis import RedisClients
 from supervisor_memkill.world.supervisord import Supervisord
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ class Context:
     """The files of the configuration that count: supervisord's main file, and those with our sections."""
     in_files: Callable[[], ProgramFiles]
     """What supervisord's files say about its programs now."""
+    redis: RedisClients
     process_table: Callable[[], ProcessTable] = ProcessTable
 
     @property
@@ -74,11 +76,10 @@ class Context:
         from supervisor_memkill.coordination.read_only import ReadOnlyCoordinator
         from supervisor_memkill.coordination.redis import RedisCoordinator
         from supervisor_memkill.world.former_process import MachineProcesses
-        from supervisor_memkill.world.redis_client import connect
 
         listener = f"{self.config.host}/{self.supervisord.identification()}"
         shared = RedisCoordinator(
-            functools.cache(lambda: connect(url, CLIENT_NAME)),
+            self.redis.for_coordination(url),
             listener,
             contents.instance,
             prefix=self.config.key_prefix,
@@ -141,7 +142,8 @@ def put_together(
     recognition: Recognition | None = None,
 ) -> Context:
     """The same, from what is settled. `environ`: supervisord's."""
-    pools = build_pools(settled.config, supervisord)
+    redis = redis_clients()
+    pools = build_pools(settled.config, supervisord, redis)
     in_files = supervisord_files.program_reader(settled.supervisords_path, environ)
     # One backend for all tables: it remembers the parents of the processes.
     process_table = functools.partial(ProcessTable, PsutilBackend())
@@ -166,8 +168,20 @@ def put_together(
         settled.journals,
         settled.files,
         in_files,
+        redis,
         process_table,
     )
+
+
+def redis_clients() -> RedisClients:
+    """The clients of one command or listener; none is connected yet."""
+
+    def connect(url: str) -> object:
+        from supervisor_memkill.world import redis_client
+
+        return redis_client.connect(url, CLIENT_NAME)
+
+    return RedisClients(connect, boot_clock)
 
 
 def _known_processes(
@@ -187,10 +201,13 @@ def _known_processes(
     )
 
 
-def build_pools(config: Config, supervisord: Supervisord) -> list[Pool]:
-    """Each configured pool with its kind."""
+def build_pools(
+    config: Config, supervisord: Supervisord, redis: RedisClients | None = None
+) -> list[Pool]:
+    """Each configured pool with its kind. `redis` None: clients of their own."""
+    redis = redis or redis_clients()
     return [
-        Pool(pool, load_kind(pool.worker)(pool.kind_values, _tools(config, pool, supervisord)))
+        Pool(pool, load_kind(pool.worker)(pool.kind_values, _tools(config, pool, supervisord, redis)))
         for pool in config.pools or (EVERYTHING,)
     ]
 
@@ -200,20 +217,15 @@ def pool_of(kind: str, context: Context) -> Pool:
     config = PoolConfig(name=kind, programs=(), worker=kind)
     found = load_kind(kind)
     values = {key: option.default for key, option in found.options.items()}
-    return Pool(config, found(values, _tools(context.config, config, context.supervisord)))
+    return Pool(config, found(values, _tools(context.config, config, context.supervisord, context.redis)))
 
 
-def _tools(config: Config, pool: PoolConfig, supervisord: Supervisord) -> Tools:
-    @functools.cache
-    def redis() -> object:
-        if pool.redis is None:
-            raise MemkillError(f"[memkill:{pool.name}] has no redis")
-        from supervisor_memkill.world.redis_client import connect
-
-        return connect(pool.redis, CLIENT_NAME)
+def _tools(config: Config, pool: PoolConfig, supervisord: Supervisord, redis: RedisClients) -> Tools:
+    def no_redis() -> object:
+        raise MemkillError(f"[memkill:{pool.name}] has no redis")
 
     return Tools(
-        redis=redis,
+        redis=no_redis if pool.redis is None else redis.for_readings(pool.redis),
         signal=supervisord.signal,
         clock=boot_clock,
         host=config.host,

@@ -130,6 +130,7 @@ def _listener(context: Context, notifier: Notifier, own: OwnGroup, origin: Origi
         history=_history(context, notifier),
         siblings=lambda: own.standing().siblings,
         began_at=_began_at(context),
+        turn_begins=context.redis.turn_begins,
     )
 
 

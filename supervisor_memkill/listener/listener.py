@@ -87,13 +87,15 @@ class Listener:
         machine: Machine | None = None,
         begin_command: Begin = begin_guarded,
         began_at: float | None = None,
+        turn_begins: Callable[[], None] = lambda: None,
     ) -> None:
         """`coordinate` makes the coordinator from the journal's contents; `state` None: no state file.
 
         `history` takes the events while this listener holds the journal; a dry run has none.
         `siblings` counts the other running processes of the same event listener. `machine` None: this
         machine. `begin_command` begins the commands that drains run in the background. `began_at`: when
-        supervisord started this process, on the boot clock; None: when it takes charge.
+        supervisord started this process, on the boot clock; None: when it takes charge. `turn_begins` is
+        called when a turn begins.
         """
         self._config = config
         self._pools = {pool.name: pool for pool in pools}
@@ -102,6 +104,7 @@ class Listener:
         self._clock = clock
         self._process_table = process_table
         self._siblings = siblings
+        self._turn_begins = turn_begins
         self._stands_by = False
         self._away = {
             "supervisord": Outage(SupervisordAway, SupervisordBack, notifier, clock),
@@ -186,6 +189,7 @@ class Listener:
 
     def turn(self, *, ticked: bool) -> None:
         """One turn. An error in it is reported and does not end the listener."""
+        self._turn_begins()
         is_whole = False
         with self._guard.guarded("turn"):
             try:

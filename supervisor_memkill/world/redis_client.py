@@ -16,6 +16,7 @@ from supervisor_memkill.world import redis_errors
 from supervisor_memkill.world.redis_commands import RedisClient
 from supervisor_memkill.world.redis_url import SENTINEL_AUTH, SENTINEL_SSL, Reach, RedisUrl, masked, parse
 from supervisor_memkill.world.redis_wire import RedisError
+from supervisor_memkill.world.shared_redis import SharedRedis
 
 TIMEOUT_SECONDS = 2.0
 """For connecting, and for each answer."""
@@ -107,8 +108,15 @@ def _new_plain_client(target: RedisUrl, options: dict[str, Any]) -> Any:
 def ask(redis: Callable[[], Any], question: Callable[[Any], Answer]) -> Answer:
     """Call the question with the client, and return its answer.
 
-    Raises Unknown if Redis is away, refuses (WRONGTYPE, OOM, NOAUTH ...) or sends what is no reply.
+    Raises Unknown if Redis is away, refuses (WRONGTYPE, OOM, NOAUTH ...) or sends what is no reply. Of a
+    `SharedRedis` that hangs, it also raises Unknown at once, where its turn has waited long enough.
     """
+    if isinstance(redis, SharedRedis):
+        return redis.patiently(lambda: _ask(redis, question))
+    return _ask(redis, question)
+
+
+def _ask(redis: Callable[[], Any], question: Callable[[Any], Answer]) -> Answer:
     client = None
     try:
         client = redis()

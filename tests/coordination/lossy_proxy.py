@@ -1,4 +1,4 @@
-"""A proxy before Redis that loses one request, or one reply to a request that took its effect."""
+"""A proxy before Redis that loses a request or a reply, delays replies, hangs, and counts what passes."""
 
 from __future__ import annotations
 
@@ -34,6 +34,11 @@ class LossyProxy:
         """Back to NOTHING once something is lost."""
         self.delay_seconds = 0.0
         """How late every reply comes."""
+        self.hangs = False
+        """It takes connections and requests, and answers none of them."""
+        self.unanswered = 0
+        """Requests that were taken while it hung: the client waits for each until its time limit."""
+        self.round_trips = self.request_bytes = self.reply_bytes = 0
         proxy = self
 
         class Handler(socketserver.BaseRequestHandler):
@@ -58,9 +63,18 @@ class LossyProxy:
     def _serve(self, client: socket.socket) -> None:
         """One connection, whose client waits for each reply before it sends its next request."""
         with socket.create_connection(self._upstream) as upstream:
-            replies = threading.Thread(target=self._pass_replies, args=(upstream, client), daemon=True)
+            is_answered = threading.Event()
+            is_answered.set()
+            passed = (upstream, client, is_answered)
+            replies = threading.Thread(target=self._pass_replies, args=passed, daemon=True)
             is_passing = False
             while data := client.recv(1 << 20):
+                if self.hangs:
+                    self._hang(client)
+                    break
+                self.round_trips += is_answered.is_set()
+                is_answered.clear()
+                self.request_bytes += len(data)
                 loses = self.loses if b"EVALSHA" in data.upper() else Loses.NOTHING
                 if loses is not Loses.NOTHING:
                     self.loses = Loses.NOTHING
@@ -77,8 +91,17 @@ class LossyProxy:
             upstream.sendall(data)
             upstream.recv(1 << 20)
 
-    def _pass_replies(self, upstream: socket.socket, client: socket.socket) -> None:
+    def _hang(self, client: socket.socket) -> None:
+        self.unanswered += 1
+        while client.recv(1 << 20):
+            pass
+
+    def _pass_replies(
+        self, upstream: socket.socket, client: socket.socket, is_answered: threading.Event
+    ) -> None:
         with contextlib.suppress(OSError):
             while data := upstream.recv(1 << 20):
                 time.sleep(self.delay_seconds)
+                self.reply_bytes += len(data)
+                is_answered.set()
                 client.sendall(data)
