@@ -201,9 +201,7 @@ def _known_processes(
     )
 
 
-def build_pools(
-    config: Config, supervisord: Supervisord, redis: RedisClients | None = None
-) -> list[Pool]:
+def build_pools(config: Config, supervisord: Supervisord, redis: RedisClients | None = None) -> list[Pool]:
     """Each configured pool with its kind. `redis` None: clients of their own."""
     redis = redis or redis_clients()
     return [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from supervisor_memkill.clock import Clock
 from supervisor_memkill.coordination.contract import Answer, Cause, Coordinator
 from supervisor_memkill.listener.findings import Finding, PoolSurvey, Survey
 from supervisor_memkill.listener.fleet import Fleet
@@ -17,7 +18,14 @@ class HeldWorkers:
     """Passes the cause on to the log, to the history, to people who wait for a request, and to the state."""
 
     def __init__(
-        self, notifier: Notifier, holds: Holds, fleet: Fleet, state: StateKeeper | None, *, is_dry_run: bool
+        self,
+        notifier: Notifier,
+        holds: Holds,
+        fleet: Fleet,
+        state: StateKeeper | None,
+        clock: Clock,
+        *,
+        is_dry_run: bool,
     ) -> None:
         """`state` None: no state file."""
         self._notifier = notifier
@@ -25,7 +33,7 @@ class HeldWorkers:
         self._fleet = fleet
         self._state = state
         self._is_dry_run = is_dry_run
-        self._pool_sizes = PoolSizes()
+        self._pool_sizes = PoolSizes(clock)
         self._calm: dict[str, Finding] = {}
         """Workers without a reason for a drain, and the finding that shows it."""
 

@@ -142,7 +142,7 @@ class Listener:
         )
         self._reports = Reports(notifier)
         self._held = HeldWorkers(
-            notifier, Holds(notifier, clock), self._fleet, state, is_dry_run=config.dry_run
+            notifier, Holds(notifier, clock), self._fleet, state, clock, is_dry_run=config.dry_run
         )
         self._sources = Sources(notifier, clock)
         self._adoption = Adoption(self._ledger)

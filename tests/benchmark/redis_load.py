@@ -7,6 +7,7 @@ CPU of ``status --fleet`` is that of its own process, from its start to its end.
 
 from __future__ import annotations
 
+import dataclasses
 import resource
 import shutil
 import subprocess
@@ -35,11 +36,12 @@ def main(sizes: list[int]) -> None:
     try:
         print("cost to Redis     publish of 20    acquire, refused   acquire, granted   the pool's memory")
         publish = 0.0
-        looks = []
+        looks, quiet = [], []
         for size in sizes:
             publish = measure(server.client(), size)
             looks.append(look(server, size))
-        print("\n".join(looks))
+            quiet.append(measure_calm(server.client(), size))
+        print("\n".join([*looks, *quiet]))
     finally:
         server.stop()
         shutil.rmtree(here, ignore_errors=True)
@@ -78,6 +80,25 @@ def measure(client: Any, size: int) -> float:
         f"   {format_size(memory):>12}   ({received / 1024:.1f} KB a heartbeat)"
     )
     return publish
+
+
+def measure_calm(client: Any, size: int) -> str:
+    """One heartbeat of a pool in which nobody asks: nothing has changed, one worker has, all are sent."""
+    client.flushall()
+    listeners = [coordinator(client, number) for number in range(max(1, size // WORKERS_EACH))]
+    calm = [dataclasses.replace(one, urgency=None) for one in reports(0)]
+    other = [dataclasses.replace(calm[0], memory_bytes=1), *calm[1:]]
+    parts = []
+    for name, sent in (("all workers", calm), ("no change", calm), ("one changed", other)):
+        client.config_resetstat()
+        for listener in listeners:
+            listener.publish("pool", RULES, sent, [])
+        stats, calls = client.info("stats"), len(listeners)
+        parts.append(
+            f"{name} {milliseconds(client):.3f} ms, {stats['total_net_input_bytes'] / calls:.0f} bytes there"
+            f" and {stats['total_net_output_bytes'] / calls:.0f} back"
+        )
+    return f"publish of 20 of {size:6} calm workers: {'; '.join(parts)}"
 
 
 def look(server: RealRedis, size: int) -> str:

@@ -10,6 +10,7 @@ import pytest
 from supervisor_memkill.coordination.contract import PoolView
 from supervisor_memkill.errors import NotSent
 from supervisor_memkill.listener.journal_format import Contents
+from supervisor_memkill.listener.pool_sizes import SECONDS_PER_WORKER
 from supervisor_memkill.rules.causes import StepCause
 from supervisor_memkill.rules.drain import State
 from tests.builders import report
@@ -22,6 +23,7 @@ from tests.listener_world import (
     SharedCoordinator,
     StopKind,
     World,
+    pool_config,
 )
 
 
@@ -124,3 +126,22 @@ def test_pool_of_one_here_is_warned_about_only_if_no_other_host_ever_had_a_worke
     assert len(life.stream.having("worker.held_for_ever")) == (0 if is_away else 1)
     assert len(life.stream.having("worker.held")) == (1 if is_away else 0)
     assert len(views) <= 120 / 5, "the whole pool is read at a TICK only"
+
+
+def test_the_larger_a_pool_the_more_rarely_is_all_of_it_read(path: Path) -> None:
+    """All its listeners read it while too few workers are in service: together, work by its square."""
+    everybody = tuple(report(f"web{number}/jobs:one", in_service=False) for number in range(600))
+    world = World(["one", "two", "three"])  # all of them are over their limit
+    coordinator = SharedCoordinator(world)
+    read_at: list[float] = []
+
+    def view(pool: str) -> PoolView:
+        read_at.append(world.clock())
+        return PoolView(everybody)
+
+    coordinator.view = view  # type: ignore[method-assign]
+    config = pool_config(min_available=500)
+    life = Life(world, path, config=config, coordinate=lambda contents: coordinator)
+    life.run(240)
+    assert 1 < len(read_at) <= 240 / (600 * SECONDS_PER_WORKER) + 1
+    assert len(life.stream.having("worker.held")) == 3
