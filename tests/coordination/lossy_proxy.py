@@ -38,7 +38,7 @@ class LossyProxy:
         """It takes connections and requests, and answers none of them."""
         self.unanswered = 0
         """Requests that were taken while it hung: the client waits for each until its time limit."""
-        self.round_trips = self.request_bytes = self.reply_bytes = 0
+        self.connections = self.round_trips = self.request_bytes = self.reply_bytes = 0
         proxy = self
 
         class Handler(socketserver.BaseRequestHandler):
@@ -62,6 +62,7 @@ class LossyProxy:
 
     def _serve(self, client: socket.socket) -> None:
         """One connection, whose client waits for each reply before it sends its next request."""
+        self.connections += 1
         with socket.create_connection(self._upstream) as upstream:
             is_answered = threading.Event()
             is_answered.set()
