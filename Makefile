@@ -73,6 +73,7 @@ fuzz: test-venvs
 benchmark: test-venvs
 	$(VENV)-test/bin/python -m tests.benchmark
 	$(VENV)-test/bin/python -m tests.benchmark.redis_load
+	$(VENV)-test/bin/python -m tests.benchmark.many_pools
 	$(VENV)-test/bin/python -m tests.benchmark_reports
 
 release: test-venvs

@@ -18,7 +18,7 @@ from tests.real.many_pools import many_pools
 SIZES = ((1, 4), (10, 4), (50, 4), (1, 2000), (10, 200), (50, 40))
 """Pools, and the workers of each."""
 DELAYS_MS = (1, 10, 50)
-LOOKS = 5
+LOOKS = 2
 
 
 def main() -> int:

@@ -105,6 +105,7 @@ PYTHON = (
     "world/own_supervisord.py",
     "world/redis_commands.py",
     "world/redis_wire.py",
+    "world/shared_redis.py",
     "world/xml_rpc.py",
 )
 LUA = tuple(f"coordination/lua/{name}.lua" for name in ("common", "acquire", "publish", "release", "request"))
