@@ -10,6 +10,7 @@ import functools
 import io
 import random
 import shutil
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -239,7 +240,7 @@ def drive(
         )
         # A worker that the listener leaves quiet or stopped takes no jobs, and all others do.
         for fleet in fleets:
-            fleet.supervisord.ctl("stop", LISTENER)
+            stop_listener(fleet)
             fleet.wait_for(functools.partial(is_none_stopping, fleet))
         # Some brokers give what a stop left behind to a worker that gets another job.
         sent = {fleet: set(fleet.pushed()) for fleet in fleets}
@@ -254,6 +255,16 @@ def drive(
         lambda: sum(len(set(fleet.pushed()) - dropped(fleet)) for fleet in fleets),
     )
     return "; ".join(filter(None, [stuck, lacking]))
+
+
+def stop_listener(fleet: FrameworkFleet) -> None:
+    """On a machine with too much to do, the command may be given up while supervisord still obeys it.
+
+    What the jobs of an hour wrote down must not be lost for that.
+    """
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        fleet.supervisord.ctl("stop", LISTENER)
+    fleet.wait_for(lambda: fleet.supervisord.process(LISTENER).state is ProcessState.STOPPED)
 
 
 def is_none_stopping(fleet: FrameworkFleet) -> bool:
