@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import pickle
 import select
 import signal
 import sys
@@ -13,6 +12,11 @@ from collections.abc import Callable
 from typing import NoReturn, TypeVar
 
 from supervisor_memkill.errors import MemkillError
+
+try:
+    from _pickle import loads  # The C part of pickle: the rest of it would need 0.4 MB here.
+except ImportError:  # not CPython
+    from pickle import loads
 
 T = TypeVar("T")
 
@@ -53,7 +57,7 @@ def in_child(
             os.kill(pid, signal.SIGKILL)  # It hangs.
         os.waitpid(pid, 0)
     try:
-        is_result, answer = pickle.loads(sent)  # noqa: S301 - from this program itself
+        is_result, answer = loads(sent)  # noqa: S301 - from this program itself
     except Exception:  # noqa: BLE001 - pickle names no others; `work` then fails here, and says why
         return work()
     if is_result:
@@ -92,7 +96,9 @@ def _answer(work: Callable[[], object], writer: int) -> NoReturn:
             answer: tuple[bool, object] = (True, work())
         except (MemkillError, SystemExit) as error:
             answer = (False, error)
-        sent = pickle.dumps(answer)
+        from pickle import dumps
+
+        sent = dumps(answer)
         _flush()
         with os.fdopen(writer, "wb") as pipe:
             pipe.write(sent)

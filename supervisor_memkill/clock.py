@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
-from datetime import datetime
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 
 class Clock(Protocol):
@@ -28,5 +30,7 @@ def local_time() -> datetime:
 
     The C library reads /etc/localtime once per process, and again only after tzset.
     """
+    from datetime import datetime  # Few listeners need it.
+
     time.tzset()
     return datetime.now()  # noqa: DTZ005 - local time is asked for

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from supervisor_memkill.processes import Measure
-from supervisor_memkill.rules.hours import DrainHours
 from supervisor_memkill.rules.shortage import Yields
 from supervisor_memkill.rules.step import OnTimeout
 from supervisor_memkill.units import Size
+
+if TYPE_CHECKING:
+    from supervisor_memkill.rules.hours import DrainHours  # It needs datetime, which few listeners need.
 
 DEFAULT_DRAIN_TIMEOUT_SECONDS = 3600.0
 

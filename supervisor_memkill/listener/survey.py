@@ -6,7 +6,7 @@ import dataclasses
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from typing import TYPE_CHECKING
 
 from supervisor_memkill.clock import Clock
 from supervisor_memkill.clock import local_time as machine_local_time
@@ -34,6 +34,9 @@ from supervisor_memkill.units import Size
 from supervisor_memkill.workers.contract import Note, Reading, Target
 from supervisor_memkill.world.memory import ProcessTable
 from supervisor_memkill.world.supervisord import Supervisord
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 
 @dataclass(frozen=True)

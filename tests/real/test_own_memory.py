@@ -52,6 +52,8 @@ NOT_NEEDED = {
         "_hashlib",
         "base64",
         "traceback",
+        "pickle",
+        "datetime",
     ),
 }
 ONCE = (
