@@ -6,7 +6,6 @@ only its two descriptors and the inbox.
 
 from __future__ import annotations
 
-import queue
 import signal
 import threading
 import time
@@ -23,7 +22,12 @@ from supervisor_memkill.world.event_protocol import (
     Ticks,
 )
 
-Inbox = queue.SimpleQueue["Event | None"]
+try:
+    from _queue import Empty, SimpleQueue  # The C part of queue: the rest of it would need 0.1 MB.
+except ImportError:  # not CPython
+    from queue import Empty, SimpleQueue
+
+Inbox = SimpleQueue["Event | None"]
 """The events in their order; None: the end."""
 
 
@@ -32,7 +36,7 @@ def serve(listener: Listener, stdin_fd: int, stdout_fd: int, hearing: Hearing | 
 
     Also ends, as by SIGTERM, when `hearing` finds that supervisord sends no events any more.
     """
-    inbox: Inbox = queue.SimpleQueue()
+    inbox: Inbox = SimpleQueue()
     signals: list[int] = []
 
     def end(number: int | None = None, frame: FrameType | None = None) -> None:
@@ -107,6 +111,6 @@ def _take(inbox: Inbox, wait_seconds: float | None) -> list[Event]:
         while event is not None:
             events.append(event)
             event = inbox.get_nowait()
-    except queue.Empty:
+    except Empty:
         pass
     return events

@@ -54,6 +54,7 @@ NOT_NEEDED = {
         "traceback",
         "pickle",
         "datetime",
+        "queue",
     ),
 }
 ONCE = (
