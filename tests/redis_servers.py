@@ -53,11 +53,11 @@ def make_certificates(directory: Path) -> Certificates:
     made = Certificates(directory)
     new_key = [openssl, "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
     authority_key = directory / "ca.key"
-    _run(
-        [*new_key, "-x509", "-subj", "/CN=tests", "-keyout", str(authority_key), "-out", str(made.authority)]
-    )
+    # Python 3.13 and later demand the usage (ssl.VERIFY_X509_STRICT).
+    as_authority = ["-x509", "-subj", "/CN=tests", "-addext", "keyUsage=critical,keyCertSign,cRLSign"]
+    _run([*new_key, *as_authority, "-keyout", str(authority_key), "-out", str(made.authority)])
     request, names = directory / "server.csr", directory / "names"
-    names.write_text(f"subjectAltName=DNS:{NAME}\n")
+    names.write_text(f"subjectAltName=DNS:{NAME}\nauthorityKeyIdentifier=keyid\n")
     _run([*new_key, "-subj", f"/CN={NAME}", "-keyout", str(made.key), "-out", str(request)])
     signing = ["-CA", str(made.authority), "-CAkey", str(authority_key), "-CAcreateserial"]
     signed = ["-extfile", str(names), "-in", str(request), "-out", str(made.certificate)]

@@ -76,6 +76,11 @@ _HINTS = (
         "name the certificate of its authority with ?ssl_ca_certs=/PATH, or write ?ssl_cert_reqs=none",
     ),
     (
+        r"key usage extension|Missing Authority Key Identifier|Missing Subject Key Identifier",
+        "Python 3.13 and later refuse such a certificate: make it anew with the extension that is named, or"
+        " run the listener with an older Python",
+    ),
+    (
         r"certificate required",
         "this Redis asks for a certificate: name it with ?ssl_certfile=/PATH&ssl_keyfile=/PATH",
     ),

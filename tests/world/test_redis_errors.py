@@ -142,3 +142,11 @@ def test_only_a_server_that_is_no_master_is_left(error: Exception, is_another: b
 )
 def test_a_mistake_in_the_url_has_its_advice(text: str, advice: str) -> None:
     assert advice in redis_errors.words(ResponseError(text), None)
+
+
+def test_a_certificate_that_newer_pythons_refuse_is_explained() -> None:
+    text = "Error 1 connecting to h:6379. CA cert does not include key usage extension."
+    words = redis_errors.words(RedisConnectionError(text), None)
+    assert words.endswith(
+        "make it anew with the extension that is named, or run the listener with an older Python"
+    )
