@@ -33,14 +33,17 @@ def post(
     limit_seconds: float,
     limit_bytes: int,
     take: Callable[[bytes], None],
+    silence_seconds: float | None = None,
 ) -> int:
     """Send the body once; the status of the answer. `take` gets the body of an answer that is OK, in parts.
 
-    A long answer is never whole in memory: Python would keep much of that memory for itself. Raises NoHttp;
-    TimeoutError if the whole answer is not there within the limit; OSError; what `take` raises.
+    A long answer is never whole in memory: Python would keep much of that memory for itself.
+    `silence_seconds`: the longest time without any part of it; None: the limit alone. Raises NoHttp;
+    TimeoutError if the whole answer is not there within the limits; OSError; what `take` raises.
     """
     end = time.monotonic() + limit_seconds
-    connection.settimeout(limit_seconds)
+    silence_seconds = silence_seconds or limit_seconds
+    connection.settimeout(silence_seconds)
     fields = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
     head = f"POST {path} HTTP/1.0\r\n{fields}Content-Length: {len(body)}\r\n\r\n"
     connection.sendall(head.encode("latin-1") + body)
@@ -48,7 +51,7 @@ def post(
     while (split := received.find(b"\r\n\r\n")) < 0:
         if len(received) > HEAD_LIMIT_BYTES:
             raise NoHttp("the head of its answer does not end")
-        received += _some(connection, end)
+        received += _some(connection, end, silence_seconds)
     status, length = _read_head(bytes(received[:split]))
     part, taken_bytes = bytes(received[split + 4 :]), 0
     while True:
@@ -60,18 +63,18 @@ def post(
             take(part)
         if taken_bytes == length:
             return status
-        part = _some(connection, end, may_end=length is None)
+        part = _some(connection, end, silence_seconds, may_end=length is None)
         if not part:
             return status
 
 
-def _some(connection: socket.socket, end: float, *, may_end: bool = False) -> bytes:
+def _some(connection: socket.socket, end: float, silence_seconds: float, *, may_end: bool = False) -> bytes:
     """What comes next; empty: the server closed the connection, and `may_end`. Raises NoHttp."""
     # The limit of the socket is for one read: a slow answer in many pieces would never exceed it.
     left_seconds = end - time.monotonic()
     if left_seconds <= 0:
         raise TimeoutError
-    connection.settimeout(left_seconds)
+    connection.settimeout(min(left_seconds, silence_seconds))
     chunk = connection.recv(_CHUNK_BYTES)
     if not chunk and not may_end:
         raise NoHttp("it closed the connection")

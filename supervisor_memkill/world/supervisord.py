@@ -24,6 +24,10 @@ _CHARACTER_BYTES = 4
 ANSWER_LIMIT_BYTES = 64 * 1024 * 1024
 """Far above an answer about thousands of processes (about 1 KB each)."""
 
+LONG_ANSWER_TIMES = 6
+"""So many time limits an answer about all processes may take, as long as parts of it come. supervisord sends
+it in pieces of 4 KB, and looks at all its processes between two pieces: with 2,000, it needs 8 s."""
+
 T = TypeVar("T")
 
 
@@ -204,7 +208,8 @@ class Supervisord:
     def _call(self, method: str, *arguments: str | bool | int) -> Any:
         answer = xml_rpc.Answer(_MEMBERS.get(method))
         try:
-            status = self._exchange(xml_rpc.call(f"supervisor.{method}", arguments), answer)
+            times = LONG_ANSWER_TIMES if method in _MEMBERS else 1
+            status = self._exchange(xml_rpc.call(f"supervisor.{method}", arguments), answer, times)
             value = answer.value() if status == http_post.OK else None
         except xml_rpc.Fault as fault:
             raise _error(method, arguments, fault) from None
@@ -218,14 +223,21 @@ class Supervisord:
             raise CallFailed(f"{self.url} answered {method} with HTTP status {status}")
         return value
 
-    def _exchange(self, body: bytes, answer: xml_rpc.Answer) -> int:
-        """Send one request, and pass its answer on; the HTTP status. Raises ValueError as `answer` does."""
-        limits = (self._timeout_seconds, ANSWER_LIMIT_BYTES)
+    def _exchange(self, body: bytes, answer: xml_rpc.Answer, times: int) -> int:
+        """Send one request, and pass its answer on; the HTTP status. Raises ValueError as `answer` does.
+
+        The answer may take so many time limits.
+        """
+        silence_seconds = self._timeout_seconds
+        limits = (times * silence_seconds, ANSWER_LIMIT_BYTES)
         with self._connect() as connection:
             try:
-                return http_post.post(connection, "/RPC2", self._headers, body, *limits, answer.take)
+                return http_post.post(
+                    connection, "/RPC2", self._headers, body, *limits, answer.take, silence_seconds
+                )
             except TimeoutError:
-                raise NoAnswer(f"{self.url} did not answer within {self._timeout_seconds:g} s") from None
+                more = f", or its whole answer took longer than {limits[0]:g} s" if times > 1 else ""
+                raise NoAnswer(f"{self.url} did not answer within {silence_seconds:g} s{more}") from None
             except http_post.TooLong:
                 raise NoAnswer(f"{self.url} answered with more than {ANSWER_LIMIT_BYTES} bytes") from None
             except (OSError, http_post.NoHttp) as error:

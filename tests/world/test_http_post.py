@@ -56,6 +56,12 @@ def test_answer_in_pieces_gets_no_more_time_than_a_whole_one() -> None:
     assert len(connection.limits) == 6
 
 
+def test_an_answer_may_be_given_more_time_as_a_whole_than_for_each_part() -> None:
+    connection = Piecemeal(b"HTTP/1.0 200 OK\r\n", b"Content-Length: 3\r\n\r\n", b"a", b"b", b"c")
+    post(cast(Any, connection), "/RPC2", {}, b"", 6 * LIMIT_SECONDS, 100, list[bytes]().append, LIMIT_SECONDS)
+    assert set(connection.limits) == {LIMIT_SECONDS}
+
+
 def test_request_has_its_path_its_fields_its_length_and_its_body() -> None:
     connection = Piecemeal(b"HTTP/1.0 200 OK\r\n\r\n", b"")
     fields = {"Accept": "text/xml", "X-A": "b"}

@@ -117,6 +117,23 @@ def test_a_lost_or_bad_answer_may_have_had_its_effect_and_is_sent_once(
     assert b"<methodName>supervisor.stopProcess</methodName>" in server.requests[0]
 
 
+def test_an_answer_about_all_processes_may_take_longer_as_long_as_it_comes(serve: Serve) -> None:
+    """supervisord sends it in small pieces, with a look at all its processes between two of them."""
+    whole, closed = http_answer(marshalled([])), threading.Event()
+
+    def slowly(connection: socket.socket) -> None:
+        for start in range(0, len(whole), len(whole) // 5):
+            connection.sendall(whole[start : start + len(whole) // 5])
+            closed.wait(0.8)
+
+    server = serve(slowly)
+    patient = Supervisord(server.url, timeout_seconds=3)
+    assert patient.all_processes() == []
+    with pytest.raises(NoAnswer, match="did not answer within 3 s"):
+        patient.pid()
+    closed.set()
+
+
 def test_an_answer_without_end_is_cut_off(serve: Serve) -> None:
     def floods(connection: socket.socket) -> None:
         connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
