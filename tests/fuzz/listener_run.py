@@ -196,7 +196,7 @@ class WorldsSupervisord(Supervisord):
         self._draw, self._world = draw, world
         self.is_wrong = False
 
-    def _exchange(self, body: bytes, answer: xml_rpc.Answer) -> int:
+    def _exchange(self, body: bytes, answer: xml_rpc.Answer, times: int) -> int:
         status, text = self._status_and_text(body)
         if status == OK:
             answer.take(text)

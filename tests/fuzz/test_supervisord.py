@@ -156,7 +156,7 @@ class Answering(Supervisord):
         super().__init__("unix:///nowhere.sock")
         self._answer = status, body
 
-    def _exchange(self, body: bytes, answer: xml_rpc.Answer) -> int:
+    def _exchange(self, body: bytes, answer: xml_rpc.Answer, times: int) -> int:
         status, text = self._answer
         if status == OK:
             answer.take(text)
