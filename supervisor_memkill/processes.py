@@ -71,12 +71,13 @@ class ProcessInfo:
     spawnerr: str = ""
     exitstatus: int = 0
     """Of the last process: its exit status, `ENDED_BY_SIGNAL`, or 0 if none ended yet."""
-    worker: str = field(init=False, repr=False, compare=False)
-    """``group:name``, as every call of supervisord takes it."""
+    worker: str = field(default="", repr=False, compare=False)
+    """``group:name``, as every call of supervisord takes it. It is made of the two, if it is not given."""
 
     def __post_init__(self) -> None:
         # Not a property: a look asks for it some tens of times.
-        object.__setattr__(self, "worker", f"{self.group}:{self.name}")
+        if not self.worker:
+            object.__setattr__(self, "worker", f"{self.group}:{self.name}")
 
     @property
     def uptime_seconds(self) -> int:

@@ -198,6 +198,7 @@ def _at(info: ProcessInfo, now: int) -> ProcessInfo:
         now,
         info.spawnerr,
         info.exitstatus,
+        info.worker,
     )
 
 

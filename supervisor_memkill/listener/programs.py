@@ -33,11 +33,11 @@ class Programs:
         self._stop_as_group = stop_as_group
         self._in_files = in_files
         self._programs: dict[str, ProgramInfo] = {}
-        self._lives: dict[str, tuple[int, int]] = {}
-        """Pid and start of each process when its settings were learnt."""
+        self._processes: Sequence[ProcessInfo] = ()
+        """The settings were learnt when these processes lived."""
+        self._are_theirs = False
+        """`_processes` were judged: the settings are surely theirs."""
         self._listener_groups: frozenset[str] = frozenset()
-        self._judged: Sequence[ProcessInfo] = ()
-        """The processes that the settings are surely of."""
         self.alerts: tuple[str, ...] = ()
         """Why supervisord does not report its settings, and what that means; empty if it does."""
 
@@ -59,15 +59,17 @@ class Programs:
 
         What supervisord did not report is asked for again, unless it reports nothing at all.
         """
-        if len(processes) == len(self._judged) and all(map(operator.is_, processes, self._judged)):
+        is_same_number = len(processes) == len(self._processes)
+        if self._are_theirs and is_same_number and all(map(operator.is_, processes, self._processes)):
             return False
-        are_other = self._are_of_other(processes)
-        self._judged = () if are_other else tuple(processes)
-        return are_other
+        self._are_theirs = not self._are_of_other(processes)
+        if self._are_theirs:
+            self._processes = tuple(processes)
+        return not self._are_theirs
 
     def _are_of_other(self, processes: Sequence[ProcessInfo]) -> bool:
         is_known = bool(self.alerts) or {one.worker for one in processes} == self._programs.keys()
-        return not is_known or _lives_of(processes) != self._lives
+        return not is_known or _lives_of(processes) != _lives_of(self._processes)
 
     def listener_groups(self) -> frozenset[str]:
         """The groups with a priority below 0, which event listeners have, unless the files name a program."""
@@ -75,15 +77,16 @@ class Programs:
 
     def learn(self, processes: Sequence[ProcessInfo]) -> None:
         """Ask supervisord for all settings again. Raises SupervisordError if it is away."""
-        self._judged = ()
-        lives = _lives_of(processes)
-        learnt = {program.worker: program for program in self._reported(processes)}
+        self._are_theirs = False
+        before, lives = _lives_of(self._processes), _lives_of(processes)
+        names = {worker: worker for worker in lives}  # The same texts as keys: there may be thousands.
+        learnt = {names.get(one.worker, one.worker): one for one in self._reported(processes)}
         for worker, life in lives.items():
             former, now = self._programs.get(worker), learnt.get(worker)
-            lives_on = life[0] != 0 and life == self._lives.get(worker)
+            lives_on = life[0] != 0 and life == before.get(worker)
             if lives_on and former is not None and (now is not None or self.alerts):
                 learnt[worker] = _in_force(former, now)
-        self._programs, self._lives = learnt, lives
+        self._programs, self._processes = learnt, tuple(processes)
         self._listener_groups = _listener_groups(learnt.values(), self._in_files)
 
     def _reported(self, processes: Sequence[ProcessInfo]) -> Sequence[ProgramInfo]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 
 from supervisor_memkill.listener.findings import Finding, PoolSurvey, Survey
 from supervisor_memkill.notices.event import Notifier
@@ -28,12 +28,10 @@ class Reports:
     def __init__(self, notifier: Notifier) -> None:
         self._notifier = notifier
         self._alerts: frozenset[str] = frozenset()
-        self._seen: dict[str, Mapping[str, tuple[Finding, WorkerSeen]]] = {}
-        """By pool and worker: the last finding, and its event."""
-        self._hints: dict[str, list[Advice]] = {}
-        """The hints of the last look, by worker."""
-        self._programs: dict[str, ProgramInfo] = {}
-        """The settings that these hints are about, by worker."""
+        self._findings: dict[str, Sequence[Finding]] = {}
+        """Those of the last look, by pool."""
+        self._hints: dict[str, tuple[list[Advice], ProgramInfo | None]] = {}
+        """The hints of the last look, and the settings that they are about, by worker."""
 
     def report_survey(self, survey: Survey, *, is_check: bool) -> None:
         """Report what concerns no single pool. `is_check`: only a check looks for alerts."""
@@ -54,23 +52,26 @@ class Reports:
                 len(survey.findings),
                 readings_up=None if away is None else not away,
                 failure=None if survey.failure is None else repr(survey.failure),
+                unchanged=self._is_unchanged(survey),
             )
         )
+        self._findings[survey.pool.name] = survey.findings
 
     def report_pool(self, survey: PoolSurvey) -> None:
-        """Report what concerns one pool and its workers."""
+        """Report what concerns one pool and its workers. Where nothing changed, no worker is reported."""
         self._report_unrecognised(survey)
-        before, last = self._seen.get(survey.pool.name, {}), {}
+        if self._is_unchanged(survey):
+            return
+        known = {id(finding) for finding in self._findings.get(survey.pool.name, ())}
         for finding in survey.findings:
-            known = before.get(finding.worker)
-            if known is None or known[0] is not finding:
+            if id(finding) not in known:
                 self._report_near_limit(survey, finding)
                 self._report_hints(finding)
-                known = finding, _seen(survey, finding)
-            self._notifier.report(known[1])
+            self._notifier.report(_seen(survey, finding))
             self._report_jobs(survey, finding)
-            last[finding.worker] = known
-        self._seen[survey.pool.name] = last
+
+    def _is_unchanged(self, survey: PoolSurvey) -> bool:
+        return survey.findings is self._findings.get(survey.pool.name)
 
     def _report_unrecognised(self, survey: PoolSurvey) -> None:
         pool, why = survey.pool.name, survey.unrecognised
@@ -80,25 +81,17 @@ class Reports:
             self._notifier.forget(PoolUnrecognised, pool)
 
     def _report_hints(self, finding: Finding) -> None:
-        self._forget_hints_of_other_settings(finding)
-        hints = list(finding.hints())
+        """After `supervisorctl update` with other settings, what is still wrong is reported again."""
+        hints, program = list(finding.hints()), finding.program
+        before, about = self._hints.pop(finding.worker, ([], None))
+        if program is not None and about not in (None, program):
+            before = []
         for advice in hints:
-            if advice not in self._hints.get(finding.worker, ()):
+            if advice not in before:
                 made = WorkerUnsafe if advice.refuses else WorkerHint
                 self._notifier.report(made(finding.worker, advice.text))
         if hints:
-            self._hints[finding.worker] = hints
-        else:
-            self._hints.pop(finding.worker, None)
-
-    def _forget_hints_of_other_settings(self, finding: Finding) -> None:
-        """After `supervisorctl update` with other settings: report again what is still wrong."""
-        worker, program = finding.worker, finding.program
-        if program is None:
-            return
-        if self._programs.get(worker, program) != program:
-            self._hints.pop(worker, None)
-        self._programs[worker] = program
+            self._hints[finding.worker] = hints, program or about
 
     def _report_jobs(self, survey: PoolSurvey, finding: Finding) -> None:
         """Report the running jobs, if the look has them. A measure that was not read would be no growth."""

@@ -16,7 +16,6 @@ from supervisor_memkill.listener import state_file
 from supervisor_memkill.listener.findings import Finding, PoolSurvey
 from supervisor_memkill.listener.journal import read_boot_id
 from supervisor_memkill.listener.journal_format import Contents
-from supervisor_memkill.listener.state_format import Encoder
 from supervisor_memkill.listener.state_values import (
     MAX_SAMPLES,
     SAMPLE_SECONDS,
@@ -47,10 +46,6 @@ class _Decision:
     cause: Hold | Cause | None
 
 
-_Found = tuple[Finding, WorkerState]
-"""The last finding about a worker, and what the state has of it."""
-
-
 class StateKeeper:
     """Collects the state of this listener, and writes it when `write` is called."""
 
@@ -66,8 +61,6 @@ class StateKeeper:
         self._is_shared = config.redis is not None
         # Until the first look, the last listener's looks are shown, with their age.
         self._pools = {pool.name: pool for pool in self._pools_before() if pool.name in self._settle_seconds}
-        self._samples = {one.worker: one.samples for pool in self._pools.values() for one in pool.workers}
-        self._sampled_at: dict[str, float] = {}
         self._state = ListenerState(
             version=__version__,
             pid=os.getpid(),
@@ -82,11 +75,10 @@ class StateKeeper:
             origin=origin or Origin(),
         )
         self._written: ListenerState | None = None
-        self._encoder = Encoder()
-        self._found: dict[str, Mapping[str, _Found]] = {}
-        """By pool and worker."""
-        self._last: dict[str, tuple[Sequence[Finding], float]] = {}
-        """By pool: all findings, and when each worker was sampled if it was due."""
+        self._findings: dict[str, Sequence[Finding]] = {}
+        """By pool: those that its state is from."""
+        self._sampled_at: dict[str, float] = {}
+        """By pool: when the memory of its workers was sampled last."""
 
     def _pools_before(self) -> tuple[PoolState, ...]:
         try:
@@ -144,27 +136,36 @@ class StateKeeper:
         self._answers.clear()
 
     def _workers(self, survey: PoolSurvey) -> tuple[WorkerState, ...]:
-        name, before = survey.pool.name, self._found.get(survey.pool.name, {})
-        findings, sampled_at = self._last.get(name, ((), 0.0))
-        is_all_known = not self._decisions and not self._answers and name in self._pools
-        if is_all_known and findings is survey.findings and self._clock() - sampled_at < SAMPLE_SECONDS:
-            return self._pools[name].workers
-        self._last[name] = survey.findings, self._clock()
-        last: dict[str, _Found] = {}
+        name, now = survey.pool.name, self._clock()
+        former = self._pools[name].workers if name in self._pools else ()
+        findings = self._findings.get(name, ())
+        samples_all = name not in self._sampled_at or now - self._sampled_at[name] >= SAMPLE_SECONDS
+        is_all_known = not self._decisions and not self._answers
+        if findings is survey.findings and is_all_known and not samples_all:
+            return former
+        states = {one.worker: one for one in former}
+        judged = {id(finding) for finding in findings}
+        """A finding of the last look is known."""
+        workers = []
         for finding in survey.findings:
-            worker, known = finding.worker, before.get(finding.worker)
-            is_news = known is None or known[0] is not finding
-            if known is None or is_news or worker in self._decisions or worker in self._answers:
-                known = finding, self._worker(survey, finding)
-            elif (samples := self._sampled(worker, finding.seen.memory_bytes)) is not known[1].samples:
-                known = finding, dataclasses.replace(known[1], samples=samples)
-            last[worker] = known
+            worker, known = finding.worker, states.get(finding.worker)
+            samples = known.samples if known is not None else ()
+            if samples_all or not samples:
+                samples = (*samples, finding.seen.memory_bytes)[-MAX_SAMPLES:]
+            is_news = id(finding) not in judged or worker in self._decisions or worker in self._answers
+            if known is None or is_news:
+                known = self._worker(survey, finding, samples)
+            elif samples is not known.samples:
+                known = dataclasses.replace(known, samples=samples)
+            workers.append(known)
+        self._findings[name] = survey.findings
+        if samples_all:
+            self._sampled_at[name] = now
         if not self._is_shared:
-            last = self._with_peers(last)
-        self._found[name] = last
-        return tuple(state for _, state in last.values())
+            workers = self._with_peers(survey.findings, workers)
+        return tuple(workers)
 
-    def _worker(self, survey: PoolSurvey, finding: Finding) -> WorkerState:
+    def _worker(self, survey: PoolSurvey, finding: Finding, samples: tuple[int | None, ...]) -> WorkerState:
         seen, verdict, name = finding.seen, finding.verdict, finding.worker
         decision = self._decisions.get(name, _Decision(verdict.words, verdict.hold))
         answer = self._answers.get(name)
@@ -181,35 +182,26 @@ class StateKeeper:
             reason=verdict.reason.value if verdict.reason is not None else "",
             cause=decision.cause.value if decision.cause is not None else "",
             peers=answer.others_in_service if answer is not None else None,
-            samples=self._sampled(name, seen.memory_bytes),
+            samples=samples,
         )
 
-    def _with_peers(self, found: Mapping[str, _Found]) -> dict[str, _Found]:
+    def _with_peers(self, findings: Sequence[Finding], workers: Sequence[WorkerState]) -> list[WorkerState]:
         """The same with the number of other workers here that can stand in for each.
 
         Coordination told it of those that it was asked about at this look. With other hosts only it knows.
         """
-        in_service = Counter(finding.queues for finding, state in found.values() if state.in_service)
+        pairs = list(zip(findings, workers, strict=True))
+        in_service = Counter(finding.queues for finding, state in pairs if state.in_service)
         serving = {
             mine: sum(count for queues, count in in_service.items() if queues >= mine)
-            for mine in {finding.queues for finding, _ in found.values()}
+            for mine in {finding.queues for finding in findings}
         }
-        counted = {}
-        for name, (finding, state) in found.items():
+        counted = []
+        for finding, state in pairs:
             peers = serving[finding.queues] - state.in_service
-            if peers != state.peers and name not in self._answers:
-                state = dataclasses.replace(state, peers=peers)
-            counted[name] = finding, state
+            is_told = peers == state.peers or finding.worker in self._answers
+            counted.append(state if is_told else dataclasses.replace(state, peers=peers))
         return counted
-
-    def _sampled(self, worker: str, memory_bytes: int | None) -> tuple[int | None, ...]:
-        now, before = self._clock(), self._samples.get(worker, ())
-        last = self._sampled_at.get(worker)
-        if last is not None and now - last < SAMPLE_SECONDS:
-            return before
-        self._sampled_at[worker] = now
-        self._samples[worker] = (*before, memory_bytes)[-MAX_SAMPLES:]
-        return self._samples[worker]
 
     def write(
         self, contents: Contents, away: Mapping[str, OutageState], refused: Mapping[str, str] | None = None
@@ -231,7 +223,7 @@ class StateKeeper:
             away=dict(away),
             refused=dict(refused or {}),
         )
-        if not self._is_written(state) and state_file.write(self._path, state, self._encoder):
+        if not self._is_written(state) and state_file.write(self._path, state):
             self._written = state
 
     def _is_written(self, state: ListenerState) -> bool:

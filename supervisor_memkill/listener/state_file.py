@@ -16,7 +16,7 @@ from pathlib import Path
 
 from supervisor_memkill.errors import MemkillError
 from supervisor_memkill.listener.journal import hidden_by, make_private_directory
-from supervisor_memkill.listener.state_format import Encoder, OtherFormat, from_json
+from supervisor_memkill.listener.state_format import OtherFormat, from_json, to_text
 from supervisor_memkill.listener.state_values import ListenerState
 
 SUFFIX = ".state"
@@ -45,17 +45,14 @@ def paths_beside(journal: Path) -> tuple[Path, Path]:
     return path_beside(journal), path_beside(journal, is_dry_run=True)
 
 
-def write(path: Path, state: ListenerState, encoder: Encoder | None = None) -> bool:
-    """Replace the file; whether that worked. The journal reports a failure: both are in one directory.
-
-    `encoder`: that of the last state of the same listener, which saves most of the work.
-    """
+def write(path: Path, state: ListenerState) -> bool:
+    """Replace the file; whether that worked. The journal reports a failure: both are in one directory."""
     temporary = path.with_name(path.name + ".new")
     with contextlib.suppress(OSError, MemkillError):
         make_private_directory(path.parent)
         fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         with os.fdopen(fd, "wb") as file:
-            file.write((encoder or Encoder()).encode(state).encode("ascii"))
+            file.write(to_text(state).encode("ascii"))
         temporary.replace(path)
         return True
     return False

@@ -34,31 +34,21 @@ def to_json(state: ListenerState) -> dict[str, Any]:
     return {"format": FORMAT, **values, "requests": [taken_to_json(one) for one in state.requests]}
 
 
-class Encoder:
-    """Turns states into text, one after another. The text of a worker that has not changed is kept."""
+def to_text(state: ListenerState) -> str:
+    """The JSON of `to_json`. It is made worker by worker: thousands at once take some MB for a moment."""
+    head = to_json(dataclasses.replace(state, pools=()))
+    del head["pools"]
+    return _with_list(head, "pools", [_pool(pool) for pool in state.pools])
 
-    def __init__(self) -> None:
-        self._texts: dict[str, tuple[WorkerState, str]] = {}
-        """By worker: as it was written last, and its text."""
 
-    def encode(self, state: ListenerState) -> str:
-        """The JSON of `to_json`."""
-        before, self._texts = self._texts, {}
-        head = to_json(dataclasses.replace(state, pools=()))
-        pools = [self._pool(pool, before) for pool in state.pools]
-        del head["pools"]
-        return _with_list(head, "pools", pools)
+def _pool(pool: PoolState) -> str:
+    values = {name: one for name, one in vars(pool).items() if name != "workers"}
+    return _with_list(values, "workers", [_worker(one) for one in pool.workers])
 
-    def _pool(self, pool: PoolState, before: Mapping[str, tuple[WorkerState, str]]) -> str:
-        values = {name: one for name, one in vars(pool).items() if name != "workers"}
-        return _with_list(values, "workers", [self._worker(one, before) for one in pool.workers])
 
-    def _worker(self, worker: WorkerState, before: Mapping[str, tuple[WorkerState, str]]) -> str:
-        known = before.get(worker.worker)
-        is_known = known is not None and (known[0] is worker or known[0] == worker)
-        written = known[1] if known is not None and is_known else _dumps(_plain(worker))
-        self._texts[worker.worker] = worker, written
-        return written
+def _worker(worker: WorkerState) -> str:
+    values = {name: getattr(worker, name) for name in WORKER_READERS}
+    return _dumps(values if worker.drain is None else {**values, "drain": _plain(worker.drain)})
 
 
 def _with_list(values: Mapping[str, Any], name: str, texts: Sequence[str]) -> str:
@@ -66,8 +56,7 @@ def _with_list(values: Mapping[str, Any], name: str, texts: Sequence[str]) -> st
     return f'{_dumps(values)[:-1]},"{name}":[{",".join(texts)}]}}'
 
 
-def _dumps(value: Any) -> str:
-    return json.dumps(value, separators=(",", ":"))
+_dumps = json.JSONEncoder(separators=(",", ":")).encode
 
 
 def _plain(value: Any) -> Any:

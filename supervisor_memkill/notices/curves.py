@@ -2,50 +2,53 @@
 
 from __future__ import annotations
 
+import itertools
 from array import array
 
 MAX_POINTS = 48
 """Of one curve."""
 MAX_CURVES = 4000
-"""Of all workers; of more, those that were seen last have one. A curve takes about 1 KB."""
+"""Of all workers; of more, those that were seen last have one. A curve takes 1 KB at most."""
 
 Points = tuple[tuple[int, int], ...]
 """Seconds since the process began, and bytes."""
 
 
 class Curve:
-    """The memory of one process. When it is full, every second point goes."""
+    """The memory of one process. When it is full, every second point goes.
 
-    __slots__ = ("_bytes", "_gap_seconds", "_last", "_seconds", "pid")
+    Thousands are kept: the seconds and the bytes of all points stand in one array, by turns.
+    """
+
+    __slots__ = ("_gap_seconds", "_numbers", "pid")
 
     def __init__(self, pid: int) -> None:
         self.pid = pid
-        self._seconds = array("q")
-        self._bytes = array("q")
-        self._last: tuple[int, int] | None = None
+        self._numbers = array("q")
         self._gap_seconds = 0.0
-        """The least distance between two points."""
+        """The least distance between two points, but for the last one."""
 
     def add(self, age_seconds: float, size_bytes: int) -> None:
         """A clock that was set back moves no point: the curve waits until the clock is past its last one."""
-        age = int(age_seconds)
-        if self._last is not None and age < self._last[0]:
-            return
-        self._last = (age, size_bytes)
-        if self._seconds and age - self._seconds[-1] < self._gap_seconds:
-            return
-        self._seconds.append(age)
-        self._bytes.append(size_bytes)
-        if len(self._seconds) >= MAX_POINTS:
-            self._seconds, self._bytes = self._seconds[::2], self._bytes[::2]
-            self._gap_seconds = 2 * (age - self._seconds[0]) / MAX_POINTS
+        numbers, age = self._numbers, int(age_seconds)
+        if numbers:
+            last = numbers[-2]
+            if age < last:
+                return
+            if age == last or (len(numbers) > 2 and last - numbers[-4] < self._gap_seconds):
+                del numbers[-2:]
+        numbers.extend((age, size_bytes))
+        if len(numbers) >= 2 * MAX_POINTS:
+            self._thin()
+
+    def _thin(self) -> None:
+        *earlier, last = self.points()
+        self._numbers = array("q", itertools.chain(*earlier[::2], last))
+        self._gap_seconds = 2 * (last[0] - earlier[0][0]) / MAX_POINTS
 
     def points(self) -> Points:
         """In the order of time; the last look is always one of them."""
-        kept = tuple(zip(self._seconds, self._bytes, strict=True))
-        if self._last is None or kept[-1] == self._last:
-            return kept
-        return (*kept, self._last)
+        return tuple(zip(self._numbers[::2], self._numbers[1::2], strict=True))
 
 
 class Curves:

@@ -70,10 +70,12 @@ class Gauges:
             since = self._waiting.pop(worker, None)
         return None if since is None else max(0.0, now - since)
 
-    def looked(self, pool: str, now: float, *, readings_up: bool | None) -> None:
-        """The look at this pool is complete."""
+    def looked(self, pool: str, now: float, *, readings_up: bool | None, unchanged: bool = False) -> None:
+        """The look at this pool is complete. `unchanged`: the workers of the last look are still the same."""
         workers = tuple(self._seen.pop(pool, ()))
         with self._lock:
+            if unchanged and pool in self._pools:
+                workers = self._pools[pool].workers
             self._pools[pool] = _Pool(now, readings_up, workers)
         self._forget_others()
 

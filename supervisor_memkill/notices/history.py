@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Protocol
 
 from supervisor_memkill.clock import Clock, boot_clock
-from supervisor_memkill.notices.curves import MAX_CURVES, Curves, Points
+from supervisor_memkill.notices.curves import Curves, Points
 from supervisor_memkill.notices.drain_events import (
     DrainDone,
     DrainEvent,
@@ -81,8 +81,6 @@ class HistorySink:
         self._curves = Curves()
         self._jobs: JobWatch | None = None
         """None: no kind has named a job yet."""
-        self._seen: dict[str, WorkerSeen] = {}
-        """The last event of each worker, which is reported again while nothing changes."""
         self._begun: set[str] = set()
         """Workers whose drain entered its first state."""
         self._killed: set[str] = set()
@@ -90,8 +88,7 @@ class HistorySink:
 
     def take(self, event: Event) -> None:
         if isinstance(event, WorkerSeen):
-            if self._seen.get(event.worker) is not event:
-                self._see(event)
+            self._see(event)
         elif isinstance(event, WorkerJobs):
             self._see_jobs(event)
         elif isinstance(event, PoolLooked):
@@ -106,9 +103,6 @@ class HistorySink:
             self._store.keep(self._held(event))
 
     def _see(self, event: WorkerSeen) -> None:
-        if len(self._seen) > MAX_CURVES:
-            self._seen.clear()  # Workers that are gone.
-        self._seen[event.worker] = event
         if event.pid and event.rss_bytes is not None and event.up_seconds is not None:
             self._curves.add(event.worker, event.pid, event.up_seconds, event.rss_bytes)
 

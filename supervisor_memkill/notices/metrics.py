@@ -124,7 +124,9 @@ class MetricsSink:
             self._pools.add(event.pool)
             self._begin_at_zero(event.pool)
         if event.failure is None:
-            self._gauges.looked(event.pool, self._wall(), readings_up=event.readings_up)
+            self._gauges.looked(
+                event.pool, self._wall(), readings_up=event.readings_up, unchanged=event.unchanged
+            )
         else:
             self._gauges.lost(event.pool)
         self._publish()

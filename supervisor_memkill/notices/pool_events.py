@@ -63,7 +63,7 @@ class WorkerJobs(Event):
 
 @event
 class PoolLooked(Event):
-    """The look at a pool is complete; each of its workers was reported before."""
+    """The look at a pool is complete; each of its workers was reported before, unless `unchanged`."""
 
     name = "pool.looked"
     level = Level.DEBUG
@@ -73,6 +73,8 @@ class PoolLooked(Event):
     """The source of the readings answered; None: it was not asked."""
     failure: str | None
     """Why the look failed."""
+    unchanged: bool = False
+    """The last look found the same, and no worker was reported again."""
 
 
 @event

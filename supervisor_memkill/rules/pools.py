@@ -109,6 +109,7 @@ class Assignments:
         self._names: list[str] = []
         self._excluded: frozenset[str] = frozenset()
         self._last = assign((), pools, ())
+        """Without members: these would keep the processes of that look."""
         self._owners: list[str | None] = []
         """The pool of each name, in the order of the names."""
 
@@ -116,11 +117,12 @@ class Assignments:
         """The assignment as `assign` gives it."""
         names, excluded = [one.worker for one in processes], frozenset(excluded_groups)
         if names != self._names or excluded != self._excluded:
-            self._last = assign(processes, self._pools, excluded)
-            owners = {one.worker: pool for pool, members in self._last.members.items() for one in members}
+            found = assign(processes, self._pools, excluded)
+            owners = {one.worker: pool for pool, members in found.members.items() for one in members}
             self._names, self._excluded = names, excluded
             self._owners = [owners.get(name) for name in names]
-            return self._last
+            self._last = dataclasses.replace(found, members={})
+            return found
         members: dict[str, list[ProcessInfo]] = {pool.name: [] for pool in self._pools}
         for process, owner in zip(processes, self._owners, strict=True):
             if owner is not None:

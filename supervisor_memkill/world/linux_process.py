@@ -106,28 +106,30 @@ class Parents:
 
     def __init__(self, proc: Path = PROC) -> None:
         self._proc = proc
-        self._known: dict[int, tuple[int, int, int]] = {}
-        """By pid: the number of its folder, its parent, and the number of the parent's folder."""
+        self._folders: Mapping[int, int] = {}
+        """By pid: the number of its folder, as of the last `now`."""
+        self._parents: Mapping[int, int] = {}
 
     def now(self) -> Mapping[int, int]:
         """The parent's pid of every process, without those that end meanwhile and those that are hidden."""
         with os.scandir(self._proc) as entries:
             folders = {int(one.name): one.inode() for one in entries if one.name.isdecimal()}
-        found = {}
+        before, found = self._folders, {}
         for pid, folder in folders.items():
-            known = self._known.get(pid)
-            if known is not None and known[0] == folder and folders.get(known[1], 0) == known[2]:
-                found[pid] = known
+            parent = self._parents.get(pid)
+            if parent is not None and before[pid] == folder and before.get(parent) == folders.get(parent):
+                found[pid] = parent
                 continue
             with contextlib.suppress(Unknown, LookupError, ValueError):
-                parent = int(_stat(pid, self._proc)[4 - 3])
-                found[pid] = folder, parent, folders.get(parent, 0)
-        self._known = found
-        return {pid: parent for pid, (_, parent, _) in found.items()}
+                found[pid] = int(_stat(pid, self._proc)[4 - 3])
+        for pid in folders.keys() - found.keys():
+            del folders[pid]
+        self._folders, self._parents = folders, found
+        return found
 
     def folders(self) -> Mapping[int, int]:
         """The number of the folder of each process, as of the last `now`; 0 and 1 identify no folder."""
-        return {pid: folder for pid, (folder, _, _) in self._known.items()}
+        return self._folders
 
 
 def command_line(pid: int, proc: Path = PROC) -> Sequence[str]:

@@ -16,8 +16,9 @@ from urllib.parse import urlsplit
 
 from supervisor_memkill import checked
 from supervisor_memkill.errors import MemkillError, UsageError
-from supervisor_memkill.processes import ProcessInfo, ProcessState, ProgramInfo
+from supervisor_memkill.processes import ProcessInfo, ProgramInfo
 from supervisor_memkill.world import http_post, xml_rpc
+from supervisor_memkill.world import supervisord_answers as answers
 
 _CHARACTER_BYTES = 4
 """The longest character of UTF-8."""
@@ -79,15 +80,15 @@ class CallFailed(NoAnswer):
     """supervisord is there, but answered this call with an error or with something that is not understood."""
 
 
-_MEMBERS: Mapping[str, Collection[str]] = {
-    "getAllProcessInfo": frozenset(
-        {"group", "name", "state", "pid", "start", "stop", "now", "spawnerr", "exitstatus"}
+_MANY: Mapping[str, tuple[Collection[str], Callable[[Mapping[str, Any]], object]]] = {
+    "getAllProcessInfo": (
+        answers.PROCESS_MEMBERS,
+        lambda entry: _understood(answers.process, entry),
     ),
-    "getAllConfigInfo": frozenset(
-        {"group", "name", "command", "stopsignal", "stopwaitsecs", "killasgroup", "group_prio"}
-    ),
+    "getAllConfigInfo": (answers.PROGRAM_MEMBERS, answers.program_or_none),
 }
-"""What `_process` and `_program` read: answers about thousands of processes have much more."""
+"""The members that are kept of each entry of a long answer, and what is made of it at once: an answer about
+thousands of processes would take some MB as a whole."""
 
 # The codes are supervisor.xmlrpc.Faults of supervisor 4.
 _FAULTS: Mapping[int, type[SupervisordError]] = {
@@ -141,7 +142,7 @@ class Supervisord:
 
     def pid(self) -> int:
         """supervisord's own process id."""
-        return _understood(_pid, self._call("getPID"))
+        return _understood(answers.pid, self._call("getPID"))
 
     def identification(self) -> str:
         """Its `identifier`: ``supervisor`` on every host, unless it was set."""
@@ -149,14 +150,12 @@ class Supervisord:
 
     def all_processes(self) -> list[ProcessInfo]:
         """Every process, event listeners included."""
-        return _understood(
-            lambda answer: [_process(entry) for entry in answer], self._call("getAllProcessInfo")
-        )
+        return _understood(answers.all_processes, self._call("getAllProcessInfo"))
 
     def process(self, worker: str) -> ProcessInfo | None:
         """One process; None when it is gone from supervisord's configuration."""
         try:
-            return _understood(_process, self._call("getProcessInfo", worker))
+            return _understood(answers.process, self._call("getProcessInfo", worker))
         except NoSuchProcess:
             return None
 
@@ -166,8 +165,7 @@ class Supervisord:
         A program with a setting that is not understood is left out. Raises CallFailed if supervisord cannot
         answer: one number above 2**31 - 1, which XML-RPC cannot carry, is enough.
         """
-        entries = _understood(checked.items, self._call("getAllConfigInfo"))
-        return [program for entry in entries if (program := _program_or_none(entry)) is not None]
+        return _understood(answers.programs, self._call("getAllConfigInfo"))
 
     def version(self) -> str:
         """Its version, such as ``4.2.5``."""
@@ -206,9 +204,9 @@ class Supervisord:
         self._call("sendRemoteCommEvent", kind, payload)
 
     def _call(self, method: str, *arguments: str | bool | int) -> Any:
-        answer = xml_rpc.Answer(_MEMBERS.get(method))
+        answer = xml_rpc.Answer(*_MANY.get(method, ()))
         try:
-            times = LONG_ANSWER_TIMES if method in _MEMBERS else 1
+            times = LONG_ANSWER_TIMES if method in _MANY else 1
             status = self._exchange(xml_rpc.call(f"supervisor.{method}", arguments), answer, times)
             value = answer.value() if status == http_post.OK else None
         except xml_rpc.Fault as fault:
@@ -359,49 +357,3 @@ def _understood(parse: Callable[[Any], T], answer: Any) -> T:
         return parse(answer)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise CallFailed("supervisord's answer is not understood; is it supervisor 4?") from error
-
-
-def _process(entry: Mapping[str, Any]) -> ProcessInfo:
-    return ProcessInfo(
-        group=checked.text(entry["group"]),
-        name=checked.text(entry["name"]),
-        state=_state(checked.whole(entry["state"])),
-        pid=checked.count(entry["pid"]),
-        start=checked.count(entry["start"]),
-        stop=checked.count(entry["stop"]),
-        now=checked.count(entry["now"]),
-        spawnerr=checked.text(entry.get("spawnerr", "")),
-        exitstatus=checked.whole(entry.get("exitstatus", 0)),
-    )
-
-
-def _pid(value: Any) -> int:
-    if checked.count(value) == 0:
-        raise ValueError("0 is not the pid of a process")
-    return int(value)
-
-
-def _state(number: Any) -> ProcessState:
-    try:
-        return ProcessState(number)
-    except ValueError:
-        return ProcessState.UNKNOWN
-
-
-def _program_or_none(entry: Any) -> ProgramInfo | None:
-    try:
-        return _program(entry)
-    except (KeyError, TypeError, ValueError, AttributeError):
-        return None
-
-
-def _program(entry: Mapping[str, Any]) -> ProgramInfo:
-    return ProgramInfo(
-        group=checked.text(entry["group"]),
-        name=checked.text(entry["name"]),
-        command=checked.text(entry["command"]),
-        stopsignal=checked.count(entry["stopsignal"]),
-        stopwaitsecs=max(0, checked.whole(entry["stopwaitsecs"])),  # supervisord accepts one below 0, too
-        killasgroup=checked.flag(entry["killasgroup"]),
-        group_priority=checked.whole(entry["group_prio"]),
-    )

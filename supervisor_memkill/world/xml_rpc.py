@@ -50,9 +50,17 @@ def _escaped(text: str) -> str:
 class Answer:
     """The text of one answer, part by part. Each method raises ValueError for what is not understood."""
 
-    def __init__(self, members: Collection[str] | None = None) -> None:
-        """`members`: of each struct only these members are kept, but all of a fault; None: all are kept."""
-        self._reader = _Reader(members)
+    def __init__(
+        self,
+        members: Collection[str] | None = None,
+        made: Callable[[Mapping[str, Any]], object] | None = None,
+    ) -> None:
+        """`members`: of each struct only these members are kept, but all of a fault; None: all are kept.
+
+        `made`: if the answer is an array of structs, what is made of each one as soon as it is complete. Its
+        errors are passed on. None: a mapping.
+        """
+        self._reader = _Reader(members, made)
         self._parser = expat.ParserCreate()
         self._parser.buffer_text = True
         self._parser.StartElementHandler = self._reader.start
@@ -98,11 +106,15 @@ _AROUND = frozenset(
 class _Reader:
     """Takes the elements in their order. It needs no recursion, however deep they are nested."""
 
-    def __init__(self, members: Collection[str] | None) -> None:
-        """`members`: see `Answer`."""
+    def __init__(
+        self, members: Collection[str] | None, made: Callable[[Mapping[str, Any]], object] | None
+    ) -> None:
+        """See `Answer`."""
         self._members = members
+        self._made = made
         self._texts: dict[str, str] = {}
-        """Texts that are kept: structs of the same sort share their names and many values."""
+        self._numbers: dict[int, int] = {}
+        """What is kept: structs of the same sort share their names and many values."""
         self._values: list[Any] = []
         """The values that are complete, and belong to no complete array or struct yet."""
         self._begins: list[int] = []
@@ -130,7 +142,7 @@ class _Reader:
         elif name == "array":
             self._values.append(self._inner())
         elif name == "struct":
-            self._values.append(self._struct(self._inner()))
+            self._values.append(self._one_of_many(self._struct(self._inner())))
         elif name == "nil":
             self._values.append(None)
         elif name not in _AROUND:
@@ -151,8 +163,14 @@ class _Reader:
         members = zip(names, values, strict=True)
         return {self._shared(name): self._shared(value) for name, value in members if name in kept}
 
+    def _one_of_many(self, struct: dict[str, Any]) -> object:
+        """What is made of a struct, if it stands in an array that is the whole answer."""
+        return struct if self._made is None or self._begins != [0] else self._made(struct)
+
     def _shared(self, value: Any) -> Any:
-        return self._texts.setdefault(value, value) if isinstance(value, str) else value
+        if isinstance(value, str):
+            return self._texts.setdefault(value, value)
+        return self._numbers.setdefault(value, value) if type(value) is int else value
 
     def result(self) -> Any:
         """The one value of the answer. Raises Fault, ValueError."""

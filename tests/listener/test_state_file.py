@@ -16,7 +16,7 @@ from supervisor_memkill.listener import state_file
 from supervisor_memkill.listener.journal_format import Contents
 from supervisor_memkill.listener.state import UNCHANGED_SECONDS, StateKeeper
 from supervisor_memkill.listener.state_file import StateError
-from supervisor_memkill.listener.state_format import Encoder, from_json, to_json
+from supervisor_memkill.listener.state_format import from_json, to_json, to_text
 from supervisor_memkill.listener.state_values import MAX_SAMPLES, ListenerState, Origin
 from supervisor_memkill.rules.drain import State
 from supervisor_memkill.rules.requests import Act, OperatorRequest, encode
@@ -215,14 +215,10 @@ def test_file_is_private(life: Life) -> None:
     assert state_file.path_beside(life.journal.path).stat().st_mode & 0o777 == 0o600
 
 
-def test_text_of_a_state_is_the_same_whatever_was_written_before(life: Life) -> None:
-    """The text of a worker that did not change is taken from the last state."""
-    life.run(6)
-    state, encoder = read(life), Encoder()
-    assert json.loads(encoder.encode(state)) == json.loads(json.dumps(to_json(state)))
-    pool = state.pools[0]
-    first, *others = pool.workers
-    changed = (dataclasses.replace(first, busy=7), *others[1:])
-    later = dataclasses.replace(state, pools=(dataclasses.replace(pool, workers=changed, failure="x"),))
-    assert json.loads(encoder.encode(later)) == json.loads(json.dumps(to_json(later)))
-    assert json.loads(encoder.encode(state)) == json.loads(json.dumps(to_json(state)))
+def test_text_of_a_state_is_its_json(life: Life) -> None:
+    """It is made worker by worker, those with a drain included."""
+    life.run_to(State.DRAINING)
+    state = read(life)
+    assert [one for one in state.pools[0].workers if one.drain is not None]
+    assert json.loads(to_text(state)) == json.loads(json.dumps(to_json(state)))
+    assert json.loads(to_text(dataclasses.replace(state, pools=())))["pools"] == []
