@@ -15,6 +15,7 @@ from collections.abc import Callable
 import redis
 
 RECORD, PUSHED, ENOUGH = "app:record", "app:pushed", "app:enough"
+STALLED_SECONDS = 60.0
 
 _held: list[bytes] = []
 
@@ -55,16 +56,20 @@ def bloat_later() -> None:
 def feed(push: Callable[[str, float], object]) -> None:
     """Push jobs steadily until it is enough; each is written down before it is pushed.
 
-    With APP_MOST_WAITING none is pushed while so many are not finished.
+    With APP_MOST_WAITING none is pushed while so many are not finished, unless none gets finished for
+    STALLED_SECONDS: some brokers hand what a stop left behind to a worker only together with another job.
     """
     most = int(os.environ.get("APP_MOST_WAITING", "0"))
-    number = 0
+    number, finished, since = 0, 0, time.monotonic()
     with client() as store:
         while not store.exists(ENOUGH):
             time.sleep(float(os.environ["APP_FEED_EVERY_SECONDS"]))
-            # A job that is done left two notes.
-            if most and number - int(str(store.llen(RECORD))) // 2 >= most:
+            done = int(str(store.llen(RECORD))) // 2  # A job that is done left two notes.
+            if done > finished:
+                finished, since = done, time.monotonic()
+            if most and number - done >= most and time.monotonic() - since < STALLED_SECONDS:
                 continue
+            since = time.monotonic()
             job = f"job-{number}"
             store.rpush(PUSHED, job)
             push(job, float(os.environ["APP_JOB_SECONDS"]))
