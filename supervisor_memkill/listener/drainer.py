@@ -39,6 +39,7 @@ from supervisor_memkill.processes import (
     ProgramInfo,
 )
 from supervisor_memkill.rules.after_drain import back_offs_after, late_quiets_after
+from supervisor_memkill.rules.back_off import BackOff, BackOffCause
 from supervisor_memkill.rules.causes import Reason, StepCause
 from supervisor_memkill.rules.decision import decide
 from supervisor_memkill.rules.drain import (
@@ -53,11 +54,7 @@ from supervisor_memkill.rules.drain import (
     acknowledge,
     change_stop,
 )
-from supervisor_memkill.rules.policy import (
-    BackOff,
-    BackOffCause,
-    Hold,
-)
+from supervisor_memkill.rules.policy import Hold
 from supervisor_memkill.rules.shortage import Shortage
 from supervisor_memkill.rules.step import OnTimeout, Plan, Seen
 from supervisor_memkill.workers.contract import Kind, Traits
@@ -360,8 +357,9 @@ class Drainer:
         for event in words.of_end(before, drain, cause, now, pool.config.worker if pool else None):
             self._notifier.report(event)
         back_offs = back_offs_after(before, drain, contents.back_offs, now)
-        if drain.state is State.DONE:
-            self._report_baseline(drain, back_offs.get(drain.worker))
+        back_off = back_offs.get(drain.worker)
+        if drain.state is State.DONE and back_off is not contents.back_offs.get(drain.worker):
+            self._report_baseline(drain, back_off)
         self._forget(drain, drained=drain.touched)
         late_quiets = late_quiets_after(before, drain, cause, contents.late_quiets)
         self._ledger.remove(

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from supervisor_memkill.listener.findings import Finding
 from supervisor_memkill.listener.journal_format import Contents
 from supervisor_memkill.processes import MemorySize, ProcessInfo, ProcessState, ProgramInfo
-from supervisor_memkill.rules.policy import BackOff, Terms
+from supervisor_memkill.rules.back_off import BackOff
+from supervisor_memkill.rules.policy import Terms
 from supervisor_memkill.workers.contract import Reading
 
 EXAMINE_SECONDS = 600.0

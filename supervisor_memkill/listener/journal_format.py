@@ -17,10 +17,10 @@ from typing import Any
 from supervisor_memkill.checked import count, flag, items, mapping, seconds, text
 from supervisor_memkill.listener import journal_format_1
 from supervisor_memkill.processes import ProcessId, ProcessInfo
+from supervisor_memkill.rules.back_off import BackOff, BackOffCause
 from supervisor_memkill.rules.causes import Reason, StepCause
 from supervisor_memkill.rules.drain import Drain, State, Stop, StopAnswer
 from supervisor_memkill.rules.evidence import Evidence, EvidenceState
-from supervisor_memkill.rules.policy import BackOff, BackOffCause
 from supervisor_memkill.rules.requests import Act, OperatorRequest, Pause, RunningProcess, TakenRequest
 
 FORMAT = 2

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from supervisor_memkill.checked import text
-from supervisor_memkill.rules.policy import BackOffCause
+from supervisor_memkill.rules.back_off import BackOffCause
 
 _CAUSES = {
     "its limit is below its baseline": BackOffCause.BELOW_BASELINE.value,

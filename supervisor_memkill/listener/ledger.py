@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from supervisor_memkill.listener.journal import Journal, JournalError
 from supervisor_memkill.listener.journal_format import Contents
 from supervisor_memkill.listener.outage import Outage
+from supervisor_memkill.rules.back_off import BackOff
 from supervisor_memkill.rules.drain import Drain
-from supervisor_memkill.rules.policy import BackOff
 
 
 class Ledger:

@@ -6,10 +6,11 @@ Pure. Times are seconds on the boot clock.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TypeGuard
 
+from supervisor_memkill.rules.back_off import BackOff, BackOffCause, is_below_baseline, next_back_off
 from supervisor_memkill.rules.causes import StepCause
 from supervisor_memkill.rules.drain import Drain, State
-from supervisor_memkill.rules.policy import BackOff, BackOffCause, is_below_baseline, next_back_off
 
 Lives = Mapping[str, tuple[int, int]]
 """By worker, the pid and start of a process."""
@@ -35,10 +36,8 @@ def back_offs_after(
 def _after_done(drain: Drain, former: BackOff | None, now: float) -> BackOff | None:
     after, limit, before = drain.memory_after_bytes, drain.limit_bytes, drain.memory_before_bytes
     if after is None:
-        return None
-    if drain.reason.takes_largest:
-        if before is None or not is_below_baseline(after, before):
-            return None
+        return former if _may_stay(former, drain) else None
+    if drain.reason.takes_largest and before is not None and is_below_baseline(after, before):
         was_below = former is not None and former.cause is BackOffCause.BELOW_BASELINE
         if not was_below or not limit or not is_below_baseline(after, limit):
             return next_back_off(former, now, BackOffCause.NOTHING_GAINED, memory_bytes=after)
@@ -46,7 +45,18 @@ def _after_done(drain: Drain, former: BackOff | None, now: float) -> BackOff | N
         return next_back_off(former, now, BackOffCause.BELOW_BASELINE, limit, after)
     if drain.reason.is_own_limit and limit and is_below_baseline(after, limit):
         return next_back_off(former, now, BackOffCause.BELOW_BASELINE, limit, after)
-    return None
+    return former if _may_stay(former, drain) and former.is_shown_again_by(after) else None
+
+
+def _may_stay(former: BackOff | None, drain: Drain) -> TypeGuard[BackOff]:
+    """This drain, too, may end with a process that would free nothing.
+
+    A restart for another reason, such as max_age, would else begin the row of delays anew each time.
+    """
+    if former is None or not former.cause.frees_nothing:
+        return False
+    is_for_memory = drain.reason.is_own_limit or drain.reason.takes_largest
+    return former.cause is BackOffCause.BELOW_BASELINE or not is_for_memory
 
 
 def late_quiets_after(before: Drain, drain: Drain, cause: StepCause | None, lives: Lives) -> Lives:

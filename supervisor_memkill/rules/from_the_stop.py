@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 
 from supervisor_memkill.processes import ProcessInfo, ProcessState
+from supervisor_memkill.rules.back_off import BACK_OFF_SECONDS, is_below_baseline
 from supervisor_memkill.rules.causes import StepCause
 from supervisor_memkill.rules.drain import (
     Action,
@@ -19,7 +20,6 @@ from supervisor_memkill.rules.drain import (
     move,
     without_stop,
 )
-from supervisor_memkill.rules.policy import BACK_OFF_SECONDS, is_below_baseline
 from supervisor_memkill.rules.step import (
     Plan,
     Seen,

@@ -12,8 +12,8 @@ import pytest
 
 from supervisor_memkill.coordination.contract import Cause
 from supervisor_memkill.notices.catalogue import CATALOGUE
+from supervisor_memkill.rules.back_off import BACK_OFF_SECONDS, MAX_BACK_OFF_SECONDS, NEAR_LIMIT
 from supervisor_memkill.rules.drain import OVER, TRANSITIONS, State
-from supervisor_memkill.rules.policy import BACK_OFF_SECONDS, MAX_BACK_OFF_SECONDS, NEAR_LIMIT
 from supervisor_memkill.units import format_duration
 from tests.docs.pages import DOCS, PAGES, README, ROOT, blocks, script, table
 

@@ -25,7 +25,7 @@ from supervisor_memkill.config.supervisord_sections import read_sections
 from supervisor_memkill.config.values import Config, PoolConfig
 from supervisor_memkill.coordination.redis import RedisCoordinator
 from supervisor_memkill.errors import ConfigError, MemkillError
-from supervisor_memkill.rules.policy import is_below_baseline
+from supervisor_memkill.rules.back_off import is_below_baseline
 from supervisor_memkill.rules.step import OnTimeout
 from supervisor_memkill.units import Size, format_duration
 from supervisor_memkill.workers.registry import load_kind

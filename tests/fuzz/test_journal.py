@@ -17,10 +17,10 @@ from supervisor_memkill.listener import journal, journal_format, journal_place
 from supervisor_memkill.listener.journal import Journal, JournalError
 from supervisor_memkill.listener.journal_format import Contents
 from supervisor_memkill.processes import ProcessId
+from supervisor_memkill.rules.back_off import BackOff, BackOffCause
 from supervisor_memkill.rules.causes import Reason, StepCause
 from supervisor_memkill.rules.drain import Drain, State, Stop, StopAnswer
 from supervisor_memkill.rules.evidence import Evidence, EvidenceState
-from supervisor_memkill.rules.policy import BackOff, BackOffCause
 from tests.fuzz.effort import tries
 from tests.fuzz.values import DEEP, JSON, assert_one_line, is_number, is_whole, near, near_json, to_text
 from tests.harness import short_directory

@@ -9,7 +9,8 @@ import pytest
 
 from supervisor_memkill.listener.journal import Journal
 from supervisor_memkill.listener.journal_format import Contents
-from supervisor_memkill.rules.policy import BackOff, BackOffCause
+from supervisor_memkill.rules.back_off import BACK_OFF_SECONDS, BackOff, BackOffCause
+from supervisor_memkill.rules.causes import Reason
 from supervisor_memkill.units import Size
 from tests.listener.situations import (
     only_one_is_bloated,
@@ -71,6 +72,19 @@ def test_back_off_outlives_the_listener(world: World, path: Path) -> None:
     life.run(300)
     assert world.happened == before
     assert BackOffCause.BELOW_BASELINE.words in life.stream.having("worker.held")[0]
+
+
+def test_restarts_for_max_age_do_not_begin_the_row_of_delays_anew(world: World, path: Path) -> None:
+    """A limit below the baseline would restart the worker some times after each of its ages."""
+    world.finish_jobs()
+    config = pool_config(max_rss=Size(exact_bytes=FRESH - 1), max_age_seconds=1800.0)
+    life = Life(world, path, config=config)
+    life.run(3 * 3600)
+    done = [one for one in life.stream.having("drain.done") if "jobs:one" in one]
+    aged = [one for one in done if Reason.MAX_AGE.value in one]
+    assert len(aged) >= 2, done
+    assert back_offs(life)["jobs:one"].seconds >= 4 * BACK_OFF_SECONDS
+    assert len(life.stream.having("limit.below_baseline")) == 3 * (len(done) - len(aged)), "each says it anew"
 
 
 def test_hard_limit_counts_while_max_rss_is_too_low_for_a_new_process(world: World, path: Path) -> None:

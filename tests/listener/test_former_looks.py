@@ -19,8 +19,9 @@ from supervisor_memkill.listener.former_looks import (
 )
 from supervisor_memkill.listener.journal_format import Contents
 from supervisor_memkill.processes import MemorySize, ProcessInfo, ProcessState
+from supervisor_memkill.rules.back_off import BackOff, BackOffCause
 from supervisor_memkill.rules.drain import State
-from supervisor_memkill.rules.policy import BackOff, BackOffCause, Sighting, Terms, judge
+from supervisor_memkill.rules.policy import Sighting, Terms, judge
 from supervisor_memkill.rules.requests import Act, OperatorRequest, Pause, RunningProcess, TakenRequest
 from supervisor_memkill.units import Size
 from supervisor_memkill.workers.contract import Reading, Target

@@ -22,8 +22,8 @@ from supervisor_memkill.listener.journal import (
     peek_problem,
 )
 from supervisor_memkill.listener.journal_format import Contents, decode
+from supervisor_memkill.rules.back_off import BackOff, BackOffCause
 from supervisor_memkill.rules.drain import State
-from supervisor_memkill.rules.policy import BackOff, BackOffCause
 from tests.builders import drain
 
 FULL = Contents(

@@ -23,9 +23,9 @@ from supervisor_memkill.listener.journal_format import (
     encode,
 )
 from supervisor_memkill.processes import ProcessId
+from supervisor_memkill.rules.back_off import BackOff, BackOffCause
 from supervisor_memkill.rules.causes import Reason
 from supervisor_memkill.rules.drain import Drain, State, Stop, StopAnswer
-from supervisor_memkill.rules.policy import BackOff, BackOffCause
 from tests.rules.steps import stopping
 
 FORMAT_1 = Path(__file__).parent / "journals" / "format-1.journal"

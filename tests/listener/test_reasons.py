@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from supervisor_memkill.rules.back_off import BackOffCause
 from supervisor_memkill.rules.hours import parse_drain_hours
-from supervisor_memkill.rules.policy import BackOffCause
 from supervisor_memkill.units import Size, parse_size
 from tests.listener_world import BLOATED, FRESH, LIMIT, NOON, Life, QuietKind, StopKind, World, pool_config
 from tests.small_world import EPOCH

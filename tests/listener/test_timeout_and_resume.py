@@ -10,8 +10,8 @@ import pytest
 
 from supervisor_memkill.errors import NotSent
 from supervisor_memkill.processes import ProcessState
+from supervisor_memkill.rules.back_off import BACK_OFF_SECONDS, BackOffCause
 from supervisor_memkill.rules.drain import State
-from supervisor_memkill.rules.policy import BACK_OFF_SECONDS, BackOffCause
 from supervisor_memkill.rules.step import OnTimeout
 from tests.listener.situations import (
     ResumeKind,

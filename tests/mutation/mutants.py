@@ -28,6 +28,7 @@ PYTHON = (
     "config/misplaced.py",
     "config/private_file.py",
     "rules/policy.py",
+    "rules/back_off.py",
     "rules/hours.py",
     "rules/requests.py",
     "rules/standing.py",

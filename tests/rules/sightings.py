@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from supervisor_memkill.rules.policy import BackOff, BackOffCause, Sighting, Terms
+from supervisor_memkill.rules.back_off import BackOff, BackOffCause
+from supervisor_memkill.rules.policy import Sighting, Terms
 from tests.builders import info, reading
 
 NOW = 100.0

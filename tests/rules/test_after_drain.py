@@ -7,9 +7,9 @@ import dataclasses
 import pytest
 
 from supervisor_memkill.rules.after_drain import back_offs_after, late_quiets_after
+from supervisor_memkill.rules.back_off import BACK_OFF_SECONDS, BackOff, BackOffCause, next_back_off
 from supervisor_memkill.rules.causes import Reason, StepCause
 from supervisor_memkill.rules.drain import Drain
-from supervisor_memkill.rules.policy import BACK_OFF_SECONDS, BackOff, BackOffCause, next_back_off
 from tests.builders import PID, START, drain
 from tests.rules.steps import NOW, S, quieting, settling
 
@@ -88,6 +88,38 @@ def test_limit_below_the_baseline_is_not_forgotten_by_a_drain_for_the_machine_th
     cause = BackOffCause.BELOW_BASELINE if remains else BackOffCause.NOTHING_GAINED
     assert found is not None and (found.cause, found.limit_bytes) == (cause, limit if remains else 0)
     assert (found.seconds, found.memory_bytes) == (2 * below.seconds, 290)
+
+
+BELOW = next_back_off(None, 5.0, BackOffCause.BELOW_BASELINE, 200, 190)
+NOTHING = next_back_off(None, 5.0, BackOffCause.NOTHING_GAINED, memory_bytes=190)
+RESUMED = next_back_off(None, 5.0, BackOffCause.AFTER_RESUME)
+
+
+@pytest.mark.parametrize(
+    ("what", "former", "reason", "after", "stays"),
+    [
+        ("the limit is as low as before", BELOW, Reason.MAX_AGE, 180, True),
+        ("the limit is as low as before", BELOW, Reason.RESTART, 180, True),
+        ("the new process is far below the limit", BELOW, Reason.MAX_AGE, 179, False),
+        ("the new process is as large as before", NOTHING, Reason.MAX_AGE, 171, True),
+        ("the new process is smaller", NOTHING, Reason.RESTART, 170, False),
+        ("its memory is unknown", BELOW, Reason.MAX_AGE, None, True),
+        ("its memory is unknown", NOTHING, Reason.MAX_AGE, None, True),
+        ("its memory is unknown", BELOW, Reason.MAX_RSS, None, True),
+        ("its memory is unknown", NOTHING, Reason.MAX_RSS, None, False),
+        ("it had grown, and gave memory back", BELOW, Reason.MIN_FREE, 190, True),
+        ("it had grown, and gave memory back", NOTHING, Reason.MIN_FREE, 190, False),
+        ("it had grown, and gave memory back", NOTHING, Reason.MAX_RSS, 179, False),
+        ("the drain did not end by resume", RESUMED, Reason.MAX_AGE, 190, False),
+        ("the drain did not end by resume", RESUMED, Reason.MAX_AGE, None, False),
+    ],
+)
+def test_drain_for_another_reason_ends_a_delay_only_if_its_new_process_is_smaller(
+    what: str, former: BackOff, reason: Reason, after: int | None, stays: bool
+) -> None:
+    """With max_age, too low a limit would else restart the worker some times after each of its ages."""
+    record = settling(memory_after_bytes=after, reason=reason, memory_before_bytes=400)
+    assert back_off(record, is_done=True, former=former) is (former if stays else None), what
 
 
 @pytest.mark.parametrize(

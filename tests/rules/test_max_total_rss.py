@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from supervisor_memkill.rules.back_off import BackOff, BackOffCause
 from supervisor_memkill.rules.causes import Reason
 from supervisor_memkill.rules.drain import State
-from supervisor_memkill.rules.policy import BackOff, BackOffCause, Hold, Sighting, judge, judge_all
+from supervisor_memkill.rules.policy import Hold, Sighting, judge, judge_all
 from tests.builders import reading
 from tests.rules.sightings import NOW, sighting, terms
 

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from supervisor_memkill.processes import ProcessState
+from supervisor_memkill.rules.back_off import BackOff, BackOffCause
 from supervisor_memkill.rules.causes import Reason
 from supervisor_memkill.rules.drain import State
-from supervisor_memkill.rules.policy import BackOff, BackOffCause, Hold, judge
+from supervisor_memkill.rules.policy import Hold, judge
 from supervisor_memkill.rules.requests import Pause
 from tests.builders import EPOCH, info, reading
 from tests.rules.sightings import ASKED, BACKS_OFF, BASELINE, NOW, sighting, terms

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from supervisor_memkill.rules.policy import (
+from supervisor_memkill.rules.back_off import (
     BACK_OFF_SECONDS,
     MAX_BACK_OFF_SECONDS,
     NOT_BEGUN_SECONDS,
     BackOff,
     BackOffCause,
-    Strikes,
     is_below_baseline,
     next_back_off,
 )
+from supervisor_memkill.rules.policy import Strikes
 from tests.builders import PID, START, info
 from tests.rules.sightings import BASELINE, NOW
 

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from supervisor_memkill.rules.back_off import BackOff, BackOffCause
 from supervisor_memkill.rules.causes import Reason
-from supervisor_memkill.rules.policy import BackOff, BackOffCause, Hold, Sighting, Terms, Verdict, judge
+from supervisor_memkill.rules.policy import Hold, Sighting, Terms, Verdict, judge
 from supervisor_memkill.rules.requests import Pause
 from tests.builders import info, reading
 

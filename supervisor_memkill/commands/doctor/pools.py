@@ -12,7 +12,7 @@ from supervisor_memkill.listener.pool_sizes import in_words
 from supervisor_memkill.listener.recognition import BOOTED_SECONDS
 from supervisor_memkill.notices.pool_events import LEFT_BEHIND_HINT, MeasureUnreadable
 from supervisor_memkill.processes import ENDED_BY_SIGNAL, ProcessInfo, ProcessState
-from supervisor_memkill.rules.policy import BackOffCause, is_below_baseline
+from supervisor_memkill.rules.back_off import BackOffCause, is_below_baseline
 from supervisor_memkill.rules.pools import OddityKind
 from supervisor_memkill.units import format_duration, format_size
 from supervisor_memkill.workers.contract import Advice

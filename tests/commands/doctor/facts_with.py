@@ -29,7 +29,7 @@ from supervisor_memkill.listener.state_values import (
     Origin,
 )
 from supervisor_memkill.listener.survey import Surveyor
-from supervisor_memkill.rules.policy import BackOff, BackOffCause
+from supervisor_memkill.rules.back_off import BackOff, BackOffCause
 from supervisor_memkill.workers.contract import Advice, Reading, Target, Tools
 from supervisor_memkill.world.machine import MemoryLimit
 from tests.builders import info

@@ -17,8 +17,8 @@ from supervisor_memkill.config.supervisord_sections import SupervisordSections
 from supervisor_memkill.listener.journal_format import Contents
 from supervisor_memkill.listener.rivals import RivalKind
 from supervisor_memkill.processes import ENDED_BY_SIGNAL, ProcessState
+from supervisor_memkill.rules.back_off import BackOffCause
 from supervisor_memkill.rules.drain import State
-from supervisor_memkill.rules.policy import BackOffCause
 from supervisor_memkill.units import format_size
 from supervisor_memkill.workers.contract import Advice
 from supervisor_memkill.world.machine import MemoryLimit

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from supervisor_memkill.rules.back_off import BACK_OFF_SECONDS, NEAR_LIMIT, BackOff, BackOffCause
 from supervisor_memkill.rules.causes import Reason
 from supervisor_memkill.rules.drain import State
-from supervisor_memkill.rules.policy import AGE_SPREAD, BACK_OFF_SECONDS, NEAR_LIMIT, BackOff, BackOffCause
+from supervisor_memkill.rules.policy import AGE_SPREAD
 from supervisor_memkill.rules.shortage import Yields
 from tests.simulation.promises.act import Act
 from tests.simulation.promises.judge import TURN_SECONDS, Judge, Times
