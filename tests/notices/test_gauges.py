@@ -76,6 +76,17 @@ def test_worker_that_is_gone_is_not_shown_any_more() -> None:
     assert set(gauges.samples()) == {"info", "last_look_timestamp_seconds"}
 
 
+def test_look_that_found_the_same_keeps_what_is_shown() -> None:
+    gauges = seen(SEEN)
+    gauges.looked("jobs", 110.0, readings_up=True, unchanged=True)
+    samples = gauges.samples()
+    assert samples["worker_memory_bytes"] == {ONE: 300}
+    assert samples["last_look_timestamp_seconds"] == {("jobs",): 110}
+    assert samples["worker_waiting_since_timestamp_seconds"] == {ONE: 100}
+    gauges.looked("mails", 110.0, readings_up=None, unchanged=True)
+    assert gauges.samples()["worker_memory_bytes"] == {ONE: 300}
+
+
 def test_look_that_is_not_complete_shows_nothing_yet() -> None:
     gauges = seen(SEEN)
     gauges.see(dataclasses.replace(SEEN, rss_bytes=999), 110.0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import xmlrpc.client
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import pytest
@@ -57,11 +57,46 @@ def test_fault_is_kept_whole() -> None:
         value_of(answer, {"name"})
 
 
-def test_equal_texts_of_an_answer_take_memory_once() -> None:
-    """Thousands of processes have few groups."""
-    answer = xmlrpc.client.dumps(([{"group": "jobs"}, {"group": "jobs"}],), methodresponse=True).encode()
-    one, other = value_of(answer)
-    assert one["group"] is other["group"]
+def test_equal_texts_and_numbers_of_an_answer_take_memory_once() -> None:
+    """Thousands of processes have few groups, and were started at few times."""
+    entries = [{"group": "jobs", "start": 10**9, "is_on": True, "one": 1} for _ in range(2)]
+    one, other = value_of(xmlrpc.client.dumps((entries,), methodresponse=True).encode())
+    assert one["group"] is other["group"] and one["start"] is other["start"]
+    assert one["is_on"] is True and one["one"] is not True
+
+
+def answer_of(value: Any) -> bytes:
+    return xmlrpc.client.dumps((value,), methodresponse=True).encode()
+
+
+def test_something_is_made_of_each_entry_of_a_long_answer_at_once() -> None:
+    made: list[str] = []
+
+    def make(entry: Mapping[str, Any]) -> str:
+        made.append(entry["name"])
+        return f"<{entry['name']}>"
+
+    text = answer_of([{"name": "a", "inner": [{"name": "no entry"}]}, 5, {"name": "b"}])
+    reader = xml_rpc.Answer(None, make)
+    middle = text.index(b">5<")
+    reader.take(text[:middle])
+    assert made == ["a"]
+    reader.take(text[middle:])
+    assert reader.value() == ["<a>", 5, "<b>"] and made == ["a", "b"]
+
+
+@pytest.mark.parametrize("value", [{"name": "a"}, {"all": [{"name": "a"}]}, "text"])
+def test_nothing_is_made_of_another_answer(value: Any) -> None:
+    reader = xml_rpc.Answer(None, lambda entry: "made")
+    reader.take(answer_of(value))
+    assert reader.value() == value
+
+
+def test_nothing_is_made_of_a_fault() -> None:
+    reader = xml_rpc.Answer(None, lambda entry: "made")
+    reader.take(xmlrpc.client.dumps(xmlrpc.client.Fault(70, "NOT_RUNNING")).encode())
+    with pytest.raises(xml_rpc.Fault, match="70: NOT_RUNNING"):
+        reader.value()
 
 
 @tries(150)
