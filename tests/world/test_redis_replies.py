@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import pytest
 
-from supervisor_memkill.world.redis_wire import ReplyError
+from supervisor_memkill.world.redis_commands import Commands, Convert, Pipeline
+from supervisor_memkill.world.redis_wire import ReplyError, Word
 from tests.world.test_redis_commands import NAMED, Scripted, client_of
 
 
@@ -76,3 +80,75 @@ def test_a_script_is_loaded_once_and_again_when_redis_does_not_know_it() -> None
         with pytest.raises(ReplyError, match="bad"):
             script()
     assert (server.read[0].count(b"LOAD"), server.read[0].count(b"EVALSHA")) == (2, 5)
+
+
+class Recorded(Commands):
+    """Has the words of the last command, and gives it a reply."""
+
+    def __init__(self, reply: Any = None) -> None:
+        self.reply = reply
+        self.words: Sequence[Word] = ()
+
+    def _do(self, convert: Convert, *words: Word) -> Any:
+        self.words = words
+        return convert(self.reply)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [({}, ()), ({"ex": 0}, ("EX", 0)), ({"nx": True}, ("NX",)), ({"ex": 9, "nx": True}, ("EX", 9, "NX"))],
+)
+def test_set_sends_its_options_only_if_they_are_given(
+    options: dict[str, Any], words: tuple[Word, ...]
+) -> None:
+    redis = Recorded("OK")
+    assert redis.set("key", "value", **options) is True
+    assert redis.words == ("SET", "key", "value", *words)
+
+
+@pytest.mark.parametrize(("options", "words"), [({}, ("~",)), ({"approximate": False}, ())])
+def test_entry_is_added_with_its_fields_and_the_longest_length(
+    options: dict[str, Any], words: tuple[Word, ...]
+) -> None:
+    redis = Recorded("1-1")
+    assert redis.xadd("key", {"a": 1, "b": "2"}, maxlen=5, **options) == "1-1"
+    assert redis.words == ("XADD", "key", "MAXLEN", *words, 5, "*", "a", 1, "b", "2")
+
+
+def test_entry_that_was_deleted_has_no_fields() -> None:
+    """Redis 6 gives none for one that is in a group's list of pending ones."""
+    assert Recorded([["1-1", None], ["1-0", ["a", "1"]]]).xrevrange("key", count=2) == [
+        ("1-1", {}),
+        ("1-0", {"a": "1"}),
+    ]
+
+
+def test_info_leaves_out_its_titles_and_what_is_no_fact() -> None:
+    text = "# Server: 7\r\n\r\nredis_version:7.0\r\nno fact\r\nos:a:b\r\nlru:" + 20 * "9"
+    assert Recorded(text).info() == {"redis_version": "7.0", "os": "a:b", "lru": 20 * "9"}
+
+
+@pytest.mark.parametrize(("reply", "result"), [("PONG", True), ("pong", False), (None, False)])
+def test_ping_is_answered_by_its_own_word(reply: object, result: bool) -> None:
+    assert Recorded(reply).ping() is result
+
+
+def test_first_word_of_any_command_may_be_two() -> None:
+    redis = Recorded(["x"])
+    assert redis.execute_command("CONFIG GET", "max memory") == ["x"]
+    assert redis.words == ("CONFIG", "GET", "max memory")
+
+
+def test_empty_pipeline_sends_nothing() -> None:
+    def exchange(commands: Sequence[Sequence[Word]]) -> list[Any]:
+        raise AssertionError(commands)
+
+    for is_transaction in (True, False):
+        assert Pipeline(exchange, is_transaction=is_transaction).execute() == []
+
+
+def test_refused_command_of_a_pipeline_is_not_converted() -> None:
+    refusal = ReplyError("WRONGTYPE no")
+    pipe = Pipeline(lambda commands: [refusal, ["a"]], is_transaction=False)
+    found = pipe.smembers("one").smembers("two").execute(raise_on_error=False)
+    assert found == [refusal, {"a"}]
