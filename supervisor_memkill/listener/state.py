@@ -137,29 +137,27 @@ class StateKeeper:
 
     def _workers(self, survey: PoolSurvey) -> tuple[WorkerState, ...]:
         name, now = survey.pool.name, self._clock()
-        former = self._pools[name].workers if name in self._pools else ()
+        before = self._pools[name].workers if name in self._pools else ()
         findings = self._findings.get(name, ())
-        samples_all = name not in self._sampled_at or now - self._sampled_at[name] >= SAMPLE_SECONDS
-        is_all_known = not self._decisions and not self._answers
-        if findings is survey.findings and is_all_known and not samples_all:
-            return former
-        states = {one.worker: one for one in former}
-        judged = {id(finding) for finding in findings}
-        """A finding of the last look is known."""
+        is_sample = name not in self._sampled_at or now - self._sampled_at[name] >= SAMPLE_SECONDS
+        is_news = bool(self._decisions or self._answers)
+        if findings is survey.findings and not is_news and not is_sample:
+            return before
+        states, known = {one.worker: one for one in before}, {id(finding) for finding in findings}
         workers = []
         for finding in survey.findings:
-            worker, known = finding.worker, states.get(finding.worker)
-            samples = known.samples if known is not None else ()
-            if samples_all or not samples:
+            worker, state = finding.worker, states.get(finding.worker)
+            samples = state.samples if state is not None else ()
+            if is_sample or not samples:
                 samples = (*samples, finding.seen.memory_bytes)[-MAX_SAMPLES:]
-            is_news = id(finding) not in judged or worker in self._decisions or worker in self._answers
-            if known is None or is_news:
-                known = self._worker(survey, finding, samples)
-            elif samples is not known.samples:
-                known = dataclasses.replace(known, samples=samples)
-            workers.append(known)
+            is_told = worker in self._decisions or worker in self._answers
+            if state is None or id(finding) not in known or is_told:
+                state = self._worker(survey, finding, samples)
+            elif samples is not state.samples:
+                state = dataclasses.replace(state, samples=samples)
+            workers.append(state)
         self._findings[name] = survey.findings
-        if samples_all:
+        if is_sample:
             self._sampled_at[name] = now
         if not self._is_shared:
             workers = self._with_peers(survey.findings, workers)
