@@ -38,7 +38,7 @@ class Curve:
             if age == last or (len(numbers) > 2 and last - numbers[-4] < self._gap_seconds):
                 del numbers[-2:]
         numbers.extend((age, size_bytes))
-        if len(numbers) >= 2 * MAX_POINTS:
+        if len(numbers) > 2 * MAX_POINTS:
             self._thin()
 
     def _thin(self) -> None:

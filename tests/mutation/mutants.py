@@ -72,6 +72,7 @@ PYTHON = (
     "listener/journal_format_1.py",
     "listener/observer.py",
     "listener/pool_sizes.py",
+    "listener/reports.py",
     "listener/requests.py",
     "listener/same_process.py",
     "listener/schedule.py",

@@ -29,6 +29,17 @@ def test_long_curve_is_bounded_and_keeps_both_ends(looks: int) -> None:
     assert list(points) == sorted(points)
 
 
+def test_curve_is_whole_until_it_is_full() -> None:
+    looks = [(60 * look, look) for look in range(MAX_POINTS)]
+    assert curve_of(*looks).points() == tuple(looks)
+
+
+def test_full_curve_keeps_every_second_point_and_grows_with_their_distance() -> None:
+    looks = [(60 * look, look) for look in range(MAX_POINTS + 10)]
+    points = curve_of(*looks).points()
+    assert points == (*looks[:-1:2], looks[-1])
+
+
 def test_curve_is_bounded_after_each_look() -> None:
     curve = Curve(7)
     for look in range(500):
@@ -41,7 +52,7 @@ def test_curve_without_a_look_is_empty() -> None:
 
 
 def test_last_look_of_two_in_one_second_counts() -> None:
-    assert curve_of((100, 1), (100.5, 2)).points()[-1] == (100, 2)
+    assert curve_of((100, 1), (100.5, 2)).points() == ((100, 2),)
 
 
 def test_long_curve_is_spread_over_the_whole_life() -> None:
