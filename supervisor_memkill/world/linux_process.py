@@ -107,7 +107,7 @@ class Parents:
     def __init__(self, proc: Path = PROC) -> None:
         self._proc = proc
         self._folders: Mapping[int, int] = {}
-        """By pid: the number of its folder, as of the last `now`."""
+        """By pid: the number of its folder, as of the last `now`; of hidden and ended processes, too."""
         self._parents: Mapping[int, int] = {}
 
     def now(self) -> Mapping[int, int]:
@@ -122,14 +122,14 @@ class Parents:
                 continue
             with contextlib.suppress(Unknown, LookupError, ValueError):
                 found[pid] = int(_stat(pid, self._proc)[4 - 3])
-        for pid in folders.keys() - found.keys():
-            del folders[pid]
         self._folders, self._parents = folders, found
         return found
 
     def folders(self) -> Mapping[int, int]:
-        """The number of the folder of each process, as of the last `now`; 0 and 1 identify no folder."""
-        return self._folders
+        """The number of the folder of each process of the last `now`; 0 and 1 identify no folder."""
+        if len(self._folders) == len(self._parents):
+            return self._folders
+        return {pid: self._folders[pid] for pid in self._parents}
 
 
 def command_line(pid: int, proc: Path = PROC) -> Sequence[str]:

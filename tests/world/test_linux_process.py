@@ -154,6 +154,26 @@ def test_parents_are_read_again_where_they_may_have_changed(tmp_path: Path) -> N
     assert parents.now() == {1: 0, 11: 1, 12: 1}
 
 
+def test_parent_that_is_hidden_or_ends_meanwhile_is_told_from_its_end(tmp_path: Path) -> None:
+    """Its children would else seem to have it for ever, and nobody would find them left behind."""
+
+    def write(pid: int, parent: int) -> None:
+        (tmp_path / str(pid) / "stat").write_text(f"{pid} (a) S {parent} 1 1 0 -1 0\n")
+
+    for pid in (1, 10, 11):
+        (tmp_path / str(pid)).mkdir()
+    write(1, 0)
+    write(11, 10)
+    parents = Parents(tmp_path)
+    assert parents.now() == {1: 0, 11: 10}
+    assert parents.folders().keys() == {1, 11}
+    (tmp_path / "11" / "stat").write_text("not read again")
+    assert parents.now() == {1: 0, 11: 10}
+    (tmp_path / "10").rename(tmp_path / "ended")
+    write(11, 1)
+    assert parents.now() == {1: 0, 11: 1}
+
+
 def test_process_of_this_machine_keeps_its_number_and_no_other_has_it() -> None:
     parents = Parents()
     parents.now()
