@@ -357,17 +357,19 @@ class Drainer:
         for event in words.of_end(before, drain, cause, now, pool.config.worker if pool else None):
             self._notifier.report(event)
         back_offs = back_offs_after(before, drain, contents.back_offs, now)
-        back_off = back_offs.get(drain.worker)
-        if drain.state is State.DONE and back_off is not contents.back_offs.get(drain.worker):
-            self._report_baseline(drain, back_off)
+        if drain.state is State.DONE:
+            self._report_baseline(drain, contents.back_offs.get(drain.worker), back_offs.get(drain.worker))
         self._forget(drain, drained=drain.touched)
         late_quiets = late_quiets_after(before, drain, cause, contents.late_quiets)
         self._ledger.remove(
             drain.worker, ended_at=self.slots.drain_ended_at(), back_offs=back_offs, late_quiets=late_quiets
         )
 
-    def _report_baseline(self, drain: Drain, back_off: BackOff | None) -> None:
-        if back_off is not None and back_off.cause is BackOffCause.BELOW_BASELINE:
+    def _report_baseline(self, drain: Drain, former: BackOff | None, back_off: BackOff | None) -> None:
+        """Report a new delay; another drain may end within one."""
+        if back_off is None or (former is not None and former.until == back_off.until):
+            return
+        if back_off.cause is BackOffCause.BELOW_BASELINE:
             after, limit, measure = back_off.memory_bytes or 0, back_off.limit_bytes, self._measure(drain)
             below = LimitBelowBaseline(drain.worker, drain.pid, after, limit, back_off.seconds, measure)
             self._notifier.report(below)

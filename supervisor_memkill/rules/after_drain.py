@@ -5,6 +5,7 @@ Pure. Times are seconds on the boot clock.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import TypeGuard
 
@@ -45,7 +46,10 @@ def _after_done(drain: Drain, former: BackOff | None, now: float) -> BackOff | N
         return next_back_off(former, now, BackOffCause.BELOW_BASELINE, limit, after)
     if drain.reason.is_own_limit and limit and is_below_baseline(after, limit):
         return next_back_off(former, now, BackOffCause.BELOW_BASELINE, limit, after)
-    return former if _may_stay(former, drain) and former.is_shown_again_by(after) else None
+    if _may_stay(former, drain) and former.is_shown_again_by(after):
+        # What the process before it needed could hold a drain that gains something by now.
+        return dataclasses.replace(former, memory_bytes=after)
+    return None
 
 
 def _may_stay(former: BackOff | None, drain: Drain) -> TypeGuard[BackOff]:

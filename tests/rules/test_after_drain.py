@@ -121,7 +121,19 @@ def test_drain_for_another_reason_ends_a_delay_only_if_its_new_process_is_smalle
 ) -> None:
     """With max_age, too low a limit would else restart the worker some times after each of its ages."""
     record = settling(memory_after_bytes=after, reason=reason, memory_before_bytes=400)
-    assert back_off(record, is_done=True, former=former) is (former if stays else None), what
+    as_now = former if after is None else dataclasses.replace(former, memory_bytes=after)
+    assert back_off(record, is_done=True, former=former) == (as_now if stays else None), what
+
+
+@pytest.mark.parametrize(("after", "is_held"), [(190, False), (290, True)])
+def test_delay_that_stays_goes_by_the_new_process(after: int, is_held: bool) -> None:
+    """The process before it may have needed as much as the hard limit, or far less."""
+    former = next_back_off(None, 5.0, BackOffCause.BELOW_BASELINE, 200, 480 - after)
+    record = settling(memory_after_bytes=after, reason=Reason.RESTART, memory_before_bytes=400)
+    found = back_off(record, is_done=True, former=former)
+    assert found is not None and found.until == former.until
+    assert found.applies(Reason.HARD_MAX_RSS, 200, NOW, hard_limit_bytes=300, memory_bytes=400) is is_held
+    assert found.applies(Reason.MIN_FREE, 200, NOW, memory_bytes=310) is is_held
 
 
 @pytest.mark.parametrize(
