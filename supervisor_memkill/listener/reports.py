@@ -29,7 +29,9 @@ class Reports:
         self._notifier = notifier
         self._alerts: frozenset[str] = frozenset()
         self._findings: dict[str, Sequence[Finding]] = {}
-        """Those of the last look, by pool."""
+        """Those of the last look, by pool, if all of its workers were reported."""
+        self._is_unchanged: bool | None = None
+        """The present look found the same as the last one; None: not all of its workers are reported yet."""
         self._hints: dict[str, tuple[list[Advice], ProgramInfo | None]] = {}
         """The hints of the last look, and the settings that they are about, by worker."""
 
@@ -45,23 +47,30 @@ class Reports:
 
     def report_end(self, survey: PoolSurvey) -> None:
         """Report that the look at this pool is complete."""
-        away = survey.source_away
+        away, unchanged, self._is_unchanged = survey.source_away, self._is_unchanged, None
+        if unchanged is None:  # It failed, or was broken off: the next look reports all workers.
+            self._findings.pop(survey.pool.name, None)
+        else:
+            self._findings[survey.pool.name] = survey.findings
         self._notifier.report(
             PoolLooked(
                 survey.pool.name,
                 len(survey.findings),
                 readings_up=None if away is None else not away,
                 failure=None if survey.failure is None else repr(survey.failure),
-                unchanged=self._is_unchanged(survey),
+                unchanged=unchanged is True,
             )
         )
-        self._findings[survey.pool.name] = survey.findings
 
     def report_pool(self, survey: PoolSurvey) -> None:
         """Report what concerns one pool and its workers. Where nothing changed, no worker is reported."""
         self._report_unrecognised(survey)
-        if self._is_unchanged(survey):
-            return
+        is_unchanged = survey.findings is self._findings.get(survey.pool.name)
+        if not is_unchanged:
+            self._report_workers(survey)
+        self._is_unchanged = is_unchanged
+
+    def _report_workers(self, survey: PoolSurvey) -> None:
         known = {id(finding) for finding in self._findings.get(survey.pool.name, ())}
         for finding in survey.findings:
             if id(finding) not in known:
@@ -69,9 +78,6 @@ class Reports:
                 self._report_hints(finding)
             self._notifier.report(_seen(survey, finding))
             self._report_jobs(survey, finding)
-
-    def _is_unchanged(self, survey: PoolSurvey) -> bool:
-        return survey.findings is self._findings.get(survey.pool.name)
 
     def _report_unrecognised(self, survey: PoolSurvey) -> None:
         pool, why = survey.pool.name, survey.unrecognised

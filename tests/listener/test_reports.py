@@ -52,13 +52,19 @@ class Reported:
     def workers(self, look: PoolSurvey) -> list[str]:
         """The workers that this look reports."""
         self.events.new.clear()
-        if look.failure is None:
-            self._reports.report_pool(look)
+        try:
+            if look.failure is None:
+                self._reports.report_pool(look)
+        finally:
+            others = list(self.events.new)
+            self.end_alone(look)
+        return [one.worker for one in others if isinstance(one, WorkerSeen)]
+
+    def end_alone(self, look: PoolSurvey) -> None:
         self._reports.report_end(look)
-        *others, end = self.events.new
+        end = self.events.new[-1]
         assert isinstance(end, PoolLooked)
         self.end = end
-        return [one.worker for one in others if isinstance(one, WorkerSeen)]
 
     def hints(self, look: PoolSurvey) -> list[str]:
         self.workers(look)
@@ -88,6 +94,29 @@ def test_after_a_look_that_failed_all_workers_are_reported_again(reported: Repor
     same = survey([finding("one")])
     reported.workers(same)
     assert reported.workers(survey([], OSError("x"))) == []
+    assert reported.workers(same) == ["jobs:one"] and not reported.end.unchanged
+
+
+def test_after_a_look_that_was_broken_off_all_workers_are_reported_again(
+    reported: Reported, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An error in the data of a kind breaks off what is reported of its pool."""
+    same = survey([finding("one"), finding("two")])
+    with monkeypatch.context() as patch:
+        patch.setattr(Finding, "hints", lambda self: None if self.worker == "jobs:two" else ())
+        with pytest.raises(TypeError):
+            reported.workers(same)
+    assert reported.workers(same) == ["jobs:one", "jobs:two"] and not reported.end.unchanged
+    assert reported.workers(same) == [] and reported.end.unchanged
+
+
+def test_look_that_was_reported_by_its_end_alone_is_no_former_look(reported: Reported) -> None:
+    same = survey([finding("one")])
+    for _ in range(2):
+        reported.end_alone(same)
+        assert not reported.end.unchanged
+    assert reported.workers(same) == ["jobs:one"] and not reported.end.unchanged
+    reported.end_alone(same)
     assert reported.workers(same) == ["jobs:one"] and not reported.end.unchanged
 
 
