@@ -104,7 +104,7 @@ class WorkerLine:
     limit_bytes: int | None
     """``max_rss`` in bytes; null: no limit is set."""
     samples: tuple[int | None, ...]
-    """Its memory at former looks, the oldest first; at most one a minute, at most 20."""
+    """Its memory at former looks, the oldest first; about one a minute, at most 20."""
     busy: int | None
     """Number of running jobs."""
     quiet: bool | None

@@ -18,7 +18,7 @@ from supervisor_memkill.world.memory import ProcessTable
 
 MAX_SAMPLES = 20
 SAMPLE_SECONDS = 60.0
-"""The least time between two samples of a worker's memory."""
+"""The least time between two samples of a pool. A worker without any is sampled at once."""
 SILENT_PERIODS = 3.0
 """A listener that wrote nothing for so many periods counts as silent."""
 LONGEST_PERIOD_SECONDS = 3600.0
@@ -66,7 +66,7 @@ class WorkerState:
     peers: int | None = None
     """The number of other workers that would take its jobs now; None: unknown."""
     samples: tuple[int | None, ...] = ()
-    """Its memory at former looks in bytes, the oldest first; at most one a minute."""
+    """Its memory at former looks in bytes, the oldest first; about one a minute."""
 
 
 @dataclass(frozen=True)
