@@ -147,8 +147,6 @@ EXPLAINED: dict[str, str] = {
     "coordination/in_process.py, acquire: answer.granted and request.token is not None -> (answer.granted)": (
         "a request without a token is only considered; the condition shows the type"
     ),
-    "notices/curves.py, add: age - self._seconds[-1] < self._gap_seconds -> "
-    "(age - self._seconds[-1] <= self._gap_seconds)": "a point at exactly the least distance may be left out",
     "listener/hearing.py, judge: self._silence < DOUBT_PERIODS * period -> "
     "(self._silence <= DOUBT_PERIODS * period)": THE_NEXT_LOOK,
     "listener/hearing.py, judge: self._silence - self._asked_at > period -> "
