@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -45,7 +46,9 @@ class Promises(Judge):
     def journalled(self, machine: Machine, contents: Contents, *, is_next: bool) -> None:
         """A journal was saved. `is_next`: it follows directly on the journal that the disk held until now."""
         for name, pause in contents.back_offs.items() if is_next else ():
-            if pause != machine.disk.back_offs.get(name):
+            former = machine.disk.back_offs.get(name)
+            # One that stays goes by the memory of the newest process.
+            if former is None or dataclasses.replace(former, memory_bytes=pause.memory_bytes) != pause:
                 self.reasons.l1_back_off(machine, name, pause)
         self.world.requests.journalled(machine, contents)
         for identity in contents.requests:
