@@ -35,7 +35,7 @@ class Programs:
         self._programs: dict[str, ProgramInfo] = {}
         self._processes: Sequence[ProcessInfo] = ()
         """The settings were learnt when these processes lived."""
-        self._are_theirs = False
+        self._settings_are_theirs = False
         """`_processes` were judged: the settings are surely theirs."""
         self._listener_groups: frozenset[str] = frozenset()
         self.alerts: tuple[str, ...] = ()
@@ -60,12 +60,16 @@ class Programs:
         What supervisord did not report is asked for again, unless it reports nothing at all.
         """
         is_same_number = len(processes) == len(self._processes)
-        if self._are_theirs and is_same_number and all(map(operator.is_, processes, self._processes)):
+        if (
+            self._settings_are_theirs
+            and is_same_number
+            and all(map(operator.is_, processes, self._processes))
+        ):
             return False
-        self._are_theirs = not self._are_of_other(processes)
-        if self._are_theirs:
+        self._settings_are_theirs = not self._are_of_other(processes)
+        if self._settings_are_theirs:
             self._processes = tuple(processes)
-        return not self._are_theirs
+        return not self._settings_are_theirs
 
     def _are_of_other(self, processes: Sequence[ProcessInfo]) -> bool:
         is_known = bool(self.alerts) or {one.worker for one in processes} == self._programs.keys()
@@ -77,7 +81,7 @@ class Programs:
 
     def learn(self, processes: Sequence[ProcessInfo]) -> None:
         """Ask supervisord for all settings again. Raises SupervisordError if it is away."""
-        self._are_theirs = False
+        self._settings_are_theirs = False
         before, lives = _lives_of(self._processes), _lives_of(processes)
         names = {worker: worker for worker in lives}  # The same texts as keys: there may be thousands.
         learnt = {names.get(one.worker, one.worker): one for one in self._reported(processes)}
