@@ -48,13 +48,23 @@ def test_each_job_runs_once_while_workers_are_replaced(
             print("\n" + fleet.row("Delayed Job, SQLite", version_of("ruby-delayed-job", None)))
 
 
+def test_one_pool_of_one_worker_is_drained_like_a_worker_without_a_pool(redis_server: RealRedis) -> None:
+    """And so is ``-n 1``."""
+    script = "ruby", APP / "delayed_job"
+    commands = {"pool": words(*script, "--pool=*:1", "run"), "number": words(*script, "-n", 1, "run")}
+    with fleet_of(redis_server, feed_every_seconds=0.3, commands=commands) as fleet:
+        replace_each_twice(fleet)
+        assert not fleet.events("worker.hint") + fleet.events("worker.unsafe_settings"), fleet.story()
+
+
 @pytest.mark.parametrize(
     ("changes", "more", "said"),
     [
         ({"stopsignal": "QUIT"}, "", "stopsignal=QUIT must be INT or TERM"),
         ({}, " -n 2", "-n and --pool run several workers one after the other"),
+        ({}, " --pool=*:1 --pool=*:1", "-n and --pool run several workers one after the other"),
     ],
-    ids=["stopsignal", "several"],
+    ids=["stopsignal", "several", "two pools"],
 )
 def test_settings_that_would_cut_jobs_are_refused_before_harm(
     redis_server: RealRedis, changes: dict[str, object], more: str, said: str
