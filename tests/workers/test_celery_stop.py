@@ -75,6 +75,9 @@ def test_a_peer_must_take_from_the_same_queues() -> None:
     assert read("celery -A app worker --queues=high").queues == {"high"}
     assert read("celery -A app worker").queues == {DEFAULT_QUEUES}
     assert read("celery -A app worker -X low").queues == {f"{DEFAULT_QUEUES} without low"}
+    assert read("airflow celery worker -q bulk").queues == {"bulk"}
+    titled = "[celeryd: celery@web1:MainProcess] -active- (celery worker -q bulk -c 2)"
+    assert read(titled).queues == {"bulk"}
 
 
 def test_its_stop_is_its_drain_and_the_memory_is_that_of_its_pool() -> None:

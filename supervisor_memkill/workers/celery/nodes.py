@@ -10,7 +10,7 @@ from typing import Any
 
 from supervisor_memkill.errors import Unknown
 from supervisor_memkill.workers.celery.control import Answers
-from supervisor_memkill.workers.command_line import option_text
+from supervisor_memkill.workers.command_line import has_words, option_text, program_in
 from supervisor_memkill.workers.ownership import Began, is_left_behind
 from supervisor_memkill.world.memory import ProcessTable
 
@@ -40,6 +40,8 @@ _VALUE_OPTIONS = frozenset(
     {"-A", "--app", "-b", "--broker", "--result-backend", "--loader", "--config", "--workdir"}
 )
 """Celery's options before its command whose value may be the next word."""
+AIRFLOW_NAME, AIRFLOW_QUEUES = ("--celery-hostname", "-H"), ("--queues", "-Q", "-q")
+"""The options of ``airflow celery worker``."""
 
 
 @dataclass(frozen=True)
@@ -60,13 +62,31 @@ class NodeState:
 
 def is_worker(title: str) -> bool:
     """The command line is that of a worker's main process, and not of beat, flower or a pool's process."""
-    return _TITLE.search(title) is not None or _runs_worker(title)
+    return _TITLE.search(title) is not None or _runs_worker(title) or _is_sentry(title)
 
 
 def _runs_worker(command: str) -> bool:
     """``celery -A app worker``, also in a shell's script; not ``celery -A worker beat -S worker``."""
     parts = (_PROGRAM.search(part) for part in re.split(r"[;&|]+(?=\s|$)", command))
     return any(one is not None and _command_in(one.string[one.end() :]) == "worker" for one in parts)
+
+
+def _is_sentry(command: str) -> bool:
+    """``sentry run worker``, which runs Celery in its own process (src/sentry/runner/commands/run.py).
+
+    With ``--autoreload`` it runs the worker as its child, and does not pass the stop signal on. Its node name
+    cannot be told from the command line: Sentry gives Celery the name as it is, with its %h.
+    """
+    is_worker = program_in(command) == "sentry" and has_words(command, "run worker")
+    return is_worker and not has_words(command, "--autoreload")
+
+
+def is_airflow(title: str) -> bool:
+    """``airflow celery worker``, which has option names of its own (airflow/providers/celery/cli).
+
+    With setproctitle, which Airflow installs, the title has these words without ``airflow``.
+    """
+    return has_words(title, "airflow celery worker") or "(celery worker" in title
 
 
 def _command_in(arguments: str) -> str:
@@ -90,7 +110,8 @@ def name_in(title: str, hostname: str) -> str | None:
         return titled[1]
     if not _runs_worker(title):
         return None
-    given = (option_text(title, "--hostname", "-n") or "").rstrip(";&|)")  # from a shell script
+    names = AIRFLOW_NAME if is_airflow(title) else ("--hostname", "-n")
+    given = (option_text(title, *names) or "").rstrip(";&|)")  # from a shell script
     name, _, host = given.partition("@") if "@" in given else ("", "", given)
     return _expanded(f"{name or 'celery'}@{host or hostname}", hostname)
 

@@ -80,7 +80,8 @@ class ByStop(StopThenWait):
 
 def queues_in(title: str) -> frozenset[str]:
     """The queues that a worker with this command line takes tasks from."""
-    given = option_text(title, "--queues", "-Q")
+    names = nodes.AIRFLOW_QUEUES if nodes.is_airflow(title) else ("--queues", "-Q")
+    given = option_text(title, *names)
     excluded = option_text(title, "--exclude-queues", "-X")
     if given is None:
         return frozenset({f"{DEFAULT_QUEUES} without {excluded}" if excluded else DEFAULT_QUEUES})
