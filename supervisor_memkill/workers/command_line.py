@@ -7,6 +7,7 @@ import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import PurePath
 
 SHELLS = frozenset({"sh", "bash", "dash", "ash", "ksh", "zsh"})
@@ -104,6 +105,19 @@ def words_run(title: str) -> list[str]:
     if words[:2] in (["poetry", "run"], ["pipenv", "run"]) or _RUNS_BUNDLE.match(" ".join(words[:2])):
         return words_in(" ".join(words[2:]))
     return words
+
+
+@functools.lru_cache(maxsize=1024)  # As for `_words_in`.
+def commands_in(title: str) -> frozenset[str]:
+    """The program with this command line, and the words that may be its command.
+
+    ``manage.py rqworker``, ``django-admin rqworker`` and ``coverage run manage.py rqworker`` have the command
+    rqworker. ``gunicorn --chdir /srv/rqworker`` and ``gunicorn --name rqworker`` have not.
+    """
+    words = words_run(title)
+    behind_scripts = [word for before, word in pairwise(words) if before.endswith(".py")]
+    plain = [word for before, word in pairwise(words) if not (before.startswith("-") or word.startswith("-"))]
+    return frozenset([*words[:2], *behind_scripts, *plain[:1]])
 
 
 def beginning(title: str) -> str:

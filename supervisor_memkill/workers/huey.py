@@ -9,6 +9,7 @@ Facts, tried with 2.5.5 and 3.5.4, worker types thread and process (huey/consume
 - ``-t`` (in 3.4.0) cuts jobs that take longer; without it Huey waits without limit.
 - HUP is a restart in place: the process never ends.
 - Huey takes a job off its queue when the job begins: a job that is cut is lost.
+- django-huey 1.3.1 (``manage.py djangohuey --queue NAME``) is such a consumer, for one queue.
 - Worker processes ignore the graceful signal, so ``stopasgroup`` does no harm. They survive a SIGKILL of
   their parent.
 """
@@ -21,12 +22,27 @@ from dataclasses import replace
 from pathlib import PurePath
 from typing import TYPE_CHECKING, ClassVar
 
-from supervisor_memkill.workers.command_line import TimeOption, has_words, option_text, words_run
-from supervisor_memkill.workers.contract import Advice, Option, Traits
+from supervisor_memkill.workers.command_line import (
+    TimeOption,
+    commands_in,
+    has_words,
+    option_text,
+    words_run,
+)
+from supervisor_memkill.workers.contract import Advice, Option, Reading, Target, Traits
 from supervisor_memkill.workers.stopping import GracefulStop, StopThenWait
 
 if TYPE_CHECKING:
     from supervisor_memkill.processes import ProgramInfo
+    from supervisor_memkill.world.memory import ProcessTable
+
+DJANGO_COMMANDS = {
+    "run_huey": "settings.HUEY['consumer']",
+    "djangohuey": "settings.DJANGO_HUEY",
+}
+"""Of Huey itself and of django-huey, each with the settings that it reads."""
+DEFAULT_QUEUE = "the default of settings.DJANGO_HUEY"
+"""In place of the queue of a django-huey consumer without ``--queue``: only the settings have its name."""
 
 
 def parse_graceful(text: str) -> str:
@@ -58,10 +74,20 @@ class Huey(StopThenWait):
 
     @classmethod
     def matches_command(cls, title: str) -> bool:
-        """``huey_consumer``, also as a module, or Django's ``manage.py run_huey``."""
-        return words_run(title)[:1] in (["huey_consumer"], ["huey_consumer.py"]) or any(
-            has_words(title, text) for text in ("run_huey", "huey.bin.huey_consumer")
+        """``huey_consumer``, also as a module, or a command of Django's ``manage.py``."""
+        return (
+            words_run(title)[:1] in (["huey_consumer"], ["huey_consumer.py"])
+            or has_words(title, "huey.bin.huey_consumer")
+            or bool(_django_command(title))
         )
+
+    def read_one(self, target: Target, table: ProcessTable) -> Reading:
+        """Consumers of django-huey stand in for each other if they have the same queue."""
+        reading = super().read_one(target, table)
+        title = table.title(target.process.pid)
+        if not reading.recognised or _django_command(title) != "djangohuey":
+            return reading
+        return replace(reading, queues=frozenset({option_text(title, "--queue") or DEFAULT_QUEUE}))
 
     def stop_of(self, program: ProgramInfo) -> GracefulStop:
         """The graceful signal and the worker type are options of the consumer."""
@@ -80,6 +106,11 @@ class Huey(StopThenWait):
         yield from _advise_on_django(program)
 
 
+def _django_command(title: str) -> str:
+    """The command of Django that runs a consumer; empty for other command lines."""
+    return next((name for name in DJANGO_COMMANDS if name in commands_in(title)), "")
+
+
 def _advise_on_uv(program: ProgramInfo) -> Iterator[Advice]:
     """Tried: 0.5 and 0.6 swallow the first INT, 0.7 and later pass it on; all pass TERM on."""
     if PurePath(program.command.split(" ")[0]).name == "uv" and program.stopsignal == signal.SIGINT:
@@ -91,9 +122,10 @@ def _advise_on_uv(program: ProgramInfo) -> Iterator[Advice]:
 
 
 def _advise_on_django(program: ProgramInfo) -> Iterator[Advice]:
-    """``manage.py run_huey`` takes its options from settings.HUEY['consumer'] (huey/contrib/djhuey)."""
-    if "run_huey" in program.command:
+    """The command has options from the settings, too (huey/contrib/djhuey, django_huey/management)."""
+    settings = next((where for name, where in DJANGO_COMMANDS.items() if name in program.command), "")
+    if settings:
         yield Advice(
-            "the options in Django's settings.HUEY['consumer'] are not visible here: make sure that no job "
+            f"the options of the consumer in Django's {settings} are not visible here: make sure that no job "
             "takes longer than its shutdown_timeout, and that its graceful_signal is the same as stopsignal"
         )

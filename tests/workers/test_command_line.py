@@ -7,6 +7,7 @@ import pytest
 from supervisor_memkill.workers.command_line import (
     TimeOption,
     beginning,
+    commands_in,
     is_shell_without_exec,
     option_number,
     option_text,
@@ -91,3 +92,38 @@ def test_a_shell_is_known_whatever_its_options_before_the_script(shell: str) -> 
     assert not is_shell_without_exec(f"{shell} 'cd /srv/app && exec rq worker'")
     assert not is_shell_without_exec("bash -e /srv/app/worker.sh")
     assert not is_shell_without_exec("bash -o pipefail /srv/app/worker.sh -c x")
+
+
+@pytest.mark.parametrize(
+    "title",
+    [
+        "python manage.py qcluster",
+        "python -W ignore /srv/app/manage.py qcluster --cluster one",
+        "/venv/bin/python /venv/bin/django-admin qcluster",
+        "python -m django qcluster",
+        "/venv/bin/python /venv/bin/shop qcluster",
+        "/venv/bin/python /venv/bin/coverage run manage.py qcluster",
+        "poetry run python manage.py qcluster",
+        "sh -c cd /srv/app && python manage.py qcluster",
+        "flask --app shop qcluster",
+        "qcluster 7c1d one",
+    ],
+)
+def test_a_command_is_found_however_it_is_started(title: str) -> None:
+    assert "qcluster" in commands_in(title)
+
+
+@pytest.mark.parametrize(
+    "title",
+    [
+        "",
+        "gunicorn --chdir /srv/qcluster shop.wsgi",
+        "gunicorn --name qcluster shop.wsgi",
+        "gunicorn -c /srv/qcluster/conf.py shop.wsgi",
+        "celery -A shop worker -Q qcluster",
+        "tail -F /var/log/qcluster",
+        "python manage.py runserver qcluster",
+    ],
+)
+def test_a_word_in_another_place_is_no_command(title: str) -> None:
+    assert "qcluster" not in commands_in(title)

@@ -39,7 +39,13 @@ class TestContract(ContractSuite):
 
 @pytest.mark.parametrize(
     "title",
-    [TITLE, "python huey_consumer.py app", "python -m huey.bin.huey_consumer", "python manage.py run_huey"],
+    [
+        TITLE,
+        "python huey_consumer.py app",
+        "python -m huey.bin.huey_consumer",
+        "python manage.py run_huey",
+        "python manage.py djangohuey --queue email",
+    ],
 )
 def test_it_is_known_however_it_is_started(title: str) -> None:
     reading = read_one(make(), Target(process()), FakeProcesses({100: title}).table)
@@ -50,6 +56,23 @@ def test_it_is_known_by_the_text_that_the_operator_names() -> None:
     table = FakeProcesses({100: "python jobs.py"}).table
     assert read_one(make(), Target(process()), table).recognised is False
     assert read_one(make(command_has="jobs.py"), Target(process()), table).recognised is True
+
+
+@pytest.mark.parametrize(
+    ("title", "queues"),
+    [
+        (TITLE, frozenset()),
+        ("python manage.py run_huey --queue email", frozenset()),
+        ("python manage.py djangohuey --queue email", {"email"}),
+        ("python manage.py djangohuey --queue=email", {"email"}),
+        ("tini -- python manage.py djangohuey --queue email", {"email"}),
+        ("python manage.py djangohuey", {"the default of settings.DJANGO_HUEY"}),
+    ],
+)
+def test_consumers_of_django_huey_stand_in_for_those_of_the_same_queue(title: str, queues: set[str]) -> None:
+    """Each of its consumers takes from one queue; other consumers of Huey do not name theirs."""
+    reading = read_one(make(), Target(process()), FakeProcesses({100: title}).table)
+    assert reading.recognised and reading.queues == queues
 
 
 def test_its_memory_is_that_of_its_processes_with_shared_pages_once() -> None:
@@ -129,6 +152,11 @@ def test_options_in_django_settings_give_a_hint_because_they_are_not_visible() -
     assert any("stopsignal=TERM must be INT" in text for text, _ in advice(by_term))
     texts = [one.text for one in make(graceful_signal="TERM").advice(by_term, 600.0)]
     assert not any("stopsignal" in one and "must be INT" in one for one in texts)
+
+
+def test_options_in_the_settings_of_django_huey_give_a_hint_too() -> None:
+    ((text, refuses),) = advice(replace(GOOD, command="/venv/bin/python manage.py djangohuey --queue email"))
+    assert "Django's settings.DJANGO_HUEY are not visible" in text and not refuses
 
 
 def test_the_beginning_of_an_option_name_is_accepted() -> None:
