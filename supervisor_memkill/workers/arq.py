@@ -8,6 +8,7 @@ Facts, tried with 0.28.0 (arq/worker.py):
 - ``job_completion_wait`` is in the application's WorkerSettings, and nothing outside shows it: not the
   process (it catches the same signals with every value), not the health record. So the pool must repeat it.
 - A second signal while arq waits changes nothing.
+- ``arq --watch`` stops in the same way. When a file changes, it cancels the running jobs and runs them again.
 - A job that SIGKILL cuts is run again after its ``job_timeout`` and 10 s.
 - The health record is a text with ``j_ongoing=N``. arq writes it every ``health_check_interval`` (by default
   every hour) with a TTL one second longer, and deletes it at the end.
@@ -67,7 +68,9 @@ class Arq(StopThenWait):
 
     @classmethod
     def matches_command(cls, title: str) -> bool:
-        return words_run(title)[:1] == ["arq"]
+        """Not ``arq --check``, which asks for the health of another process and ends."""
+        words = words_run(title)
+        return words[:1] == ["arq"] and "--check" not in words
 
     @classmethod
     def problems(cls, values: Mapping[str, Any]) -> Sequence[str]:

@@ -19,6 +19,7 @@ import signal
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from supervisor_memkill.workers.command_line import commands_in
 from supervisor_memkill.workers.contract import Traits
 from supervisor_memkill.workers.stopping import GracefulStop, StopThenWait
 
@@ -40,6 +41,11 @@ class DjangoQ(StopThenWait):
         stopasgroup_harm="the running tasks would be lost, and the cluster would never end",
         children_survive_kill=True,
     )
+
+    @classmethod
+    def matches_command(cls, title: str) -> bool:
+        """Also the title that it gives itself with setproctitle, ``qcluster NAME``."""
+        return cls.command_text in commands_in(title)
 
     def stop_of(self, program: ProgramInfo) -> GracefulStop:
         """The processes below the parent ignore INT: a stop of the whole group by INT does no harm."""

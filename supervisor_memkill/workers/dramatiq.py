@@ -8,6 +8,7 @@ Facts, tried with 2.2.1 (dramatiq/cli.py, dramatiq/worker.py):
   With INT it does not: worker processes ignore INT.
 - A message that takes longer than ``--worker-shutdown-timeout`` is cut, and so it is by SIGKILL. The broker
   gives it to another worker when the dead worker's heartbeat is 60 s old, and it runs a second time.
+- django-dramatiq 0.15.0 (``manage.py rundramatiq``) replaces itself with ``dramatiq``: the pid stays.
 - HUP is a reload in place: the process never ends. Any other signal ends the parent alone.
 """
 
@@ -17,7 +18,7 @@ import signal
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from supervisor_memkill.workers.command_line import TimeOption, words_run
+from supervisor_memkill.workers.command_line import TimeOption, commands_in, words_run
 from supervisor_memkill.workers.contract import Traits
 from supervisor_memkill.workers.stopping import GracefulStop, StopThenWait
 
@@ -40,7 +41,9 @@ class Dramatiq(StopThenWait):
 
     @classmethod
     def matches_command(cls, title: str) -> bool:
-        return words_run(title)[:1] in (["dramatiq"], ["dramatiq-gevent"])
+        """Also django-dramatiq's ``rundramatiq``, which replaces itself with ``dramatiq`` (exec)."""
+        is_django = "rundramatiq" in commands_in(title)
+        return is_django or words_run(title)[:1] in (["dramatiq"], ["dramatiq-gevent"])
 
     def stop_of(self, program: ProgramInfo) -> GracefulStop:
         """Worker processes ignore INT: a stop of the whole group by INT does no harm."""

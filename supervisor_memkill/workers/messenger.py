@@ -69,6 +69,11 @@ class Messenger(StopThenWait):
     )
 
     @classmethod
+    def plain_command(cls, title: str) -> str:
+        """``messenger:consume-messages`` is its name up to 4.2, and works up to 4.4."""
+        return title.replace("messenger:consume-messages", "messenger:consume")
+
+    @classmethod
     def problems(cls, values: Mapping[str, Any]) -> Sequence[str]:
         if values.get("stream") is not None and not values.get("redis"):
             return ["stream needs redis, and redis is not set"]

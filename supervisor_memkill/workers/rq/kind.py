@@ -32,6 +32,7 @@ from supervisor_memkill.workers.base import all_unknown
 from supervisor_memkill.workers.command_line import (
     beginning,
     blocking_wrapper,
+    commands_in,
     has_words,
     has_worker_below,
     words_run,
@@ -67,6 +68,8 @@ if TYPE_CHECKING:
     from supervisor_memkill.world.memory import ProcessTable
 
 
+DJANGO_COMMANDS = frozenset({"rqworker", "rqworker-pool"})
+"""Of django-rq; ``rqworker`` is also a program of RQ."""
 DROPS_JOBS = (
     "idle, with its scheduler: RQ below 3.0 would drop a job that arrives during the stop, so the drain "
     "waits until a job runs"
@@ -128,7 +131,7 @@ class RQ(StopThenWait):
 
     @classmethod
     def matches_command(cls, title: str) -> bool:
-        """Also django-rq's ``rqworker``, ``bench worker``, ``ckan jobs worker``, and setproctitle's title."""
+        """Also the commands of django-rq, Frappe, Flask and CKAN, and setproctitle's title."""
         program, *words = words_run(title) or [""]
         if program in ("rq", "bench"):
             return any(word in ("worker", "worker-pool") for word in words[:1])
@@ -136,9 +139,9 @@ class RQ(StopThenWait):
             return has_words(title, "rq worker" if program == "flask" else "jobs worker")
         if program.endswith(".py") and words[:2] == ["rq", "worker"]:
             return True
-        if title.startswith("rq:worker:") or program == "rqworker":
+        if title.startswith("rq:worker:") or not DJANGO_COMMANDS.isdisjoint(commands_in(title)):
             return True
-        return any(has_words(title, text) for text in ("rqworker", "rqworker-pool", "frappe worker"))
+        return any(has_words(title, text) for text in ("frappe worker", "frappe worker-pool"))
 
     def read(self, targets: Sequence[Target], table: ProcessTable) -> Mapping[str, Reading]:
         try:
