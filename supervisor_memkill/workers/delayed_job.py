@@ -1,6 +1,7 @@
 """``worker = delayed_job``: Delayed Job's ``rake jobs:work`` and ``delayed_job run``, drained by stopping.
 
-Facts, tried with 4.1.9, 4.1.13 and 4.2.0 (lib/delayed/worker.rb, command.rb, plugins/clear_locks.rb):
+Facts, tried with 4.1.9, 4.1.13 and 4.2.0, those about ``--pool`` with 4.1.9 (lib/delayed/worker.rb,
+command.rb, plugins/clear_locks.rb):
 
 - At TERM or INT the worker finishes the running job and exits with status 0. A second signal changes nothing.
 - Other signals, such as QUIT, HUP and USR1, raise an error inside the job: it counts as failed and runs again
