@@ -31,7 +31,7 @@ class Depth(enum.Enum):
     """Nothing: a worker may be chosen now."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Draft:
     """What a look found about one worker, before the verdict."""
 

@@ -16,12 +16,13 @@ from pathlib import Path
 
 from supervisor_memkill.errors import MemkillError
 from supervisor_memkill.listener.journal import hidden_by, make_private_directory
-from supervisor_memkill.listener.state_format import OtherFormat, from_json, to_text
+from supervisor_memkill.listener.state_format import OtherFormat, from_json, parts_of_text
 from supervisor_memkill.listener.state_values import ListenerState
 
 SUFFIX = ".state"
 DRY_RUN = ".dry-run"
 MAX_BYTES = 64 * 1024 * 1024
+WRITE_BYTES = 64 * 1024
 
 
 class StateError(MemkillError):
@@ -51,8 +52,8 @@ def write(path: Path, state: ListenerState) -> bool:
     with contextlib.suppress(OSError, MemkillError):
         make_private_directory(path.parent)
         fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        with os.fdopen(fd, "wb") as file:
-            file.write(to_text(state).encode("ascii"))
+        with os.fdopen(fd, "wb", WRITE_BYTES) as file:
+            file.writelines(part.encode("ascii") for part in parts_of_text(state))
         temporary.replace(path)
         return True
     return False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from supervisor_memkill.checked import count, flag, items, mapping, or_none, seconds, text
@@ -34,26 +34,23 @@ def to_json(state: ListenerState) -> dict[str, Any]:
     return {"format": FORMAT, **values, "requests": [taken_to_json(one) for one in state.requests]}
 
 
-def to_text(state: ListenerState) -> str:
-    """The JSON of `to_json`. It is made worker by worker: thousands at once take some MB for a moment."""
+def parts_of_text(state: ListenerState) -> Iterator[str]:
+    """The JSON of `to_json`, worker by worker: thousands at once would take some MB for a moment."""
     head = to_json(dataclasses.replace(state, pools=()))
     del head["pools"]
-    return _with_list(head, "pools", [_pool(pool) for pool in state.pools])
-
-
-def _pool(pool: PoolState) -> str:
-    values = {name: one for name, one in vars(pool).items() if name != "workers"}
-    return _with_list(values, "workers", [_worker(one) for one in pool.workers])
+    yield f'{_dumps(head)[:-1]},"pools":['
+    for number, pool in enumerate(state.pools):
+        values = {name: one for name, one in vars(pool).items() if name != "workers"}
+        yield f'{"," if number else ""}{_dumps(values)[:-1]},"workers":['
+        for index, worker in enumerate(pool.workers):
+            yield f"{',' if index else ''}{_worker(worker)}"
+        yield "]}"
+    yield "]}"
 
 
 def _worker(worker: WorkerState) -> str:
     values = {name: getattr(worker, name) for name in WORKER_READERS}
     return _dumps(values if worker.drain is None else {**values, "drain": _plain(worker.drain)})
-
-
-def _with_list(values: Mapping[str, Any], name: str, texts: Sequence[str]) -> str:
-    """An object with these values, of which there is one at least, and with a list of JSON texts."""
-    return f'{_dumps(values)[:-1]},"{name}":[{",".join(texts)}]}}'
 
 
 _dumps = json.JSONEncoder(separators=(",", ":")).encode

@@ -49,7 +49,7 @@ class Traits:
     """What counts as the worker's memory, unless the pool's `measure` says otherwise."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Target:
     """A RUNNING process that the kind reads or acts on."""
 

@@ -11,7 +11,7 @@ Facts, tried with 1.16.2 and 3.0.0:
   yet, at any stop (rq/rq issue 2236; that moment was 2 to 5 ms long where it was measured). Nothing outside
   RQ can see that moment.
 - RQ 3.0.0 goes on after a stop that comes while an idle worker writes a log line: its StopRequested is raised
-  inside ``logging``, which swallows it (seen once in 424 stops on a busy machine). A second TERM cuts the job.
+  inside ``logging``, which swallows it (seen once in 424 stops on a busy machine).
 - Below 3.0 that moment is up to a second long for an idle worker with the scheduler (``--with-scheduler``,
   and every pool): it goes on taking jobs while it ends its scheduler, and drops them (1.16, 2.0 and 2.6
   were tried, with redis-py 5.3 to 8.1). Such a worker is drained only while it runs a job: it
