@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.harness import OLD_WORKERS_PYTHON, WORKERS_PYTHON, interpreter
+from tests.harness import OLD_WORKERS_PYTHON, PROGRAMS, WORKERS_PYTHON, interpreter
 from tests.real.frameworks import replace_each_twice
 from tests.real.test_celery import STEADY, assert_held, fleet_of, two, version
 from tests.real_redis import RealRedis
@@ -17,16 +17,21 @@ from tests.redis_servers import sentinel
 pytestmark = pytest.mark.real
 BY_STOP: dict[str, Any] = {"drain": "stop", "drain_timeout": "60s"}
 WITHOUT_CONTROL = {"APP_WITHOUT_CONTROL": "1"}
+RUNS_ONCE = {
+    "CELERY_CUSTOM_WORKER_POOL": "memkill_pool:Prefork",
+    "PYTHONPATH": f"{PROGRAMS}:{PROGRAMS.parents[1] / 'contrib' / 'celery'}",
+}
+"""With Celery's own prefork pool, a task that begins in the moment of the stop may run twice."""
 BUSY = {"job_seconds": 0.5, "feed_every_seconds": 0.2, "bloat_seconds": 1}
 """More than two solo workers do: each always has a task."""
 
 
 @pytest.mark.parametrize(
-    ("variable", "words", "feed"),
+    ("variable", "words", "feed", "environment"),
     [
-        pytest.param(WORKERS_PYTHON, "-c 2", STEADY, id="newest prefork"),
-        pytest.param(WORKERS_PYTHON, "-P solo", BUSY, id="newest solo"),
-        pytest.param(OLD_WORKERS_PYTHON, "-c 2", STEADY, id="oldest prefork"),
+        pytest.param(WORKERS_PYTHON, "-c 2 -P custom", STEADY, RUNS_ONCE, id="newest prefork"),
+        pytest.param(WORKERS_PYTHON, "-P solo", BUSY, {}, id="newest solo"),
+        pytest.param(OLD_WORKERS_PYTHON, "-c 2", STEADY, {}, id="oldest prefork"),
     ],
 )
 def test_without_remote_control_each_job_runs_once_while_workers_are_replaced(
@@ -34,10 +39,15 @@ def test_without_remote_control_each_job_runs_once_while_workers_are_replaced(
     variable: str,
     words: str,
     feed: dict[str, Any],
+    environment: dict[str, str],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     python = interpreter(variable)
-    options: dict[str, Any] = {**feed, "pool": BY_STOP, "environment": WITHOUT_CONTROL}
+    options: dict[str, Any] = {
+        **feed,
+        "pool": BY_STOP,
+        "environment": {**WITHOUT_CONTROL, **environment},
+    }
     with fleet_of(redis_server, python, two(python, words), **options) as fleet:
         replace_each_twice(fleet)
         with capsys.disabled():

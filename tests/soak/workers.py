@@ -149,16 +149,10 @@ _CELERY_BY_STOP: Options = {
     "pool": test_celery_ways.BY_STOP,
     "environment": test_celery_ways.WITHOUT_CONTROL,
 }
-_CONTRIB = ":".join(
-    [str(PROGRAMS), *(str(PROGRAMS.parents[1] / "contrib" / name) for name in ("celery", "rq"))]
-)
+_CONTRIB = f"{PROGRAMS}:{PROGRAMS.parents[1] / 'contrib' / 'rq'}"
 _CELERY_BY_STOP_ONCE: Options = {
     **_CELERY_BY_STOP,
-    "environment": {
-        **_CELERY_BY_STOP["environment"],
-        "CELERY_CUSTOM_WORKER_POOL": "memkill_pool:Prefork",
-        "PYTHONPATH": _CONTRIB,
-    },
+    "environment": {**_CELERY_BY_STOP["environment"], **test_celery_ways.RUNS_ONCE},
 }
 _MESSENGER: Options = {"worker": test_messenger.NAMED, "pool": {"stream": "messages"}}
 WORKERS: Mapping[str, Workers] = {
