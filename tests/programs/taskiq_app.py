@@ -16,7 +16,7 @@ URL = os.environ["APP_REDIS_URL"]
 if os.environ.get("APP_BROKER") == "list":
     broker = ListQueueBroker(URL, socket_timeout=None)
 else:
-    broker = RedisStreamBroker(URL, consumer_id="0", idle_timeout=30_000, socket_timeout=None)
+    broker = RedisStreamBroker(URL, consumer_id="0", idle_timeout=60_000, socket_timeout=None)
 
 work = broker.task(task_name="work")(job_body.run_async)
 

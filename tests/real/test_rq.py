@@ -108,9 +108,8 @@ def test_each_job_runs_once_while_workers_are_replaced(
     with fleet_of(redis_server, python, commands, **STEADY) as fleet:
         with fleet.feeding():
             fleet.listen()
-            fleet.wait_until_each_replaced(2)
+            fleet.wait_until_each_replaced_and_one_at_work()
         assert_each_job_once(fleet)
-        assert fleet.in_hand_then_finished(), f"no job was in hand at any drain\n{fleet.story()}"
         with capsys.disabled():
             print("\n" + fleet.row(f"RQ {words}", version(python)))
 
