@@ -33,6 +33,9 @@ export MEMKILL_TEST_SUPERVISOR42_PYTHON = $(CURDIR)/$(SUPERVISOR42)/bin/python
 export MEMKILL_TEST_WORKERS_PYTHON = $(CURDIR)/$(WORKERS)/bin/python
 export MEMKILL_TEST_OLD_WORKERS_PYTHON = $(CURDIR)/$(OLD_WORKERS)/bin/python
 
+# Container images often set it. Then each program that a test starts would compile the whole package anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 TEST = $(VENV)-test/bin/python -m pytest
 
 .PHONY: demo test check coverage test-pythons simulate mutate chaos soak fuzz benchmark release venv test-venvs \

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal, get_args
+
+from supervisor_memkill.dataclass import dataclass
 
 Measure = Literal["rss", "pss", "uss", "rss+swap", "pss+swap"]
 """How the memory of a process is measured."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from supervisor_memkill.dataclass import dataclass
 
 if TYPE_CHECKING:  # The listener imports this module, and needs no argparse.
     import argparse

@@ -10,7 +10,7 @@ import pwd
 import socket
 import stat
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 from supervisor_memkill.commands import which
@@ -22,6 +22,7 @@ from supervisor_memkill.config.load import examine
 from supervisor_memkill.config.sections import ParsedFiles
 from supervisor_memkill.config.supervisord_sections import SupervisordSections
 from supervisor_memkill.config.values import Config
+from supervisor_memkill.dataclass import dataclass
 from supervisor_memkill.errors import ConfigError, MemkillError
 from supervisor_memkill.listener import journal_place
 from supervisor_memkill.listener.journal_place import JournalPlace

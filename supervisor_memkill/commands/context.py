@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import time
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +16,7 @@ from supervisor_memkill.config.supervisord_sections import StopAsGroup
 from supervisor_memkill.config.values import Config, PoolConfig
 from supervisor_memkill.coordination.contract import Coordinator
 from supervisor_memkill.coordination.in_process import InProcessCoordinator
+from supervisor_memkill.dataclass import dataclass
 from supervisor_memkill.errors import MemkillError
 from supervisor_memkill.listener.findings import Pool
 from supervisor_memkill.listener.journal_format import Contents

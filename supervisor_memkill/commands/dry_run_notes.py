@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from supervisor_memkill.commands.found_listener import FoundListener
 from supervisor_memkill.coordination.contract import Coordinator
+from supervisor_memkill.dataclass import dataclass
 from supervisor_memkill.listener.findings import PoolSurvey
 from supervisor_memkill.listener.journal_format import Contents
 from supervisor_memkill.processes import ProcessState

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 
 from supervisor_memkill.clock import Clock
 from supervisor_memkill.commands import dry_run_notes
@@ -12,6 +12,7 @@ from supervisor_memkill.commands.dry_run_notes import FirstWait
 from supervisor_memkill.commands.proposals import Proposal, as_text
 from supervisor_memkill.commands.table import Table, wrap
 from supervisor_memkill.coordination.contract import CoordinationUnknown, Coordinator
+from supervisor_memkill.dataclass import dataclass
 from supervisor_memkill.errors import one_line
 from supervisor_memkill.listener.findings import Finding, PoolSurvey, slot_claims
 from supervisor_memkill.listener.journal_format import Contents

@@ -12,7 +12,6 @@ import hashlib
 import secrets
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from supervisor_memkill.commands import output
@@ -23,6 +22,7 @@ from supervisor_memkill.coordination.contract import (
     ListenerView,
     PoolView,
 )
+from supervisor_memkill.dataclass import dataclass
 from supervisor_memkill.errors import MemkillError, UsageError
 from supervisor_memkill.rules.drain import State
 from supervisor_memkill.rules.requests import MAX_SECONDS, Act, OperatorRequest, decode, encode, unmatched

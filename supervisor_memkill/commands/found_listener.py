@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import socket
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from supervisor_memkill.commands import which
@@ -18,6 +17,7 @@ from supervisor_memkill.commands.context import Context
 from supervisor_memkill.config.loaded import changes, loaded
 from supervisor_memkill.config.sections import ParsedFiles
 from supervisor_memkill.config.supervisord_files import read_supervisord
+from supervisor_memkill.dataclass import dataclass
 from supervisor_memkill.errors import ConfigError
 from supervisor_memkill.listener import state_file
 from supervisor_memkill.listener.journal import read_boot_id

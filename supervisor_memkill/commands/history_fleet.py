@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import TypeVar
 
 from supervisor_memkill.coordination.events import Entry
+from supervisor_memkill.dataclass import dataclass
 from supervisor_memkill.notices.drain_events import DrainDone, DrainKilled, DrainLetGo
 from supervisor_memkill.notices.pool_events import WorkerHeldLong, WorkerHeldLongOver
 from supervisor_memkill.notices.records import DrainRecord, HeldRecord, Outcome, Record

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from fnmatch import fnmatchcase
 from typing import Any
 
+from supervisor_memkill.dataclass import dataclass
 from supervisor_memkill.notices.records import DrainRecord, Outcome, Record, record_name, to_json
 from supervisor_memkill.rules.causes import Reason
 

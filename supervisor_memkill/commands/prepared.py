@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 from supervisor_memkill.config.loaded import Loaded
 from supervisor_memkill.config.values import Config
+from supervisor_memkill.dataclass import dataclass
 from supervisor_memkill.listener.journal_place import JournalPlace
 from supervisor_memkill.world.starter import Starter
 

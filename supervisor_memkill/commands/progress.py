@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
+from supervisor_memkill.dataclass import dataclass
 from supervisor_memkill.errors import one_line
 from supervisor_memkill.listener.state_values import ListenerState, WorkerState
 from supervisor_memkill.rules.causes import Reason

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from dataclasses import dataclass
 from typing import Any
+
+from supervisor_memkill.dataclass import dataclass
 
 
 @dataclass(frozen=True)

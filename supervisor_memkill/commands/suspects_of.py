@@ -23,10 +23,10 @@ import math
 import random
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from statistics import NormalDist, fmean, stdev
 
 from supervisor_memkill.commands.least_squares import non_negative
+from supervisor_memkill.dataclass import dataclass
 from supervisor_memkill.notices.intervals import Interval
 from supervisor_memkill.worded import Worded
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from supervisor_memkill.commands.suspects_of import PoolSuspects, Verdict, suspects_of
+from supervisor_memkill.dataclass import dataclass
 from supervisor_memkill.listener.interval_file import Intervals
 from supervisor_memkill.notices.intervals import Interval
 

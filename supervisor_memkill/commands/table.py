@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from supervisor_memkill.commands.terminal import pad, width
+from supervisor_memkill.dataclass import dataclass
 
 GAP = "  "
 MIN_LAST_COLUMNS = 24

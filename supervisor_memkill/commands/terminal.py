@@ -9,8 +9,8 @@ from __future__ import annotations
 import enum
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
+from supervisor_memkill.dataclass import dataclass
 from supervisor_memkill.errors import one_line
 from supervisor_memkill.units import format_duration, format_size
 

@@ -11,7 +11,6 @@ import re
 import socket
 import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from supervisor_memkill.config import supervisord_command, supervisord_files
@@ -24,6 +23,7 @@ from supervisor_memkill.config.supervisord_command import (
     parse_command,
 )
 from supervisor_memkill.config.supervisord_sections import SupervisordSections
+from supervisor_memkill.dataclass import dataclass
 from supervisor_memkill.errors import ConfigError, UsageError
 from supervisor_memkill.listener.journal_place import SUFFIX
 from supervisor_memkill.listener.state_file import path_beside

@@ -10,9 +10,9 @@ import configparser
 import io
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
+from supervisor_memkill.dataclass import dataclass
 from supervisor_memkill.errors import ConfigError
 
 _HEADER = re.compile(r"\[(.+)\]")

@@ -6,7 +6,6 @@ import difflib
 import importlib.util
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from supervisor_memkill.config import ini
@@ -23,6 +22,7 @@ from supervisor_memkill.config.options import (
 )
 from supervisor_memkill.config.sections import SECTION, ParsedFiles
 from supervisor_memkill.config.values import Config, PoolConfig
+from supervisor_memkill.dataclass import dataclass
 from supervisor_memkill.errors import ConfigError
 from supervisor_memkill.notices.secret_urls import parse_urls
 from supervisor_memkill.units import format_duration

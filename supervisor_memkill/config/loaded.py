@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 from supervisor_memkill.config.ini import Section, absolute
 from supervisor_memkill.config.sections import ParsedFiles
+from supervisor_memkill.dataclass import dataclass
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,14 @@ from __future__ import annotations
 import re
 import signal
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 
 from supervisor_memkill.config import ini
 from supervisor_memkill.config.ini import Entry, Section
 from supervisor_memkill.config.sections import is_ours
 from supervisor_memkill.config.supervisord_sections import fill
+from supervisor_memkill.dataclass import dataclass
 from supervisor_memkill.errors import ConfigError
 from supervisor_memkill.processes import ProgramInfo
 

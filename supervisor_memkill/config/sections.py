@@ -6,11 +6,11 @@ Unlike in supervisord, a key or section that occurs twice is a problem, which na
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 from supervisor_memkill.config import ini
 from supervisor_memkill.config.ini import Entry, File, Place, Section
+from supervisor_memkill.dataclass import dataclass
 
 SECTION = "memkill"
 _SUPERVISORDS = ("include", "supervisorctl")

@@ -11,9 +11,9 @@ import getopt
 import os
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
+from supervisor_memkill.dataclass import dataclass
 from supervisor_memkill.world.addresses import real_path
 
 _PYTHON = re.compile(r"(python|pypy)[-.\d]*[a-z]?")

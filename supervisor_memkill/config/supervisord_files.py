@@ -7,7 +7,6 @@ import glob
 import os
 import socket
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from supervisor_memkill.config import ini, program_files
@@ -15,6 +14,7 @@ from supervisor_memkill.config.ini import File, Section
 from supervisor_memkill.config.program_files import ProgramFiles
 from supervisor_memkill.config.sections import ParsedFiles, assemble, parse
 from supervisor_memkill.config.supervisord_sections import StopAsGroup, SupervisordSections, read_sections
+from supervisor_memkill.dataclass import dataclass
 from supervisor_memkill.errors import ConfigError
 
 DEFAULT_SERVERURL = "http://localhost:9001"

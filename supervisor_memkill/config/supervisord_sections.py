@@ -8,10 +8,11 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 
 from supervisor_memkill.config import ini
+from supervisor_memkill.dataclass import dataclass
 from supervisor_memkill.errors import ConfigError
 
 StopAsGroup = Callable[[str, str], "bool | None"]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from supervisor_memkill.dataclass import dataclass
 from supervisor_memkill.processes import Measure
 from supervisor_memkill.rules.shortage import Yields
 from supervisor_memkill.rules.step import OnTimeout

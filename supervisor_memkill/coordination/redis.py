@@ -12,7 +12,6 @@ import json
 import math
 import pkgutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from supervisor_memkill import checked
@@ -32,6 +31,7 @@ from supervisor_memkill.coordination.contract import (
     no_age,
 )
 from supervisor_memkill.coordination.pool_data import answers_to_json, offers_of, view_of
+from supervisor_memkill.dataclass import dataclass
 from supervisor_memkill.errors import MemkillError, one_line
 from supervisor_memkill.fresh import fresh_token
 from supervisor_memkill.world.redis_client import ask

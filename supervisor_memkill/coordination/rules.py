@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from supervisor_memkill.coordination.contract import Answer, Cause, Report, Request, Rules
+from supervisor_memkill.dataclass import dataclass
 
 PATIENCE_SECONDS = 1800.0
 """A worker that has asked for this long comes before all more urgent ones, so that none waits for ever."""
@@ -42,7 +44,7 @@ class Serving:
         return found - (own is not None and own >= queues)
 
 
-@dataclass
+@dataclasses.dataclass
 class PoolState:
     """The state of one pool."""
 

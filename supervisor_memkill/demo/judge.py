@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
+from supervisor_memkill.dataclass import dataclass
 from supervisor_memkill.demo.sample import Sample, Sight
 from supervisor_memkill.demo.spool import Fact
 from supervisor_memkill.processes import ProcessState

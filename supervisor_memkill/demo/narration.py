@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 from supervisor_memkill.coordination.contract import Cause
+from supervisor_memkill.dataclass import dataclass
 from supervisor_memkill.rules.policy import Hold
 
 _LINE = re.compile(r"\d{4}-\d\d-\d\d [\d:,]+ (?P<level>[A-Z]+) (?P<name>\S+)(?P<fields>.*)")

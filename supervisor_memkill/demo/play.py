@@ -7,9 +7,9 @@ import shutil
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from supervisor_memkill.clock import Clock, boot_clock
+from supervisor_memkill.dataclass import dataclass
 from supervisor_memkill.demo.interruption import Interruption
 from supervisor_memkill.demo.judge import Account, Tally, account, broken_promises, observe
 from supervisor_memkill.demo.narration import narrate, parse

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from supervisor_memkill.dataclass import dataclass
 from supervisor_memkill.processes import ProcessState
 
 

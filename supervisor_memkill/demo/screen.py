@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
+from supervisor_memkill.dataclass import dataclass
 from supervisor_memkill.demo.judge import Account, Life, Tally
 from supervisor_memkill.demo.sample import Sample, Sight
 from supervisor_memkill.processes import ProcessState

@@ -8,8 +8,9 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+from supervisor_memkill.dataclass import dataclass
 
 
 @dataclass(frozen=True)

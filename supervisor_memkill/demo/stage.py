@@ -11,12 +11,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
 from supervisor_memkill.config.options import REDIS_VARIABLE
+from supervisor_memkill.dataclass import dataclass
 from supervisor_memkill.demo.spool import Spool
 from supervisor_memkill.errors import MemkillError
 from supervisor_memkill.world.supervisord import Supervisord

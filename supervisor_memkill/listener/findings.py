@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
 
 from supervisor_memkill.config.values import PoolConfig
 from supervisor_memkill.coordination.contract import Answer, Cause, Report, Request, Rules, SlotClaim
+from supervisor_memkill.dataclass import dataclass
 from supervisor_memkill.errors import Unknown
 from supervisor_memkill.processes import (
     STOPPED_STATES,

@@ -10,8 +10,8 @@ from __future__ import annotations
 import operator
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
+from supervisor_memkill.dataclass import dataclass
 from supervisor_memkill.listener.findings import Finding
 from supervisor_memkill.listener.journal_format import Contents
 from supervisor_memkill.processes import MemorySize, ProcessInfo, ProcessState, ProgramInfo

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
 
 from supervisor_memkill.clock import Clock
 from supervisor_memkill.coordination.contract import Cause
+from supervisor_memkill.dataclass import dataclass
 from supervisor_memkill.listener.findings import Survey
 from supervisor_memkill.notices.event import Notifier
 from supervisor_memkill.notices.pool_events import WorkerHeldLong, WorkerHeldLongOver

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from supervisor_memkill.clock import Clock, boot_clock
+from supervisor_memkill.dataclass import dataclass
 from supervisor_memkill.errors import MemkillError
 from supervisor_memkill.listener.line_file import MAX_BYTES, LineFile, Paths, read_lines
 from supervisor_memkill.listener.outage import Outage

@@ -15,11 +15,11 @@ import fcntl
 import os
 import stat
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from supervisor_memkill.clock import Clock, boot_clock
+from supervisor_memkill.dataclass import dataclass
 from supervisor_memkill.errors import MemkillError
 from supervisor_memkill.listener.journal_format import Contents, decode, encode
 from supervisor_memkill.listener.journal_place import newest

@@ -11,10 +11,11 @@ import enum
 import json
 import zlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from supervisor_memkill.checked import count, flag, items, mapping, seconds, text
+from supervisor_memkill.dataclass import dataclass
 from supervisor_memkill.listener import journal_format_1
 from supervisor_memkill.processes import ProcessId, ProcessInfo
 from supervisor_memkill.rules.back_off import BackOff, BackOffCause

@@ -11,9 +11,9 @@ import contextlib
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
+from supervisor_memkill.dataclass import dataclass
 from supervisor_memkill.world.addresses import same_form
 
 ROOTS_OF_ROOT = (Path("/run"), Path("/var/run"))

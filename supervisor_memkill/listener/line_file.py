@@ -13,10 +13,10 @@ import os
 import stat
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from supervisor_memkill.clock import Clock, boot_clock
+from supervisor_memkill.dataclass import dataclass
 from supervisor_memkill.errors import MemkillError
 from supervisor_memkill.listener.journal import TOUCH_SECONDS, make_private_directory
 from supervisor_memkill.listener.outage import Outage

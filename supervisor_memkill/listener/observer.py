@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from supervisor_memkill.dataclass import dataclass
 from supervisor_memkill.errors import Unknown
 from supervisor_memkill.listener.findings import Pool
 from supervisor_memkill.processes import ProcessInfo, ProcessState

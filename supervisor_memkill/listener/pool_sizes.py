@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from supervisor_memkill.clock import Clock, boot_clock
 from supervisor_memkill.coordination.contract import Coordinator
+from supervisor_memkill.dataclass import dataclass
 from supervisor_memkill.listener.findings import PoolSurvey
 from supervisor_memkill.rules.policy import can_never_drain
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from supervisor_memkill.clock import Clock
+from supervisor_memkill.dataclass import dataclass
 from supervisor_memkill.errors import MemkillError
 from supervisor_memkill.listener.findings import Pool
 from supervisor_memkill.workers.contract import FindsOthers, Reading, Target

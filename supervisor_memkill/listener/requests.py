@@ -9,10 +9,10 @@ from __future__ import annotations
 import dataclasses
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 
 from supervisor_memkill.clock import Clock
 from supervisor_memkill.coordination.contract import Offer
+from supervisor_memkill.dataclass import dataclass
 from supervisor_memkill.listener.journal_format import Contents
 from supervisor_memkill.listener.ledger import Ledger
 from supervisor_memkill.notices.event import Notifier

@@ -5,8 +5,8 @@ from __future__ import annotations
 import enum
 import re
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
 
+from supervisor_memkill.dataclass import dataclass
 from supervisor_memkill.processes import ProcessInfo, ProcessState, ProgramInfo
 
 _WORD = r"(?:^|[\s/\"'=;&|.])({})(?=$|[\s\"';&|]|\.py\b)"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from supervisor_memkill.clock import Clock
 from supervisor_memkill.config.values import Config
@@ -21,6 +20,7 @@ from supervisor_memkill.coordination.contract import (
     SlotClaim,
     no_age,
 )
+from supervisor_memkill.dataclass import dataclass
 from supervisor_memkill.listener.findings import Finding, Pool, PoolSurvey, slot_claims
 from supervisor_memkill.listener.fleet import Fleet
 from supervisor_memkill.listener.ledger import Ledger

@@ -12,6 +12,7 @@ from supervisor_memkill import __version__
 from supervisor_memkill.clock import Clock
 from supervisor_memkill.config.values import Config
 from supervisor_memkill.coordination.contract import Answer, Cause
+from supervisor_memkill.dataclass import dataclass
 from supervisor_memkill.listener import state_file
 from supervisor_memkill.listener.findings import Finding, PoolSurvey
 from supervisor_memkill.listener.journal import read_boot_id
@@ -38,7 +39,7 @@ UNCHANGED_SECONDS = 10.0
 """How long a file with the same contents is not written again; its age shows that the listener works."""
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class _Decision:
     """What the listener decided about a worker at this look."""
 

@@ -6,11 +6,12 @@ Times are on the boot clock of this machine.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 from supervisor_memkill.clock import boot_clock
 from supervisor_memkill.config.loaded import NOTHING, Loaded
+from supervisor_memkill.dataclass import dataclass
 from supervisor_memkill.errors import Unknown
 from supervisor_memkill.listener.journal import read_boot_id
 from supervisor_memkill.rules.requests import TakenRequest

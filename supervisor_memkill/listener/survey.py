@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from supervisor_memkill.clock import Clock
@@ -14,6 +13,7 @@ from supervisor_memkill.config import program_files
 from supervisor_memkill.config.program_files import ProgramFiles
 from supervisor_memkill.config.supervisord_sections import StopAsGroup, unknown_stop_as_group
 from supervisor_memkill.config.values import PoolConfig
+from supervisor_memkill.dataclass import dataclass
 from supervisor_memkill.listener import former_looks, observer
 from supervisor_memkill.listener.doubts import can_be_doubtful, doubt
 from supervisor_memkill.listener.drafts import Depth, Draft, draft_again, judged

@@ -5,17 +5,18 @@ No hook and no notice gets one of them: it could cause the next one.
 
 from __future__ import annotations
 
-from supervisor_memkill.notices.event import Event, Level, event
+from supervisor_memkill.dataclass import dataclass
+from supervisor_memkill.notices.event import Event, Level
 
 
-@event
+@dataclass(frozen=True)
 class DeliveryEvent(Event):
     """An event about the delivery of events."""
 
     level = Level.WARNING
 
 
-@event
+@dataclass(frozen=True)
 class HookMissing(DeliveryEvent):
     """The command of `hook` cannot be executed. The listener still tries it for each event."""
 
@@ -24,7 +25,7 @@ class HookMissing(DeliveryEvent):
     command: str
 
 
-@event
+@dataclass(frozen=True)
 class HookFailed(DeliveryEvent):
     """The hook failed, or was ended at `hook_timeout`. Logged again for another error, or after a success."""
 
@@ -36,7 +37,7 @@ class HookFailed(DeliveryEvent):
     error: str
 
 
-@event
+@dataclass(frozen=True)
 class HookDropped(DeliveryEvent):
     """The hook was too slow: it did not get this number of events. They are in the log."""
 
@@ -45,7 +46,7 @@ class HookDropped(DeliveryEvent):
     dropped: int
 
 
-@event
+@dataclass(frozen=True)
 class NoticeFailed(DeliveryEvent):
     """A message could not be sent to this URL of `notify`. It is sent again up to 3 times in 21 minutes."""
 
@@ -58,7 +59,7 @@ class NoticeFailed(DeliveryEvent):
     error: str
 
 
-@event
+@dataclass(frozen=True)
 class NoticesDropped(DeliveryEvent):
     """Too many events waited: this number of them is in no message. They are in the log."""
 
@@ -67,7 +68,7 @@ class NoticesDropped(DeliveryEvent):
     dropped: int
 
 
-@event
+@dataclass(frozen=True)
 class MetricsFailed(DeliveryEvent):
     """The metrics cannot be written, or the address is not free. The listener tries again at each look."""
 

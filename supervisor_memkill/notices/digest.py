@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from supervisor_memkill.dataclass import dataclass
 from supervisor_memkill.notices.delivery import Delivery
 
 GATHER_SECONDS = 5.0
@@ -26,7 +28,7 @@ class Batch:
     """All of them."""
 
 
-@dataclass
+@dataclasses.dataclass
 class _Waiting:
     quiet_until: float = 0.0
     """The window of the last message."""

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from supervisor_memkill.notices.event import Event, Level, event
+from supervisor_memkill.dataclass import dataclass
+from supervisor_memkill.notices.event import Event, Level
 from supervisor_memkill.processes import Measure
 from supervisor_memkill.rules.causes import Reason, StepCause
 from supervisor_memkill.rules.drain import Action, Outcome, State
 from supervisor_memkill.rules.evidence import EvidenceState
 
 
-@event
+@dataclass(frozen=True)
 class DrainEvent(Event):
     """An event of a drain."""
 
@@ -19,7 +20,7 @@ class DrainEvent(Event):
     pid: int
 
 
-@event
+@dataclass(frozen=True)
 class DrainStep(DrainEvent):
     """A step of a drain, which the pool's stream also records."""
 
@@ -28,7 +29,7 @@ class DrainStep(DrainEvent):
     cause: StepCause | None = None
 
 
-@event
+@dataclass(frozen=True)
 class DrainState(DrainStep):
     """A drain entered a state."""
 
@@ -46,7 +47,7 @@ class DrainState(DrainStep):
     """The class names of these jobs."""
 
 
-@event
+@dataclass(frozen=True)
 class DrainQuieting(DrainState):
     """The drain begins: the worker is asked to take no new job."""
 
@@ -54,7 +55,7 @@ class DrainQuieting(DrainState):
     state = State.QUIETING
 
 
-@event
+@dataclass(frozen=True)
 class DrainDraining(DrainState):
     """The worker takes no new job; running jobs go on."""
 
@@ -62,7 +63,7 @@ class DrainDraining(DrainState):
     state = State.DRAINING
 
 
-@event
+@dataclass(frozen=True)
 class DrainResuming(DrainState):
     """drain_timeout is over and on_timeout is resume: the worker is asked to take jobs again."""
 
@@ -70,7 +71,7 @@ class DrainResuming(DrainState):
     state = State.RESUMING
 
 
-@event
+@dataclass(frozen=True)
 class DrainStopping(DrainState):
     """supervisord is asked to stop the worker."""
 
@@ -78,7 +79,7 @@ class DrainStopping(DrainState):
     state = State.STOPPING
 
 
-@event
+@dataclass(frozen=True)
 class DrainStarting(DrainState):
     """The worker is stopped; supervisord is asked to start it."""
 
@@ -86,7 +87,7 @@ class DrainStarting(DrainState):
     state = State.STARTING
 
 
-@event
+@dataclass(frozen=True)
 class DrainSettling(DrainState):
     """A new process runs. It must stay RUNNING for `settle`, and its kind must see it in service."""
 
@@ -94,7 +95,7 @@ class DrainSettling(DrainState):
     state = State.SETTLING
 
 
-@event
+@dataclass(frozen=True)
 class DrainDone(DrainStep):
     """The new process is in service. `cause`: why the stop was sent. Memory before and after, durations."""
 
@@ -110,7 +111,7 @@ class DrainDone(DrainStep):
     """What became of `before_stop`; None: it was not run."""
 
 
-@event
+@dataclass(frozen=True)
 class DrainKilled(DrainStep):
     """The drain is over. Its stop ended in SIGKILL, or by a signal that cut jobs: `busy` jobs may be lost.
 
@@ -134,7 +135,7 @@ class DrainKilled(DrainStep):
     evidence: EvidenceState | None = None
 
 
-@event
+@dataclass(frozen=True)
 class DrainLetGo(DrainStep):
     """The drain ended without a restart by the listener. The worker stays as it is now."""
 
@@ -151,7 +152,7 @@ class DrainLetGo(DrainStep):
     evidence: EvidenceState | None = None
 
 
-@event
+@dataclass(frozen=True)
 class DrainNotBegun(DrainEvent):
     """A drain did not begin. Nothing was done to the worker."""
 
@@ -160,7 +161,7 @@ class DrainNotBegun(DrainEvent):
     why: str | None
 
 
-@event
+@dataclass(frozen=True)
 class DrainAgain(DrainEvent):
     """An action is repeated, because it had no effect yet."""
 
@@ -171,7 +172,7 @@ class DrainAgain(DrainEvent):
     action: Action
 
 
-@event
+@dataclass(frozen=True)
 class DrainBusy(DrainEvent):
     """The number of running jobs changed, or the reason why it is unknown."""
 
@@ -182,7 +183,7 @@ class DrainBusy(DrainEvent):
     why: str | None
 
 
-@event
+@dataclass(frozen=True)
 class DrainHeldAtTimeout(DrainEvent):
     """drain_timeout is over, but a stop would lose the running jobs: the drain waits until they end."""
 
@@ -196,14 +197,14 @@ class DrainHeldAtTimeout(DrainEvent):
     losses: tuple[str, ...]
 
 
-@event
+@dataclass(frozen=True)
 class DrainEvidenceBegins(DrainEvent):
     """The worker is quiet and idle: before its stop the command `before_stop` runs."""
 
     name = "drain.evidence_begins"
 
 
-@event
+@dataclass(frozen=True)
 class DrainEvidence(DrainEvent):
     """The command `before_stop` has succeeded. If the worker is still idle, its stop follows."""
 
@@ -211,7 +212,7 @@ class DrainEvidence(DrainEvent):
     took_seconds: float
 
 
-@event
+@dataclass(frozen=True)
 class DrainTakenUp(DrainEvent):
     """A new listener continues a drain of the last listener."""
 
@@ -219,7 +220,7 @@ class DrainTakenUp(DrainEvent):
     state: State
 
 
-@event
+@dataclass(frozen=True)
 class DrainPoolChanged(DrainEvent):
     """The configuration changed during a drain: the worker now belongs to another pool, or to none."""
 
@@ -229,7 +230,7 @@ class DrainPoolChanged(DrainEvent):
     pool: str | None
 
 
-@event
+@dataclass(frozen=True)
 class DrainLeft(DrainEvent):
     """This listener ends, and this drain is not done. The next listener with the same journal finishes it."""
 
@@ -237,7 +238,7 @@ class DrainLeft(DrainEvent):
     state: State
 
 
-@event
+@dataclass(frozen=True)
 class DryRunDrainLeft(DrainLeft):
     """A former listener left this drain, and a dry run does not finish it. The worker may be quiet."""
 
@@ -246,7 +247,7 @@ class DryRunDrainLeft(DrainLeft):
     hint = "start a listener with the same journal: it finishes the drain; or restart the worker by hand"
 
 
-@event
+@dataclass(frozen=True)
 class ActionFailed(DrainEvent):
     """An action on a worker failed."""
 
@@ -256,21 +257,21 @@ class ActionFailed(DrainEvent):
     error: str
 
 
-@event
+@dataclass(frozen=True)
 class DrainQuietFailed(ActionFailed):
     """The worker could not be asked to take no new job. The request is sent again, or the drain ends."""
 
     name = "drain.quiet_failed"
 
 
-@event
+@dataclass(frozen=True)
 class DrainResumeFailed(ActionFailed):
     """The worker could not be asked to take jobs again. The request is sent again."""
 
     name = "drain.resume_failed"
 
 
-@event
+@dataclass(frozen=True)
 class DrainThawFailed(ActionFailed):
     """A worker that the quiet suspended could not be continued. CONT is sent again."""
 
@@ -278,7 +279,7 @@ class DrainThawFailed(ActionFailed):
     hint = "if this goes on, send the signal CONT to the worker by hand"
 
 
-@event
+@dataclass(frozen=True)
 class DrainEvidenceFailed(ActionFailed):
     """The command `before_stop` failed, or the drain did not wait for it. The drain goes on all the same."""
 
@@ -287,14 +288,14 @@ class DrainEvidenceFailed(ActionFailed):
     took_seconds: float | None = None
 
 
-@event
+@dataclass(frozen=True)
 class DrainStopFailed(ActionFailed):
     """supervisord did not accept the stop. It is sent again when that is safe."""
 
     name = "drain.stop_failed"
 
 
-@event
+@dataclass(frozen=True)
 class DrainStartFailed(ActionFailed):
     """The worker could not be started, or its new process ended. The drain keeps its slot until one runs."""
 
@@ -302,7 +303,7 @@ class DrainStartFailed(ActionFailed):
     hint = "read the worker's own log; the start is tried again, with a growing delay"
 
 
-@event
+@dataclass(frozen=True)
 class DrainStopHelpFailed(DrainEvent):
     """The kind could not prepare the stop. supervisord stops the worker all the same."""
 
@@ -311,7 +312,7 @@ class DrainStopHelpFailed(DrainEvent):
     error: str
 
 
-@event
+@dataclass(frozen=True)
 class DrainOldProcessesLive(DrainEvent):
     """The worker was restarted, but some of its old processes are still alive. They may still run a job."""
 
@@ -323,7 +324,7 @@ class DrainOldProcessesLive(DrainEvent):
     pids: tuple[int, ...]
 
 
-@event
+@dataclass(frozen=True)
 class DrainNotInServiceYet(DrainEvent):
     """The worker does not come back: its start or its new process fails, or it is not in service for long."""
 
@@ -336,7 +337,7 @@ class DrainNotInServiceYet(DrainEvent):
     why: str
 
 
-@event
+@dataclass(frozen=True)
 class LimitBelowBaseline(DrainEvent):
     """A new process needs about max_rss. The worker is not drained for `back_off`, hard_max_rss aside."""
 
@@ -349,7 +350,7 @@ class LimitBelowBaseline(DrainEvent):
     measure: Measure = "rss"
 
 
-@event
+@dataclass(frozen=True)
 class KindFailed(DrainEvent):
     """The kind of the pool raised an error. The drain goes on without its readings, by drain_timeout."""
 
@@ -361,7 +362,7 @@ class KindFailed(DrainEvent):
     error: str
 
 
-@event
+@dataclass(frozen=True)
 class StepSaved(DrainEvent):
     """The journal has this state of a drain. The action of the state follows."""
 
@@ -370,7 +371,7 @@ class StepSaved(DrainEvent):
     state: State
 
 
-@event
+@dataclass(frozen=True)
 class StepActed(DrainEvent):
     """An action of a drain was tried, with this outcome."""
 
@@ -381,7 +382,7 @@ class StepActed(DrainEvent):
     outcome: Outcome
 
 
-@event
+@dataclass(frozen=True)
 class StepEnded(DrainEvent):
     """One step of a drain ended. `touched`: something may have been done to the worker."""
 

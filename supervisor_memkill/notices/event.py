@@ -4,19 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
+from collections.abc import Iterable
+from typing import ClassVar, Protocol
 
-if TYPE_CHECKING:
-    from typing_extensions import dataclass_transform
-else:
-
-    def dataclass_transform(**_settings: object) -> Callable[[Any], Any]:
-        """typing has it from Python 3.11 on."""
-        return lambda decorator: decorator
-
-
-Class = TypeVar("Class", bound=type)
+from supervisor_memkill.dataclass import dataclass
 
 
 class Level(enum.IntEnum):
@@ -28,18 +19,7 @@ class Level(enum.IntEnum):
     ERROR = 40
 
 
-@dataclass_transform(frozen_default=True)
-def event(cls: Class) -> Class:
-    """Make a frozen dataclass, for each class of events.
-
-    Two events are equal as in any dataclass. `Event` compares them, and no code of each class: that of a
-    hundred classes would be 0.4 MB in the memory of each listener.
-    """
-    made: Class = dataclasses.dataclass(frozen=True, eq=False, repr=False)(cls)  # type: ignore[assignment]
-    return made
-
-
-@event
+@dataclass(frozen=True)
 class Event:
     """One thing that happened. The docstring of each subclass is its meaning, for the documentation.
 
@@ -57,17 +37,6 @@ class Event:
     """The fields that name the subject: the event is reported again only after a change. None: always."""
     compared: ClassVar[tuple[str, ...] | None] = None
     """The fields that are compared to find a change; None: all fields."""
-
-    def __eq__(self, other: object) -> bool:
-        return vars(self) == vars(other) if type(other) is type(self) else NotImplemented
-
-    def __hash__(self) -> int:
-        return hash((type(self), *vars(self).values()))
-
-    def __repr__(self) -> str:
-        return (
-            f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in vars(self).items())})"
-        )
 
     @property
     def subject(self) -> tuple[object, ...]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from supervisor_memkill.coordination.contract import Cause as RefusalCause
-from supervisor_memkill.notices.event import Event, Level, event
+from supervisor_memkill.dataclass import dataclass
+from supervisor_memkill.notices.event import Event, Level
 from supervisor_memkill.world.event_protocol import SUBSCRIPTION
 
 
-@event
+@dataclass(frozen=True)
 class ListenerStarted(Event):
     """The listener started, with these pools, from these files, and with this journal."""
 
@@ -23,7 +24,7 @@ class ListenerStarted(Event):
     coordination: str
 
 
-@event
+@dataclass(frozen=True)
 class ListenerRefused(Event):
     """The listener cannot start. supervisord starts it again, and this line comes again each time."""
 
@@ -33,14 +34,14 @@ class ListenerRefused(Event):
     error: str
 
 
-@event
+@dataclass(frozen=True)
 class ListenerEnded(Event):
     """The listener ended: supervisord stopped it or is gone, or a signal came."""
 
     name = "listener.ended"
 
 
-@event
+@dataclass(frozen=True)
 class ListenerDeaf(Event):
     """supervisord answers, but sends this listener no TICK any more. `then` says what the listener does."""
 
@@ -54,7 +55,7 @@ class ListenerDeaf(Event):
     then: str
 
 
-@event
+@dataclass(frozen=True)
 class ListenerWithoutTicks(Event):
     """The listener's own section subscribes to no TICK event, so that no worker is ever checked."""
 
@@ -63,7 +64,7 @@ class ListenerWithoutTicks(Event):
     hint = f"set {SUBSCRIPTION} in the listener's [eventlistener:...] section, then run supervisorctl update"
 
 
-@event
+@dataclass(frozen=True)
 class ListenerStandsBy(Event):
     """Another process of the same event listener (`numprocs`) does the work. This process stands by."""
 
@@ -73,7 +74,7 @@ class ListenerStandsBy(Event):
     siblings: int
 
 
-@event
+@dataclass(frozen=True)
 class ListenerGivesWay(Event):
     """Another process of the same event listener (`numprocs`) gets the TICKs. This one ends and stands by."""
 
@@ -81,14 +82,14 @@ class ListenerGivesWay(Event):
     silent_seconds: float
 
 
-@event
+@dataclass(frozen=True)
 class ListenerTakesOver(Event):
     """This listener stood by, and does the work from now on."""
 
     name = "listener.takes_over"
 
 
-@event
+@dataclass(frozen=True)
 class ListenerNameTaken(Event):
     """Another listener with the same name reported to Redis lately. This listener drains no worker."""
 
@@ -102,7 +103,7 @@ class ListenerNameTaken(Event):
     host: str
 
 
-@event
+@dataclass(frozen=True)
 class ListenerWaitsForFormer(Event):
     """A former process of this listener, with another journal, has ended. Its record in Redis must expire."""
 
@@ -113,7 +114,7 @@ class ListenerWaitsForFormer(Event):
     expires_in_seconds: float
 
 
-@event
+@dataclass(frozen=True)
 class Failed(Event):
     """An error in supervisor-memkill. It affects one worker, one pool or one turn; the listener goes on."""
 
@@ -126,7 +127,7 @@ class Failed(Event):
     where: str
 
 
-@event
+@dataclass(frozen=True)
 class UnexpectedEvent(Event):
     """supervisord sent an event that the listener does not use. Without TICK events no worker is checked."""
 
@@ -138,7 +139,7 @@ class UnexpectedEvent(Event):
     event: str
 
 
-@event
+@dataclass(frozen=True)
 class Away(Event):
     """Something that the listener needs does not answer."""
 
@@ -146,14 +147,14 @@ class Away(Event):
     error: str
 
 
-@event
+@dataclass(frozen=True)
 class Back(Event):
     """Something that the listener needs answers again."""
 
     after_seconds: float
 
 
-@event
+@dataclass(frozen=True)
 class SupervisordAway(Away):
     """supervisord does not answer. All drains wait, and no drain begins."""
 
@@ -161,14 +162,14 @@ class SupervisordAway(Away):
     hint = "do what the error says; if it says nothing, check that supervisord runs, and its server section"
 
 
-@event
+@dataclass(frozen=True)
 class SupervisordBack(Back):
     """supervisord answers again, after this time."""
 
     name = "supervisord.back"
 
 
-@event
+@dataclass(frozen=True)
 class JournalAway(Away):
     """The journal cannot be written, read or locked. No drain begins."""
 
@@ -176,14 +177,14 @@ class JournalAway(Away):
     hint = "correct what the error names: the disk, the journal's directory, or a second listener"
 
 
-@event
+@dataclass(frozen=True)
 class JournalBack(Back):
     """The journal can be written again, after this time."""
 
     name = "journal.back"
 
 
-@event
+@dataclass(frozen=True)
 class HistoryAway(Away):
     """The history cannot be written. Drains go on; up to 200 records wait in memory to be written later."""
 
@@ -192,14 +193,14 @@ class HistoryAway(Away):
     hint = "correct what the error names: the disk, or the journal's directory"
 
 
-@event
+@dataclass(frozen=True)
 class HistoryBack(Back):
     """The history can be written again, after this time."""
 
     name = "history.back"
 
 
-@event
+@dataclass(frozen=True)
 class CoordinationAway(Away):
     """Redis does not answer. No drain begins; the drains of quiet workers go on."""
 
@@ -207,14 +208,14 @@ class CoordinationAway(Away):
     hint = "check that this Redis runs, and redis in [memkill]; without other hosts, remove that line"
 
 
-@event
+@dataclass(frozen=True)
 class CoordinationBack(Back):
     """Redis answers again, after this time."""
 
     name = "coordination.back"
 
 
-@event
+@dataclass(frozen=True)
 class ReadingsAway(Away):
     """A pool's source of readings, such as Celery's broker, does not answer. The pool begins no drain."""
 
@@ -223,7 +224,7 @@ class ReadingsAway(Away):
     pool: str
 
 
-@event
+@dataclass(frozen=True)
 class ReadingsBack(Back):
     """A pool's source of readings answers again, after this time."""
 
@@ -231,7 +232,7 @@ class ReadingsBack(Back):
     pool: str
 
 
-@event
+@dataclass(frozen=True)
 class SupervisordShuttingDown(Event):
     """supervisord is shutting down. The listener does nothing more; the journal keeps unfinished drains."""
 
@@ -239,7 +240,7 @@ class SupervisordShuttingDown(Event):
     once_per = ()
 
 
-@event
+@dataclass(frozen=True)
 class JournalDamaged(Event):
     """The journal was damaged, and was set aside. The listener drains all workers that it finds quiet."""
 
@@ -249,7 +250,7 @@ class JournalDamaged(Event):
     error: str
 
 
-@event
+@dataclass(frozen=True)
 class JournalOfAnotherBoot(Event):
     """The journal was written before the machine restarted. Its drains are over."""
 
@@ -257,7 +258,7 @@ class JournalOfAnotherBoot(Event):
     path: Path
 
 
-@event
+@dataclass(frozen=True)
 class SlotNotReleased(Event):
     """The slot of a finished drain could not be released. The listener tries again, or the slot expires."""
 
@@ -268,7 +269,7 @@ class SlotNotReleased(Event):
     error: str
 
 
-@event
+@dataclass(frozen=True)
 class CoordinationAnswered(Event):
     """Coordination answered a request for a slot."""
 
@@ -285,7 +286,7 @@ class CoordinationAnswered(Event):
     detail: str | None = None
 
 
-@event
+@dataclass(frozen=True)
 class ListenerTicked(Event):
     """A TICK of supervisord came."""
 
@@ -293,7 +294,7 @@ class ListenerTicked(Event):
     level = Level.DEBUG
 
 
-@event
+@dataclass(frozen=True)
 class CoordinationReached(Event):
     """Redis took this listener's report about the pool."""
 
@@ -302,7 +303,7 @@ class CoordinationReached(Event):
     pool: str
 
 
-@event
+@dataclass(frozen=True)
 class SupervisordAlert(Event):
     """A part of supervisord's configuration is a problem for the listener. `alert` says what to change."""
 

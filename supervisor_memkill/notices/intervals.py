@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from supervisor_memkill.checked import count, mapping, number, or_none, seconds, text
+from supervisor_memkill.dataclass import dataclass
 
 VERSION = 1
 MAX_NAME, MAX_CLASSES = 100, 24

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from supervisor_memkill.dataclass import dataclass
 from supervisor_memkill.notices.catalogue import CATALOGUE
 from supervisor_memkill.notices.delivery import Delivery
 from supervisor_memkill.notices.digest import Batch

@@ -7,10 +7,10 @@ import itertools
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
+from supervisor_memkill.dataclass import dataclass
 from supervisor_memkill.notices.delivery import Delivery, Outcomes
 from supervisor_memkill.notices.delivery_events import NoticeFailed
 from supervisor_memkill.notices.digest import WINDOW_SECONDS, Batch, Digest

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from supervisor_memkill.coordination.contract import Cause as RefusalCause
-from supervisor_memkill.notices.event import Event, Level, event
+from supervisor_memkill.dataclass import dataclass
+from supervisor_memkill.notices.event import Event, Level
 from supervisor_memkill.processes import Measure
 from supervisor_memkill.rules.causes import Reason
 from supervisor_memkill.rules.policy import Hold
@@ -15,7 +16,7 @@ LEFT_BEHIND_HINT = (
 )
 
 
-@event
+@dataclass(frozen=True)
 class WorkerSeen(Event):
     """The result of one look at one worker."""
 
@@ -41,7 +42,7 @@ class WorkerSeen(Event):
     """Why it is to be drained, now or as soon as nothing holds it; None: there is no reason."""
 
 
-@event
+@dataclass(frozen=True)
 class WorkerJobs(Event):
     """The running jobs of one worker at a look, where its kind names them."""
 
@@ -61,7 +62,7 @@ class WorkerJobs(Event):
     measure: Measure = "rss"
 
 
-@event
+@dataclass(frozen=True)
 class PoolLooked(Event):
     """The look at a pool is complete; each of its workers was reported before, unless `unchanged`."""
 
@@ -77,7 +78,7 @@ class PoolLooked(Event):
     """The last look found the same, and no worker was reported again."""
 
 
-@event
+@dataclass(frozen=True)
 class WorkerHeld(Event):
     """A worker waits for its drain, for this cause. Logged once per cause; a WARNING if a person must act."""
 
@@ -98,7 +99,7 @@ class WorkerHeld(Event):
             object.__setattr__(self, "level", Level.WARNING)
 
 
-@event
+@dataclass(frozen=True)
 class WorkerHeldForEver(WorkerHeld):
     """A worker over its limit is never drained: its pool has too few workers for min_available."""
 
@@ -107,7 +108,7 @@ class WorkerHeldForEver(WorkerHeld):
     hint = "set min_available = 0 in its pool, or run another worker"
 
 
-@event
+@dataclass(frozen=True)
 class WorkerHeldLong(Event):
     """A worker that should be drained has been held for more than an hour. `cause` is the present cause."""
 
@@ -120,21 +121,21 @@ class WorkerHeldLong(Event):
     held_seconds: float
 
 
-@event
+@dataclass(frozen=True)
 class WorkerHeldLongOver(WorkerHeldLong):
     """A worker that was held for more than an hour is drained now, or has no reason for a drain any more."""
 
     name = "worker.held_long_over"
 
 
-@event
+@dataclass(frozen=True)
 class DryRunVerdict(WorkerHeld):
     """In a dry run under supervisord: what the listener would do with a worker that should be drained."""
 
     name = "dry_run.verdict"
 
 
-@event
+@dataclass(frozen=True)
 class WorkerNearLimit(Event):
     """A worker passed warn_rss. Nothing is done to it; the event is reported once per process."""
 
@@ -150,7 +151,7 @@ class WorkerNearLimit(Event):
     measure: Measure = "rss"
 
 
-@event
+@dataclass(frozen=True)
 class WorkerHint(Event):
     """A setting in supervisord, or the worker's command, could lose jobs. `advice` says what to change."""
 
@@ -160,7 +161,7 @@ class WorkerHint(Event):
     advice: str
 
 
-@event
+@dataclass(frozen=True)
 class WorkerUnsafe(WorkerHint):
     """A setting in supervisord would lose jobs. The worker is not drained until the setting is changed."""
 
@@ -169,7 +170,7 @@ class WorkerUnsafe(WorkerHint):
     hint = "change the setting, then run supervisorctl update while the worker is idle"
 
 
-@event
+@dataclass(frozen=True)
 class WorkerLeftBehind(Event):
     """A process of the pool's framework that nobody supervises any more goes on taking jobs."""
 
@@ -184,7 +185,7 @@ class WorkerLeftBehind(Event):
     """The queues that it takes jobs from; None: unknown."""
 
 
-@event
+@dataclass(frozen=True)
 class MeasureUnreadable(Event):
     """The pool's measure cannot be read, so that RSS is used: it counts memory that processes share twice.
 
@@ -205,7 +206,7 @@ class MeasureUnreadable(Event):
     why: str
 
 
-@event
+@dataclass(frozen=True)
 class MachineShort(Event):
     """The machine, or the container, has less memory left than `min_free`.
 
@@ -222,14 +223,14 @@ class MachineShort(Event):
     urgent: bool
 
 
-@event
+@dataclass(frozen=True)
 class MachineRecovered(Event):
     """The machine has more memory left than `min_free` again."""
 
     name = "machine.recovered"
 
 
-@event
+@dataclass(frozen=True)
 class MachineUnreadable(Event):
     """The listener cannot read how much memory the machine has left: `min_free` replaces no worker."""
 
@@ -241,7 +242,7 @@ class MachineUnreadable(Event):
     why: str
 
 
-@event
+@dataclass(frozen=True)
 class PoolNote(Event):
     """A pool matches no worker, or two pools match the same worker."""
 
@@ -251,7 +252,7 @@ class PoolNote(Event):
     note: str
 
 
-@event
+@dataclass(frozen=True)
 class PoolUnrecognised(Event):
     """No worker of a pool is recognised: none of them is ever drained. `why` also says what is there."""
 

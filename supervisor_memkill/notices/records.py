@@ -9,10 +9,10 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from supervisor_memkill.checked import count, flag, items, mapping, or_none, seconds, text
+from supervisor_memkill.dataclass import dataclass
 from supervisor_memkill.notices.curves import Points
 from supervisor_memkill.worded import Worded
 

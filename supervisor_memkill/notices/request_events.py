@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from supervisor_memkill.notices.event import Event, Level, event
+from supervisor_memkill.dataclass import dataclass
+from supervisor_memkill.notices.event import Event, Level
 from supervisor_memkill.rules.requests import Act
 
 
-@event
+@dataclass(frozen=True)
 class RequestTaken(Event):
     """A person's request came and is in the journal: a restart, a pause, or the end of one."""
 
@@ -22,7 +23,7 @@ class RequestTaken(Event):
     """It is for all hosts that share this pool."""
 
 
-@event
+@dataclass(frozen=True)
 class RequestServed(Event):
     """Every worker of a requested restart has another process now, and its drain is over."""
 
@@ -32,7 +33,7 @@ class RequestServed(Event):
     took_seconds: float
 
 
-@event
+@dataclass(frozen=True)
 class RequestExpired(Event):
     """The time of a requested restart is over. These workers were not restarted."""
 
@@ -43,7 +44,7 @@ class RequestExpired(Event):
     workers: tuple[str, ...]
 
 
-@event
+@dataclass(frozen=True)
 class RequestRefused(Event):
     """A request could not be understood or taken. Nothing was changed."""
 
@@ -54,7 +55,7 @@ class RequestRefused(Event):
     error: str
 
 
-@event
+@dataclass(frozen=True)
 class PoolPaused(Event):
     """A person paused this pool: no drain begins in it. Logged once a day."""
 
@@ -69,7 +70,7 @@ class PoolPaused(Event):
     """Days since it began."""
 
 
-@event
+@dataclass(frozen=True)
 class PoolUnpaused(Event):
     """The pause of this pool is over."""
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 import dataclasses
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
+from supervisor_memkill.dataclass import dataclass
 from supervisor_memkill.processes import ProcessId, ProcessInfo
 from supervisor_memkill.rules.causes import Reason, StepCause
 from supervisor_memkill.rules.evidence import Evidence

@@ -7,8 +7,8 @@ the drain waits for it no longer than its time limit, and then goes by a new obs
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
 
+from supervisor_memkill.dataclass import dataclass
 from supervisor_memkill.worded import Worded
 
 END_SECONDS = 5.0

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 
+from supervisor_memkill.dataclass import dataclass
 from supervisor_memkill.processes import ProcessInfo, ProcessState
 from supervisor_memkill.rules.back_off import BackOff
 from supervisor_memkill.rules.causes import Reason

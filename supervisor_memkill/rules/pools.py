@@ -6,10 +6,10 @@ import dataclasses
 import enum
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from fnmatch import translate
 from typing import Protocol
 
+from supervisor_memkill.dataclass import dataclass
 from supervisor_memkill.processes import ProcessInfo
 
 _WILDCARD = re.compile(r"\[[^\]]+\]|[*?]")

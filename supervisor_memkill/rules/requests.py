@@ -13,11 +13,12 @@ import enum
 import json
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from fnmatch import fnmatchcase
 from typing import Any
 
 from supervisor_memkill.checked import flag, items, or_none, seconds, text
+from supervisor_memkill.dataclass import dataclass
 from supervisor_memkill.processes import ProcessInfo
 
 VERSION = 1

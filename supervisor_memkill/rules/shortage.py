@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 
+from supervisor_memkill.dataclass import dataclass
 from supervisor_memkill.rules.causes import Reason
 from supervisor_memkill.rules.drain import Drain, State
 from supervisor_memkill.units import format_size

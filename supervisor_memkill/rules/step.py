@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from supervisor_memkill.coordination.contract import Answer
+from supervisor_memkill.dataclass import dataclass
 from supervisor_memkill.processes import ProcessInfo
 from supervisor_memkill.rules.causes import Reason, StepCause
 from supervisor_memkill.rules.drain import Action, Drain, State, move

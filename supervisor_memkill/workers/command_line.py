@@ -6,9 +6,10 @@ import functools
 import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import PurePath
+
+from supervisor_memkill.dataclass import dataclass
 
 SHELLS = frozenset({"sh", "bash", "dash", "ash", "ksh", "zsh"})
 _SIGNAL_ALL = frozenset({"timeout", "sudo", "doas", "dumb-init"})

@@ -7,9 +7,9 @@ import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
+from supervisor_memkill.dataclass import dataclass
 from supervisor_memkill.errors import MemkillError
 from supervisor_memkill.workers.ownership import Hosts
 from supervisor_memkill.world.redis_client import ask, is_cluster_client

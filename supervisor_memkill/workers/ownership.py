@@ -7,11 +7,12 @@ therefore be that of a process elsewhere, or of one that has ended. Only its sta
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import Protocol, TypeVar
 
 from supervisor_memkill.clock import Clock
+from supervisor_memkill.dataclass import dataclass
 from supervisor_memkill.errors import MemkillError, Unknown
 from supervisor_memkill.processes import ProcessInfo
 from supervisor_memkill.units import format_duration

@@ -7,9 +7,9 @@ most frameworks drop their running jobs at a second graceful signal.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from supervisor_memkill.dataclass import dataclass
 from supervisor_memkill.errors import NotSent, Unknown
 from supervisor_memkill.workers.advice import (
     LONGEST_JOB,

@@ -6,8 +6,9 @@ What runs a command is imported with the first one: few listeners have any.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
+
+from supervisor_memkill.dataclass import dataclass
 
 
 @dataclass(frozen=True)

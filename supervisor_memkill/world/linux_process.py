@@ -11,9 +11,9 @@ import os
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
+from supervisor_memkill.dataclass import dataclass
 from supervisor_memkill.errors import Unknown
 from supervisor_memkill.processes import Measure
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+
+from supervisor_memkill.dataclass import dataclass
 
 _MEMINFO = Path("/proc/meminfo")
 

@@ -11,10 +11,11 @@ from __future__ import annotations
 import enum
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
+from supervisor_memkill.dataclass import dataclass
 from supervisor_memkill.units import parse_yes_no
 from supervisor_memkill.world import redis_spellings
 

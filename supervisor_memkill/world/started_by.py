@@ -6,9 +6,10 @@ import contextlib
 import os
 import stat
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
+from supervisor_memkill.dataclass import dataclass
 from supervisor_memkill.errors import Unknown
 from supervisor_memkill.world.backend import PsutilBackend
 from supervisor_memkill.world.starter import Starter

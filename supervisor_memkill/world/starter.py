@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 
+from supervisor_memkill.dataclass import dataclass
 from supervisor_memkill.errors import Unknown
 from supervisor_memkill.world.backend import PsutilBackend
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 from supervisor_memkill.commands.doctor.finding import Finding
 from supervisor_memkill.config.supervisord_sections import SupervisordSections
 from supervisor_memkill.config.values import Config
+from supervisor_memkill.dataclass import dataclass
 from supervisor_memkill.listener.findings import PoolSurvey
 from supervisor_memkill.listener.journal_format import Contents
 from supervisor_memkill.listener.rivals import Rival

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from supervisor_memkill.dataclass import dataclass
 from supervisor_memkill.errors import one_line
 from supervisor_memkill.worded import Worded
 

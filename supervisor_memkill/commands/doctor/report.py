@@ -6,10 +6,10 @@ import json
 import textwrap
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from supervisor_memkill.commands.doctor.facts import Facts
 from supervisor_memkill.commands.doctor.finding import Finding, Severity
+from supervisor_memkill.dataclass import dataclass
 
 COLOURS = {Severity.ERROR: "31;1", Severity.WARNING: "33;1", Severity.NOTE: "36"}
 """The codes of a terminal, by ECMA-48."""

@@ -7,7 +7,9 @@ import binascii
 import hashlib
 import hmac
 import ipaddress
-from dataclasses import dataclass, field
+from dataclasses import field
+
+from supervisor_memkill.dataclass import dataclass
 
 LOCALHOST = "localhost"
 

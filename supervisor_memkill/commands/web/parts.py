@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 from supervisor_memkill.commands.terminal import Cell, Style
 from supervisor_memkill.commands.web import pictures
 from supervisor_memkill.commands.web.html import Html, element, joined
+from supervisor_memkill.dataclass import dataclass
 
 KINDS = {Style.GOOD: "good", Style.CARE: "care", Style.BAD: "bad"}
 """The class of a style; the others have none."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from supervisor_memkill.clock import Clock, boot_clock
@@ -22,6 +21,7 @@ from supervisor_memkill.commands.history_values import Shown, Wanted, shown
 from supervisor_memkill.commands.status_of import status_of
 from supervisor_memkill.commands.status_values import Status
 from supervisor_memkill.commands.suspects_values import Shown as Suspects
+from supervisor_memkill.dataclass import dataclass
 from supervisor_memkill.errors import ConfigError, MemkillError
 from supervisor_memkill.notices.records import Record
 from supervisor_memkill.units import parse_duration

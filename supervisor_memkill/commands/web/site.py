@@ -6,13 +6,14 @@ import dataclasses
 import gzip
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from http import HTTPStatus
 
 from supervisor_memkill.commands.web.access import Access
 from supervisor_memkill.commands.web.once import MadeOnce
 from supervisor_memkill.commands.web.page import message
 from supervisor_memkill.commands.web.tries import Tries
+from supervisor_memkill.dataclass import dataclass
 
 METHODS = ("GET", "HEAD")
 ALLOW = ", ".join(METHODS)

@@ -12,9 +12,9 @@ import ipaddress
 import secrets
 import threading
 from collections import OrderedDict
-from dataclasses import dataclass
 
 from supervisor_memkill.clock import Clock, boot_clock
+from supervisor_memkill.dataclass import dataclass
 
 AT_ONCE = 10
 """Wrong passwords of one address that cost it nothing."""

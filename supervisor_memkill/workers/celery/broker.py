@@ -7,10 +7,11 @@ import importlib.util
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
+from supervisor_memkill.dataclass import dataclass
 from supervisor_memkill.errors import MemkillError
 from supervisor_memkill.workers.celery import transport
 from supervisor_memkill.workers.celery.control import Broker

@@ -23,9 +23,10 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from supervisor_memkill.dataclass import dataclass
 from supervisor_memkill.errors import MemkillError, NotSent, Unknown
 from supervisor_memkill.workers.base import BaseKind, all_unknown
 from supervisor_memkill.workers.celery.advice import Remapped, advice_on

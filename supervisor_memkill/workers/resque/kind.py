@@ -26,9 +26,9 @@ import socket
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from supervisor_memkill.dataclass import dataclass
 from supervisor_memkill.errors import MemkillError, NotSent, Unknown
 from supervisor_memkill.workers import elsewhere
 from supervisor_memkill.workers.advice import (

@@ -25,9 +25,9 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from supervisor_memkill.dataclass import dataclass
 from supervisor_memkill.errors import MemkillError, Unknown
 from supervisor_memkill.workers import elsewhere
 from supervisor_memkill.workers.base import all_unknown

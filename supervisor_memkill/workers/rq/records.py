@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 
+from supervisor_memkill.dataclass import dataclass
 from supervisor_memkill.errors import Unknown
 from supervisor_memkill.workers.ownership import Began
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
+from supervisor_memkill.dataclass import dataclass
 from supervisor_memkill.errors import Unknown
 from supervisor_memkill.workers.ownership import MOST_OTHER_NAMES, Began, Hosts
 from supervisor_memkill.workers.sidekiq.records import FIELDS, Record, owner_in, parse_record

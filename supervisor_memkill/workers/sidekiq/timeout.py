@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
+from supervisor_memkill.dataclass import dataclass
 from supervisor_memkill.workers.command_line import option_text
 
 DEFAULT_SECONDS, OLD_DEFAULT_SECONDS = 25, 8
