@@ -225,7 +225,7 @@ def listener_section(command: str, log_directory: Path = LOG_DIRECTORY) -> str:
 
 def as_text(proposals: Sequence[Proposal], listener: str, columns: int | None) -> str:
     """What the workers look like, and what to write. `listener`: its section; empty if there is one."""
-    looks = [wrap(f"These look like {_in_words(one)}", columns) for one in proposals]
+    looks = [wrap(_in_words(one), columns) for one in proposals]
     how = wrap(HOW, columns)
     sections = [text for text in (listener, *(one.section for one in proposals)) if text]
     return "\n".join([*looks, how, "", "\n".join(sections)])
@@ -234,6 +234,6 @@ def as_text(proposals: Sequence[Proposal], listener: str, columns: int | None) -
 def _in_words(proposal: Proposal) -> str:
     first, rest = proposal.workers[:SHOWN_WORKERS], len(proposal.workers) - SHOWN_WORKERS
     more = f" and {rest} more" if rest > 0 else ""
-    plural = "workers" if len(proposal.workers) > 1 else "worker"
-    article = "" if len(proposal.workers) > 1 else "a "
-    return f"{article}{proposal.framework} {plural}: {', '.join(first)}{more}"
+    what = f"{proposal.framework} worker"
+    look = f"These look like {what}s" if len(proposal.workers) > 1 else f"This looks like one {what}"
+    return f"{look}: {', '.join(first)}{more}"

@@ -227,7 +227,9 @@ class Drain:
         allowed = COMES_BACK_SECONDS + (settle_seconds if self.state is State.SETTLING else 0.0)
         if now - self.since <= allowed:
             return ""
-        return "it does not start" if self.state is State.STARTING else "its new process is not in service"
+        if self.state is State.STARTING:
+            return "it was not seen running"
+        return "its new process is not in service"
 
     @property
     def stops_new_process(self) -> bool:

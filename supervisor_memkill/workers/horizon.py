@@ -15,6 +15,8 @@ ListensForSignals.php, Repositories/RedisMasterSupervisorRepository.php):
 - A master may run without supervisors, and takes no jobs then: config/horizon.php has none for the
   environment, or a supervisor ended with status 2 or 13 ("A supervisor with this name is already running"),
   after which the master does not start it again (laravel/horizon 599, 695; src/SupervisorProcess.php).
+- A supervisor always has a worker, ``artisan horizon:work``: ``minProcesses`` of 0 is refused, and
+  ``maxProcesses`` of 0 starts no supervisor (src/ProvisioningPlan.php). The first one runs seconds later.
 - Each second the master writes a hash with its pid and its status, running or paused, with a TTL of 15 s or
   more; a stop deletes it. A restart ends a pause.
 """
@@ -47,6 +49,10 @@ TWO_MASTERS = (
 NO_SUPERVISORS = (
     "no horizon:supervisor runs below this Horizon, so that it takes no jobs: it is still booting, or see "
     "its log, and config/horizon.php for its environment"
+)
+NO_WORKERS = (
+    "no horizon:work runs below this Horizon, so that it takes no jobs: its supervisors have just begun, or "
+    "see its log for why they start no worker"
 )
 
 
@@ -90,12 +96,13 @@ class Horizon(StopThenWait):
         if reading.recognised is not True:
             return reading
         try:
-            below = table.tree(target.process.pid)[1:]
+            below = [table.title(child.pid) for child in table.tree(target.process.pid)[1:]]
         except Unknown as error:
             return unknown(str(error), target.note)
-        if any("horizon:" in table.title(child.pid) for child in below):
+        if any("horizon:work" in title for title in below):
             return reading
-        return replace(reading, in_service=False, why=NO_SUPERVISORS)
+        has_supervisors = any("horizon:supervisor" in title for title in below)
+        return replace(reading, in_service=False, why=NO_WORKERS if has_supervisors else NO_SUPERVISORS)
 
     def read(self, targets: Sequence[Target], table: ProcessTable) -> Mapping[str, Reading]:
         readings = super().read(targets, table)

@@ -70,9 +70,9 @@ def drain(name: str = "draining", not_back: str = "") -> DrainState:
         (worker("one", 5, drain("settling")), Standing.DRAINING, "jobs:one: draining (settling)"),
         (worker("one", 5), Standing.REPLACED, "jobs:one: replaced (runs as process 5)"),
         (
-            worker("one", 0, drain("starting", "it does not start")),
+            worker("one", 0, drain("starting", "it was not seen running")),
             Standing.FAILED,
-            "failed (it does not start)",
+            "failed (it was not seen running)",
         ),
     ],
 )
@@ -98,7 +98,7 @@ def test_withdrawn_restart_is_over_and_not_served() -> None:
 
 
 def test_one_failure_is_the_end_of_the_watching() -> None:
-    failed = worker("one", 0, drain("starting", "it does not start"))
+    failed = worker("one", 0, drain("starting", "it was not seen running"))
     made = progress(WANTED, IDENTITY, state(failed, worker("two", 2)))
     assert made.is_over and not made.is_served
 
@@ -121,10 +121,10 @@ def test_nothing_from_outside_steers_the_terminal() -> None:
 
 def test_error_names_the_worker_that_fails_first_and_counts_the_others() -> None:
     waiting = tuple(Line(f"jobs:{number}", Standing.WAITING, "its turn comes") for number in range(300))
-    failed = Line("jobs:broken", Standing.FAILED, "it does not start")
+    failed = Line("jobs:broken", Standing.FAILED, "it was not seen running")
     words = left(Progress((*waiting, failed), 7, 40))
     assert words.startswith(
-        "jobs:broken: failed (it does not start); jobs:0: waiting (its turn comes); jobs:1"
+        "jobs:broken: failed (it was not seen running); jobs:0: waiting (its turn comes); jobs:1"
     )
     assert words.endswith("jobs:3: waiting (its turn comes); and 336 more")
 

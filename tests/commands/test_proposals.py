@@ -271,7 +271,7 @@ def test_first_screen_proposes_sections_that_work_when_they_are_pasted(superviso
         supervisord.wait_for_state(worker, ProcessState.RUNNING)
     screen = on_a_terminal(supervisord)
     assert "These look like Laravel workers: mail:mail_0, mail:mail_1" in screen
-    assert "These look like a Celery worker: celery:celery" in screen
+    assert "This looks like one Celery worker: celery:celery" in screen
     assert max(map(len, screen.splitlines())) <= COLUMNS or sys.executable in screen
     for other in ("beat", "web", "fpm", "cron"):
         assert f"[memkill:{other}]" not in screen

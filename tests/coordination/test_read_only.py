@@ -72,9 +72,9 @@ def test_slot_that_was_shared_of_its_own_worker_does_not_count_beside_its_own_dr
 
 
 def test_nothing_is_granted_while_a_worker_of_another_host_does_not_come_back() -> None:
-    view = PoolView((), ("two/s/b",), not_back={"two/s/b": "it does not start"})
+    view = PoolView((), ("two/s/b",), not_back={"two/s/b": "it was not seen running"})
     answer = looking(view, over("a"), report("c")).consider(POOL, rules(max_draining=2), ask("a"))
-    assert (answer.refused, answer.detail) == (Cause.NOT_BACK, "two/s/b: it does not start")
+    assert (answer.refused, answer.detail) == (Cause.NOT_BACK, "two/s/b: it was not seen running")
 
 
 def test_cooldown_counts_from_the_end_of_the_last_drain_of_another_host() -> None:

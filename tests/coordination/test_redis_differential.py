@@ -124,7 +124,7 @@ def _do(coordinator: Any, name: str, value: Any, rule: Rules, held: set[str]) ->
         # A worker in service needs no reason why it is not back.
         back = {report.worker for report in value if report.in_service}
         slot_claims = [
-            SlotClaim(worker, f"token-{worker}", not_back="" if worker in back else "it does not start")
+            SlotClaim(worker, f"token-{worker}", not_back="" if worker in back else "it was not seen running")
             for worker in sorted(held)
         ]
         return coordinator.publish(POOL, rule, value, slot_claims).held

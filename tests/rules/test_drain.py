@@ -40,7 +40,7 @@ from tests.rules.steps import (
 
 FAILED, NO_START, NOT_UP = (
     "its start failed, or its new process ended by itself or was stopped",
-    "it does not start",
+    "it was not seen running",
     "its new process is not in service",
 )
 SETTLE = 10.0

@@ -18,10 +18,10 @@ HERE = Present(pid=100, start=5, busy=None, verdict="under its limit")
     [
         (None, True, Standing.REPLACED, "not in supervisord's configuration any more"),
         (
-            replace(HERE, not_back="it does not start", drain="starting"),
+            replace(HERE, not_back="it was not seen running", drain="starting"),
             True,
             Standing.FAILED,
-            "it does not start",
+            "it was not seen running",
         ),
         (replace(HERE, drain="draining"), True, Standing.DRAINING, "draining"),
         (replace(HERE, drain="draining", busy=0), False, Standing.DRAINING, "draining, 0 running jobs"),

@@ -25,7 +25,11 @@ HOSTNAME = "Web1.example.com"
 NAME = "web1examplecom-aB3d"
 PREFIX = "laravel_horizon:"
 PHP_ALONE = 0x4004A07
-BELOW = {101: "php artisan horizon:supervisor web1-aB3d:supervisor-1 redis"}
+SUPERVISOR = "php artisan horizon:supervisor web1-aB3d:supervisor-1 redis"
+BELOW = {
+    101: SUPERVISOR,
+    102: "/usr/bin/php8.4 artisan horizon:work redis --name=default --supervisor=web1-aB3d:supervisor-1",
+}
 
 
 class FakeMasters(FakeRedis):
@@ -42,7 +46,7 @@ class FakeMasters(FakeRedis):
 def read(store: FakeRedis | None, namespace: str = "", title: str = TITLE) -> Reading:
     known = tools((lambda: store) if store else None, namespace=namespace)
     kind = Horizon(DEFAULTS, known, hostname=HOSTNAME)
-    return read_one(kind, Target(process()), FakeProcesses({100: title, **BELOW}, {101: 100}).table)
+    return read_one(kind, Target(process()), FakeProcesses({100: title, **BELOW}, {101: 100, 102: 101}).table)
 
 
 def advice(program: ProgramInfo) -> list[tuple[str, bool]]:
@@ -98,15 +102,26 @@ def test_a_horizon_that_still_boots_is_not_recognised() -> None:
     assert reading.recognised is False and "still booting" in reading.why
 
 
-@pytest.mark.parametrize("below", [{}, {101: ""}, {101: "sh -c sleep 5"}])
-def test_a_horizon_without_supervisors_is_not_in_service(below: Mapping[int, str]) -> None:
+@pytest.mark.parametrize(
+    ("below", "why"),
+    [
+        ({}, "no horizon:supervisor runs below"),
+        ({101: ""}, "no horizon:supervisor runs below"),
+        ({101: "sh -c sleep 5"}, "no horizon:supervisor runs below"),
+        ({101: SUPERVISOR}, "no horizon:work runs below"),
+        ({101: SUPERVISOR, 102: ""}, "no horizon:work runs below"),
+    ],
+)
+def test_a_horizon_without_supervisors_or_workers_is_not_in_service(
+    below: Mapping[int, str], why: str
+) -> None:
     """It runs, and its record says so, but it takes no jobs: no peer may be drained because of it."""
     table = FakeProcesses({100: TITLE, **below}, dict.fromkeys(below, 100)).table
     store = FakeMasters({NAME: {"pid": "100", "status": "running"}})
     kind = Horizon(DEFAULTS, tools(lambda: store), hostname=HOSTNAME)
     reading = read_one(kind, Target(process()), table)
     assert (reading.recognised, reading.in_service, reading.hold) == (True, False, "")
-    assert "no horizon:supervisor runs below" in reading.why
+    assert why in reading.why
 
 
 def test_records_of_two_horizons_with_the_same_host_name_and_pid_conclude_nothing() -> None:
