@@ -27,6 +27,7 @@ from tests.benchmark.chart import chart
 from tests.benchmark.page import put_into
 from tests.benchmark.report import lines
 from tests.benchmark.stage import ALONE, SHARED, TICKS_ALONE, Stage
+from tests.benchmark.warm import Warm
 
 MANY_POOLS_FROM, MANY_POOLS = 2000, 50
 """So many processes are in so many pools."""
@@ -38,6 +39,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--runs", type=int, default=3, help="minutes of 5 s, of which the median counts")
     parser.add_argument("--looks", type=int, default=10_000, help="after which own memory is compared")
     parser.add_argument("--idle", action="store_true", help="measure no drains")
+    parser.add_argument(
+        "--keep-warm", action="store_true", help="on a machine that takes idle memory away (see warm.py)"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE")
     parser.add_argument("--svg", type=Path, metavar="FILE", help="a chart")
     parser.add_argument("--page", type=Path, metavar="FILE", help="put the table into docs/cost.rst")
@@ -45,8 +49,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     compileall.compile_dir(Path(supervisor_memkill.__file__).parent, quiet=1)
     began = time.monotonic()
     found: dict[str, Any] = {"idle": [], "gaps": [], "under_way": []}
+    warm = Warm() if given.keep_warm else None
+    if warm:
+        warm.start()
     for count in given.processes:
-        _on_stage(found, count, given.runs, with_drains=not given.idle and count == given.processes[0])
+        _on_stage(found, count, given.runs, warm, with_drains=not given.idle and count == given.processes[0])
     found["starts_ms"] = endurance.measure_starts()
     found["growth"] = dataclasses.asdict(endurance.measure_growth(given.looks))
     found["seconds"] = round(time.monotonic() - began)
@@ -60,22 +67,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _on_stage(found: dict[str, Any], count: int, runs: int, *, with_drains: bool) -> None:
+def _on_stage(found: dict[str, Any], count: int, runs: int, warm: Warm | None, *, with_drains: bool) -> None:
     here = Path(tempfile.mkdtemp(prefix="mk"))
-    stage = Stage(here, count, MANY_POOLS if count >= MANY_POOLS_FROM else 1)
+    stage = Stage(here, count, MANY_POOLS if count >= MANY_POOLS_FROM else 1, warm)
     try:
         stage.start()
-        print(f"{count} processes run", file=sys.stderr, flush=True)
-        found["idle"] += [dataclasses.asdict(one) for one in idle.measure(stage, count, runs)]
-        if with_drains:
-            print("idle is measured; now drains", file=sys.stderr, flush=True)
-            for name in (ALONE, TICKS_ALONE):
-                found["gaps"].append(dataclasses.asdict(drains.measure_gaps(stage, name)))
-            for name in (ALONE, SHARED):
-                found["under_way"].append(dataclasses.asdict(drains.measure_under_way(stage, name, runs)))
+        with stage.kept_warm(stage.supervisord.pid):
+            _measure(found, stage, count, runs, with_drains=with_drains)
     finally:
         stage.stop()
         shutil.rmtree(here, ignore_errors=True)
+
+
+def _measure(found: dict[str, Any], stage: Stage, count: int, runs: int, *, with_drains: bool) -> None:
+    print(f"{count} processes run", file=sys.stderr, flush=True)
+    found["idle"] += [dataclasses.asdict(one) for one in idle.measure(stage, count, runs)]
+    if with_drains:
+        print("idle is measured; now drains", file=sys.stderr, flush=True)
+        for name in (ALONE, TICKS_ALONE):
+            found["gaps"].append(dataclasses.asdict(drains.measure_gaps(stage, name)))
+        for name in (ALONE, SHARED):
+            found["under_way"].append(dataclasses.asdict(drains.measure_under_way(stage, name, runs)))
 
 
 if __name__ == "__main__":

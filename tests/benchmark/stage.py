@@ -6,13 +6,14 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
 from supervisor_memkill.listener import state_file
 from supervisor_memkill.listener.former_looks import YOUNG_SECONDS
 from supervisor_memkill.processes import ProcessState
 from supervisor_memkill.world.supervisord import Supervisord
+from tests.benchmark.warm import Warm
 from tests.harness import wait_for
 from tests.real_redis import RealRedis
 from tests.real_supervisord import RealSupervisord
@@ -85,9 +86,13 @@ GAPS, SETTLE_SECONDS = 6, 1.0
 class Stage:
     """One supervisord; at most one listener at a time."""
 
-    def __init__(self, here: Path, count: int, pools: int = 1) -> None:
-        """`count` idle processes, in so many pools of the same size. Nothing runs before `start`."""
+    def __init__(self, here: Path, count: int, pools: int = 1, warm: Warm | None = None) -> None:
+        """`count` idle processes, in so many pools of the same size. Nothing runs before `start`.
+
+        `warm`: keeps supervisord and the listeners warm; None: nothing does.
+        """
         self.here = here
+        self._warm = warm
         self._count = count
         self._pools = [f"sleepers_{number}" for number in range(pools)]
         self._size = count // pools
@@ -146,8 +151,13 @@ class Stage:
         """Run this listener; its pid. supervisord would keep events for a listener that is only stopped."""
         worker = f"{name}:{name}"
         self._update(self._listeners[name])
-        yield self.supervisord.wait_for_state(worker, ProcessState.RUNNING).pid
+        pid = self.supervisord.wait_for_state(worker, ProcessState.RUNNING).pid
+        with self.kept_warm(pid):
+            yield pid
         self._update("")
+
+    def kept_warm(self, pid: int) -> AbstractContextManager[None]:
+        return nullcontext() if self._warm is None else self._warm.kept(pid)
 
     def _update(self, listener: str) -> None:
         self.supervisord.write_config(self._programs + listener)
