@@ -1,7 +1,7 @@
 """`dataclass`, for the many small values of this package: without a copy of the same code for each of them.
 
 The standard library compiles six methods for each frozen class. Here it compiles one, ``__init__``; the
-others are shared. For the 200 classes of a listener, this is 1.4 MB less memory.
+others are shared. For the 200 classes of a listener, this is 1.0 MB less memory.
 """
 
 from __future__ import annotations

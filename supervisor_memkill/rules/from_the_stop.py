@@ -122,6 +122,9 @@ def _with_logged_kill(drain: Drain, seen: Seen) -> Drain:
 def _stop_again(drain: Drain, seen: Seen, plan: Plan, now: float) -> Step:
     """The process is RUNNING, so that no stop has reached it: after the first one it would be STOPPING."""
     process = process_of(seen)
+    over = _why_hard_no_more(drain, seen, plan)
+    if over is not None and not drain.is_quiet and not may_be_quiet_by_us(drain):
+        return end(drain, now, over)  # Nothing was done to the worker.
     if drain.is_quiet and takes_jobs(seen, plan):
         keeps_jobs = plan.losses or is_protected(seen.reading, plan.protect_jobs)
         if drain.quiet_attempts == 0 or (keeps_jobs and not is_over_hard_limit(seen, plan)):
@@ -140,6 +143,16 @@ def _stop_again(drain: Drain, seen: Seen, plan: Plan, now: float) -> Step:
     )
     drain = dataclasses.replace(drain, stop=with_running_jobs(drain.stop, seen.reading))
     return Step(drain, Action.STOP)
+
+
+def _why_hard_no_more(drain: Drain, seen: Seen, plan: Plan) -> StepCause | None:
+    """The stop was not sent, and what forbade to wait for running jobs is over; None: the stop goes on."""
+    cause = drain.stop.cause
+    if drain.stop.attempts > 0 or drain.stops_new_process or why_hard(drain, seen, plan) is not None:
+        return None
+    if cause is StepCause.MACHINE_IS_SHORT:
+        return StepCause.MACHINE_RECOVERED
+    return StepCause.NOT_OVER_HARD_LIMIT if cause is StepCause.OVER_HARD_LIMIT else None
 
 
 def _instead_of_stop(drain: Drain, seen: Seen, plan: Plan, now: float) -> Step | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import pytest
 
@@ -18,7 +19,7 @@ from supervisor_memkill.rules.shortage import (
 )
 from supervisor_memkill.rules.step import OnTimeout
 from tests.builders import answer, drain, plan, reading
-from tests.rules.steps import S, seen, step
+from tests.rules.steps import A, S, seen, step
 
 MIN_FREE = 1000
 CALM = Shortage(900, MIN_FREE, is_urgent=False)
@@ -147,3 +148,61 @@ def test_stop_is_held_only_by_settings_that_would_lose_jobs(
     on_timeout: OnTimeout, losses: tuple[str, ...], holds: bool
 ) -> None:
     assert plan(on_timeout=on_timeout, losses=losses).holds_stop is holds
+
+
+UNSENT = pytest.mark.parametrize(
+    ("cause", "over"),
+    [
+        (StepCause.MACHINE_IS_SHORT, StepCause.MACHINE_RECOVERED),
+        (StepCause.OVER_HARD_LIMIT, StepCause.NOT_OVER_HARD_LIMIT),
+    ],
+)
+"""Why the stop was to be sent, and what shows that it need not be."""
+
+
+def unsent(cause: StepCause, **values: Any) -> Drain:
+    """A stop that supervisord surely did not get: it was away."""
+    reason = Reason.MIN_FREE_NOW if cause is StepCause.MACHINE_IS_SHORT else Reason.HARD_MAX_RSS
+    return drain(S.STOPPING, **{"reason": reason, "stop_cause": cause, **values})
+
+
+@UNSENT
+def test_stop_that_was_not_sent_is_not_sent_when_its_cause_is_over(cause: StepCause, over: StepCause) -> None:
+    taken = step(unsent(cause), GRANTED, hard_limit_bytes=1000)
+    assert (taken.drain.state, taken.action, taken.cause) == (S.LET_GO, None, over)
+
+
+@UNSENT
+@pytest.mark.parametrize("quiet", [{"is_quiet": True}, {"quiet_attempts": 1}])
+def test_worker_that_may_be_quiet_is_stopped_although_the_cause_is_over(
+    cause: StepCause, over: StepCause, quiet: dict[str, Any]
+) -> None:
+    """A restart only helps it."""
+    still_quiet = seen(asked=True, answer=answer(), reading=reading(busy=1, quiet=True))
+    taken = step(unsent(cause, **quiet), still_quiet, hard_limit_bytes=1000)
+    assert (taken.drain.state, taken.action) == (S.STOPPING, A.STOP)
+
+
+@UNSENT
+def test_stop_that_may_have_been_sent_is_sent_again_whatever_is_over(
+    cause: StepCause, over: StepCause
+) -> None:
+    taken = step(unsent(cause, stop_attempts=1), GRANTED, hard_limit_bytes=1000)
+    assert (taken.drain.state, taken.action) == (S.STOPPING, A.STOP)
+
+
+def test_stop_that_was_not_sent_is_sent_while_its_cause_lasts() -> None:
+    for_machine = step(unsent(StepCause.MACHINE_IS_SHORT), GRANTED, is_machine_short=True)
+    for_limit = step(unsent(StepCause.OVER_HARD_LIMIT), GRANTED, hard_limit_bytes=200)
+    assert (for_machine.action, for_limit.action) == (A.STOP, A.STOP)
+
+
+def test_stop_for_another_cause_that_was_not_sent_is_sent() -> None:
+    record = drain(S.STOPPING, stop_cause=StepCause.DRAINS_BY_STOPPING)
+    assert step(record, GRANTED).action is A.STOP
+
+
+def test_new_process_that_is_stopped_no_more_stays_in_its_drain() -> None:
+    """Its worker has to come back."""
+    taken = step(unsent(StepCause.OVER_HARD_LIMIT, running_since=90.0), GRANTED, hard_limit_bytes=1000)
+    assert (taken.drain.state, taken.cause) == (S.SETTLING, StepCause.STOP_NOT_NEEDED)
