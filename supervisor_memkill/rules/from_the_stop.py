@@ -152,7 +152,9 @@ def _why_hard_no_more(drain: Drain, seen: Seen, plan: Plan) -> StepCause | None:
         return None
     if cause is StepCause.MACHINE_IS_SHORT:
         return StepCause.MACHINE_RECOVERED
-    return StepCause.NOT_OVER_HARD_LIMIT if cause is StepCause.OVER_HARD_LIMIT else None
+    if cause is StepCause.OVER_HARD_LIMIT and seen.memory_bytes is not None:
+        return StepCause.NOT_OVER_HARD_LIMIT
+    return None
 
 
 def _instead_of_stop(drain: Drain, seen: Seen, plan: Plan, now: float) -> Step | None:

@@ -202,6 +202,12 @@ def test_stop_for_another_cause_that_was_not_sent_is_sent() -> None:
     assert step(record, GRANTED).action is A.STOP
 
 
+def test_unknown_memory_shows_no_recovery() -> None:
+    record = unsent(StepCause.OVER_HARD_LIMIT)
+    unknown = dataclasses.replace(GRANTED, memory_bytes=None)
+    assert step(record, unknown, hard_limit_bytes=1000).action is A.STOP
+
+
 def test_new_process_that_is_stopped_no_more_stays_in_its_drain() -> None:
     """Its worker has to come back."""
     taken = step(unsent(StepCause.OVER_HARD_LIMIT, running_since=90.0), GRANTED, hard_limit_bytes=1000)
