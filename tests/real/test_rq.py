@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from supervisor_memkill.rules.drain import State
+from tests.chaos.jobs import LEAST_DROPPED
 from tests.harness import OLD_WORKERS_PYTHON, PROGRAMS, WORKERS_PYTHON, interpreter
 from tests.programs.job_body import RECORD
 from tests.real.frameworks import FrameworkFleet, moment, running_fleet
@@ -91,11 +92,11 @@ def are_idle(fleet: FrameworkFleet) -> bool:
 
 
 def assert_each_job_once(fleet: FrameworkFleet) -> None:
-    """But for what RQ's own stop drops, of which there may be one in a run by bad luck."""
+    """But for what RQ's own stop drops, which is a job at one stop of twenty, and more on a busy machine."""
     fleet.wait_for(lambda: set(fleet.lost()) <= dropped_by_rq(fleet) and are_idle(fleet))
     dropped = dropped_by_rq(fleet)
     assert set(fleet.lost()) == dropped, fleet.story()
-    assert len(dropped) <= 1 and fleet.twice() == [], fleet.story()
+    assert len(dropped) <= LEAST_DROPPED and fleet.twice() == [], fleet.story()
 
 
 @pytest.mark.parametrize("words", ["worker", "worker -w rq.worker.SimpleWorker"], ids=["worker", "simple"])
