@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import mmap
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,15 +26,10 @@ class Warm:
 
     def __init__(self) -> None:
         self._pids: set[int] = set()
-        self._ends = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
 
     def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        self._ends.set()
-        self._thread.join()
+        """Until this program ends."""
+        threading.Thread(target=self._run, daemon=True).start()
 
     @contextlib.contextmanager
     def kept(self, pid: int) -> Iterator[None]:
@@ -45,7 +41,8 @@ class Warm:
             self._pids = self._pids - {pid}
 
     def _run(self) -> None:
-        while not self._ends.wait(EVERY_SECONDS):
+        while True:
+            time.sleep(EVERY_SECONDS)
             for pid in self._pids:
                 with contextlib.suppress(OSError):  # It ended.
                     read_present_pages(pid)

@@ -10,8 +10,6 @@ from tests.chaos.doings import Kill
 
 BEFORE_SECONDS = 3.0
 """A job is taken off its queue at most so long before it begins."""
-AFTER_SECONDS = 5.0
-"""A job that was taken off its queue has begun by then: on a busy machine, 3 s were seen in between."""
 LEAST_DROPPED, STOPS_PER_DROP = 2, 20
 """RQ may drop a job that it took a few milliseconds before its stop, and each gets one every 2 s here. On a
 machine with five programs to a core, where the milliseconds are many, 3 of 94 stops did."""
@@ -139,7 +137,7 @@ class JobsJudge:
         pushed, runs = self._evidence.pushed, self._evidence.runs
         before = (runs[job][0].started for job in reversed(pushed[:place]) if runs.get(job))
         after = (runs[job][0].started for job in pushed[place + 1 :] if runs.get(job))
-        return next(before, float("-inf")) - BEFORE_SECONDS, next(after, float("inf")) + AFTER_SECONDS
+        return next(before, float("-inf")) - BEFORE_SECONDS, next(after, float("inf")) + BEFORE_SECONDS
 
     def _uses(self, is_the_one: Callable[[Kill], bool]) -> bool:
         """Whether there is such a kill that has a job left to excuse."""

@@ -84,7 +84,6 @@ class FrameworkFleet(Watched):
 
         `most_waiting`: the feed waits while so many jobs are not finished. More than the workers run at once,
         so that each has a job; and few enough that the last ones are soon done when the feed ends.
-        0: it never waits.
 
         `worker`: supervisord's settings of each program; `options`: the listener's; `main`: of [memkill].
         """
