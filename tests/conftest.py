@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import pytest
 from tests import journals
 from tests.harness import short_directory, supervisor42_python
 from tests.leaky_workers import LeakyWorkers
-from tests.order import place_of
+from tests.order import place_of, wait_for_room
 from tests.real_redis import RealRedis
 from tests.real_supervisord import RealSupervisord
 
@@ -56,6 +56,21 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         raise pytest.UsageError(f"'pytest -m real' does not find these files: write {REAL} in {hidden}")
     if hasattr(config, "workerinput"):  # one of pytest-xdist's
         items.sort(key=lambda item: place_of(item.nodeid))
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("real") and hasattr(item.config, "workerinput"):
+        wait_for_room()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """The summary has a line for each failure: where, and the first line of what. The logs stand above it."""
+    report = yield
+    crash = getattr(report.longrepr, "reprcrash", None)
+    if crash is not None:
+        crash.message = f"{Path(crash.path).name}:{crash.lineno}: {crash.message.partition(chr(10))[0][:300]}"
+    return report
 
 
 @pytest.fixture

@@ -45,16 +45,25 @@ def wait_for(
     seconds: float = PATIENCE_SECONDS,
     message: str | Callable[[], str] = "",
     every: float = 0.05,
+    progress: Callable[[], object] = lambda: None,
 ) -> T:
-    """The first true value of the condition; fails the test when none comes within the limit."""
-    end = time.monotonic() + seconds
+    """The first true value of the condition; fails the test when none comes within the limit.
+
+    The limit begins anew with each new value of `progress`, which must come to an end by itself: a wait for
+    several things gives each of them its time.
+    """
+    __tracebackhide__ = True  # the place of the failure is the caller's
+    end, seen = time.monotonic() + seconds, progress()
     while True:
         value = condition()
         if value:
             return value
-        if time.monotonic() > end:
+        if (now := progress()) != seen:
+            end, seen = time.monotonic() + seconds, now
+        elif time.monotonic() > end:
             words = message() if callable(message) else message
-            pytest.fail(f"waited {seconds:g} s in vain: {words or condition!r}")
+            name = getattr(condition, "__qualname__", repr(condition))
+            pytest.fail(f"waited {seconds:g} s in vain: {name}\n{words}")
         time.sleep(every)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -130,10 +129,15 @@ class Fleet:
         self.wait_until_finished()
 
     def wait_until_finished(self) -> None:
-        self.wait_for(lambda: set(self.leaky.finished()) == self._jobs)
+        self.wait_for(
+            lambda: set(self.leaky.finished()) == self._jobs, progress=lambda: len(self.leaky.finished())
+        )
 
     def assert_each_job_once(self) -> None:
-        assert self.leaky.started() == self.leaky.finished() == Counter(self._jobs), self.story()
+        started, finished = self.leaky.started(), self.leaky.finished()
+        jobs = {*self._jobs, *started, *finished}
+        odd = {job: (started[job], finished[job]) for job in jobs if (started[job], finished[job]) != (1, 1)}
+        assert not odd and jobs == self._jobs, f"begun and finished: {odd}, jobs {jobs ^ self._jobs}"
 
     # --- what is --------------------------------------------------------------------------------
 
@@ -227,8 +231,14 @@ class Fleet:
 
     # --- waiting --------------------------------------------------------------------------------
 
-    def wait_for(self, condition: Callable[[], T], seconds: float = PATIENCE_SECONDS) -> T:
-        return wait_for(condition, seconds, "see the logs", every=0.05)
+    def wait_for(
+        self,
+        condition: Callable[[], T],
+        seconds: float = PATIENCE_SECONDS,
+        progress: Callable[[], object] = lambda: None,
+    ) -> T:
+        __tracebackhide__ = True
+        return wait_for(condition, seconds, "see the logs", every=0.05, progress=progress)
 
     def wait_for_event(self, host: str, name: str, text: str = "", times: int = 1) -> str:
         """The first line of this host's listener that tells this event and holds this text."""
@@ -255,13 +265,16 @@ class Fleet:
 
     def wait_until_replaced(self, before: Mapping[str, int]) -> None:
         """Wait until fresh processes are in service instead of these, and nothing is owed."""
-        self.wait_for(lambda: self._is_replaced(before), 2 * PATIENCE_SECONDS)
+        replaced: set[str] = set()
 
-    def _is_replaced(self, before: Mapping[str, int]) -> bool:
-        hosts = [host for host in self.hosts.values() if host.supervisord.is_alive()]
-        now = {worker: pid for host in hosts for worker, pid in host.pids().items()}
-        fresh = all(now.get(worker) != pid for worker, pid in before.items())
-        return fresh and not self._out(hosts) and not any(host.drains() for host in hosts)
+        def done() -> bool:
+            hosts = [host for host in self.hosts.values() if host.supervisord.is_alive()]
+            now = {worker: pid for host in hosts for worker, pid in host.pids().items()}
+            fresh = {worker for worker, pid in before.items() if now.get(worker) != pid}
+            replaced.update(fresh)
+            return fresh == set(before) and not self._out(hosts) and not any(host.drains() for host in hosts)
+
+        self.wait_for(done, 2 * PATIENCE_SECONDS, progress=lambda: len(replaced))
 
 
 @contextlib.contextmanager

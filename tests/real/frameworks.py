@@ -30,7 +30,9 @@ BLOAT_MEGABYTES = 320
 """On top of a fresh worker, whatever it measures: over the limit with it, and far below without."""
 LISTENER = "memkill:memkill"
 PATIENCE_SECONDS = 300
-"""For four drains, each with the start of a worker, on a machine that is ten times as slow."""
+"""For one drain with the start of a worker, on a machine that is twenty times as slow."""
+MOST_DRAINS = 24
+"""Within so many drains one comes while a job is in hand."""
 
 Settings = Mapping[str, object]
 
@@ -213,12 +215,13 @@ class FrameworkFleet(Watched):
         return sorted(job for job, times in Counter(run.job for run in self.runs()).items() if times > 1)
 
     def wait_until_all_finished(self) -> None:
-        self.wait_for(lambda: not self.lost())
+        """Of a feed that has ended."""
+        self.wait_for(lambda: not self.lost(), progress=lambda: len(self.finished()))
 
     def assert_each_job_once(self) -> None:
         """Every job pushed was begun once and finished once."""
         lost, twice = self.lost(), self.twice()
-        assert not lost and not twice, f"lost {lost}, twice {twice}\n{self.story()}"
+        assert not lost and not twice, f"lost {lost}, twice {twice}"
 
     # --- replacements ---------------------------------------------------------------------------
 
@@ -227,12 +230,18 @@ class FrameworkFleet(Watched):
         return Counter(field(line, "worker").partition(":")[2] for line in self.events("drain.done"))
 
     def wait_until_each_replaced(self, times: int = 2) -> None:
-        self.wait_for(lambda: all(self.replaced()[name] >= times for name in self.names))
+        def done() -> list[int]:
+            replaced = self.replaced()
+            return [min(replaced[name], times) for name in self.names]
+
+        self.wait_for(lambda: min(done()) == times, progress=done)
 
     def wait_until_each_replaced_and_one_at_work(self, times: int = 2) -> None:
         """As above, and one of them, or a later one, had a job in hand that it finished."""
         self.wait_until_each_replaced(times)
-        self.wait_for(self.in_hand_then_finished)
+        self.wait_for(
+            self.in_hand_then_finished, progress=lambda: min(sum(self.replaced().values()), MOST_DRAINS)
+        )
 
     def leavings(self) -> list[Left]:
         """Each moment from which a worker was to take no more jobs."""
@@ -282,8 +291,14 @@ class FrameworkFleet(Watched):
         logs = ["memkill.log", "supervisord.log", "feed.log", *(f"{name}.log" for name in self.names)]
         return "\n".join(f"--- {log}\n{self.supervisord.log(log)[-6000:]}" for log in logs)
 
-    def wait_for(self, condition: Callable[[], object], seconds: float = PATIENCE_SECONDS) -> None:
-        wait_for(condition, seconds, self.story, every=0.1)
+    def wait_for(
+        self,
+        condition: Callable[[], object],
+        seconds: float = PATIENCE_SECONDS,
+        progress: Callable[[], object] = lambda: None,
+    ) -> None:
+        __tracebackhide__ = True
+        wait_for(condition, seconds, "see the logs", every=0.1, progress=progress)
 
 
 def field(line: str, name: str) -> str:

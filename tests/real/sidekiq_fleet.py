@@ -206,7 +206,10 @@ class Fleet(Watched):
 
     def wait_until_finished(self, *jids: str) -> None:
         """Wait for these jobs, or for all."""
-        self.wait_for(lambda: set(jids or self.pushed) <= set(self.jobs.finished()))
+        self.wait_for(
+            lambda: set(jids or self.pushed) <= set(self.jobs.finished()),
+            progress=lambda: len(self.jobs.finished()),
+        )
 
     def assert_each_job_once(self) -> None:
         """Every job pushed was begun once and finished once, and no other."""
@@ -252,8 +255,14 @@ class Fleet(Watched):
 
     # --- waiting --------------------------------------------------------------------------------
 
-    def wait_for(self, condition: Callable[[], T], seconds: float = PATIENCE_SECONDS) -> T:
-        return wait_for(condition, seconds, "see the logs", every=0.05)
+    def wait_for(
+        self,
+        condition: Callable[[], T],
+        seconds: float = PATIENCE_SECONDS,
+        progress: Callable[[], object] = lambda: None,
+    ) -> T:
+        __tracebackhide__ = True
+        return wait_for(condition, seconds, "see the logs", every=0.05, progress=progress)
 
     def wait_for_event(self, name: str, text: str = "") -> str:
         """The first line of the listener's that tells this event and holds this text."""
@@ -276,7 +285,14 @@ class Fleet(Watched):
 
     def wait_until_replaced(self, before: Mapping[str, int]) -> None:
         """Wait until fresh processes are in service instead of these, and nothing is owed."""
-        self.wait_for(lambda: all(self.process(name).pid not in (0, pid) for name, pid in before.items()))
+        replaced: set[str] = set()
+
+        def each() -> bool:
+            fresh = {name for name, pid in before.items() if self.process(name).pid not in (0, pid)}
+            replaced.update(fresh)
+            return fresh == set(before)
+
+        self.wait_for(each, progress=lambda: len(replaced))
         self.wait_for(lambda: not self.out_of_service() and not self.drains())
 
 
