@@ -329,14 +329,14 @@ def test_a_command_that_fails_is_named_without_its_other_words() -> None:
 def test_a_command_that_hangs_is_killed_with_all_that_it_started(tmp_path: Path) -> None:
     record = tmp_path / "pid"
     code = (
-        "import subprocess, sys, time; child = subprocess.Popen(['sleep', '60']);"
-        f"open({str(record)!r}, 'w').write(str(child.pid)); time.sleep(60)"
+        "import subprocess, sys, time; child = subprocess.Popen(['sleep', '600']);"
+        f"open({str(record)!r}, 'w').write(str(child.pid)); time.sleep(600)"
     )
-    kind = custom(busy_command=python(code), command_timeout=2.0)
+    kind = custom(busy_command=python(code), command_timeout=5.0)
     began = time.monotonic()
     reading = drain(kind, {"told": True})
-    assert "not done within 2 s" in reading.why
-    assert time.monotonic() - began < 30
+    assert "not done within 5 s" in reading.why
+    assert time.monotonic() - began < 300
     child = int(record.read_text())
     wait_for(lambda: not psutil.pid_exists(child) or psutil.Process(child).status() == "zombie")
 

@@ -79,8 +79,8 @@ def test_command_that_hangs_is_ended_with_all_that_it_started(
 ) -> None:
     pids = tmp_path / "pids"
     text = f"trap '' TERM INT HUP; {start} echo $! $$ > {pids}.part; mv {pids}.part {pids}; cat; sleep 600"
-    with pytest.raises(MemkillError, match="not done within 2 s"):
-        begin(shell(text), 2)
+    with pytest.raises(MemkillError, match="not done within 5 s"):
+        begin(shell(text), 5)
     for pid in pids.read_text().split():
         wait_for(lambda pid=pid: not is_running(int(pid)), message=f"{pid} is alive")  # type: ignore[misc]
 
