@@ -169,7 +169,7 @@ def install(directory: Path, wheel: Path, extra: str = "") -> Path:
     package = f"{wheel}[{extra}]" if extra else str(wheel)
     pip = [sys.executable, "-m", "pip", "--python", str(python), "--disable-pip-version-check"]
     words = [*pip, "install", "--no-compile", package]
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    done = subprocess.run(words, env=without_paths(), capture_output=True, text=True, check=False)
     if done.returncode and "Retrying (" in done.stdout + done.stderr:
         missing("the package index is out of reach")
     assert done.returncode == 0, done.stdout + done.stderr

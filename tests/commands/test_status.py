@@ -21,6 +21,7 @@ from tests.command_line import environment, run
 from tests.commands.test_found_listener import ByHand, state
 from tests.harness import PATIENCE_SECONDS, free_port
 from tests.real.listener_process import AnsweringSupervisord
+from tests.signals import none_ignored
 
 
 def test_frame_overwrites_what_was_there_and_is_cut_to_the_window() -> None:
@@ -45,17 +46,18 @@ class OnTerminal:
     def __init__(self, by_hand: ByHand, *words: str, **changes: str) -> None:
         self._ours, theirs = pty.openpty()
         given = {"TERM": "xterm", "COLUMNS": "80", "LINES": "24", **changes}
-        self._popen = subprocess.Popen(
-            [
-                *(sys.executable, "-m", "supervisor_memkill", "status", *words),
-                *("--config", str(by_hand.config), "--serverurl", by_hand.url),
-            ],
-            stdin=subprocess.DEVNULL,
-            stdout=theirs,
-            stderr=theirs,
-            env=environment(given),
-            start_new_session=True,
-        )
+        with none_ignored():
+            self._popen = subprocess.Popen(
+                [
+                    *(sys.executable, "-m", "supervisor_memkill", "status", *words),
+                    *("--config", str(by_hand.config), "--serverurl", by_hand.url),
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=theirs,
+                stderr=theirs,
+                env=environment(given),
+                start_new_session=True,
+            )
         os.close(theirs)
         self.text = ""
 

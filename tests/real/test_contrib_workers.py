@@ -18,9 +18,16 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.harness import OLD_WORKERS_PYTHON, PROGRAMS, WORKERS_PYTHON, interpreter, wait_for
+from tests.harness import (
+    OLD_WORKERS_PYTHON,
+    PATIENCE_SECONDS,
+    PROGRAMS,
+    WORKERS_PYTHON,
+    interpreter,
+    wait_for,
+)
 from tests.programs.job_body import RECORD
-from tests.real.test_rq import INTERMEDIATE, rq
+from tests.real.test_rq import INTERMEDIATE, QUEUE, rq
 from tests.real_redis import RealRedis
 
 pytestmark = pytest.mark.real
@@ -32,7 +39,6 @@ import os, redis, rq
 queue = rq.Queue("default", connection=redis.Redis.from_url(os.environ["APP_REDIS_URL"]))
 queue.enqueue("rq_app.work", "only", 0.0)
 """
-SECONDS = 60
 
 
 class Jobs:
@@ -73,7 +79,7 @@ class Jobs:
             for one in [*children, process]:
                 with contextlib.suppress(psutil.NoSuchProcess):
                     one.kill()
-            started.wait(SECONDS)
+            started.wait(PATIENCE_SECONDS)
 
     def send(self, code: str) -> None:
         subprocess.run([self.python, "-c", code], env=self.environment, cwd=self.directory, check=True)
@@ -86,7 +92,7 @@ class Jobs:
         return (self.directory / "worker.log").read_text()
 
     def wait_for(self, condition: Callable[[], object]) -> None:
-        wait_for(condition, SECONDS, self.log, every=0.05)
+        wait_for(condition, PATIENCE_SECONDS, self.log, every=0.05)
 
 
 @pytest.fixture
@@ -158,11 +164,10 @@ def test_task_that_begins_at_the_stop_runs_twice_in_a_pool_of_celerys_own(jobs: 
 
 def runs_of_a_job_that_is_taken_at_the_stop(jobs: Jobs, words: str) -> int:
     """The worker is held while it waits for a job, and told to stop when Redis has given it one."""
+    jobs.send(RQ_JOB)
+    jobs.client.rename(QUEUE, "kept")
     with jobs.worker(rq(jobs.python, words), {"APP_JOB_SECONDS": "0"}) as worker:
-        jobs.wait_for(lambda: is_waiting_for_jobs(jobs))
-        worker.suspend()
-        jobs.send(RQ_JOB)
-        jobs.wait_for(lambda: jobs.client.llen(INTERMEDIATE) == 1)
+        jobs.wait_for(lambda: takes_a_job_while_held(jobs, worker))
         worker.send_signal(signal.SIGTERM)
         worker.resume()
         jobs.wait_for(lambda: has_ended(worker))
@@ -171,7 +176,20 @@ def runs_of_a_job_that_is_taken_at_the_stop(jobs: Jobs, words: str) -> int:
 
 
 def is_waiting_for_jobs(jobs: Jobs) -> bool:
-    return any(one["cmd"] == "blmove" for one in jobs.client.client_list())
+    return any(one["cmd"] == "blmove" and "b" in one["flags"] for one in jobs.client.client_list())
+
+
+def takes_a_job_while_held(jobs: Jobs, worker: psutil.Process) -> bool:
+    """It goes on, and keeps no job, if it was not waiting for one at that moment: it waits 5 s at a time."""
+    if not is_waiting_for_jobs(jobs):
+        return False
+    worker.suspend()
+    jobs.client.lmove("kept", QUEUE)
+    if jobs.client.llen(INTERMEDIATE) == 1:
+        return True
+    jobs.client.lmove(QUEUE, "kept")
+    worker.resume()
+    return False
 
 
 @pytest.mark.parametrize(

@@ -105,7 +105,9 @@ def test_each_worker_of_all_hosts_is_replaced_once_and_one_at_a_time(redis_serve
 @pytest.mark.parametrize("state", ["asking", "quieting", "draining", "stopping", "starting", "settling"])
 def test_restart_survives_the_death_of_a_listener_in_each_state(redis_server: RealRedis, state: str) -> None:
     """It stops itself as soon as the state is saved, and is killed there; another host's command watches."""
-    with running_fleet(redis_server, HOSTS, "a", "b", pause_at={"a": f"{state}.saved"}) as fleet:
+    main = {"slot_ttl": "300s"}  # Longer than the listener is away: its slot is nobody else's meanwhile.
+    pause_at = {"a": f"{state}.saved"}
+    with running_fleet(redis_server, HOSTS, "a", "b", pause_at=pause_at, main=main) as fleet:
         before = fleet.pids()
         with begin(fleet["b"], "restart", "job", "--wait", "--timeout", "100s") as watching:
             fleet.wait_for_pause("a")

@@ -18,13 +18,14 @@ from tests.harness import PATIENCE_SECONDS, wait_for
 from tests.leaky_workers import LeakyWorkers
 from tests.real.conftest import StartPool
 from tests.real.pool import LISTENER, LeakyPool
+from tests.signals import none_ignored
 
 pytestmark = pytest.mark.real
 
 IDLE = {"busy_command": "echo 0"}
+"""No worker has a running job: a drain goes through at once."""
 NO_LIMIT = {"max_rss": "4GB"}
 """The jobs make the workers heavy: with a limit, a drain could begin before the request is there."""
-"""No worker has a running job: a drain goes through at once."""
 
 
 def words(pool: LeakyPool, *arguments: str) -> list[str]:
@@ -39,9 +40,10 @@ def run(pool: LeakyPool, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def begin(pool: LeakyPool, *arguments: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        words(pool, *arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    with none_ignored():
+        return subprocess.Popen(
+            words(pool, *arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
 
 
 def pids(pool: LeakyPool) -> dict[str, int]:

@@ -71,8 +71,8 @@ def test_another_stopsignal_and_a_shell_in_between_are_told_of(redis_server: Rea
         wait_until_registered(fleet)
         before = fleet.process("wrapped").pid
         fleet.listen()
-        fleet.wait_for(lambda: fleet.events("worker.held", "wrapped:wrapped"))
-        assert "with exec" in fleet.events("worker.held", "wrapped:wrapped")[0]
+        fleet.wait_for(lambda: fleet.events("worker.held", "with exec"))
+        assert "worker=wrapped:wrapped" in fleet.events("worker.held", "with exec")[0]
         fleet.wait_for(lambda: fleet.events("worker.hint", "stopsignal=TERM must be QUIT"))
         assert "stopsignal=TERM must be QUIT" in fleet.dry_run()
         assert fleet.process("wrapped").pid == before

@@ -19,7 +19,8 @@ from tests.real_redis import RealRedis
 
 pytestmark = pytest.mark.real
 BOTH = pytest.mark.parametrize("variable", [WORKERS_PYTHON, OLD_WORKERS_PYTHON], ids=["newest", "oldest"])
-INTERMEDIATE = "rq:queue:default:intermediate"
+QUEUE = "rq:queue:default"
+INTERMEDIATE = f"{QUEUE}:intermediate"
 """Holds what a worker took off the queue and did not begin yet (rq/intermediate_queue.py)."""
 FAILED = "rq:failed:default"
 STEADY = {"job_seconds": 2.0, "feed_every_seconds": 1.0, "most_waiting": 6}
@@ -88,7 +89,7 @@ def last_jobs_of_pools(fleet: FrameworkFleet) -> list[str]:
 def are_idle(fleet: FrameworkFleet) -> bool:
     keys = fleet.client.smembers("rq:workers")
     states = [fleet.client.hget(key, "state") for key in keys]
-    return fleet.client.llen("rq:queue:default") == 0 and set(states) <= {"idle", None}
+    return fleet.client.llen(QUEUE) == 0 and set(states) <= {"idle", None}
 
 
 def assert_each_job_once(fleet: FrameworkFleet) -> None:
@@ -203,6 +204,6 @@ def test_behind_a_shell_nothing_is_stopped_and_exec_is_named(redis_server: RealR
     with fleet_of(redis_server, python, commands, bloat_seconds=0.1) as fleet:
         before = fleet.process("wrapped").pid
         fleet.listen()
-        fleet.wait_for(lambda: fleet.events("worker.held", "wrapped:wrapped"))
-        assert "start it with exec" in fleet.events("worker.held", "wrapped:wrapped")[0]
+        fleet.wait_for(lambda: fleet.events("worker.held", "start it with exec"))
+        assert "worker=wrapped:wrapped" in fleet.events("worker.held", "start it with exec")[0]
         assert fleet.process("wrapped").pid == before
