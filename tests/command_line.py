@@ -9,6 +9,8 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from tests.harness import PATIENCE_SECONDS
+
 CONFIG = "[memkill:job]\nmax_rss = 200MB\n"
 UNDER_SUPERVISORD = {"SUPERVISOR_ENABLED": "1", "SUPERVISOR_GROUP_NAME": "memkill"}
 
@@ -43,7 +45,7 @@ def run(
         input="" if pipes else None,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_SECONDS,
         check=False,
     )
 

@@ -36,7 +36,7 @@ ROOTS = Path(os.environ.get("MEMKILL_TEST_ROOTS") or PROGRAMS.parents[1] / ".roo
 T = TypeVar("T")
 
 
-PATIENCE_SECONDS = 120
+PATIENCE_SECONDS = 240
 """How long a busy machine may take for what takes a moment on an idle one."""
 
 

@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.harness import free_port, require_program, wait_for
+from tests.harness import PATIENCE_SECONDS, free_port, require_program, wait_for
 from tests.real_redis import RealRedis
 
 NAME = "localhost"
@@ -66,7 +66,7 @@ def make_certificates(directory: Path) -> Certificates:
 
 
 def _run(command: Sequence[str]) -> None:
-    subprocess.run(command, check=True, capture_output=True, timeout=60)
+    subprocess.run(command, check=True, capture_output=True, timeout=PATIENCE_SECONDS)
 
 
 @contextmanager

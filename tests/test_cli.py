@@ -18,6 +18,7 @@ from supervisor_memkill.commands.command import CONFIG, JSON, Command
 from supervisor_memkill.errors import UsageError
 from tests.command_line import CONFIG as CONFIG_TEXT
 from tests.command_line import UNDER_SUPERVISORD, assert_one_line, environment, run
+from tests.harness import PATIENCE_SECONDS
 from tests.signals import none_ignored
 
 ALL = [one.name for one in parsing.COMMANDS]
@@ -264,7 +265,7 @@ def test_output_that_cannot_be_written_is_one_line(tmp_path: Path, code: str) ->
             stdout=full,
             stderr=subprocess.PIPE,
             text=True,
-            timeout=60,
+            timeout=PATIENCE_SECONDS,
             check=False,
         )
     assert done.returncode == 1
@@ -277,7 +278,12 @@ def test_output_that_cannot_be_written_is_one_line(tmp_path: Path, code: str) ->
 def test_closed_output_is_one_line(tmp_path: Path, arguments: str) -> None:
     program = f'exec "{sys.executable}" -m supervisor_memkill {arguments} >&-'
     done = subprocess.run(
-        ["sh", "-c", program], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+        ["sh", "-c", program],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_SECONDS,
+        check=False,
     )
     assert_one_line(done, 1, "standard output is closed")
 
@@ -291,7 +297,12 @@ def test_error_that_cannot_be_written_leaves_the_exit_status_and_an_empty_output
         pytest.skip("this system has no /dev/full")
     program = f'exec "{sys.executable}" -m supervisor_memkill frobnicate {stream}'
     done = subprocess.run(
-        ["sh", "-c", program], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+        ["sh", "-c", program],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_SECONDS,
+        check=False,
     )
     assert (done.returncode, done.stdout, done.stderr) == (2, "", "")
 
@@ -306,7 +317,7 @@ def test_reader_that_goes_away_ends_the_command_without_a_word(tmp_path: Path) -
             stdout=writing.fileno(),
             stderr=subprocess.PIPE,
             text=True,
-            timeout=60,
+            timeout=PATIENCE_SECONDS,
             check=False,
         )
     assert (done.returncode, done.stderr) == (1, "")
@@ -331,5 +342,5 @@ def test_interrupt_from_the_keyboard_ends_the_command_without_a_word(short_path:
         connection, _ = server.accept()  # from here on it waits for an answer
         with connection:
             process.send_signal(signal.SIGINT)
-            assert process.communicate(timeout=60) == ("", "")
+            assert process.communicate(timeout=PATIENCE_SECONDS) == ("", "")
     assert process.returncode == 130

@@ -21,7 +21,7 @@ from supervisor_memkill.workers.registry import load_kind
 from supervisor_memkill.world.supervisord import Supervisord
 from tests.command_line import CONFIG, UNDER_SUPERVISORD, assert_logged, assert_one_line, run
 from tests.conftest import StartSupervisord
-from tests.harness import PROGRAMS
+from tests.harness import PATIENCE_SECONDS, PROGRAMS
 
 
 def arguments(**given: object) -> argparse.Namespace:
@@ -262,7 +262,7 @@ def test_working_directory_that_was_removed_is_no_fault(tmp_path: Path, parent: 
         cwd=gone,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_SECONDS,
         check=False,
     )
     assert_one_line(done, 2, "memkill.conf", "bad")

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from tests.command_line import UNDER_SUPERVISORD, assert_logged, assert_one_line, run
+from tests.harness import PATIENCE_SECONDS
 
 
 def test_listener_by_hand_says_who_runs_it(tmp_path: Path, config: Path) -> None:
@@ -46,7 +47,7 @@ def test_closed_input_is_one_line(tmp_path: Path, config: Path) -> None:
         env={**os.environ, **UNDER_SUPERVISORD},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_SECONDS,
         check=False,
     )
     assert_one_line(done, 2, "supervisord runs it")

@@ -29,7 +29,7 @@ from supervisor_memkill.testing.fakes import STARTED, FakeProcesses
 from supervisor_memkill.workers.recognise import known_kinds
 from supervisor_memkill.workers.registry import load_kind
 from supervisor_memkill.world.event_protocol import SUBSCRIPTION
-from tests.harness import PROGRAMS, short_directory, wait_for
+from tests.harness import PATIENCE_SECONDS, PROGRAMS, short_directory, wait_for
 from tests.real_supervisord import RealSupervisord, program
 
 LARAVEL = "php /srv/app/artisan queue:work"
@@ -230,7 +230,7 @@ def dry_run(supervisord: RealSupervisord, *arguments: str) -> str:
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_SECONDS,
         check=False,
     )
     assert done.returncode == 0, done
@@ -259,7 +259,7 @@ def on_a_terminal(supervisord: RealSupervisord) -> str:
         pass
     finally:
         os.close(ours)
-    assert process.wait(60) == 0
+    assert process.wait(PATIENCE_SECONDS) == 0
     return shown.decode().replace("\r\n", "\n")
 
 

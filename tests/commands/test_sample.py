@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.command_line import assert_one_line, run
+from tests.harness import PATIENCE_SECONDS
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = {path.stem: path for path in sorted((ROOT / "conf.d").glob("*.conf"))}
@@ -50,13 +51,17 @@ def test_wheel_holds_the_samples(tmp_path: Path) -> None:
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
     options = ["--no-index", "--no-deps", "--no-build-isolation"]
     subprocess.run(
-        [*pip, "wheel", *options, "--wheel-dir", str(wheels), str(source)], check=True, timeout=120
+        [*pip, "wheel", *options, "--wheel-dir", str(wheels), str(source)],
+        check=True,
+        timeout=PATIENCE_SECONDS,
     )
     (wheel,) = wheels.glob("*.whl")
     venv.create(target, with_pip=False)
     python = str(target / "bin" / "python")
     subprocess.run(
-        [*pip, "--python", python, "install", "--no-index", "--no-deps", str(wheel)], check=True, timeout=120
+        [*pip, "--python", python, "install", "--no-index", "--no-deps", str(wheel)],
+        check=True,
+        timeout=PATIENCE_SECONDS,
     )
     clean = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     for name, path in EXAMPLES.items():

@@ -29,7 +29,7 @@ from tests.coordination.servers import (
     rules,
     works,
 )
-from tests.harness import free_port, require_program, short_directory, wait_for
+from tests.harness import PATIENCE_SECONDS, free_port, require_program, short_directory, wait_for
 from tests.real_redis import RealRedis
 
 pytestmark = pytest.mark.real
@@ -72,7 +72,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
     command = [require_program("openssl"), "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
     command += ["-subj", "/CN=memkill-test", "-addext", "subjectAltName=IP:127.0.0.1"]
     command += ["-out", str(made.text), "-keyout", str(made.private_key)]
-    subprocess.run(command, check=True, capture_output=True, timeout=60)
+    subprocess.run(command, check=True, capture_output=True, timeout=PATIENCE_SECONDS)
     return made
 
 
@@ -144,7 +144,7 @@ def sentinel(primary_port: int) -> Iterator[int]:
             process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
         try:
             with contextlib.closing(redis.Redis(port=port, decode_responses=True)) as client:
-                wait_for(lambda: _replicas(client) == 1, 30, "the sentinel knows no replica")
+                wait_for(lambda: _replicas(client) == 1, PATIENCE_SECONDS, "the sentinel knows no replica")
             yield port
         finally:
             process.kill()
@@ -177,7 +177,9 @@ def test_slot_survives_the_promotion_of_a_replica(watched: Watched) -> None:
         with pytest.raises(CoordinationUnknown):
             coordinator.acquire(POOL, rules(), ask("b", 9.0))
         held = SlotClaim("a", "token-a", is_out=False)
-        assert wait_for(lambda: told(coordinator, held), 60, "no replica was promoted") == {"token-a"}
+        assert wait_for(lambda: told(coordinator, held), PATIENCE_SECONDS, "no replica was promoted") == {
+            "token-a"
+        }
         refused = coordinator.acquire(POOL, rules(), ask("b", 9.0))
         assert refused.refused is Cause.SLOTS_TAKEN
         coordinator.release(POOL, "a", "token-a", drained=True)
@@ -233,7 +235,9 @@ def cluster() -> Iterator[Cluster]:
             client.execute_command("CLUSTER ADDSLOTSRANGE", first, after - 1)
             client.execute_command("CLUSTER SET-CONFIG-EPOCH", number + 1)
             clients[0].execute_command("CLUSTER MEET", "127.0.0.1", nodes[number].port, buses[number])
-        wait_for(lambda: all(_knows_all(client) for client in clients), 30, "the nodes do not meet")
+        wait_for(
+            lambda: all(_knows_all(client) for client in clients), PATIENCE_SECONDS, "the nodes do not meet"
+        )
         yield Cluster(tuple(nodes))
 
 
@@ -293,7 +297,7 @@ def test_node_that_is_away_is_unknown_for_its_pools_alone(cluster: Cluster) -> N
             assert works(coordinator, ours)
         finally:
             cluster.nodes[2].start()
-        assert wait_for(lambda: _works(coordinator, theirs), 30)
+        assert wait_for(lambda: _works(coordinator, theirs), PATIENCE_SECONDS)
 
 
 def _works(coordinator: RedisCoordinator, pool: str) -> bool:

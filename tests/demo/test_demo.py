@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.harness import Offspring, wait_for
+from tests.harness import PATIENCE_SECONDS, Offspring, wait_for
 from tests.signals import none_ignored
 
 pytestmark = pytest.mark.real
@@ -74,7 +74,7 @@ def demo(short_path: Path, tmp_path: Path) -> Iterator[Demo]:
 
 
 def test_the_demo_replaces_all_three_keeps_its_promises_and_leaves_nothing(demo: Demo) -> None:
-    status = demo.process.wait(150)
+    status = demo.process.wait(3 * PATIENCE_SECONDS)
     output = demo.output()
     assert status == 0, output
     found = re.search(r"(\d+) jobs handed out, (\d+) done, 0 lost, 0 run twice\n", output)
@@ -90,33 +90,33 @@ def test_the_demo_replaces_all_three_keeps_its_promises_and_leaves_nothing(demo:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_demo_that_is_interrupted_leaves_nothing(demo: Demo, number: signal.Signals) -> None:
-    wait_for(lambda: "first job is handed out" in demo.output(), 30, demo.output)
-    wait_for(lambda: len(demo.started()) == 3, 20, demo.output)
+    wait_for(lambda: "first job is handed out" in demo.output(), PATIENCE_SECONDS, demo.output)
+    wait_for(lambda: len(demo.started()) == 3, PATIENCE_SECONDS, demo.output)
     demo.process.send_signal(number)
-    assert demo.process.wait(30) == 128 + number
+    assert demo.process.wait(PATIENCE_SECONDS) == 128 + number
     assert demo.output().endswith("Interrupted: stopping everything ... nothing is left.\n")
     assert demo.is_clean()
 
 
 def test_a_demo_that_is_interrupted_at_once_leaves_nothing(demo: Demo) -> None:
-    wait_for(lambda: "Three job workers" in demo.output(), 30, demo.output)
+    wait_for(lambda: "Three job workers" in demo.output(), PATIENCE_SECONDS, demo.output)
     demo.process.send_signal(signal.SIGINT)
-    assert demo.process.wait(30) == 130
+    assert demo.process.wait(PATIENCE_SECONDS) == 130
     assert demo.is_clean()
 
 
 def test_what_a_killed_demo_had_started_ends_by_itself(demo: Demo) -> None:
-    wait_for(lambda: "first job is handed out" in demo.output(), 30, demo.output)
+    wait_for(lambda: "first job is handed out" in demo.output(), PATIENCE_SECONDS, demo.output)
     demo.process.kill()
     demo.process.wait()
-    wait_for(lambda: not demo.started(), 30, demo.output)
+    wait_for(lambda: not demo.started(), PATIENCE_SECONDS, demo.output)
 
 
 def test_a_supervisord_that_ends_is_one_line_and_nothing_is_left(demo: Demo) -> None:
-    wait_for(lambda: "first job is handed out" in demo.output(), 30, demo.output)
+    wait_for(lambda: "first job is handed out" in demo.output(), PATIENCE_SECONDS, demo.output)
     (pidfile,) = demo.directory.glob("*/supervisord.pid")
     os.kill(int(pidfile.read_text()), signal.SIGKILL)
-    assert demo.process.wait(30) == 1
+    assert demo.process.wait(PATIENCE_SECONDS) == 1
     last_line = demo.output().splitlines()[-1]
     assert last_line.startswith("supervisor-memkill: the demo's supervisord ended with status ")
     assert demo.is_clean()

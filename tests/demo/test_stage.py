@@ -46,7 +46,7 @@ def test_a_supervisord_that_cannot_run_is_one_error_and_leaves_nothing(
 
     def set_and_check() -> None:
         with set_stage(LEAKS, LIMIT_BYTES, python) as stage:
-            wait_for(stage.check, 10)
+            wait_for(stage.check)
 
     with pytest.raises(MemkillError, match="the demo's supervisord") as error:
         set_and_check()

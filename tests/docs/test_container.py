@@ -18,7 +18,7 @@ from supervisor_memkill.config.sections import read_file
 from supervisor_memkill.workers.registry import load_kind
 from tests.docs.pages import DOCS, ROOT, blocks
 from tests.docs.test_configuration import read_by_supervisord
-from tests.harness import require_mount, require_program, short_directory, wait_for
+from tests.harness import PATIENCE_SECONDS, require_mount, require_program, short_directory, wait_for
 
 PAGE = DOCS / "in-a-container.rst"
 DOCKERS_CAPABILITIES = (
@@ -106,7 +106,7 @@ def test_listener_works_in_a_container(directory: Path, uid: int) -> None:
         wait_for(lambda: Path(f"/proc/{first}/root/tmp/supervisor.sock").exists())
         assert "journal.away" not in _sound(log)
         os.kill(first, signal.SIGTERM)  # as `docker stop`
-        started.wait(timeout=60)
+        started.wait(timeout=PATIENCE_SECONDS)
     finally:
         if started.poll() is None:
             os.killpg(started.pid, signal.SIGKILL)

@@ -64,7 +64,7 @@ class AnsweringSupervisord:
     def getAllProcessInfo(self) -> list[dict[str, Any]]:  # noqa: N802
         self.checks += 1
         self._checked.set()
-        self.gate.wait(30)
+        self.gate.wait(PATIENCE_SECONDS)
         return [self.getProcessInfo(f"job:{name}") for name in ("one", "two")]
 
     def getProcessInfo(self, worker: str) -> dict[str, Any]:  # noqa: N802

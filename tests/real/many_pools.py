@@ -108,7 +108,7 @@ def many_pools(
             main = f"redis = {proxy.url}\nheartbeat = {HEARTBEAT_SECONDS}s\nslot_ttl = 10s\n{settings}"
             try:
                 with listener_under(supervisord, directory, main, _sections(groups, worker)) as listener:
-                    wait_for(lambda: len(supervisord.looks) >= 3, seconds=60)
+                    wait_for(lambda: len(supervisord.looks) >= 3)
                     yield Scene(supervisord, proxy, listener)
             finally:
                 supervisord.close()

@@ -39,7 +39,7 @@ class RealRabbitMQ:
         # Else the node would start one itself, which nobody ends.
         wait_for(self._epmd_listens, message=self.output)
         self._run("rabbitmq", [str(SERVER)])
-        wait_for(self._answers, 120, lambda: f"RabbitMQ does not answer:\n{self.output()}", every=0.3)
+        wait_for(self._answers, 300, lambda: f"RabbitMQ does not answer:\n{self.output()}", every=0.3)
         return self
 
     def _run(self, name: str, command: list[str]) -> None:

@@ -24,7 +24,7 @@ MAX_RSS = "100MB"
 BLOAT_MEGABYTES = 110
 """A fresh Sidekiq of the tests takes about 30 MB."""
 LISTENER = "memkill:memkill"
-PATIENCE_SECONDS = 180
+PATIENCE_SECONDS = 240
 SAMPLE_SECONDS = 0.2
 MOMENT_SECONDS = 0.5
 """Shorter than `settle`: while a look lasts, no worker comes back and another one goes."""

@@ -29,7 +29,7 @@ from supervisor_memkill.world.supervisord import Supervisord, SupervisordError
 from tests.builders import drain
 from tests.command_line import environment
 from tests.conftest import StartSupervisord
-from tests.harness import free_port, wait_for
+from tests.harness import PATIENCE_SECONDS, free_port, wait_for
 from tests.real.pool import LISTENER
 from tests.real_supervisord import RealSupervisord, program
 
@@ -70,7 +70,7 @@ def by_hand(
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_SECONDS,
         check=False,
     )
 
@@ -127,7 +127,13 @@ def test_relative_path_is_found_after_the_daemon_changed_its_directory(
         f"[memkill]\njournal = %(here)s/own/x.journal\n{pool('mine')}{listener()}{program('job', SLEEPER)}"
     )
     command = [sys.executable, "-m", "supervisor.supervisord", "-c", "app.conf"]
-    subprocess.run(command, cwd=short_path, env=environment({"PWD": str(short_path)}), check=True, timeout=60)
+    subprocess.run(
+        command,
+        cwd=short_path,
+        env=environment({"PWD": str(short_path)}),
+        check=True,
+        timeout=PATIENCE_SECONDS,
+    )
     proxy = Supervisord(url, timeout_seconds=10)
     daemon = psutil.Process(wait_for(lambda: answering_pid(proxy), message="the daemon answers"))
     try:
@@ -246,7 +252,7 @@ def test_supervisord_that_took_the_address_is_left_alone(
         assert first.is_alive()
     finally:
         second.terminate()
-        second.wait(60)
+        second.wait(PATIENCE_SECONDS)
 
 
 def test_listener_that_a_shell_starts_knows_its_supervisord(start_supervisord: StartSupervisord) -> None:

@@ -18,7 +18,7 @@ from supervisor_memkill.processes import ProcessState
 from supervisor_memkill.workers import GracefulStop, Kind, Reading
 from supervisor_memkill.workers.contract import FindsOthers, MatchesCommands
 from tests.conftest import StartSupervisord
-from tests.harness import PROGRAMS, require_program, wait_for
+from tests.harness import PATIENCE_SECONDS, PROGRAMS, require_program, wait_for
 from tests.real_supervisord import program
 
 ROOT = Path(__file__).parents[2]
@@ -42,7 +42,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
             (source / path.name).write_bytes(path.read_bytes())
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
     options = ["--no-index", "--no-deps", "--no-build-isolation", "--target", str(target)]
-    subprocess.run([*pip, *options, str(source)], check=True, timeout=120)
+    subprocess.run([*pip, *options, str(source)], check=True, timeout=PATIENCE_SECONDS)
     return target
 
 
@@ -79,7 +79,7 @@ def test_the_example_passes_its_own_tests_where_it_is_installed(installed: Path,
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE_SECONDS,
         check=False,
     )
     assert done.returncode == 0, done.stdout

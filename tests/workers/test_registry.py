@@ -12,6 +12,7 @@ import pytest
 
 from supervisor_memkill.errors import MemkillError
 from supervisor_memkill.workers.registry import BUILT_IN, ENTRY_POINT_GROUP, kinds, load_kind
+from tests.harness import PATIENCE_SECONDS
 
 ROOT = Path(__file__).parents[2]
 
@@ -56,7 +57,7 @@ def _run(directory: Path, code: str) -> str:
         env={**os.environ, "PYTHONPATH": f"{directory}{os.pathsep}{ROOT}"},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_SECONDS,
         check=False,
     )
     return ran.stdout + ran.stderr

@@ -22,13 +22,13 @@ from supervisor_memkill.testing.fakes import process
 from supervisor_memkill.workers.contract import Note, Reading, Target, Tools
 from supervisor_memkill.workers.sidekiq.kind import Sidekiq
 from supervisor_memkill.world.memory import ProcessTable
-from tests.harness import Offspring, wait_for
+from tests.harness import PATIENCE_SECONDS, Offspring, wait_for
 from tests.real_redis import RealRedis
 from tests.workers.sidekiq_app import SidekiqJobs, sidekiq_command
 
 pytestmark = pytest.mark.real
 
-BOOT_SECONDS = 60
+BOOT_SECONDS = PATIENCE_SECONDS
 """The longest that Sidekiq may take to boot and beat for the first time."""
 
 
@@ -113,7 +113,7 @@ def follow_until_idle(worker: Supervised, note: Note, jobs: SidekiqJobs) -> list
         assert not (reading.idle and jobs.running())
         return reading.idle
 
-    wait_for(is_idle, 60, lambda: f"idle: {readings[-1:]}", every=0.2)
+    wait_for(is_idle, PATIENCE_SECONDS, lambda: f"idle: {readings[-1:]}", every=0.2)
     return readings
 
 
@@ -136,7 +136,7 @@ def test_a_quieted_sidekiq_finishes_its_job_before_it_is_called_idle(start: Star
 
     late = jobs.push(0)
     worker.popen.terminate()
-    assert worker.popen.wait(20) == 0
+    assert worker.popen.wait(PATIENCE_SECONDS) == 0
     assert late not in jobs.started(), "a quiet Sidekiq takes nothing new"
 
 
@@ -166,7 +166,7 @@ def test_behind_a_wrapper_sidekiq_is_read_quieted_and_ended(start: Start, jobs: 
 
     worker.before_stop(readings[-1].note)
     worker.popen.terminate()
-    wait_for(lambda: _has_ended(sidekiq), 20, "the Sidekiq behind the wrapper ends")
+    wait_for(lambda: _has_ended(sidekiq), PATIENCE_SECONDS, "the Sidekiq behind the wrapper ends")
 
 
 def _has_ended(process: psutil.Process) -> bool:
@@ -193,7 +193,7 @@ def test_a_frozen_sidekiq_is_unknown_once_its_beat_is_stale(start: Start) -> Non
     worker = start(sidekiq_command())
     worker.wait_until_in_service()
     worker.popen.send_signal(signal.SIGSTOP)
-    reading = wait_for(lambda: _unless_recognised(worker.read({})), 30, "unknown", every=0.2)
+    reading = wait_for(lambda: _unless_recognised(worker.read({})), PATIENCE_SECONDS, "unknown", every=0.2)
     assert reading is not None and reading.recognised is None and "no beat" in reading.why
     assert not reading.frozen, "that was not us"
     worker.popen.send_signal(signal.SIGCONT)

@@ -14,7 +14,7 @@ import pytest
 
 from supervisor_memkill.world.event_protocol import Event, EventStream, Ticks
 from tests.conftest import StartSupervisord
-from tests.harness import wait_for
+from tests.harness import PATIENCE_SECONDS, wait_for
 from tests.real_supervisord import program
 
 PROGRAM = Path(__file__).parents[1] / "programs" / "print_events.py"
@@ -40,7 +40,7 @@ class FakeSupervisord:
         self.returned = True
 
     def deliver(self, event: Event) -> None:
-        self.before_work.wait(10)
+        self.before_work.wait(PATIENCE_SECONDS)
         self.events.append(event)
 
     def start(self) -> None:
@@ -70,7 +70,7 @@ class FakeSupervisord:
             self._open.discard(descriptor)
 
     def has_returned(self) -> bool:
-        self.thread.join(10)
+        self.thread.join(PATIENCE_SECONDS)
         return self.returned
 
     def end(self) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.harness import require_mount
+from tests.harness import PATIENCE_SECONDS, require_mount
 
 ROOT = Path(__file__).parents[2]
 
@@ -25,7 +25,9 @@ def run_with_proc(options: str, program: str) -> str:
     require_mount()
     shell = f'mount -t proc -o {options} proc /proc && exec "$0" -c "$1"'
     words = ["unshare", "--mount", "sh", "-ec", shell, sys.executable, program]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False, cwd=ROOT)
+    done = subprocess.run(
+        words, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False, cwd=ROOT
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
