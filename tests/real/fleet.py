@@ -274,7 +274,7 @@ class Fleet:
             replaced.update(fresh)
             return fresh == set(before) and not self._out(hosts) and not any(host.drains() for host in hosts)
 
-        self.wait_for(done, 2 * PATIENCE_SECONDS, progress=lambda: len(replaced))
+        self.wait_for(done, progress=lambda: len(replaced))
 
 
 @contextlib.contextmanager

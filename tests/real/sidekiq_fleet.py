@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from supervisor_memkill.processes import ProcessInfo, ProcessState
 from supervisor_memkill.world.supervisord import Supervisord
-from tests.harness import short_directory, wait_for
+from tests.harness import PATIENCE_SECONDS, short_directory, wait_for
 from tests.real.repeating import repeating
 from tests.real.watched import Watched
 from tests.real_redis import RealRedis
@@ -24,7 +24,6 @@ MAX_RSS = "100MB"
 BLOAT_MEGABYTES = 110
 """A fresh Sidekiq of the tests takes about 30 MB."""
 LISTENER = "memkill:memkill"
-PATIENCE_SECONDS = 240
 SAMPLE_SECONDS = 0.2
 MOMENT_SECONDS = 0.5
 """Shorter than `settle`: while a look lasts, no worker comes back and another one goes."""

@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterator, Mapping
 import pytest
 
 from supervisor_memkill.world.supervisord import Supervisord
+from tests.harness import PATIENCE_SECONDS
 from tests.real.redis_gate import RedisGate
 from tests.real.sidekiq_fleet import (
     LISTENER,
-    PATIENCE_SECONDS,
     Fleet,
     Sidekiq,
     feeding,
