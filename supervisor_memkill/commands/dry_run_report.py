@@ -183,7 +183,7 @@ def _standings(
     granted = "would be drained after the first wait" if is_new else "would be drained now"
     for finding in survey.asking():
         answer = coordinator.acquire(pool.name, pool.rules, finding.request(finding.worker))
-        words = granted if answer.granted else f"would wait: {finding.words_of(answer)}"
+        words = granted if answer.granted else f"would wait: {survey.words_of(finding, answer)}"
         words = words if can_write else f"would wait: {CANNOT_WRITE}"
         peers = standings[finding.worker].peers
         standings[finding.worker] = _Standing(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Collection, Iterator
 
 from supervisor_memkill.config.values import PoolConfig
@@ -37,6 +38,7 @@ HIDDEN_WORKER = (
     "{0} starts the worker in another container or unit, where its memory cannot be seen: it is never "
     "drained; run supervisord and supervisor-memkill in there, or start the worker without {0}"
 )
+SHOWN_QUEUES = 4
 MAY_EXEC_SECONDS = 10
 """A shell that runs for longer than this does not replace itself by the worker any more."""
 
@@ -133,12 +135,6 @@ class Finding:
     def queues(self) -> frozenset[str]:
         return self.seen.reading.queues if self.seen.reading else frozenset()
 
-    def words_of(self, answer: Answer) -> str:
-        """The reason for the refusal of a slot, for an operator; empty if the slot is granted."""
-        reading = self.seen.reading
-        why = reading.why_no_peers if reading and answer.refused is Cause.TOO_FEW_IN_SERVICE else ""
-        return f"{answer.words}: {why}" if why else answer.words
-
     @property
     def is_quiet(self) -> bool:
         """The worker takes no new job, by the reading of its kind."""
@@ -191,6 +187,20 @@ class PoolSurvey:
         """Why the pool's measure could not be read for a worker; empty if it was read for each."""
         return next((one.seen.memory_lost for one in self.findings if one.seen.memory_lost), "")
 
+    def words_of(self, finding: Finding, answer: Answer) -> str:
+        """The reason why its worker got no slot, for an operator; empty if the slot is granted."""
+        reading = finding.seen.reading
+        if reading is None or answer.refused is not Cause.TOO_FEW_IN_SERVICE:
+            return answer.words
+        why = reading.why_no_peers
+        if not why and not all(queues >= finding.queues for queues in self._sets_of_queues):
+            why = f"only those count that take from all of its queues ({_shown(finding.queues)})"
+        return f"{answer.words}: {why}" if why else answer.words
+
+    @functools.cached_property
+    def _sets_of_queues(self) -> frozenset[frozenset[str]]:
+        return frozenset(one.queues for one in self.findings if one.queues)
+
     def finding(self, worker: str) -> Finding | None:
         return next((one for one in self.findings if one.worker == worker), None)
 
@@ -234,6 +244,11 @@ class Survey:
     """In the assignment of workers to pools; only checks report them."""
     alerts: tuple[str, ...] = ()
     """What in supervisord's configuration hinders the listener, one sentence each; likewise."""
+
+
+def _shown(queues: frozenset[str]) -> str:
+    first, more = sorted(queues)[:SHOWN_QUEUES], len(queues) - SHOWN_QUEUES
+    return ", ".join(first) + (f" and {more} more" if more > 0 else "")
 
 
 def slot_claims(drains: Collection[Drain], pool: PoolConfig, now: float) -> list[SlotClaim]:

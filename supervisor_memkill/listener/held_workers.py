@@ -73,7 +73,7 @@ class HeldWorkers:
         ask: bool,
     ) -> None:
         """The worker got no slot. `ask`: see `PoolSizes.too_few`. Raises CoordinationUnknown."""
-        words, workers = f"{finding.verdict.words}, but {finding.words_of(answer)}", None
+        words, workers = f"{finding.verdict.words}, but {survey.words_of(finding, answer)}", None
         if answer.refused is Cause.TOO_FEW_IN_SERVICE and coordinator is not None:
             workers = self._pool_sizes.too_few(survey, answer.min_available, coordinator, ask=ask)
         if workers is None:

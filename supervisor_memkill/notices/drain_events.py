@@ -120,9 +120,12 @@ class DrainKilled(DrainStep):
 
     name = "drain.killed"
     level = Level.ERROR
-    hint = "look for these jobs in the worker's log and run them again; give its stop more time: stopwaitsecs"
+    hint = (
+        "look in the worker's log for the jobs that were cut, and run them again; give its stop more time: "
+        "stopwaitsecs"
+    )
     busy: int | None = None
-    """The number of jobs that were running when the stop was sent."""
+    """The number of jobs that were running when the stop was sent; None: unknown."""
     jobs: tuple[str, ...] | None = None
     """The class names of these jobs."""
     stopwaitsecs: int | None = None

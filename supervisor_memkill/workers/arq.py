@@ -27,6 +27,7 @@ from supervisor_memkill.workers.advice import advise_on_job_limit, advise_on_sto
 from supervisor_memkill.workers.base import all_unknown
 from supervisor_memkill.workers.command_line import words_run
 from supervisor_memkill.workers.contract import Advice, Option, Reading, Target, unknown
+from supervisor_memkill.workers.queues import QUEUES, arguments_and_options, words_after
 from supervisor_memkill.workers.stopping import GracefulStop, StopThenWait
 from supervisor_memkill.workers.templates import fill, parse_template
 from supervisor_memkill.world.redis_client import ask
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from supervisor_memkill.processes import ProgramInfo
     from supervisor_memkill.world.memory import ProcessTable
 
+VALUE_OPTIONS = frozenset({"--watch", "--custom-log-dict"})
+"""The options of ``arq`` that have a value, up to 0.28.0 (arq/cli.py)."""
 OLD_RECORD_SECONDS = 60
 """A record that stays valid for longer may itself be older than people expect of a busy count."""
 
@@ -52,6 +55,7 @@ class Arq(StopThenWait):
     own_programs = frozenset({"arq"})
     options: ClassVar[Mapping[str, Option]] = {
         **StopThenWait.options,
+        **QUEUES,
         "job_completion_wait": Option(
             parse_positive_duration,
             None,
@@ -71,6 +75,12 @@ class Arq(StopThenWait):
         """Not ``arq --check``, which asks for the health of another process and ends."""
         words = words_run(title)
         return words[:1] == ["arq"] and "--check" not in words
+
+    @classmethod
+    def queues_in(cls, title: str) -> frozenset[str]:
+        """Its WorkerSettings stand for the queue: ``arq app.WorkerSettings``."""
+        arguments, _ = arguments_and_options(words_after(title, cls.command_text), VALUE_OPTIONS)
+        return frozenset(arguments[:1])
 
     @classmethod
     def problems(cls, values: Mapping[str, Any]) -> Sequence[str]:

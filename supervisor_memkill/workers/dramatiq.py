@@ -15,15 +15,28 @@ Facts, tried with 2.2.1 (dramatiq/cli.py, dramatiq/worker.py):
 from __future__ import annotations
 
 import signal
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from supervisor_memkill.workers.command_line import TimeOption, commands_in, words_run
 from supervisor_memkill.workers.contract import Traits
+from supervisor_memkill.workers.queues import QUEUES, arguments_and_options, words_after
 from supervisor_memkill.workers.stopping import GracefulStop, StopThenWait
 
 if TYPE_CHECKING:
     from supervisor_memkill.processes import ProgramInfo
+    from supervisor_memkill.workers.contract import Option
+
+MANY_OPTIONS = frozenset({"--path", "-P", "--queues", "-Q"})
+VALUE_OPTIONS = frozenset(
+    {
+        *("--processes", "-p", "--threads", "-t", "--pid-file", "--log-file", "--fork-function", "-f"),
+        *("--worker-fork-timeout", "--worker-shutdown-timeout", "--watch", "--watch-include", "-i"),
+        *("--watch-exclude", "-x"),
+    }
+)
+"""The options that have a value, up to 2.2.1 (dramatiq/cli.py); those above have any number of them."""
 
 
 class Dramatiq(StopThenWait):
@@ -32,6 +45,7 @@ class Dramatiq(StopThenWait):
     framework = "Dramatiq"
     command_text = "dramatiq"
     traits = Traits(quiets=False, measure="pss")
+    options: ClassVar[Mapping[str, Option]] = {**StopThenWait.options, **QUEUES}
     stop = GracefulStop(
         other_signals="at HUP Dramatiq reloads and never ends, at others its worker processes outlive it",
         job_limit=TimeOption(("--worker-shutdown-timeout",), default=600_000, seconds_per_unit=0.001),
@@ -44,6 +58,14 @@ class Dramatiq(StopThenWait):
         """Also django-dramatiq's ``rundramatiq``, which replaces itself with ``dramatiq`` (exec)."""
         is_django = "rundramatiq" in commands_in(title)
         return is_django or words_run(title)[:1] in (["dramatiq"], ["dramatiq-gevent"])
+
+    @classmethod
+    def queues_in(cls, title: str) -> frozenset[str]:
+        """Those of ``--queues``; without it all queues of its modules."""
+        words = words_after(title, "dramatiq", "dramatiq-gevent", "rundramatiq")
+        modules, options = arguments_and_options(words, VALUE_OPTIONS, MANY_OPTIONS)
+        queues = [*options.get("--queues", ()), *options.get("-Q", ())]
+        return frozenset(queues or {f"all queues of {' '.join(sorted(modules))}"})
 
     def stop_of(self, program: ProgramInfo) -> GracefulStop:
         """Worker processes ignore INT: a stop of the whole group by INT does no harm."""

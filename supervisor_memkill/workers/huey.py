@@ -29,12 +29,11 @@ from supervisor_memkill.workers.command_line import (
     option_text,
     words_run,
 )
-from supervisor_memkill.workers.contract import Advice, Option, Reading, Target, Traits
+from supervisor_memkill.workers.contract import Advice, Option, Traits
 from supervisor_memkill.workers.stopping import GracefulStop, StopThenWait
 
 if TYPE_CHECKING:
     from supervisor_memkill.processes import ProgramInfo
-    from supervisor_memkill.world.memory import ProcessTable
 
 DJANGO_COMMANDS = {
     "run_huey": "settings.HUEY['consumer']",
@@ -81,13 +80,12 @@ class Huey(StopThenWait):
             or bool(_django_command(title))
         )
 
-    def read_one(self, target: Target, table: ProcessTable) -> Reading:
-        """Consumers of django-huey stand in for each other if they have the same queue."""
-        reading = super().read_one(target, table)
-        title = table.title(target.process.pid)
-        if not reading.recognised or _django_command(title) != "djangohuey":
-            return reading
-        return replace(reading, queues=frozenset({option_text(title, "--queue") or DEFAULT_QUEUE}))
+    @classmethod
+    def queues_in(cls, title: str) -> frozenset[str]:
+        """Consumers of django-huey have one each."""
+        if _django_command(title) != "djangohuey":
+            return frozenset()
+        return frozenset({option_text(title, "--queue") or DEFAULT_QUEUE})
 
     def stop_of(self, program: ProgramInfo) -> GracefulStop:
         """The graceful signal and the worker type are options of the consumer."""

@@ -22,12 +22,22 @@ from typing import TYPE_CHECKING, ClassVar
 from supervisor_memkill.workers.advice import advise_on_memory_limit, advise_on_stopwaitsecs
 from supervisor_memkill.workers.command_line import TimeOption, option_number
 from supervisor_memkill.workers.php import PHP, REJECTED, without_artisan_options
+from supervisor_memkill.workers.queues import QUEUES, arguments_and_options, of_each
 from supervisor_memkill.workers.stopping import GracefulStop, SignOfReadiness, StopThenWait
 
 if TYPE_CHECKING:
     from supervisor_memkill.processes import ProgramInfo
-    from supervisor_memkill.workers.contract import Advice
+    from supervisor_memkill.workers.contract import Advice, Option
 
+DEFAULT_QUEUE = "the queue of the connection"
+"""In place of the queues of a worker without ``--queue``: their names stand in config/queue.php alone."""
+VALUE_OPTIONS = frozenset(
+    {
+        *("--name", "--queue", "--delay", "--backoff", "--max-jobs", "--max-time", "--memory", "--sleep"),
+        *("--rest", "--timeout", "--tries", "--stop-when-empty-for", "--env"),
+    }
+)
+"""The options of ``queue:work`` that have a value, up to 13.31 (Illuminate/Queue/Console/WorkCommand.php)."""
 JOB_TIMEOUT = TimeOption(("--timeout",), default=60.0)
 MEMORY_OPTION, MEMORY_DEFAULT_MEGABYTES = "--memory", 128.0
 
@@ -42,6 +52,7 @@ class Laravel(StopThenWait):
         "queue:listen": "run queue:work instead: queue:listen does not handle the stop signal",
         "--once": "remove it: with --once Laravel does not handle the stop signal, and its job is cut",
     }
+    options: ClassVar[Mapping[str, Option]] = {**StopThenWait.options, **QUEUES}
     sign_of_readiness = SignOfReadiness(
         "CONT",
         "it does not handle signals, so that a stop would cut its running job: PHP has no pcntl (install "
@@ -58,6 +69,13 @@ class Laravel(StopThenWait):
     def plain_command(cls, title: str) -> str:
         """``artisan -v queue:work`` is ``artisan queue:work``."""
         return without_artisan_options(title)
+
+    @classmethod
+    def queues_in(cls, title: str) -> frozenset[str]:
+        """``queue:work redis --queue=high,low``: those of the connection redis."""
+        arguments, options = arguments_and_options(title.partition("queue:work")[2].split(), VALUE_OPTIONS)
+        queues = options.get("--queue", [DEFAULT_QUEUE])[-1].split(",")
+        return of_each("".join(arguments[:1]), queues)
 
     def more_advice(self, program: ProgramInfo, drain_timeout_seconds: float | None) -> Iterator[Advice]:
         seconds = JOB_TIMEOUT.seconds(program.command)

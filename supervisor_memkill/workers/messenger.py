@@ -30,6 +30,7 @@ from supervisor_memkill.workers.base import all_unknown
 from supervisor_memkill.workers.command_line import option_text
 from supervisor_memkill.workers.contract import Advice, Option, Reading, Target
 from supervisor_memkill.workers.php import PHP, REJECTED
+from supervisor_memkill.workers.queues import QUEUES, arguments_and_options, of_each
 from supervisor_memkill.workers.stopping import GracefulStop, StopThenWait, parse_text
 from supervisor_memkill.world.redis_client import ask
 
@@ -38,6 +39,15 @@ if TYPE_CHECKING:
     from supervisor_memkill.world.memory import ProcessTable
 
 DEFAULT_STREAM = "messages"
+THE_RECEIVER, ALL_RECEIVERS = "the only receiver", "all receivers"
+"""In place of the receivers of a worker whose command line names none."""
+VALUE_OPTIONS = frozenset(
+    {
+        *("--limit", "-l", "--failure-limit", "-f", "--memory-limit", "-m", "--time-limit", "-t", "--sleep"),
+        *("--bus", "-b", "--queues", "--exclude-receivers", "--env", "-e"),
+    }
+)
+"""The options of ``messenger:consume`` that have a value, up to 7.4 (Command/ConsumeMessagesCommand.php)."""
 GONE_SECONDS = 3600.0
 """A consumer that asked for nothing for so long, and has nothing pending, is an ended worker's.
 
@@ -54,6 +64,7 @@ class Messenger(StopThenWait):
     own_programs = PHP
     options: ClassVar[Mapping[str, Option]] = {
         **StopThenWait.options,
+        **QUEUES,
         "stream": Option(
             parse_text,
             None,
@@ -72,6 +83,18 @@ class Messenger(StopThenWait):
     def plain_command(cls, title: str) -> str:
         """``messenger:consume-messages`` is its name up to 4.2, and works up to 4.4."""
         return title.replace("messenger:consume-messages", "messenger:consume")
+
+    @classmethod
+    def queues_in(cls, title: str) -> frozenset[str]:
+        """Its receivers, or the queues of ``--queues`` in them."""
+        words = cls.plain_command(title).partition(cls.command_text)[2].split()
+        receivers, options = arguments_and_options(words, VALUE_OPTIONS)
+        if "--all" in words:
+            receivers = [" without ".join([ALL_RECEIVERS, *sorted(options.get("--exclude-receivers", ()))])]
+        receivers, queues = receivers or [THE_RECEIVER], options.get("--queues")
+        if queues is None:
+            return frozenset(receivers)
+        return frozenset().union(*(of_each(receiver, queues) for receiver in receivers))
 
     @classmethod
     def problems(cls, values: Mapping[str, Any]) -> Sequence[str]:

@@ -32,6 +32,7 @@ from supervisor_memkill.workers.command_line import (
     why_wrapped,
 )
 from supervisor_memkill.workers.contract import Advice, LeftBehind, Note, Option, Reading, Target, unknown
+from supervisor_memkill.workers.queues import compared
 from supervisor_memkill.workers.wrappers import runs_below, unknown_wrapper
 
 if TYPE_CHECKING:
@@ -118,8 +119,20 @@ class StopThenWait(BaseKind):
         if why:
             return Reading(False, False, quiet=None, busy=None, why=why, note=target.note or {})
         wrapper = unknown_wrapper(target.process.pid, table)
-        remark = UNKNOWN_WRAPPER.format(wrapper, self.framework) if wrapper else ""
-        return Reading(True, True, quiet=None, busy=None, remark=remark, note=target.note or {})
+        return Reading(
+            True,
+            True,
+            quiet=None,
+            busy=None,
+            queues=compared(self.values, self.queues_in(title)),
+            remark=UNKNOWN_WRAPPER.format(wrapper, self.framework) if wrapper else "",
+            note=target.note or {},
+        )
+
+    @classmethod
+    def queues_in(cls, title: str) -> frozenset[str]:
+        """The queues of a worker with this command line; empty: all workers of the pool are alike."""
+        return frozenset()
 
     def left_behind(self, supervised: Collection[int], table: ProcessTable) -> Sequence[LeftBehind]:
         """Those with the framework's command line: worker processes may outlive their parent."""

@@ -19,17 +19,30 @@ taskiq/receiver/receiver.py, taskiq_redis/redis_broker.py):
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from supervisor_memkill.workers.command_line import TimeOption, option_number
 from supervisor_memkill.workers.contract import Traits
+from supervisor_memkill.workers.queues import QUEUES, arguments_and_options
 from supervisor_memkill.workers.stopping import GracefulStop, StopThenWait
 
 if TYPE_CHECKING:
     from supervisor_memkill.processes import ProgramInfo
+    from supervisor_memkill.workers.contract import Option
 
 HARDKILL_OPTION = "--hardkill-count"
+VALUE_OPTIONS = frozenset(
+    {
+        *("--app-dir", "-d", "--receiver", "--receiver_arg", "--tasks-pattern", "-tp", "--log-level"),
+        *("--log-format", "--workers", "-w", "--max-threadpool-threads", "--shutdown-timeout"),
+        *("--reload-dir", "--max-async-tasks", "--max-async-tasks-jitter", "--max-prefetch", "--max-fails"),
+        *("--ack-type", "--max-tasks-per-child", "--wait-tasks-timeout", HARDKILL_OPTION),
+        "--max-process-pool-processes",
+    }
+)
+"""The options of ``taskiq worker`` that have a value, up to 0.13.0 (taskiq/cli/worker/args.py)."""
 
 
 class Taskiq(StopThenWait):
@@ -38,12 +51,20 @@ class Taskiq(StopThenWait):
     framework = "taskiq"
     command_text = "taskiq worker"  # `taskiq scheduler` runs no jobs
     traits = Traits(quiets=False, measure="pss")
+    options: ClassVar[Mapping[str, Option]] = {**StopThenWait.options, **QUEUES}
     stop = GracefulStop(
         other_signals="at HUP taskiq reloads and never ends, at others its worker processes outlive it",
         job_limit=TimeOption(("--wait-tasks-timeout",)),
         then=TimeOption(("--shutdown-timeout",), default=5.0),  # taskiq/cli/worker/args.py, for the broker
         children_survive_kill=True,
     )
+
+    @classmethod
+    def queues_in(cls, title: str) -> frozenset[str]:
+        """Its broker stands for the queue: ``taskiq worker app:broker app.tasks``."""
+        words = title.partition(cls.command_text)[2].split()
+        arguments, _ = arguments_and_options(words, VALUE_OPTIONS)
+        return frozenset(arguments[:1])
 
     def stop_of(self, program: ProgramInfo) -> GracefulStop:
         """With a count of 0 worker processes drop their jobs at the second signal."""

@@ -95,6 +95,29 @@ def test_worker_is_not_drained_while_no_other_serves_its_queues(world: World, pa
     assert "0 others are in service and min_available is 1: its queues are unknown: set queues = any" in held
 
 
+@pytest.mark.parametrize(
+    ("others", "said"),
+    [
+        ({"default"}, ": only those count that take from all of its queues (default, mail)"),
+        (set(), ""),
+    ],
+    ids=["known", "unknown"],
+)
+def test_a_refusal_names_the_queues_if_others_of_the_pool_have_others(
+    world: World, path: Path, others: set[str], said: str
+) -> None:
+    class Queued(QuietKind):
+        def _read(self, target: Any) -> Any:
+            queues = {"mail", "default"} if target.process.name == "one" else others
+            return dataclasses.replace(super()._read(target), queues=frozenset(queues))
+
+    only_one_is_bloated(world)
+    life = Life(world, path, kind=Queued)
+    life.run(60)
+    (held,) = life.stream.having("worker.held")
+    assert f'but 0 others are in service and min_available is 1{said}"' in held
+
+
 def test_own_group_is_never_drained(world: World, path: Path) -> None:
     life = Life(world, path)
     life.listener._surveyor._own_group = "jobs"

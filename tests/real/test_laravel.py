@@ -40,6 +40,13 @@ def test_settings_that_would_cut_jobs_are_refused_before_harm(
         assert_refused_before_harm(fleet, said)
 
 
+def test_the_last_worker_of_a_queue_is_not_drained(redis_server: RealRedis) -> None:
+    command = LARAVEL_WORKER.command(OWN)
+    commands = {"one": f"{command} --queue=high,default", "two": command}
+    with LARAVEL_WORKER.fleet(redis_server, OWN, commands=commands, bloat_seconds=0.1) as fleet:
+        assert_refused_before_harm(fleet, "only those count")
+
+
 def test_a_php_that_does_not_ask_for_signals_is_not_recognised(redis_server: RealRedis) -> None:
     """As a worker without pcntl: PHP itself catches TERM, and dies of it."""
     php = " ".join(LARAVEL_WORKER.words(OWN))

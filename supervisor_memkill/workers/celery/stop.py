@@ -22,7 +22,6 @@ Facts, tried with 5.3.6 and 5.7.0 (celery/apps/worker.py, celery/worker/worker.p
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from supervisor_memkill.workers.celery import advice, nodes
@@ -63,11 +62,14 @@ class ByStop(StopThenWait):
         self._remapped.learn(targets, table)
         return super().read(targets, table)
 
-    def read_one(self, target: Target, table: ProcessTable) -> Reading:
-        reading = super().read_one(target, table)
-        if not reading.recognised:
-            return reading
-        return replace(reading, queues=queues_in(table.title(target.process.pid)))
+    @classmethod
+    def queues_in(cls, title: str) -> frozenset[str]:
+        names = nodes.AIRFLOW_QUEUES if nodes.is_airflow(title) else ("--queues", "-Q")
+        given = option_text(title, *names)
+        excluded = option_text(title, "--exclude-queues", "-X")
+        if given is None:
+            return frozenset({f"{DEFAULT_QUEUES} without {excluded}" if excluded else DEFAULT_QUEUES})
+        return frozenset(filter(None, given.split(",")))
 
     def more_advice(self, program: ProgramInfo, drain_timeout_seconds: float | None) -> Iterator[Advice]:
         yield from advice.advise_on_prefork(program)
@@ -76,13 +78,3 @@ class ByStop(StopThenWait):
             yield from advice.advise_on_remapped(program, refuses=True)
         if self._remapped.is_hidden(program.worker):
             yield from advice.advise_on_hidden(program)
-
-
-def queues_in(title: str) -> frozenset[str]:
-    """The queues that a worker with this command line takes tasks from."""
-    names = nodes.AIRFLOW_QUEUES if nodes.is_airflow(title) else ("--queues", "-Q")
-    given = option_text(title, *names)
-    excluded = option_text(title, "--exclude-queues", "-X")
-    if given is None:
-        return frozenset({f"{DEFAULT_QUEUES} without {excluded}" if excluded else DEFAULT_QUEUES})
-    return frozenset(filter(None, given.split(",")))

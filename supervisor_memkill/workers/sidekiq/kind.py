@@ -23,7 +23,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from supervisor_memkill.errors import MemkillError, NotSent, Unknown
-from supervisor_memkill.units import parse_choice
 from supervisor_memkill.workers import elsewhere
 from supervisor_memkill.workers.base import BaseKind, all_unknown, tree_pids
 from supervisor_memkill.workers.command_line import beginning, words_run
@@ -48,6 +47,7 @@ from supervisor_memkill.workers.ownership import (
     is_left_behind,
     name_other_hosts,
 )
+from supervisor_memkill.workers.queues import QUEUES, compared
 from supervisor_memkill.workers.sidekiq.advice import advice_on
 from supervisor_memkill.workers.sidekiq.reader import Found, RecordReader
 from supervisor_memkill.workers.sidekiq.records import (
@@ -66,8 +66,6 @@ if TYPE_CHECKING:
     from supervisor_memkill.processes import ProcessInfo, ProgramInfo
     from supervisor_memkill.world.memory import ProcessTable
 
-SAME, ANY = "same", "any"
-"""The values of `queues`."""
 NO_QUEUES = (
     "its Sidekiq record shows no queues, so that no other worker is known to take its jobs; if each worker "
     "of the pool takes from all queues, set queues = any"
@@ -81,12 +79,7 @@ class Sidekiq(BaseKind):
 
     framework = "Sidekiq"
     options: ClassVar[Mapping[str, Option]] = {
-        "queues": Option(
-            parse_choice(SAME, ANY),
-            SAME,
-            "which other workers stand in for a worker: those that take from all of its queues (same), or all"
-            " of the pool (any); same or any",
-        ),
+        **QUEUES,
         "record_hosts": RECORD_HOSTS,
     }
     needs_redis: ClassVar[bool] = True
@@ -181,11 +174,10 @@ class Sidekiq(BaseKind):
 
     def _queues(self, record: Record) -> frozenset[str]:
         """The queues for the comparison with peers; unknown ones are like no other worker's."""
-        if self.values.get("queues") == ANY:
-            return frozenset()
-        if record.queues is None:
-            return frozenset({f"the unknown queues of {record.identity}"})
-        return record.queues
+        queues = record.queues
+        if queues is None:
+            queues = frozenset({f"the unknown queues of {record.identity}"})
+        return compared(self.values, queues)
 
     def left_behind(self, supervised: Collection[int], table: ProcessTable) -> Sequence[LeftBehind]:
         def is_wanted(pid: int) -> bool:
