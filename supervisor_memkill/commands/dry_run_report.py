@@ -16,7 +16,7 @@ from supervisor_memkill.dataclass import dataclass
 from supervisor_memkill.errors import one_line
 from supervisor_memkill.listener.findings import Finding, PoolSurvey, slot_claims
 from supervisor_memkill.listener.journal_format import Contents
-from supervisor_memkill.listener.pool_sizes import PoolSizes, in_words
+from supervisor_memkill.listener.pool_sizes import PoolSizes
 from supervisor_memkill.listener.survey import Surveyor
 from supervisor_memkill.notices.pool_events import LEFT_BEHIND_HINT, MeasureUnreadable
 from supervisor_memkill.processes import ProcessState
@@ -135,14 +135,16 @@ def check(
 
 
 def _never(survey: PoolSurvey, coordinator: Coordinator) -> list[str]:
-    """A note if the pool can never drain. Raises CoordinationUnknown."""
-    least = survey.pool.config.min_available
-    workers = PoolSizes().too_few(survey, least, coordinator) if survey.findings else None
-    if workers is None or survey.terms.limit_bytes is None:
+    """A note for what of the pool can never drain. Raises CoordinationUnknown."""
+    if survey.terms.limit_bytes is None:
         return []
-    where = f"[memkill:{survey.pool.name}]"
+    least = survey.pool.config.min_available
+    begin = f"[memkill:{survey.pool.name}] min_available = {least}"
     way_out = "set min_available = 0, or run another worker"
-    return [f"{where} min_available = {least}, and {in_words(workers)}: {way_out}"]
+    return [
+        f"{begin}, and {one.words}: {way_out}{' for them' if one.queues else ''}"
+        for one in PoolSizes().each_too_few(survey, least, coordinator)
+    ]
 
 
 def _left_behind(survey: PoolSurvey) -> list[str]:

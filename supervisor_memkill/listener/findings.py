@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Collection, Iterator
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
 
 from supervisor_memkill.config.values import PoolConfig
 from supervisor_memkill.coordination.contract import Answer, Cause, Report, Request, Rules, SlotClaim
@@ -136,6 +137,12 @@ class Finding:
         return self.seen.reading.queues if self.seen.reading else frozenset()
 
     @property
+    def known_queues(self) -> frozenset[str]:
+        """The same; empty also if they are unknown."""
+        reading = self.seen.reading
+        return reading.queues if reading and not reading.why_no_peers else frozenset()
+
+    @property
     def is_quiet(self) -> bool:
         """The worker takes no new job, by the reading of its kind."""
         return self.seen.reading is not None and self.seen.reading.quiet is True
@@ -193,13 +200,14 @@ class PoolSurvey:
         if reading is None or answer.refused is not Cause.TOO_FEW_IN_SERVICE:
             return answer.words
         why = reading.why_no_peers
-        if not why and not all(queues >= finding.queues for queues in self._sets_of_queues):
-            why = f"only those count that take from all of its queues ({_shown(finding.queues)})"
+        if not why and any(queues and not queues >= finding.queues for queues in self.sets_of_queues):
+            why = f"only those count that take from all of its queues ({shown_queues(finding.queues)})"
         return f"{answer.words}: {why}" if why else answer.words
 
     @functools.cached_property
-    def _sets_of_queues(self) -> frozenset[frozenset[str]]:
-        return frozenset(one.queues for one in self.findings if one.queues)
+    def sets_of_queues(self) -> Mapping[frozenset[str], int]:
+        """The number of workers by the queues that each takes from, as far as these are known."""
+        return Counter(one.known_queues for one in self.findings)
 
     def finding(self, worker: str) -> Finding | None:
         return next((one for one in self.findings if one.worker == worker), None)
@@ -246,7 +254,8 @@ class Survey:
     """What in supervisord's configuration hinders the listener, one sentence each; likewise."""
 
 
-def _shown(queues: frozenset[str]) -> str:
+def shown_queues(queues: frozenset[str]) -> str:
+    """The first of these queues, for an operator."""
     first, more = sorted(queues)[:SHOWN_QUEUES], len(queues) - SHOWN_QUEUES
     return ", ".join(first) + (f" and {more} more" if more > 0 else "")
 

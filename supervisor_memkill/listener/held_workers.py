@@ -7,7 +7,7 @@ from supervisor_memkill.coordination.contract import Answer, Cause, Coordinator
 from supervisor_memkill.listener.findings import Finding, PoolSurvey, Survey
 from supervisor_memkill.listener.fleet import Fleet
 from supervisor_memkill.listener.holds import Holds
-from supervisor_memkill.listener.pool_sizes import PoolSizes, in_words
+from supervisor_memkill.listener.pool_sizes import PoolSizes
 from supervisor_memkill.listener.state import StateKeeper
 from supervisor_memkill.notices.event import Notifier
 from supervisor_memkill.notices.pool_events import DryRunVerdict, WorkerHeld, WorkerHeldForEver
@@ -73,13 +73,15 @@ class HeldWorkers:
         ask: bool,
     ) -> None:
         """The worker got no slot. `ask`: see `PoolSizes.too_few`. Raises CoordinationUnknown."""
-        words, workers = f"{finding.verdict.words}, but {survey.words_of(finding, answer)}", None
+        words, too_few = f"{finding.verdict.words}, but {survey.words_of(finding, answer)}", None
         if answer.refused is Cause.TOO_FEW_IN_SERVICE and coordinator is not None:
-            workers = self._pool_sizes.too_few(survey, answer.min_available, coordinator, ask=ask)
-        if workers is None:
+            too_few = self._pool_sizes.too_few(
+                survey, finding.known_queues, answer.min_available, coordinator, ask=ask
+            )
+        if too_few is None:
             self.held(survey, finding, answer.refused, words)
         else:
-            words = f"{words}; {in_words(workers)}"
+            words = f"{words}; {too_few.words}"
             self.held(survey, finding, answer.refused, words, WorkerHeldForEver)
 
     def asks(self, worker: str) -> None:

@@ -101,7 +101,7 @@ class WorkerHeld(Event):
 
 @dataclass(frozen=True)
 class WorkerHeldForEver(WorkerHeld):
-    """A worker over its limit is never drained: its pool has too few workers for min_available."""
+    """A worker over its limit is never drained: its pool has too few workers, or too few for its queues."""
 
     name = "worker.held_for_ever"
     level = Level.WARNING

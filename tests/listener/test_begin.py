@@ -96,26 +96,44 @@ def test_worker_is_not_drained_while_no_other_serves_its_queues(world: World, pa
 
 
 @pytest.mark.parametrize(
-    ("others", "said"),
+    ("third", "said"),
     [
         ({"default"}, ": only those count that take from all of its queues (default, mail)"),
-        (set(), ""),
+        ({"default", "mail"}, ""),
     ],
-    ids=["known", "unknown"],
+    ids=["other queues", "the same"],
 )
 def test_a_refusal_names_the_queues_if_others_of_the_pool_have_others(
-    world: World, path: Path, others: set[str], said: str
+    world: World, path: Path, third: set[str], said: str
 ) -> None:
     class Queued(QuietKind):
         def _read(self, target: Any) -> Any:
-            queues = {"mail", "default"} if target.process.name == "one" else others
+            queues = third if target.process.name == "three" else {"mail", "default"}
             return dataclasses.replace(super()._read(target), queues=frozenset(queues))
+
+    only_one_is_bloated(world)
+    world.operator_stops("jobs:two")
+    life = Life(world, path, kind=Queued, config=pool_config(min_available=2))
+    life.run(60)
+    (held,) = [*life.stream.having("worker.held"), *life.stream.having("worker.held_for_ever")]
+    assert f"others are in service and min_available is 2{said}" in held
+
+
+def test_the_only_worker_of_a_queue_is_warned_about(world: World, path: Path) -> None:
+    """While all are alike no such thing is said, however many of them are stopped."""
+
+    class Queued(QuietKind):
+        def _read(self, target: Any) -> Any:
+            queues = frozenset({"mail" if target.process.name == "one" else "default"})
+            return dataclasses.replace(super()._read(target), queues=queues)
 
     only_one_is_bloated(world)
     life = Life(world, path, kind=Queued)
     life.run(60)
-    (held,) = life.stream.having("worker.held")
-    assert f'but 0 others are in service and min_available is 1{said}"' in held
+    assert world.happened == []
+    (warned,) = life.stream.having("worker.held_for_ever")
+    assert "the pool has only 1 worker for the queues mail, so that none is ever drained" in warned
+    assert life.stream.having("worker.held") == []
 
 
 def test_own_group_is_never_drained(world: World, path: Path) -> None:

@@ -44,7 +44,7 @@ def test_the_last_worker_of_a_queue_is_not_drained(redis_server: RealRedis) -> N
     command = LARAVEL_WORKER.command(OWN)
     commands = {"one": f"{command} --queue=high,default", "two": command}
     with LARAVEL_WORKER.fleet(redis_server, OWN, commands=commands, bloat_seconds=0.1) as fleet:
-        assert_refused_before_harm(fleet, "only those count")
+        assert_refused_before_harm(fleet, "for the queues", event="worker.held_for_ever")
 
 
 def test_a_php_that_does_not_ask_for_signals_is_not_recognised(redis_server: RealRedis) -> None:

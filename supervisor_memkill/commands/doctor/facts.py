@@ -12,6 +12,7 @@ from supervisor_memkill.config.values import Config
 from supervisor_memkill.dataclass import dataclass
 from supervisor_memkill.listener.findings import PoolSurvey
 from supervisor_memkill.listener.journal_format import Contents
+from supervisor_memkill.listener.pool_sizes import TooFew
 from supervisor_memkill.listener.rivals import Rival
 from supervisor_memkill.listener.state_values import ListenerState
 from supervisor_memkill.processes import ProcessInfo, ProgramInfo
@@ -109,8 +110,8 @@ class PoolFacts:
     """One pool at this moment."""
 
     survey: PoolSurvey
-    too_few: int | None = None
-    """The number of workers of a pool that can never drain; None: it can, or that is not known."""
+    too_few: tuple[TooFew, ...] = ()
+    """Its workers that can never drain, as far as that is known."""
     files: tuple[Path, ...] = ()
 
 

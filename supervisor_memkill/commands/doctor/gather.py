@@ -15,7 +15,7 @@ from supervisor_memkill.config.supervisord_sections import SupervisordSections
 from supervisor_memkill.coordination.contract import CoordinationUnknown, Coordinator
 from supervisor_memkill.errors import one_line
 from supervisor_memkill.listener.findings import PoolSurvey
-from supervisor_memkill.listener.pool_sizes import PoolSizes
+from supervisor_memkill.listener.pool_sizes import PoolSizes, TooFew
 from supervisor_memkill.listener.rivals import OURS
 from supervisor_memkill.processes import ProcessInfo, ProcessState, ProgramInfo
 from supervisor_memkill.workers.command_line import option_text
@@ -32,11 +32,11 @@ def pools(surveys: Iterable[PoolSurvey], coordinator: Coordinator) -> Iterator[P
     """With the sizes of the pools on all hosts, as far as they are known. `coordinator` only reads."""
     sizes = PoolSizes()
     for survey in surveys:
-        too_few = None
+        too_few: Sequence[TooFew] = ()
         if survey.findings and survey.terms.limit_bytes is not None:
             with contextlib.suppress(CoordinationUnknown):  # A finding of its own says that Redis is away.
-                too_few = sizes.too_few(survey, survey.pool.config.min_available, coordinator)
-        yield PoolFacts(survey, too_few)
+                too_few = sizes.each_too_few(survey, survey.pool.config.min_available, coordinator)
+        yield PoolFacts(survey, tuple(too_few))
 
 
 def why_not_executable(command: str = "") -> str:

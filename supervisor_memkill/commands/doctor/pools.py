@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Iterator
 from supervisor_memkill.commands.doctor.facts import Facts, PoolFacts
 from supervisor_memkill.commands.doctor.finding import Fault, Finding, Severity
 from supervisor_memkill.listener.findings import Finding as Seen
-from supervisor_memkill.listener.pool_sizes import in_words
 from supervisor_memkill.listener.recognition import BOOTED_SECONDS
 from supervisor_memkill.notices.pool_events import LEFT_BEHIND_HINT, MeasureUnreadable
 from supervisor_memkill.processes import ENDED_BY_SIGNAL, ProcessInfo, ProcessState
@@ -106,9 +105,9 @@ BASELINE = Fault(
 NEVER = Fault(
     "pool-never-drains",
     Severity.WARNING,
-    "a pool has too few workers for its min_available",
+    "a pool has too few workers for its min_available, in all or for some queues",
     "none of them is ever drained",
-    "set min_available = 0 in the pool's section, or run another worker",
+    "set min_available = 0 in the pool's section, or run another worker for these queues",
 )
 LOSES = Fault(
     "settings-lose-jobs",
@@ -255,9 +254,9 @@ def _remarks(seen: Seen) -> Iterable[str]:
 
 def check_sizes(facts: Facts) -> Iterator[Finding]:
     for pool in facts.pools:
-        if pool.too_few is not None:
-            least = pool.survey.pool.config.min_available
-            yield NEVER.found(f"min_available = {least}, and {in_words(pool.too_few)}", _at(pool))
+        least = pool.survey.pool.config.min_available
+        for too_few in pool.too_few:
+            yield NEVER.found(f"min_available = {least}, and {too_few.words}", _at(pool))
 
 
 def check_baseline(facts: Facts) -> Iterator[Finding]:
