@@ -74,8 +74,8 @@ class Laravel(StopThenWait):
     def queues_in(cls, title: str) -> frozenset[str]:
         """``queue:work redis --queue=high,low``: those of the connection redis."""
         arguments, options = arguments_and_options(title.partition("queue:work")[2].split(), VALUE_OPTIONS)
-        queues = options.get("--queue", [DEFAULT_QUEUE])[-1].split(",")
-        return of_each("".join(arguments[:1]), queues)
+        connection, queues = "".join(arguments[:1]), options.get("--queue", [""])[-1].split(",")
+        return of_each(connection, queues) or of_each(connection, [DEFAULT_QUEUE])
 
     def more_advice(self, program: ProgramInfo, drain_timeout_seconds: float | None) -> Iterator[Advice]:
         seconds = JOB_TIMEOUT.seconds(program.command)

@@ -6,7 +6,8 @@ most frameworks drop their running jobs at a second graceful signal.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+import functools
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from supervisor_memkill.dataclass import dataclass
@@ -124,7 +125,7 @@ class StopThenWait(BaseKind):
             True,
             quiet=None,
             busy=None,
-            queues=compared(self.values, self.queues_in(title)),
+            queues=compared(self.values, _remembered(self.queues_in, title)),
             remark=UNKNOWN_WRAPPER.format(wrapper, self.framework) if wrapper else "",
             note=target.note or {},
         )
@@ -229,6 +230,11 @@ class StopThenWait(BaseKind):
     def more_advice(self, program: ProgramInfo, drain_timeout_seconds: float | None) -> Iterable[Advice]:
         """What `stop` cannot express."""
         return ()
+
+
+@functools.lru_cache(maxsize=1024)  # Each look asks it of each worker, and most titles do not change.
+def _remembered(queues_in: Callable[[str], frozenset[str]], title: str) -> frozenset[str]:
+    return queues_in(title)
 
 
 def _is_wrapper(pid: int, table: ProcessTable) -> bool:

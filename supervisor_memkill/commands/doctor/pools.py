@@ -107,7 +107,7 @@ NEVER = Fault(
     Severity.WARNING,
     "a pool has too few workers for its min_available, in all or for some queues",
     "none of them is ever drained",
-    "set min_available = 0 in the pool's section, or run another worker for these queues",
+    "set min_available = 0 in the pool's section, or run another worker",
 )
 LOSES = Fault(
     "settings-lose-jobs",
