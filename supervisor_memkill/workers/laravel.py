@@ -78,8 +78,8 @@ class Laravel(StopThenWait):
         return of_each(connection, queues) or of_each(connection, [DEFAULT_QUEUE])
 
     def more_advice(self, program: ProgramInfo, drain_timeout_seconds: float | None) -> Iterator[Advice]:
-        seconds = JOB_TIMEOUT.seconds(program.command)
-        yield from advise_on_stopwaitsecs(program, seconds or 0.0, JOB_TIMEOUT.name)
+        seconds = JOB_TIMEOUT.seconds(program.command) or 0.0
+        yield from advise_on_stopwaitsecs(program, seconds, JOB_TIMEOUT.name)
         given = option_number(program.command, MEMORY_OPTION)
         megabytes = MEMORY_DEFAULT_MEGABYTES if given is None else given
         setting = f"{MEMORY_OPTION}={megabytes:.10g}" + (" (default)" if given is None else "")

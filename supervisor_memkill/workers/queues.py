@@ -55,7 +55,7 @@ def arguments_and_options(
     options: dict[str, list[str]] = {}
     name, takes_more = "", False
     for word in words:
-        if word.startswith("-") and word != "-":
+        if word.startswith("-"):
             name, is_joined, value = word.partition("=")
             takes_more = name in with_many
             if is_joined:

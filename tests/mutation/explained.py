@@ -23,6 +23,8 @@ EXPLAINED: dict[str, str] = {
     "notices/job_growth.py, _share: len(classes) > MAX_CLASSES -> (len(classes) >= MAX_CLASSES)": (
         "only the first ten of these classes are shown"
     ),
+    "workers/laravel.py, more_advice: JOB_TIMEOUT.seconds(program.command) or 0.0 -> "
+    "(JOB_TIMEOUT.seconds(program.command))": "the option has a default, so there are always seconds",
     "coordination/lua/common.lua, hold: "
     "if till > meta.settle then meta.settle, meta.settle_of, meta.settle_cause = till, till, cause end -> "
     "if till >= meta.settle then meta.settle, meta.settle_of, meta.settle_cause = till, till, cause end": (

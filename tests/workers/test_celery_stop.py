@@ -74,6 +74,7 @@ def test_a_peer_must_take_from_the_same_queues() -> None:
     assert read(TITLE).queues == {"high", "low"}
     assert read("celery -A app worker --queues=high").queues == {"high"}
     assert read("celery -A app worker").queues == {DEFAULT_QUEUES}
+    assert read("celery -q -A app worker").queues == {DEFAULT_QUEUES}, "it is quiet"
     assert read("celery -A app worker -X low").queues == {f"{DEFAULT_QUEUES} without low"}
     assert read("airflow celery worker -q bulk").queues == {"bulk"}
     titled = "[celeryd: celery@web1:MainProcess] -active- (celery worker -q bulk -c 2)"

@@ -113,6 +113,19 @@ def test_workers_that_share_a_consumer_name_are_held() -> None:
     assert other.recognised is False and not other.hold
 
 
+def test_the_refusal_names_the_stream_and_counts_the_names() -> None:
+    (reading, *_) = read_two(FakeStreams(key="mails"), stream="mails")
+    assert "2 workers have only 0 consumer names in the group symfony of the stream mails" in reading.hold
+
+
+def test_a_stream_with_its_redis_is_no_problem() -> None:
+    assert not Messenger.problems({**DEFAULTS, "stream": "mails", "redis": "redis://localhost"})
+
+
+def test_a_memory_limit_that_is_no_number_of_bytes_is_no_limit() -> None:
+    assert not advice(replace(GOOD, command=f"{GOOD.command} --memory-limit=80%"), max_rss_bytes=1024**3)
+
+
 def test_workers_with_names_of_their_own_may_be_drained() -> None:
     one, two, _ = read_two(FakeStreams(("one", 0, 12), ("two", 1, 900_000)))
     assert not one.hold + two.hold + one.remark + two.remark
