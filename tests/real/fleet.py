@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from supervisor_memkill.coordination.contract import Rules
 from supervisor_memkill.coordination.redis import RedisCoordinator
 from supervisor_memkill.processes import ProcessState
 from supervisor_memkill.rules.drain import State
 from supervisor_memkill.world.supervisord import Supervisord, SupervisordError
-from tests.harness import PATIENCE_SECONDS, short_directory, wait_for
+from tests.harness import short_directory
 from tests.leaky_workers import LeakyWorkers
 from tests.real.host import POOL, SLOT_TTL_SECONDS, Host, Settings
 from tests.real.repeating import repeating
+from tests.real.watched import Waits
 from tests.real_redis import RealRedis
 
 KEY = f"memkill:{{{POOL}}}"
@@ -30,10 +31,8 @@ MOMENT_SECONDS = 0.5
 
 KINDS: Mapping[str, Mapping[str, object]] = {"custom": {"quiet_signal": "USR1"}, "plain": {}}
 
-T = TypeVar("T")
 
-
-class Fleet:
+class Fleet(Waits):
     """Hosts that share one pool, one Redis and one spool."""
 
     def __init__(
@@ -230,15 +229,6 @@ class Fleet:
         return "\n".join(parts)
 
     # --- waiting --------------------------------------------------------------------------------
-
-    def wait_for(
-        self,
-        condition: Callable[[], T],
-        seconds: float = PATIENCE_SECONDS,
-        progress: Callable[[], object] = lambda: None,
-    ) -> T:
-        __tracebackhide__ = True
-        return wait_for(condition, seconds, "see the logs", every=0.05, progress=progress)
 
     def wait_for_event(self, host: str, name: str, text: str = "", times: int = 1) -> str:
         """The first line of this host's listener that tells this event and holds this text."""

@@ -12,16 +12,16 @@ import shlex
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from supervisor_memkill.processes import ProcessInfo, ProcessState
-from tests.harness import PROGRAMS, short_directory, wait_for
+from tests.harness import PATIENCE_SECONDS, PROGRAMS, short_directory
 from tests.programs.job_body import ENOUGH, PUSHED, RECORD
-from tests.real.watched import Watched
+from tests.real.watched import Waits, Watched
 from tests.real_redis import RealRedis
 from tests.real_supervisord import RealSupervisord, program
 
@@ -29,8 +29,6 @@ MAX_RSS = "300MB"
 BLOAT_MEGABYTES = 320
 """On top of a fresh worker, whatever it measures: over the limit with it, and far below without."""
 LISTENER = "memkill:memkill"
-PATIENCE_SECONDS = 300
-"""For one drain with the start of a worker, on a machine that is twenty times as slow."""
 MOST_DRAINS = 24
 """Within so many drains one comes while a job is in hand."""
 
@@ -61,7 +59,7 @@ class Left:
     """Epoch seconds."""
 
 
-class FrameworkFleet(Watched):
+class FrameworkFleet(Watched, Waits):
     """Workers of one framework, one program each, and their feed; the listener starts when told to."""
 
     def __init__(
@@ -290,15 +288,6 @@ class FrameworkFleet(Watched):
         """All that a failed test needs to be understood."""
         logs = ["memkill.log", "supervisord.log", "feed.log", *(f"{name}.log" for name in self.names)]
         return "\n".join(f"--- {log}\n{self.supervisord.log(log)[-6000:]}" for log in logs)
-
-    def wait_for(
-        self,
-        condition: Callable[[], object],
-        seconds: float = PATIENCE_SECONDS,
-        progress: Callable[[], object] = lambda: None,
-    ) -> None:
-        __tracebackhide__ = True
-        wait_for(condition, seconds, "see the logs", every=0.1, progress=progress)
 
 
 def field(line: str, name: str) -> str:

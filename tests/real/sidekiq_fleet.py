@@ -9,13 +9,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
 
 from supervisor_memkill.processes import ProcessInfo, ProcessState
 from supervisor_memkill.world.supervisord import Supervisord
-from tests.harness import PATIENCE_SECONDS, short_directory, wait_for
+from tests.harness import short_directory
 from tests.real.repeating import repeating
-from tests.real.watched import Watched
+from tests.real.watched import Waits, Watched
 from tests.real_redis import RealRedis
 from tests.real_supervisord import RealSupervisord, program
 from tests.workers.sidekiq_app import SidekiqJobs, sidekiq_command
@@ -39,7 +38,6 @@ return found
 """All records of one instant."""
 
 Settings = Mapping[str, object]
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -119,7 +117,7 @@ class Beat:
     at: float
 
 
-class Fleet(Watched):
+class Fleet(Watched, Waits):
     """Sidekiqs under one supervisord; the listener starts when the test says so."""
 
     def __init__(
@@ -253,15 +251,6 @@ class Fleet(Watched):
         return "\n".join(f"--- {log}\n{self.supervisord.log(log)}" for log in logs)
 
     # --- waiting --------------------------------------------------------------------------------
-
-    def wait_for(
-        self,
-        condition: Callable[[], T],
-        seconds: float = PATIENCE_SECONDS,
-        progress: Callable[[], object] = lambda: None,
-    ) -> T:
-        __tracebackhide__ = True
-        return wait_for(condition, seconds, "see the logs", every=0.05, progress=progress)
 
     def wait_for_event(self, name: str, text: str = "") -> str:
         """The first line of the listener's that tells this event and holds this text."""

@@ -73,6 +73,8 @@ def test_each_job_runs_once_while_workers_are_replaced(
             fleet.assert_each_job_once()
         else:
             replace_each_twice(fleet)
+        # A late answer leaves its queue behind. While nothing drains, none is on its way.
+        fleet.wait_for(lambda: not fleet.drains())
         # The listener ends after its last question, and nothing of the questions is left.
         fleet.supervisord.stop_by_hand(LISTENER)
         fleet.wait_for(lambda: not [key for key in fleet.client.scan_iter() if "reply" in key])

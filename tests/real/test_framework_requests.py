@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.harness import WORKERS_PYTHON, interpreter
-from tests.real.frameworks import PATIENCE_SECONDS, FrameworkFleet
+from tests.harness import PATIENCE_SECONDS, WORKERS_PYTHON, interpreter
+from tests.real.frameworks import FrameworkFleet
 from tests.real.php import LARAVEL_WORKER, OWN
 from tests.real.test_celery import STEADY, fleet_of, two
 from tests.real_redis import RealRedis

@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TypeVar
 
 from supervisor_memkill.listener import journal
 from supervisor_memkill.rules.drain import Drain
+from tests.harness import PATIENCE_SECONDS, wait_for
 from tests.real_supervisord import RealSupervisord
+
+T = TypeVar("T")
+
+
+class Waits:
+    """Waits for what real programs do; their logs are told elsewhere when a test fails."""
+
+    def wait_for(
+        self,
+        condition: Callable[[], T],
+        seconds: float = PATIENCE_SECONDS,
+        progress: Callable[[], object] = lambda: None,
+    ) -> T:
+        __tracebackhide__ = True
+        return wait_for(condition, seconds, "see the logs", every=0.05, progress=progress)
 
 
 class Watched:

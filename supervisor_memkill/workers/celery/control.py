@@ -4,8 +4,9 @@ The protocol is that of kombu/pidbox.py (5.3 to 5.7): a command goes to a fanout
 it names answers to our reply queue. It is implemented here with plain declares, publishes and gets, because
 kombu's own client retries without end, accepts any reply as its own, and leaves a blocking read behind.
 
-A reply queue lives as long as one call. Redis drops a late answer to a deleted queue. Only a process that is
-killed during a call leaves something behind: the binding of its queue (which expires from kombu 5.7 on).
+A reply queue lives as long as one call. Redis drops a late answer to a deleted queue, unless the node has
+looked the queue up just before: then a list with this answer stays there. A process that is killed during a
+call leaves the binding of its queue (which expires from kombu 5.7 on).
 """
 
 from __future__ import annotations
