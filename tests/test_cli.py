@@ -272,19 +272,23 @@ def test_output_that_cannot_be_written_is_one_line(tmp_path: Path, code: str) ->
     assert done.stderr.splitlines()[-1].endswith("cannot write the output: No space left on device")
 
 
-@pytest.mark.parametrize(
-    "arguments", ["demo", "--dry-run", "--sample rq", "--help", "--version", "status --help"]
-)
-def test_closed_output_is_one_line(tmp_path: Path, arguments: str) -> None:
-    program = f'exec "{sys.executable}" -m supervisor_memkill {arguments} >&-'
-    done = subprocess.run(
+def run_in_shell(program: str, directory: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
         ["sh", "-c", program],
-        cwd=tmp_path,
+        cwd=directory,
         capture_output=True,
         text=True,
         timeout=PATIENCE_SECONDS,
         check=False,
     )
+
+
+@pytest.mark.parametrize(
+    "arguments", ["demo", "--dry-run", "--sample rq", "--help", "--version", "status --help"]
+)
+def test_closed_output_is_one_line(tmp_path: Path, arguments: str) -> None:
+    program = f'exec "{sys.executable}" -m supervisor_memkill {arguments} >&-'
+    done = run_in_shell(program, tmp_path)
     assert_one_line(done, 1, "standard output is closed")
 
 
@@ -296,14 +300,7 @@ def test_error_that_cannot_be_written_leaves_the_exit_status_and_an_empty_output
     if "/dev/full" in stream and not Path("/dev/full").exists():
         pytest.skip("this system has no /dev/full")
     program = f'exec "{sys.executable}" -m supervisor_memkill frobnicate {stream}'
-    done = subprocess.run(
-        ["sh", "-c", program],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_SECONDS,
-        check=False,
-    )
+    done = run_in_shell(program, tmp_path)
     assert (done.returncode, done.stdout, done.stderr) == (2, "", "")
 
 

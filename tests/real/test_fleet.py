@@ -228,7 +228,7 @@ def test_restarted_listener_keeps_its_slot_before_its_first_tick(redis_server: R
         fleet["a"].supervisord.ctl("update", "memkill")
         fleet.wait_for_event("a", "drain.taken_up")
         restarted_ms = fleet.redis_ms()
-        fleet.wait_for(lambda: fleet.redis_ms() > restarted_ms + 1200 * LONG_SLOT)
+        fleet.wait_for(lambda: fleet.redis_ms() > restarted_ms + 1500 * LONG_SLOT)
         assert fleet.told() == {before["a_0:a_0"]}
         fleet.release()
         fleet.wait_until_replaced(before)

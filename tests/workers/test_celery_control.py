@@ -229,8 +229,8 @@ def test_a_broker_that_hangs_is_unknown_within_its_time_limit_and_used_again_lat
             began = time.monotonic()
             with pytest.raises(Unknown):
                 broker.ask(["ping"], ["one@here"], 1.0)
-            # One time limit of 2 s, with much room for a slow machine, and none for endless tries.
-            assert time.monotonic() - began < 60
+            # One time limit of 2 s; twice that leaves room for a slow machine, and none for endless tries.
+            assert time.monotonic() - began < 10
     finally:
         redis_server.resume()
     wait_for(lambda: broker.ask(["ping"], ["one@here"], 1.0)["ping"])

@@ -336,7 +336,7 @@ def test_a_command_that_hangs_is_killed_with_all_that_it_started(tmp_path: Path)
     began = time.monotonic()
     reading = drain(kind, {"told": True})
     assert "not done within 5 s" in reading.why
-    assert time.monotonic() - began < 300
+    assert time.monotonic() - began < 75
     child = int(record.read_text())
     wait_for(lambda: not psutil.pid_exists(child) or psutil.Process(child).status() == "zombie")
 

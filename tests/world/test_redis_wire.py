@@ -228,8 +228,8 @@ def test_a_dead_address_does_not_hide_the_next(dead: tuple[int, Any]) -> None:
 def test_many_dead_addresses_take_twice_the_limit_at_most(dead: tuple[int, Any]) -> None:
     began = time.monotonic()
     with pytest.raises(TimeoutError):
-        connect_to_one([dead] * 200, 0.5)
-    assert time.monotonic() - began < 0.5 * 200 / 2
+        connect_to_one([dead] * 20, 2.0)
+    assert time.monotonic() - began < 2.0 * 20 / 2
 
 
 def test_the_error_of_an_address_in_brackets_has_brackets() -> None:
